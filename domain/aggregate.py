@@ -1,0 +1,211 @@
+"""What sessions, threads and users have in common: a name, metadata, and being live or deleted.
+
+States are immutable. A *decision* looks at a state and returns events or refuses; ``evolve``
+applies an event and never refuses, for it already happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, ClassVar, Generic, Self, TypeVar
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from domain.errors import NotFound
+from domain.events import Context, Event
+from domain.values import merge
+
+
+class Started(Event):
+    """The stream began. ``number`` is dense and growing within a project and kind, from 1."""
+
+    name: str
+    scope: str = ""
+    number: int
+    metadata: dict[str, JsonValue] | None = None
+
+
+class MetadataMerged(Event):
+    """``metadata`` was merged, deeply, into what was there."""
+
+    metadata: dict[str, JsonValue]
+
+
+class Deleted(Event):
+    """The aggregate and all it held disappeared from reads; it can come back."""
+
+    reason: str | None = None
+
+
+class Undeleted(Event):
+    """The aggregate is live again.
+
+    ``restores_content``: True brings back exactly what the deletion removed (an explicit
+    undelete); False leaves it deleted for good (a write to a deleted conversation).
+    """
+
+    restores_content: bool
+
+
+@dataclass(frozen=True)
+class Family:
+    """The concrete event classes of one kind of aggregate."""
+
+    started: type[Started]
+    metadata_merged: type[MetadataMerged]
+    deleted: type[Deleted]
+    undeleted: type[Undeleted]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A saved state, so that a long stream need not be read from its start: a cache, no record."""
+
+    originator_id: UUID
+    originator_version: int
+    state: Aggregate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aggregate:
+    """State of one stream: just what decisions ask about, never what people said."""
+
+    KIND: ClassVar[str]
+    EVENTS: ClassVar[Family]
+
+    id: UUID
+    version: int
+    project: str
+    name: str
+    scope: str = ""
+    number: int
+    metadata: dict[str, JsonValue] | None = None
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None = None
+    deleted_version: int | None = None
+
+    @property
+    def is_deleted(self) -> bool:
+        return self.deleted_version is not None
+
+    @classmethod
+    def fold(cls, state: Self | None, event: Event | Snapshot) -> Self:
+        """``state`` after ``event``; a stream begins with its Started event or a snapshot."""
+        if isinstance(event, Snapshot):
+            assert isinstance(event.state, cls)
+            return event.state
+        if state is None:
+            assert isinstance(event, Started)
+            return cls.from_started(event)
+        return state.evolve(event)
+
+    @classmethod
+    def project_all(cls, state: Self | None, events: Iterable[Event | Snapshot]) -> Self | None:
+        """Fold ``events`` in order; None where there is neither state nor event."""
+        for event in events:
+            state = cls.fold(state, event)
+        return state
+
+    @classmethod
+    def from_started(cls, event: Started, **more: Any) -> Self:
+        return cls(
+            id=event.originator_id,
+            version=event.originator_version,
+            project=event.project,
+            name=event.name,
+            scope=event.scope,
+            number=event.number,
+            metadata=event.metadata,
+            created_at=event.recorded_at,
+            updated_at=event.recorded_at,
+            **more,
+        )
+
+    def then(self, event: Event, **changes: Any) -> Self:
+        """This state after ``event``, with ``changes``."""
+        return replace(
+            self, version=event.originator_version, updated_at=event.recorded_at, **changes
+        )
+
+    def evolve(self, event: Event) -> Self:
+        """Apply one event. Total and silent: events it does not care about only move the version."""
+        match event:
+            case MetadataMerged():
+                return self.then(event, metadata=merge(self.metadata or {}, event.metadata))
+            case Deleted():
+                return self.then(
+                    event, deleted_at=event.recorded_at, deleted_version=event.originator_version
+                )
+            case Undeleted():
+                return self.then(event, deleted_at=None, deleted_version=None)
+            case _:
+                return self.then(event)
+
+
+A = TypeVar("A", bound=Aggregate)
+
+
+class Draft(Generic[A]):
+    """A decision in the making: each event is decided upon the state those before it led to.
+
+    ``state`` is None while the stream has not begun; ``events`` are what was decided so far.
+    """
+
+    def __init__(self, kind: type[A], state: A | None, context: Context, stream_id: UUID) -> None:
+        self.kind = kind
+        self.state = state
+        self.events: list[Event] = []
+        self._context = context
+        self._stream_id = stream_id
+
+    def record(self, event_class: type[Event], **payload: Any) -> None:
+        version, not_before = 1, None
+        if self.state is not None:
+            version, not_before = self.state.version + 1, self.state.updated_at
+        envelope = self._context.envelope(self._stream_id, version, not_before=not_before)
+        event = event_class(**envelope, **payload)
+        self.events.append(event)
+        self.state = self.kind.fold(self.state, event)
+
+    def existing(self) -> A:
+        """The state, deleted or live. Raises NotFound where the stream has not begun."""
+        if self.state is None:
+            raise NotFound(self.kind.KIND)
+        return self.state
+
+    def live(self) -> A:
+        """The state. Raises NotFound where the stream has not begun or is deleted."""
+        state = self.existing()
+        if state.is_deleted:
+            raise NotFound(self.kind.KIND)
+        return state
+
+
+def merge_metadata(draft: Draft[A], patch: dict[str, JsonValue]) -> None:
+    """Merge deeply. Writing to a deleted one undeletes it; a patch that changes nothing is nothing."""
+    state = draft.existing()
+    revive_for_writing(draft)
+    if merge(state.metadata or {}, patch) != (state.metadata or {}):
+        draft.record(draft.kind.EVENTS.metadata_merged, metadata=patch)
+
+
+def delete(draft: Draft[A], *, reason: str | None = None) -> None:
+    """Decide to delete. Deleting twice is no error: the second call decides nothing."""
+    if not draft.existing().is_deleted:
+        draft.record(draft.kind.EVENTS.deleted, reason=reason)
+
+
+def undelete(draft: Draft[A]) -> None:
+    """Bring back exactly what the last deletion removed. A live one is left as it is."""
+    if draft.existing().is_deleted:
+        draft.record(draft.kind.EVENTS.undeleted, restores_content=True)
+
+
+def revive_for_writing(draft: Draft[A]) -> None:
+    """A write to a deleted one makes it live; what was deleted with it stays deleted."""
+    if draft.state is not None and draft.state.is_deleted:
+        draft.record(draft.kind.EVENTS.undeleted, restores_content=False)

@@ -1,0 +1,244 @@
+"""The commands: what can be asked of the store, each with the decision it leads to.
+
+A command names its target and decides on a Draft; the application loads the state, looks up
+the facts that the decision asks for, and records what was decided (see eventlog.application).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar, NamedTuple, Protocol
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from domain import aggregate, conversation, sessions, threads, users
+from domain.aggregate import Aggregate, Draft
+from domain.errors import AlreadyExists
+from domain.events import Event
+from domain.messages import Message, MessageAdded, MessageState
+from domain.sessions import Session
+from domain.threads import Thread
+from domain.users import Profile, User
+
+KINDS: dict[str, type[Aggregate]] = {kind.KIND: kind for kind in (Session, Thread, User)}
+
+
+class Name(NamedTuple):
+    """How a caller calls a stream: unique within (project, kind, scope)."""
+
+    project: str
+    kind: str
+    scope: str
+    name: str
+
+
+class Facts(Protocol):
+    """What a decision may ask of the store, as of its own transaction."""
+
+    def next_number(self) -> int:
+        """The number the stream will have if it starts now: dense within project and kind."""
+
+    def is_taken(self, name: str) -> bool:
+        """Whether another stream of the same project, kind and scope has ``name``."""
+
+    def messages(
+        self, ids: Collection[UUID] = (), instants: Collection[datetime] = ()
+    ) -> list[MessageState]:
+        """The stream's messages, hidden ones too, with one of ``ids`` or said at one of ``instants``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """``expected_version``: refuse unless the stream is at just this version; None: any will do."""
+
+    kind: str
+    name: str
+    scope: str = ""
+    expected_version: int | None = None
+
+    def looks_up_messages(self) -> bool:
+        """Whether ``decide`` asks for recorded messages."""
+        return False
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        """Record events on ``draft`` or raise; returns the ids of the messages it was about."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start(Command):
+    """Begin a session, thread or user. Raises AlreadyExists for a live or a deleted one."""
+
+    metadata: dict[str, JsonValue] | None = None
+    user_id: str | None = None  # sessions only
+    profile: Profile | None = None  # users only
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        if draft.state is not None:
+            raise AlreadyExists(self.kind, is_deleted=draft.state.is_deleted)
+        payload: dict[str, Any] = {"metadata": self.metadata}
+        if self.kind == Session.KIND:
+            payload["user_id"] = self.user_id
+        if self.profile is not None:
+            payload["profile"] = self.profile
+        begin(self, draft, facts, **payload)
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddMessages(Command):
+    """Add messages, in order, all or none; starts the conversation if there is none.
+
+    ``user_id`` is for a session that this starts. ``given_ids``: those of the messages whose id
+    the caller chose, and so may have sent before.
+    """
+
+    messages: Sequence[Message]
+    given_ids: frozenset[UUID] = field(default_factory=frozenset)
+    user_id: str | None = None
+
+    def instants(self) -> set[datetime]:
+        if self.kind != Thread.KIND:
+            return set()
+        return {message.timestamp for message in self.messages if message.timestamp is not None}
+
+    def looks_up_messages(self) -> bool:
+        return bool(self.given_ids) or bool(self.instants())
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        known: list[MessageState] = []
+        if draft.state is None:
+            begin(self, draft, facts, **({"user_id": self.user_id} if self.user_id else {}))
+        elif self.looks_up_messages():
+            known = facts.messages(self.given_ids, self.instants())
+        return conversation.add_messages(
+            draft, self.messages, known, by_instant=self.kind == Thread.KIND
+        )
+
+    def recorded_ids(self, events: Sequence[Event], facts: Facts) -> list[UUID]:
+        """The ids that ``decide`` returned when it led to ``events``, for answering a repeat."""
+        known = facts.messages(self.given_ids, self.instants())
+        seen = conversation.KnownMessages(by_instant=self.kind == Thread.KIND)
+        for recorded in known:
+            seen.add(recorded)
+        added = (event.message.id for event in events if isinstance(event, MessageAdded))
+        known_ids = {recorded.id for recorded in known}
+        fresh = (message_id for message_id in added if message_id not in known_ids)
+        return [seen.find(message) or next(fresh) for message in self.messages]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeMetadata(Command):
+    metadata: dict[str, JsonValue]
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        aggregate.merge_metadata(draft, self.metadata)
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delete(Command):
+    reason: str | None = None
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        aggregate.delete(draft, reason=self.reason)
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undelete(Command):
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        aggregate.undelete(draft)
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenameSession(Command):
+    kind: str = Session.KIND
+    new_name: str
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        if draft.live().name != self.new_name and facts.is_taken(self.new_name):
+            raise AlreadyExists(self.kind)
+        sessions.rename(draft, self.new_name)
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageCommand(Command):
+    """A command about one message of a conversation."""
+
+    message_id: UUID
+
+    def looks_up_messages(self) -> bool:
+        return True
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        draft.live()
+        found = facts.messages([self.message_id])
+        self.decide_on(draft, found[0] if found else None)
+        return [self.message_id]
+
+    def decide_on(self, draft: Draft[Any], message: MessageState | None) -> None:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditMessage(MessageCommand):
+    """``changes``: members of domain.messages.EDITABLE and their new values."""
+
+    changes: dict[str, JsonValue]
+
+    def decide_on(self, draft: Draft[Any], message: MessageState | None) -> None:
+        conversation.edit_message(draft, message, self.changes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeMessageMetadata(MessageCommand):
+    metadata: dict[str, JsonValue]
+
+    def decide_on(self, draft: Draft[Any], message: MessageState | None) -> None:
+        conversation.merge_message_metadata(draft, message, self.metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteMessage(MessageCommand):
+    def decide_on(self, draft: Draft[Any], message: MessageState | None) -> None:
+        conversation.delete_message(draft, message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetThreadState(Command):
+    """Replace a thread's document under ``key`` (None is its own slot); starts a missing thread."""
+
+    kind: str = Thread.KIND
+    key: str | None = None
+    state: JsonValue
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        if draft.state is None:
+            begin(self, draft, facts)
+        threads.set_state(draft, key=self.key, state=self.state)
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeProfile(Command):
+    """Give the named members of a user's profile new values (see domain.users.Profile)."""
+
+    kind: str = User.KIND
+    changes: dict[str, Any]
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        users.change_profile(draft, self.changes)
+        return []
+
+
+def begin(command: Command, draft: Draft[Any], facts: Facts, **payload: Any) -> None:
+    """Start the command's target under its name, with the next number."""
+    started = draft.kind.EVENTS.started
+    number = facts.next_number()
+    draft.record(started, name=command.name, scope=command.scope, number=number, **payload)

@@ -1,0 +1,161 @@
+"""What sessions and threads share: an ordered run of messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Self
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from domain.aggregate import Aggregate, Deleted, Draft, Family, Undeleted, revive_for_writing
+from domain.errors import MessageIdTaken, NotFound
+from domain.events import Event
+from domain.messages import (
+    Message,
+    MessageAdded,
+    MessageDeleted,
+    MessageEdited,
+    MessageMetadataMerged,
+    MessageState,
+)
+from domain.values import merge
+
+
+@dataclass(frozen=True)
+class ConversationFamily(Family):
+    """The concrete event classes of one kind of conversation."""
+
+    message_added: type[MessageAdded]
+    message_edited: type[MessageEdited]
+    message_metadata_merged: type[MessageMetadataMerged]
+    message_deleted: type[MessageDeleted]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversation(Aggregate):
+    """A session or a thread.
+
+    ``message_count``: live messages (those an undelete would bring back, while deleted).
+    ``hidden_through``: messages up to this version were deleted with the conversation and
+    stayed deleted when a write revived it; so a deletion costs the same however long the talk.
+    """
+
+    EVENTS: ClassVar[ConversationFamily]
+
+    message_count: int = 0
+    hidden_through: int = 0
+
+    def hides(self, message: MessageState) -> bool:
+        """Whether ``message`` is out of sight: deleted itself, or with the conversation."""
+        return (
+            self.is_deleted
+            or message.deleted_version is not None
+            or message.version <= self.hidden_through
+        )
+
+    def evolve(self, event: Event) -> Self:
+        match event:
+            case MessageAdded():
+                return self.then(event, message_count=self.message_count + 1)
+            case MessageDeleted():
+                return self.then(event, message_count=self.message_count - 1)
+            case Undeleted(restores_content=False):
+                assert self.deleted_version is not None
+                hidden = {"message_count": 0, "hidden_through": self.deleted_version}
+                return self.then(event, deleted_at=None, deleted_version=None, **hidden)
+            case _:
+                return super().evolve(event)
+
+
+def add_messages(
+    draft: Draft[Any], messages: Sequence[Message], known: Iterable[MessageState], *, by_instant: bool
+) -> list[UUID]:
+    """Add what is not there yet, in order; returns the id each message has, new or known.
+
+    A message whose id is among ``known`` is the same message again; with ``by_instant`` so is one
+    with a timestamp that a known one with the same instant, role, user and content has.
+    Raises MessageIdTaken when a known id comes with other words.
+    """
+    revive_for_writing(draft)
+    seen = KnownMessages(by_instant=by_instant)
+    for recorded in known:
+        seen.add(recorded, is_visible=not draft.existing().hides(recorded))
+    ids = []
+    for message in messages:
+        same = seen.find(message)
+        if same is None:
+            draft.record(draft.kind.EVENTS.message_added, message=message)
+            seen.add(message)
+        ids.append(message.id if same is None else same)
+    return ids
+
+
+class KnownMessages:
+    """Finds whether a message was recorded before, by its id or by what was said when."""
+
+    def __init__(self, *, by_instant: bool) -> None:
+        self._by_id: dict[UUID, MessageState | Message] = {}
+        self._by_instant: dict[datetime, list[MessageState | Message]] = {}
+        self._looks_at_instants = by_instant
+
+    def add(self, message: MessageState | Message, *, is_visible: bool = True) -> None:
+        """Know ``message``. One out of sight is known by its id alone: it may be said anew."""
+        self._by_id[message.id] = message
+        if self._looks_at_instants and is_visible and message.timestamp is not None:
+            self._by_instant.setdefault(message.timestamp, []).append(message)
+
+    def find(self, message: Message) -> UUID | None:
+        """The id under which ``message`` is recorded, or None. Raises MessageIdTaken."""
+        same = self._by_id.get(message.id)
+        if same is not None:
+            if not says_the_same(same, message):
+                raise MessageIdTaken(message.id)
+            return message.id
+        if message.timestamp is None:
+            return None
+        for other in self._by_instant.get(message.timestamp, ()):
+            if all(getattr(other, field) == getattr(message, field) for field in UTTERANCE):
+                return other.id
+        return None
+
+
+UTTERANCE = ("role", "user_id", "content")
+"""What, besides the instant, makes two timestamped messages of a thread the same."""
+
+
+def says_the_same(known: MessageState | Message, message: Message) -> bool:
+    if isinstance(known, MessageState):
+        return known.changed_version != known.version or known.says_the_same(message)
+    return known == message
+
+
+def edit_message(draft: Draft[Any], message: MessageState | None, changes: dict[str, JsonValue]) -> None:
+    """Give members new values. Raises NotFound when the message is not there or out of sight."""
+    found = visible(draft, message)
+    if any(getattr(found, member) != value for member, value in changes.items()):
+        draft.record(draft.kind.EVENTS.message_edited, message_id=found.id, changes=changes)
+
+
+def merge_message_metadata(
+    draft: Draft[Any], message: MessageState | None, patch: dict[str, JsonValue]
+) -> None:
+    """Merge deeply. Raises NotFound when the message is not there or out of sight."""
+    found = visible(draft, message)
+    if merge(found.metadata or {}, patch) != (found.metadata or {}):
+        draft.record(
+            draft.kind.EVENTS.message_metadata_merged, message_id=found.id, metadata=patch
+        )
+
+
+def delete_message(draft: Draft[Any], message: MessageState | None) -> None:
+    """Delete one message. Raises NotFound when it is not there or out of sight already."""
+    draft.record(draft.kind.EVENTS.message_deleted, message_id=visible(draft, message).id)
+
+
+def visible(draft: Draft[Any], message: MessageState | None) -> MessageState:
+    if message is None or draft.existing().hides(message):
+        raise NotFound("message")
+    return message

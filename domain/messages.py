@@ -1,0 +1,164 @@
+"""One message: what a caller said, and its state after edits and deletion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from domain.events import Event
+from domain.values import Content, Document, Metadata, Moment, NonEmptyText, Text, merge
+
+
+class Message(BaseModel):
+    """A message as its caller gave it; it comes back equal.
+
+    ``timestamp``: when it was said, as told by the caller; None when nobody said, and none is
+    invented. ``content``: a text, a list of parts kept verbatim, or None (a message that only
+    calls tools).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: UUID
+    role: NonEmptyText
+    content: Content = None
+    name: Text | None = None
+    user_id: Text | None = None
+    timestamp: Moment | None = None
+    tool_calls: Annotated[list[Document], Field()] | None = None
+    tool_call_id: Text | None = None
+    metadata: Metadata | None = None
+    token_count: Annotated[int, Field(ge=0, le=2**53)] | None = None
+
+
+class MessageAdded(Event):
+    """A message joined the conversation."""
+
+    message: Message
+
+
+class MessageEvent(Event):
+    """Something happened to a message that had joined before."""
+
+    message_id: UUID
+
+
+class MessageEdited(MessageEvent):
+    """The members named in ``changes`` have new values, all others stay."""
+
+    changes: dict[str, JsonValue]
+
+
+class MessageMetadataMerged(MessageEvent):
+    """``metadata`` was merged, deeply, into the message's."""
+
+    metadata: dict[str, JsonValue]
+
+
+class MessageDeleted(MessageEvent):
+    """The message disappeared from reads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageState:
+    """A message as it is now.
+
+    ``version`` is that of the event that added it, and its place in the order of the
+    conversation; ``changed_version`` that of the last event that touched it.
+    ``deleted_version`` is None unless this very message was deleted; a message of a deleted
+    conversation is hidden without it (see Conversation.hides).
+    """
+
+    stream_id: UUID
+    project: str
+    version: int
+    changed_version: int
+    id: UUID
+    role: str
+    content: str | list[JsonValue] | None
+    name: str | None
+    user_id: str | None
+    timestamp: datetime | None
+    tool_calls: list[JsonValue] | None
+    tool_call_id: str | None
+    metadata: dict[str, JsonValue] | None
+    token_count: int | None
+    recorded_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None = None
+    deleted_version: int | None = None
+
+    def says_the_same(self, message: Message) -> bool:
+        """Whether ``message`` is what this one holds: a repeat of the same words, not other ones."""
+        return all(getattr(self, field) == getattr(message, field) for field in SAID)
+
+    def evolve(self, event: Event) -> MessageState:
+        """Apply one event about this message; any other event changes nothing."""
+        changes: dict[str, Any]
+        match event:
+            case MessageEdited():
+                changes = dict(event.changes)
+            case MessageMetadataMerged():
+                changes = {"metadata": merge(self.metadata or {}, event.metadata)}
+            case MessageDeleted():
+                changes = {
+                    "deleted_at": event.recorded_at,
+                    "deleted_version": event.originator_version,
+                }
+            case _:
+                return self
+        return replace(
+            self,
+            changed_version=event.originator_version,
+            updated_at=event.recorded_at,
+            **changes,
+        )
+
+
+SAID = ("role", "content", "name", "user_id", "timestamp", "tool_calls", "tool_call_id")
+"""The members that make a message the same message said again."""
+
+EDITABLE = frozenset({"role", "content", "name", "user_id", "tool_calls", "tool_call_id", "token_count"})
+"""The members a MessageEdited may change; metadata is merged by its own event."""
+
+
+def message_from(event: MessageAdded) -> MessageState:
+    said = event.message
+    return MessageState(
+        stream_id=event.originator_id,
+        project=event.project,
+        version=event.originator_version,
+        changed_version=event.originator_version,
+        id=said.id,
+        role=said.role,
+        content=said.content,
+        name=said.name,
+        user_id=said.user_id,
+        timestamp=said.timestamp,
+        tool_calls=said.tool_calls,
+        tool_call_id=said.tool_call_id,
+        metadata=said.metadata,
+        token_count=said.token_count,
+        recorded_at=event.recorded_at,
+        updated_at=event.recorded_at,
+    )
+
+
+def fold_messages(
+    messages: dict[UUID, MessageState], events: Iterable[Event]
+) -> dict[UUID, MessageState]:
+    """Apply ``events`` to ``messages`` (by id, in order of joining), in place; returns it.
+
+    An event about a message that is not in ``messages`` is passed over.
+    """
+    for event in events:
+        if isinstance(event, MessageAdded):
+            messages[event.message.id] = message_from(event)
+        elif isinstance(event, MessageEvent) and event.message_id in messages:
+            messages[event.message_id] = messages[event.message_id].evolve(event)
+    return messages

@@ -1,0 +1,90 @@
+"""A session: a conversation under any name the caller likes, perhaps with one user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from domain import aggregate, messages
+from domain.aggregate import Draft, Started
+from domain.conversation import Conversation, ConversationFamily
+from domain.events import Event
+
+
+class SessionStarted(Started):
+    """A session began, by a call of its own or by the first message."""
+
+    TOPIC: ClassVar[str] = "session.started"
+    user_id: str | None = None
+
+
+class MessageAdded(messages.MessageAdded):
+    TOPIC: ClassVar[str] = "session.message-added"
+
+
+class MessageEdited(messages.MessageEdited):
+    TOPIC: ClassVar[str] = "session.message-edited"
+
+
+class MessageMetadataMerged(messages.MessageMetadataMerged):
+    TOPIC: ClassVar[str] = "session.message-metadata-merged"
+
+
+class MessageDeleted(messages.MessageDeleted):
+    TOPIC: ClassVar[str] = "session.message-deleted"
+
+
+class MetadataMerged(aggregate.MetadataMerged):
+    TOPIC: ClassVar[str] = "session.metadata-merged"
+
+
+class SessionRenamed(Event):
+    """The session answers to ``name`` from here on; the old name is free."""
+
+    TOPIC: ClassVar[str] = "session.renamed"
+    name: str
+
+
+class SessionDeleted(aggregate.Deleted):
+    TOPIC: ClassVar[str] = "session.deleted"
+
+
+class SessionUndeleted(aggregate.Undeleted):
+    TOPIC: ClassVar[str] = "session.undeleted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session(Conversation):
+    """``user_id`` is set when the session starts and never changes; None for nobody's session."""
+
+    KIND: ClassVar[str] = "session"
+    EVENTS: ClassVar[ConversationFamily] = ConversationFamily(
+        started=SessionStarted,
+        metadata_merged=MetadataMerged,
+        deleted=SessionDeleted,
+        undeleted=SessionUndeleted,
+        message_added=MessageAdded,
+        message_edited=MessageEdited,
+        message_metadata_merged=MessageMetadataMerged,
+        message_deleted=MessageDeleted,
+    )
+
+    user_id: str | None = None
+
+    @classmethod
+    def from_started(cls, event: Started, **more: Any) -> Self:
+        assert isinstance(event, SessionStarted)
+        return super().from_started(event, user_id=event.user_id, **more)
+
+    def evolve(self, event: Event) -> Self:
+        match event:
+            case SessionRenamed():
+                return self.then(event, name=event.name)
+            case _:
+                return super().evolve(event)
+
+
+def rename(draft: Draft[Session], name: str) -> None:
+    """Give a live session another name; the application sees to it that it is free."""
+    if draft.live().name != name:
+        draft.record(SessionRenamed, name=name)

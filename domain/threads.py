@@ -1,0 +1,77 @@
+"""A thread: a conversation of several users under a UUID, with state documents beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import JsonValue
+
+from domain import aggregate, messages
+from domain.aggregate import Draft, Started, revive_for_writing
+from domain.conversation import Conversation, ConversationFamily
+from domain.events import Event
+
+
+class ThreadStarted(Started):
+    """A thread began; its name is a UUID in lower-case canonical form."""
+
+    TOPIC: ClassVar[str] = "thread.started"
+
+
+class MessageAdded(messages.MessageAdded):
+    TOPIC: ClassVar[str] = "thread.message-added"
+
+
+class MessageEdited(messages.MessageEdited):
+    TOPIC: ClassVar[str] = "thread.message-edited"
+
+
+class MessageMetadataMerged(messages.MessageMetadataMerged):
+    TOPIC: ClassVar[str] = "thread.message-metadata-merged"
+
+
+class MessageDeleted(messages.MessageDeleted):
+    TOPIC: ClassVar[str] = "thread.message-deleted"
+
+
+class MetadataMerged(aggregate.MetadataMerged):
+    TOPIC: ClassVar[str] = "thread.metadata-merged"
+
+
+class StateSet(Event):
+    """The state document under ``key`` (None is a slot of its own) was replaced."""
+
+    TOPIC: ClassVar[str] = "thread.state-set"
+    key: str | None = None
+    state: JsonValue = None
+
+
+class ThreadDeleted(aggregate.Deleted):
+    TOPIC: ClassVar[str] = "thread.deleted"
+
+
+class ThreadUndeleted(aggregate.Undeleted):
+    TOPIC: ClassVar[str] = "thread.undeleted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thread(Conversation):
+    KIND: ClassVar[str] = "thread"
+    EVENTS: ClassVar[ConversationFamily] = ConversationFamily(
+        started=ThreadStarted,
+        metadata_merged=MetadataMerged,
+        deleted=ThreadDeleted,
+        undeleted=ThreadUndeleted,
+        message_added=MessageAdded,
+        message_edited=MessageEdited,
+        message_metadata_merged=MessageMetadataMerged,
+        message_deleted=MessageDeleted,
+    )
+
+
+def set_state(draft: Draft[Any], *, key: str | None, state: JsonValue) -> None:
+    """Replace the document under ``key``; a deleted thread is live again by it."""
+    draft.existing()
+    revive_for_writing(draft)
+    draft.record(StateSet, key=key, state=state)

@@ -1,0 +1,83 @@
+"""A user: a profile that sessions and messages may point to by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from domain import aggregate
+from domain.aggregate import Aggregate, Draft, Family, Started, revive_for_writing
+from domain.events import Event
+from domain.values import Text
+
+
+class Profile(BaseModel):
+    """What is known of a person. None: not known. ``tags``: free words, in the caller's order."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    display_name: Text | None = None
+    email: Text | None = None
+    first_name: Text | None = None
+    last_name: Text | None = None
+    tags: list[Text] = []
+
+
+class UserCreated(Started):
+    TOPIC: ClassVar[str] = "user.created"
+    profile: Profile = Profile()
+
+
+class ProfileReplaced(Event):
+    """The profile as a whole is now ``profile``."""
+
+    TOPIC: ClassVar[str] = "user.profile-replaced"
+    profile: Profile
+
+
+class MetadataMerged(aggregate.MetadataMerged):
+    TOPIC: ClassVar[str] = "user.metadata-merged"
+
+
+class UserDeleted(aggregate.Deleted):
+    TOPIC: ClassVar[str] = "user.deleted"
+
+
+class UserUndeleted(aggregate.Undeleted):
+    TOPIC: ClassVar[str] = "user.undeleted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class User(Aggregate):
+    KIND: ClassVar[str] = "user"
+    EVENTS: ClassVar[Family] = Family(
+        started=UserCreated,
+        metadata_merged=MetadataMerged,
+        deleted=UserDeleted,
+        undeleted=UserUndeleted,
+    )
+
+    profile: Profile = Profile()
+
+    @classmethod
+    def from_started(cls, event: Started, **more: Any) -> Self:
+        assert isinstance(event, UserCreated)
+        return super().from_started(event, profile=event.profile, **more)
+
+    def evolve(self, event: Event) -> Self:
+        match event:
+            case ProfileReplaced():
+                return self.then(event, profile=event.profile)
+            case _:
+                return super().evolve(event)
+
+
+def change_profile(draft: Draft[User], changes: dict[str, Any]) -> None:
+    """Give the named members of the profile new values; the others stay."""
+    profile = draft.existing().profile
+    revive_for_writing(draft)
+    changed = Profile.model_validate({**profile.model_dump(), **changes})
+    if changed != profile:
+        draft.record(ProfileReplaced, profile=changed)

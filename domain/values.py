@@ -1,0 +1,82 @@
+"""The values events are made of, and the rules every text and document from outside keeps.
+
+A *document* is any JSON value. It must come back equal, so what PostgreSQL or JSON cannot
+hold exactly (NUL characters, lone surrogates, infinities, endless nesting) is refused.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, JsonValue
+
+DEPTH_MAX = 100
+"""Levels of objects and arrays within each other that a document may have."""
+
+NAME_LENGTH_MAX = 512
+"""Characters in the name of a session, thread or user."""
+
+
+def check_text(text: str) -> str:
+    """Return ``text`` or raise ValueError when PostgreSQL could not store it."""
+    if "\x00" in text:
+        raise ValueError("must not contain the NUL character")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("must not contain lone surrogates")
+    return text
+
+
+def check_name(name: str) -> str:
+    """Return ``name`` or raise ValueError: 1 to 512 characters, none of them a control character."""
+    if not 1 <= len(name) <= NAME_LENGTH_MAX:
+        raise ValueError(f"must have 1 to {NAME_LENGTH_MAX} characters")
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
+        raise ValueError("must not contain control characters")
+    return name
+
+
+def check_document(value: Any, depth: int = 0) -> Any:
+    """Return ``value`` or raise ValueError when it would not come back equal."""
+    if depth > DEPTH_MAX:
+        raise ValueError(f"must not be nested deeper than {DEPTH_MAX} levels")
+    if isinstance(value, str):
+        check_text(value)
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            check_text(key)
+            check_document(member, depth + 1)
+    elif isinstance(value, list):
+        for member in value:
+            check_document(member, depth + 1)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("numbers must be finite")
+    return value
+
+
+def to_utc(moment: datetime) -> datetime:
+    """The same instant in UTC; a time without a zone is taken as UTC."""
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is outside the years 1 to 9999") from None
+
+
+def merge(old: JsonValue, patch: JsonValue) -> JsonValue:
+    """Deep merge: objects merge key by key at any depth, anything else replaces, null is stored."""
+    if not isinstance(old, dict) or not isinstance(patch, dict):
+        return patch
+    return {**old, **{key: merge(old[key], patch[key]) if key in old else patch[key] for key in patch}}
+
+
+Text = Annotated[str, AfterValidator(check_text)]
+NonEmptyText = Annotated[Text, Field(min_length=1)]
+Name = Annotated[str, AfterValidator(check_name)]
+Document = Annotated[JsonValue, AfterValidator(check_document)]
+Metadata = Annotated[dict[str, JsonValue], AfterValidator(check_document)]
+Content = Annotated[str | list[JsonValue] | None, AfterValidator(check_document)]
+Moment = Annotated[datetime, AfterValidator(to_utc)]

@@ -1,0 +1,1 @@
+"""How it is recorded: the log on PostgreSQL. Never learns about views or HTTP."""

@@ -1,0 +1,143 @@
+"""Between events and stored rows.
+
+The library's mapper takes any payload and runs old code on newer data. This one decodes, upcasts
+step by step, validates, refuses versions newer than the code, and says which stream and version it
+could not read, never what was in it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from eventsourcing.domain import DomainEventProtocol
+from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from domain.aggregate import Aggregate, Snapshot
+from domain.errors import RecordUnreadable
+from domain.events import Event
+
+KEY_FIELDS = {"originator_id", "originator_version"}
+"""Stored in columns of their own, so not in the payload."""
+
+
+@dataclass(frozen=True)
+class StoredRow(StoredEvent):
+    """A stored event with the columns that the log is searched by."""
+
+    project: str
+    recorded_at: datetime
+
+
+class EventMapper(Mapper[UUID]):
+    """Maps the events of ``catalog`` (topic → class)."""
+
+    def __init__(self, catalog: Mapping[str, type[Event]]) -> None:
+        super().__init__(JSONTranscoder())
+        self._catalog = catalog
+
+    def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> StoredRow:
+        event = domain_event
+        assert isinstance(event, Event)
+        return StoredRow(
+            originator_id=event.originator_id,
+            originator_version=event.originator_version,
+            topic=event.TOPIC,
+            state=encode(event),
+            project=event.project,
+            recorded_at=event.recorded_at,
+        )
+
+    def to_domain_event(self, stored_event: StoredEvent) -> Event:
+        """Raises RecordUnreadable."""
+        event_class = self._catalog.get(stored_event.topic)
+        if event_class is None:
+            raise unreadable(stored_event, "an unknown topic; is a newer Recount writing here?")
+        try:
+            payload = from_json(stored_event.state)
+        except ValueError:
+            raise unreadable(stored_event, "the payload is not JSON") from None
+        if not isinstance(payload, dict):
+            raise unreadable(stored_event, "the payload is not an object")
+        payload = upcast(stored_event, event_class, payload)
+        payload["originator_id"] = stored_event.originator_id
+        payload["originator_version"] = stored_event.originator_version
+        try:
+            return event_class.model_validate(payload)
+        except ValidationError as error:
+            raise unreadable(stored_event, where(error)) from None
+
+
+def encode(event: Event) -> bytes:
+    """The payload as JSON; members that are None are left out, a version above 1 comes first."""
+    body: bytes = event.__pydantic_serializer__.to_json(event, exclude=KEY_FIELDS, exclude_none=True)
+    if event.class_version == 1:
+        return body
+    return b'{"class_version":%d,' % event.class_version + body[1:]
+
+
+def upcast(stored: StoredEvent, event_class: type[Event], payload: dict[str, Any]) -> dict[str, Any]:
+    """``payload`` in the newest shape. Raises RecordUnreadable for one newer than the code."""
+    version = payload.pop("class_version", 1)
+    if not isinstance(version, int) or not 1 <= version <= event_class.class_version:
+        reason = f"payload version {version!s:.20} is not one this program knows: upgrade Recount"
+        raise unreadable(stored, reason)
+    while version < event_class.class_version:
+        getattr(event_class, f"upcast_v{version}_v{version + 1}")(payload)
+        version += 1
+    return payload
+
+
+def unreadable(stored: StoredEvent, reason: str) -> RecordUnreadable:
+    return RecordUnreadable(
+        reason,
+        stream_id=stored.originator_id,
+        version=stored.originator_version,
+        topic=stored.topic,
+    )
+
+
+def where(error: ValidationError) -> str:
+    """Which members are wrong, without their values."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, p['loc'][:3]))}: {p['type']}" for p in problems[:3])
+
+
+class SnapshotMapper(Mapper[UUID]):
+    """Maps snapshots. One whose shape is not today's is unknown by its topic, and never read."""
+
+    def __init__(self, kinds: Mapping[str, type[Aggregate]]) -> None:
+        super().__init__(JSONTranscoder())
+        self._adapters = {snapshot_topic(kind): TypeAdapter(kind) for kind in kinds.values()}
+
+    def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> StoredEvent:
+        snapshot = domain_event
+        assert isinstance(snapshot, Snapshot)
+        topic = snapshot_topic(type(snapshot.state))
+        return StoredEvent(
+            originator_id=snapshot.originator_id,
+            originator_version=snapshot.originator_version,
+            topic=topic,
+            state=self._adapters[topic].dump_json(snapshot.state),
+        )
+
+    def to_domain_event(self, stored_event: StoredEvent) -> Snapshot:
+        state = self._adapters[stored_event.topic].validate_json(stored_event.state)
+        assert isinstance(stored_event.originator_id, UUID)
+        return Snapshot(stored_event.originator_id, stored_event.originator_version, state)
+
+    @property
+    def topics(self) -> list[str]:
+        return list(self._adapters)
+
+
+def snapshot_topic(kind: type[Aggregate]) -> str:
+    """Changes with the members of the state, so that an old snapshot is passed over, not misread."""
+    members = ",".join(sorted(kind.__dataclass_fields__))
+    return f"{kind.KIND}.snapshot.{zlib.crc32(members.encode()):08x}"

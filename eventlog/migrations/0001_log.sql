@@ -1,0 +1,32 @@
+-- The log: every event of every stream, and nothing else that could not be made again.
+
+CREATE TABLE stored_events (
+    notification_id    bigint GENERATED ALWAYS AS IDENTITY,
+    originator_id      uuid        NOT NULL,
+    originator_version bigint      NOT NULL CHECK (originator_version > 0),
+    project            text        NOT NULL,
+    topic              text        NOT NULL,
+    recorded_at        timestamptz NOT NULL,
+    -- json, not jsonb: the text stays as it was written, so numbers of any size come back equal.
+    state              json        NOT NULL,
+    CONSTRAINT stored_events_pkey PRIMARY KEY (originator_id, originator_version)
+);
+
+CREATE UNIQUE INDEX stored_events_position ON stored_events (notification_id);
+
+-- One tenant's events in order, for audit and live streams.
+CREATE INDEX stored_events_project ON stored_events (project, notification_id);
+
+-- What happened to messages and conversations after they were said: few rows in a long stream,
+-- so that a past state need not read every message.
+CREATE INDEX stored_events_changes ON stored_events (originator_id, originator_version)
+    WHERE topic NOT LIKE '%.message-added';
+
+-- A cache of aggregate states; may be emptied any time.
+CREATE TABLE snapshots (
+    originator_id      uuid   NOT NULL,
+    originator_version bigint NOT NULL,
+    topic              text   NOT NULL,
+    state              json   NOT NULL,
+    PRIMARY KEY (originator_id, originator_version)
+);

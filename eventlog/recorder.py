@@ -1,0 +1,313 @@
+"""Writes events and, in the same transaction, whatever rows go with them; reads them back.
+
+The library's recorder locks the table and notifies inside each append, which lets one writer in
+at a time. This one takes a shared advisory lock before it draws positions, so that any number of
+writers append side by side and a reader can still tell which positions are settled (see
+eventlog.order).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from eventsourcing.persistence import (
+    AggregateRecorder,
+    ApplicationRecorder,
+    Notification,
+    StoredEvent,
+    Subscription,
+)
+from pydantic_core import to_json
+
+from eventlog.database import Connection, Database
+from eventlog.mapper import StoredRow
+
+APPEND_LOCK = 0x7265636F756E74  # "recount": the advisory lock that every append shares
+
+INSERT_EVENTS = f"""
+    INSERT INTO stored_events
+        (originator_id, originator_version, project, topic, recorded_at, state)
+    SELECT event.originator_id, event.originator_version, event.project, event.topic,
+           event.recorded_at, event.state
+      -- The lock comes first: no row, hence no position, is drawn before it is held.
+      FROM (SELECT pg_advisory_xact_lock_shared({APPEND_LOCK}) OFFSET 0) AS lock
+     CROSS JOIN json_to_recordset(%s::json) AS event (
+           originator_id uuid, originator_version bigint, project text, topic text,
+           recorded_at timestamptz, state json)
+    RETURNING notification_id
+"""
+
+SELECT_EVENTS = """
+    SELECT originator_id, originator_version, topic, state::text
+      FROM stored_events
+     WHERE originator_id = %(id)s
+       AND originator_version > coalesce(%(gt)s::bigint, 0)
+       AND originator_version <= coalesce(%(lte)s::bigint, 9223372036854775807)
+     ORDER BY originator_version
+     LIMIT %(limit)s::bigint
+"""
+
+SELECT_EVENTS_DESCENDING = """
+    SELECT originator_id, originator_version, topic, state::text
+      FROM stored_events
+     WHERE originator_id = %(id)s
+       AND originator_version > coalesce(%(gt)s::bigint, 0)
+       AND originator_version <= coalesce(%(lte)s::bigint, 9223372036854775807)
+     ORDER BY originator_version DESC
+     LIMIT %(limit)s::bigint
+"""
+
+SELECT_CHANGES = """
+    SELECT originator_id, originator_version, topic, state::text
+      FROM stored_events
+     WHERE originator_id = %(id)s
+       AND originator_version <= coalesce(%(lte)s::bigint, 9223372036854775807)
+       AND topic NOT LIKE '%%.message-added'
+     ORDER BY originator_version
+"""
+
+SELECT_TIME = """
+    SELECT recorded_at FROM stored_events WHERE originator_id = %s AND originator_version = %s
+"""
+
+SELECT_LAST_VERSION = """
+    SELECT coalesce(max(originator_version), 0) FROM stored_events WHERE originator_id = %s
+"""
+
+SELECT_NOTIFICATIONS = """
+    SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
+      FROM stored_events
+     WHERE notification_id > coalesce(%(gt)s::bigint, 0)
+       AND notification_id <= coalesce(%(lte)s::bigint, 9223372036854775807)
+       AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s::text[]))
+     ORDER BY notification_id
+     LIMIT %(limit)s
+"""
+
+SELECT_PROJECT = """
+    SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
+      FROM stored_events
+     WHERE project = %(project)s
+       AND notification_id > %(gt)s
+       AND notification_id <= %(lte)s
+       AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s::text[]))
+     ORDER BY notification_id
+     LIMIT %(limit)s
+"""
+
+INSERT_SNAPSHOT = """
+    INSERT INTO snapshots (originator_id, originator_version, topic, state)
+    VALUES (%s, %s, %s, %s::json)
+    ON CONFLICT DO NOTHING
+"""
+
+SELECT_SNAPSHOTS = """
+    SELECT originator_id, originator_version, topic, state::text
+      FROM snapshots
+     WHERE originator_id = %(id)s
+       AND originator_version > coalesce(%(gt)s::bigint, 0)
+       AND originator_version <= coalesce(%(lte)s::bigint, 9223372036854775807)
+       AND topic = ANY(%(topics)s::text[])
+     ORDER BY originator_version DESC
+     LIMIT %(limit)s::bigint
+"""
+
+
+class Write(NamedTuple):
+    """A statement for the appending transaction. It takes ``rows`` as one JSON array parameter."""
+
+    sql: str
+    rows: Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class LogEntry(Notification):
+    """A stored event with its place in the order of the whole log, ``id``; gaps are normal."""
+
+    project: str
+    recorded_at: datetime
+
+
+class LogRecorder(ApplicationRecorder):
+    """The log of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def insert_events(
+        self,
+        stored_events: Sequence[StoredEvent],
+        *,
+        connection: Connection | None = None,
+        writes: Sequence[Write] = (),
+        **kwargs: Any,
+    ) -> Sequence[int]:
+        """Append events and carry out ``writes``: all or nothing, in one round trip.
+
+        Returns the positions, in the order of the events. A ``connection`` may have a transaction
+        open, which its caller then commits. Raises VersionConflict when a version is there already.
+        """
+        if connection is None:
+            with self.database.connection() as pooled:
+                return self._insert(pooled, stored_events, writes)
+        return self._insert(connection, stored_events, writes)
+
+    def _insert(
+        self, connection: Connection, stored_events: Sequence[StoredEvent], writes: Sequence[Write]
+    ) -> list[int]:
+        rows = events_as_json(stored_events)
+        # Statements of a pipeline without BEGIN are one transaction that ends with its sync.
+        with connection.pipeline():
+            inserted = connection.execute(INSERT_EVENTS, (rows,), prepare=True)
+            for write in writes:
+                connection.execute(write.sql, (as_json(write.rows),), prepare=True)
+        return [position for (position,) in inserted.fetchall()]
+
+    def select_events(
+        self,
+        originator_id: UUID | str,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredEvent]:
+        """Events of one stream with versions above ``gt``, up to ``lte``; oldest first unless ``desc``."""
+        sql = SELECT_EVENTS_DESCENDING if desc else SELECT_EVENTS
+        bounds = {"id": originator_id, "gt": gt, "lte": lte, "limit": limit}
+        return [stored_from(row) for row in self.database.fetch(sql, bounds)]
+
+    def select_changes(self, originator_id: UUID, *, lte: int | None = None) -> Sequence[StoredEvent]:
+        """All events of a stream but those that added messages, oldest first."""
+        rows = self.database.fetch(SELECT_CHANGES, {"id": originator_id, "lte": lte})
+        return [stored_from(row) for row in rows]
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[LogEntry]:
+        """Entries by position. Only up to a settled position (see eventlog.order) are none missing."""
+        gt = None if start is None else start - inclusive_of_start
+        bounds = {"gt": gt, "lte": stop, "topics": list(topics) or None, "limit": limit}
+        return [entry_from(row) for row in self.database.fetch(SELECT_NOTIFICATIONS, bounds)]
+
+    def select_project(
+        self, project: str, *, gt: int, lte: int, limit: int, topics: Sequence[str] = ()
+    ) -> Sequence[LogEntry]:
+        """One project's entries with positions above ``gt``, up to ``lte``, oldest first."""
+        bounds = {
+            "project": project,
+            "gt": gt,
+            "lte": lte,
+            "topics": list(topics) or None,
+            "limit": limit,
+        }
+        return [entry_from(row) for row in self.database.fetch(SELECT_PROJECT, bounds)]
+
+    def version_at(self, originator_id: UUID, moment: datetime) -> int:
+        """The version a stream had at ``moment``; 0 before it began.
+
+        Times do not run backwards within a stream, so this looks at as many events as the number
+        of versions has binary digits.
+        """
+        low, high = 0, self.last_version(originator_id)
+        while low < high:
+            middle = (low + high + 1) // 2
+            ((recorded_at,),) = self.database.fetch(SELECT_TIME, (originator_id, middle))
+            low, high = (middle, high) if recorded_at <= moment else (low, middle - 1)
+        return low
+
+    def last_version(self, originator_id: UUID) -> int:
+        """The newest version of a stream; 0 where there is none."""
+        ((version,),) = self.database.fetch(SELECT_LAST_VERSION, (originator_id,))
+        return int(version)
+
+    def max_notification_id(self) -> int | None:
+        ((position,),) = self.database.fetch("SELECT max(notification_id) FROM stored_events")
+        return None if position is None else int(position)
+
+    def subscribe(
+        self, gt: int | None = None, topics: Sequence[str] = ()
+    ) -> Subscription[ApplicationRecorder]:
+        """Entries after ``gt``, in order, then live: none missed, none repeated."""
+        from eventlog.subscription import LogSubscription  # noqa: PLC0415 - it needs this module
+
+        return LogSubscription(self, gt=gt, topics=topics)
+
+
+class SnapshotRecorder(AggregateRecorder):
+    """Keeps snapshots of the given ``topics``; sees no others."""
+
+    def __init__(self, database: Database, topics: Sequence[str]) -> None:
+        self.database = database
+        self._topics = list(topics)
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> None:
+        rows = [
+            (stored.originator_id, stored.originator_version, stored.topic, stored.state.decode())
+            for stored in stored_events
+        ]
+        with self.database.connection() as connection, connection.cursor() as cursor:
+            cursor.executemany(INSERT_SNAPSHOT, rows)
+
+    def select_events(
+        self,
+        originator_id: UUID | str,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredEvent]:
+        bounds = {"id": originator_id, "gt": gt, "lte": lte, "limit": limit, "topics": self._topics}
+        return [stored_from(row) for row in self.database.fetch(SELECT_SNAPSHOTS, bounds)]
+
+
+def as_json(rows: Sequence[dict[str, Any]]) -> str:
+    return to_json(rows).decode()
+
+
+def events_as_json(stored_events: Sequence[StoredEvent]) -> str:
+    """The rows as a JSON array, with each payload verbatim in its place."""
+    return (b"[" + b",".join(map(event_as_json, stored_events)) + b"]").decode()
+
+
+def event_as_json(stored: StoredEvent) -> bytes:
+    assert isinstance(stored, StoredRow)
+    columns = to_json(
+        {
+            "originator_id": stored.originator_id,
+            "originator_version": stored.originator_version,
+            "project": stored.project,
+            "topic": stored.topic,
+            "recorded_at": stored.recorded_at,
+        }
+    )
+    return b'%b,"state":%b}' % (columns[:-1], stored.state)
+
+
+def stored_from(row: tuple[Any, ...]) -> StoredEvent:
+    stream_id, version, topic, state = row
+    return StoredEvent(stream_id, version, topic, state.encode())
+
+
+def entry_from(row: tuple[Any, ...]) -> LogEntry:
+    position, stream_id, version, project, topic, recorded_at, state = row
+    return LogEntry(
+        originator_id=stream_id,
+        originator_version=version,
+        topic=topic,
+        state=state.encode(),
+        id=position,
+        project=project,
+        recorded_at=recorded_at,
+    )

@@ -1,0 +1,142 @@
+"""Following the log: every event once, in order, as soon as its position is settled."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Self
+
+import psycopg
+from eventsourcing.persistence import Notification, Subscription
+
+from domain.errors import Unavailable
+from eventlog.database import Connection, connect
+from eventlog.order import settled_position
+from eventlog.recorder import LogEntry, LogRecorder
+
+CHANNEL = "recount_events"
+POLL_SECONDS = 0.5  # a notification can be lost, so nobody relies on one
+RECONNECT_SECONDS = 1.0
+
+
+class SettledPositions(Iterator[int]):
+    """Yields the settled position of the log each time it has grown, waiting in between.
+
+    Sees a database that went away and came back. Ends after ``stop``, within half a second.
+    """
+
+    def __init__(self, conninfo: str, *, gt: int = 0) -> None:
+        self._conninfo = conninfo
+        self._last = gt
+        self._connection: Connection | None = None
+        self._stopped = threading.Event()
+
+    def __next__(self) -> int:
+        while not self._stopped.is_set():
+            try:
+                return self._wait_for_growth()
+            except StopIteration:
+                break
+            except (psycopg.OperationalError, Unavailable):
+                self._disconnect()
+                self._stopped.wait(RECONNECT_SECONDS)
+        self._disconnect()
+        raise StopIteration
+
+    def _wait_for_growth(self) -> int:
+        connection = self._listen()
+        while not self._stopped.is_set():
+            settled = settled_position(connection)
+            if settled > self._last:
+                self._last = settled
+                return settled
+            for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
+                pass
+        raise StopIteration
+
+    def _listen(self) -> Connection:
+        if self._connection is None:
+            self._connection = connect(self._conninfo)
+            self._connection.execute(f"LISTEN {CHANNEL}")
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            with suppress(psycopg.Error):
+                self._connection.close()
+            self._connection = None
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+
+class LogSubscription(Subscription[LogRecorder]):
+    """The library's subscription, over settled positions only. For one consuming thread."""
+
+    def __init__(self, recorder: LogRecorder, gt: int | None = None, topics: Sequence[str] = ()) -> None:
+        super().__init__(recorder, gt=gt, topics=topics)
+        self._positions = SettledPositions(recorder.database.conninfo, gt=gt or 0)
+        self._read_to = gt or 0
+        self._settled = gt or 0
+        self._entries: Iterator[LogEntry] = iter(())
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Notification:
+        while True:
+            entry = next(self._entries, None)
+            if entry is not None:
+                return entry
+            if self._read_to >= self._settled:
+                self._settled = next(self._positions)
+            self._entries = iter(self._page())
+
+    def _page(self, limit: int = 500) -> Sequence[LogEntry]:
+        page = self._recorder.select_notifications(
+            self._read_to, limit, self._settled, self._topics, inclusive_of_start=False
+        )
+        # A short page means that nothing more of these topics is there up to the settled position.
+        self._read_to = page[-1].id if len(page) == limit else self._settled
+        return page
+
+    def stop(self) -> None:
+        super().stop()
+        self._positions.stop()
+
+
+class Herald(threading.Thread):
+    """Tells followers in other processes that events were committed, at most once per pause.
+
+    A NOTIFY inside an append would make every commit wait for the one before; here it is a small
+    transaction of its own that many appends share.
+    """
+
+    def __init__(self, conninfo: str, *, pause_seconds: float = 0.02) -> None:
+        super().__init__(name="recount-herald", daemon=True)
+        self._conninfo = conninfo
+        self._pause_seconds = pause_seconds
+        self._news = threading.Event()
+        self._stopped = threading.Event()
+
+    def announce(self) -> None:
+        self._news.set()
+
+    def run(self) -> None:
+        connection: Connection | None = None
+        while self._news.wait() and not self._stopped.is_set():
+            self._news.clear()
+            try:
+                connection = connection or connect(self._conninfo)
+                connection.execute(f"NOTIFY {CHANNEL}")
+            except (psycopg.Error, Unavailable):
+                connection = None  # followers poll as well
+            self._stopped.wait(self._pause_seconds)
+        if connection is not None:
+            connection.close()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._news.set()
+        self.join()

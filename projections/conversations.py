@@ -1,0 +1,45 @@
+"""What the session and thread views share: rows from a change, and a state from a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from domain.conversation import Conversation
+from domain.messages import MessageAdded, MessageEvent
+from eventlog.application import StreamChange
+from eventlog.recorder import Write
+
+
+def puts_for(
+    changes: Sequence[StreamChange], kind: type[Conversation], sql: Mapping[str, str], view: str
+) -> list[Write]:
+    """The state of each conversation that changed; just its counts, where only messages did."""
+    put: list[dict[str, Any]] = []
+    touched: list[dict[str, Any]] = []
+    for change in changes:
+        if isinstance(change.state, kind):
+            if all(map(is_about_messages, change.events)):
+                touched.append(counts_of(change.state))
+            else:
+                put.append(row_of(change.state))
+    return [Write(sql[f"put_{view}"], put), Write(sql[f"touch_{view}"], touched)]
+
+
+def is_about_messages(event: object) -> bool:
+    return isinstance(event, MessageAdded | MessageEvent)
+
+
+def row_of(state: Any) -> dict[str, Any]:
+    row = dict(vars(state))
+    row["stream_id"] = row.pop("id")
+    return row
+
+
+def counts_of(state: Any) -> dict[str, Any]:
+    return {
+        "stream_id": state.id,
+        "message_count": state.message_count,
+        "version": state.version,
+        "updated_at": state.updated_at,
+    }

@@ -1,0 +1,40 @@
+"""The core views together, as the application needs them: written in the transaction that appends."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from domain.commands import Name
+from domain.messages import MessageState
+from eventlog.application import RecordedRequest, StreamChange
+from eventlog.database import Connection, Database
+from eventlog.recorder import Write
+from projections import messages, names, requests, sessions, threads, users
+
+VIEWS = (names, sessions, threads, users, messages, requests)
+
+
+class CoreViews:
+    """See eventlog.application.Views."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def writes_for(self, changes: Sequence[StreamChange]) -> list[Write]:
+        return [write for view in VIEWS for write in view.writes_for(changes) if write.rows]
+
+    def find_stream(self, name: Name) -> UUID | None:
+        return names.find_stream(self._database, name)
+
+    def find_request(self, project: str, key: str) -> RecordedRequest | None:
+        return requests.find_request(self._database, project, key)
+
+    def find_messages(
+        self, stream_id: UUID, ids: Collection[UUID], instants: Collection[datetime]
+    ) -> list[MessageState]:
+        return messages.find_messages(self._database, stream_id, ids, instants)
+
+    def last_number(self, connection: Connection, project: str, kind: str) -> int:
+        return names.last_number(connection, project, kind)

@@ -1,0 +1,187 @@
+"""The messages view: every message as it is now, in the order of its conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from domain.errors import NotFound
+from domain.messages import MessageState
+from eventlog.application import StreamChange
+from eventlog.database import Database
+from eventlog.recorder import Write
+from projections.paging import Filter, Page, Window, page_of
+from projections.statements import statements
+
+ConversationKind = Literal["session", "thread"]
+
+
+@dataclass(frozen=True)
+class MessagePage(Page[MessageState]):
+    """A page of one conversation. ``version``: the conversation's as the page was read."""
+
+    version: int = 0
+
+
+@dataclass(frozen=True)
+class FoundMessage:
+    """A message and the conversation it is in, by kind, scope and name."""
+
+    kind: ConversationKind
+    scope: str
+    conversation: str
+    message: MessageState
+    position: int | None = None
+
+
+def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
+    """Messages that joined are inserted as they now are; others that were touched are updated."""
+    added: list[dict[str, Any]] = []
+    changed: list[dict[str, Any]] = []
+    for change in changes:
+        first_version = change.events[0].originator_version
+        for message in change.messages.values():
+            rows = added if message.version >= first_version else changed
+            rows.append(row_of(message))
+    sql = statements("messages")
+    return [Write(sql["insert_messages"], added), Write(sql["change_messages"], changed)]
+
+
+def row_of(message: MessageState) -> dict[str, Any]:
+    return {
+        "stream_id": message.stream_id,
+        "version": message.version,
+        "project": message.project,
+        "message_id": message.id,
+        "role": message.role,
+        "content": message.content,
+        "name": message.name,
+        "user_id": message.user_id,
+        "said_at": message.timestamp,
+        "tool_calls": message.tool_calls,
+        "tool_call_id": message.tool_call_id,
+        "metadata": message.metadata,
+        "token_count": message.token_count,
+        "recorded_at": message.recorded_at,
+        "updated_at": message.updated_at,
+        "changed_version": message.changed_version,
+        "deleted_at": message.deleted_at,
+        "deleted_version": message.deleted_version,
+    }
+
+
+def message_from(row: Sequence[Any]) -> MessageState:
+    (
+        stream_id,
+        project,
+        version,
+        changed_version,
+        message_id,
+        role,
+        content,
+        name,
+        user_id,
+        said_at,
+        tool_calls,
+        tool_call_id,
+        metadata,
+        token_count,
+        recorded_at,
+        updated_at,
+        deleted_at,
+        deleted_version,
+    ) = row
+    return MessageState(
+        stream_id=stream_id,
+        project=project,
+        version=version,
+        changed_version=changed_version,
+        id=message_id,
+        role=role,
+        content=content,
+        name=name,
+        user_id=user_id,
+        timestamp=said_at,
+        tool_calls=tool_calls,
+        tool_call_id=tool_call_id,
+        metadata=metadata,
+        token_count=token_count,
+        recorded_at=recorded_at,
+        updated_at=updated_at,
+        deleted_at=deleted_at,
+        deleted_version=deleted_version,
+    )
+
+
+def find_messages(
+    database: Database, stream_id: UUID, ids: Collection[UUID], instants: Collection[datetime]
+) -> list[MessageState]:
+    """A stream's messages, hidden ones too, with one of ``ids`` or said at one of ``instants``."""
+    bound = {"stream_id": stream_id, "ids": list(ids), "instants": list(instants)}
+    rows = database.fetch(statements("messages")["find_messages"], bound)
+    return [message_from(row) for row in rows]
+
+
+def page_messages(
+    database: Database,
+    project: str,
+    kind: ConversationKind,
+    name: str,
+    window: Window,
+    criteria: Filter | None = None,
+) -> MessagePage:
+    """Messages of one conversation, in its order. Raises NotFound where there is no such one.
+
+    A deleted conversation is found only where deleted messages are asked for.
+    """
+    criteria = criteria or Filter()
+    bound = criteria.parameters()
+    bound |= {
+        "project": project,
+        "kind": kind,
+        "scope": criteria.scope or "",
+        "name": name,
+        "after": window.after(),
+        "limit": window.limit + 1,
+    }
+    rows = database.fetch(statements("messages")[f"page_{window.order}_first"], bound)
+    if not rows:
+        raise NotFound(kind)
+    messages = [message_from(row[2:]) for row in rows if row[2] is not None]
+    page = page_of(messages, window, lambda message: message.version)
+    return MessagePage(page.items, page.next_cursor, version=rows[0][0])
+
+
+def get_message(database: Database, project: str, message_id: UUID) -> FoundMessage:
+    """The live message with this id, wherever it is. Raises NotFound."""
+    bound = {"project": project, "id": message_id}
+    for row in database.fetch(statements("messages")["messages_by_id"], bound):
+        return found_from(None, row)
+    raise NotFound("message")
+
+
+def found_from(position: int | None, row: Sequence[Any]) -> FoundMessage:
+    kind, scope, name, *message = row
+    return FoundMessage(kind, scope, name, message_from(message), position)
+
+
+def search_messages(
+    database: Database, project: str, window: Window, criteria: Filter, *, settled: int
+) -> Page[FoundMessage]:
+    """Messages of all conversations of a project, in the order of the log up to ``settled``."""
+    sql = statements("messages")[f"search_messages_{window.order}_first"]
+    bound = criteria.parameters()
+    bound |= {
+        "project": project,
+        "after": window.after(),
+        "limit": window.limit + 1,
+        "settled": settled,
+    }
+    found = [
+        found_from(row[0], row[1:])
+        for row in database.fetch(sql, bound, prepare=False)
+    ]
+    return page_of(found, window, lambda item: item.position or 0)

@@ -1,0 +1,136 @@
+-- The core views: rows made from the log in the transaction that appends, and from it again any time.
+
+-- The last number given to a stream of a kind, so that numbers are dense. The row is locked by
+-- whoever draws from it until the end of the transaction.
+CREATE TABLE counters (
+    project text   NOT NULL,
+    kind    text   NOT NULL,
+    last    bigint NOT NULL,
+    PRIMARY KEY (project, kind)
+);
+
+-- How callers call a stream.
+CREATE TABLE names (
+    project   text NOT NULL,
+    kind      text NOT NULL,
+    scope     text NOT NULL,
+    name      text NOT NULL,
+    stream_id uuid NOT NULL UNIQUE,
+    PRIMARY KEY (project, kind, scope, name)
+);
+
+CREATE TABLE sessions (
+    stream_id       uuid        PRIMARY KEY,
+    project         text        NOT NULL,
+    scope           text        NOT NULL,
+    name            text        NOT NULL,
+    number          bigint      NOT NULL,
+    user_id         text,
+    metadata        json,
+    message_count   bigint      NOT NULL,
+    hidden_through  bigint      NOT NULL,
+    version         bigint      NOT NULL,
+    created_at      timestamptz NOT NULL,
+    updated_at      timestamptz NOT NULL,
+    deleted_at      timestamptz,
+    deleted_version bigint,
+    UNIQUE (project, number)
+) WITH (fillfactor = 70);  -- room on the page for the new version of a row at each append
+
+CREATE INDEX sessions_user ON sessions (project, user_id, number) WHERE user_id IS NOT NULL;
+CREATE INDEX sessions_metadata ON sessions USING gin ((metadata::jsonb) jsonb_path_ops);
+
+CREATE TABLE threads (
+    stream_id       uuid        PRIMARY KEY,
+    project         text        NOT NULL,
+    scope           text        NOT NULL,
+    name            text        NOT NULL,
+    number          bigint      NOT NULL,
+    metadata        json,
+    message_count   bigint      NOT NULL,
+    hidden_through  bigint      NOT NULL,
+    version         bigint      NOT NULL,
+    created_at      timestamptz NOT NULL,
+    updated_at      timestamptz NOT NULL,
+    deleted_at      timestamptz,
+    deleted_version bigint,
+    UNIQUE (project, number)
+) WITH (fillfactor = 70);
+
+CREATE INDEX threads_metadata ON threads USING gin ((metadata::jsonb) jsonb_path_ops);
+
+CREATE TABLE thread_states (
+    stream_id  uuid        NOT NULL,
+    key        text,
+    state      json,
+    version    bigint      NOT NULL,
+    updated_at timestamptz NOT NULL,
+    UNIQUE NULLS NOT DISTINCT (stream_id, key)
+);
+
+CREATE TABLE users (
+    stream_id       uuid        PRIMARY KEY,
+    project         text        NOT NULL,
+    name            text        NOT NULL,
+    number          bigint      NOT NULL,
+    profile         json        NOT NULL,
+    metadata        json,
+    version         bigint      NOT NULL,
+    created_at      timestamptz NOT NULL,
+    updated_at      timestamptz NOT NULL,
+    deleted_at      timestamptz,
+    deleted_version bigint,
+    UNIQUE (project, number)
+);
+
+CREATE INDEX users_metadata ON users USING gin ((metadata::jsonb) jsonb_path_ops);
+
+-- version: that of the event that added the message, hence its place in the conversation.
+-- said_at: as told by the caller; NULL where nobody said. recorded_at: when Recount got it.
+CREATE TABLE messages (
+    stream_id       uuid        NOT NULL,
+    version         bigint      NOT NULL,
+    project         text        NOT NULL,
+    message_id      uuid        NOT NULL,
+    role            text        NOT NULL,
+    content         json,
+    name            text,
+    user_id         text,
+    said_at         timestamptz,
+    tool_calls      json,
+    tool_call_id    text,
+    metadata        json,
+    token_count     bigint,
+    recorded_at     timestamptz NOT NULL,
+    updated_at      timestamptz NOT NULL,
+    changed_version bigint      NOT NULL,
+    deleted_at      timestamptz,
+    deleted_version bigint,
+    PRIMARY KEY (stream_id, version),
+    UNIQUE (message_id, stream_id)
+);
+
+CREATE INDEX messages_said_at ON messages (stream_id, said_at) WHERE said_at IS NOT NULL;
+CREATE INDEX messages_user ON messages (project, user_id) WHERE user_id IS NOT NULL;
+
+-- Sessions and threads alike, as far as their messages are concerned.
+CREATE VIEW conversations AS
+    SELECT 'session' AS kind, stream_id, project, scope, name, version, hidden_through, deleted_at
+      FROM sessions
+     UNION ALL
+    SELECT 'thread', stream_id, project, scope, name, version, hidden_through, deleted_at
+      FROM threads;
+
+-- What each request with an idempotency key recorded.
+CREATE TABLE requests (
+    project       text   NOT NULL,
+    key           text   NOT NULL,
+    fingerprint   text   NOT NULL,
+    kind          text   NOT NULL,
+    stream_id     uuid   NOT NULL,
+    first_version bigint NOT NULL,
+    last_version  bigint NOT NULL,
+    PRIMARY KEY (project, key)
+);
+
+CREATE INDEX requests_stream ON requests (stream_id);

@@ -1,0 +1,51 @@
+"""The names view: how callers call a stream, and the dense numbers of streams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from domain.aggregate import Started
+from domain.commands import Name
+from domain.sessions import SessionRenamed
+from eventlog.application import StreamChange
+from eventlog.database import Connection, Database
+from eventlog.recorder import Write
+from projections.statements import statements
+
+
+def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
+    started, renamed = [], []
+    numbers: dict[tuple[str, str], int] = {}
+    for state, events in ((change.state, change.events) for change in changes):
+        if isinstance(events[0], Started):
+            name = {"project": state.project, "kind": state.KIND, "scope": state.scope}
+            started.append({**name, "name": state.name, "stream_id": state.id})
+            key = (state.project, state.KIND)
+            numbers[key] = max(numbers.get(key, 0), state.number)
+        elif any(isinstance(event, SessionRenamed) for event in events):
+            renamed.append({"stream_id": state.id, "name": state.name})
+    counters = [
+        {"project": project, "kind": kind, "last": last} for (project, kind), last in numbers.items()
+    ]
+    sql = statements("names")
+    return [
+        Write(sql["insert_names"], started),
+        Write(sql["rename_streams"], renamed),
+        Write(sql["advance_counters"], counters),
+    ]
+
+
+def find_stream(database: Database, name: Name) -> UUID | None:
+    """The stream that is called so now, live or deleted; None where the name is free."""
+    for (stream_id,) in database.fetch(statements("names")["find_stream"], name._asdict()):
+        assert isinstance(stream_id, UUID)
+        return stream_id
+    return None
+
+
+def last_number(connection: Connection, project: str, kind: str) -> int:
+    """The last number given; nobody else draws one until the connection's transaction ends."""
+    key = {"project": project, "kind": kind}
+    ((last,),) = connection.execute(statements("names")["lock_counter"], key).fetchall()
+    return int(last)

@@ -1,0 +1,40 @@
+"""The requests view: what each request with an idempotency key recorded, to answer a repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from eventlog.application import RecordedRequest, StreamChange
+from eventlog.database import Database
+from eventlog.recorder import Write
+from projections.statements import statements
+
+
+def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for change in changes:
+        for event in change.events:
+            if event.idempotency is None:
+                continue
+            row = rows.setdefault(
+                (event.project, event.idempotency.key),
+                {
+                    "project": event.project,
+                    "key": event.idempotency.key,
+                    "fingerprint": event.idempotency.fingerprint,
+                    "kind": change.state.KIND,
+                    "stream_id": event.originator_id,
+                    "first_version": event.originator_version,
+                },
+            )
+            row["last_version"] = event.originator_version
+    return [Write(statements("requests")["insert_requests"], list(rows.values()))]
+
+
+def find_request(database: Database, project: str, key: str) -> RecordedRequest | None:
+    """What the request with this idempotency key recorded; None for a new key."""
+    bound = {"project": project, "key": key}
+    for row in database.fetch(statements("requests")["find_request"], bound):
+        return RecordedRequest(*row)
+    return None

@@ -1,0 +1,65 @@
+-- name: put_sessions
+INSERT INTO sessions (
+       stream_id, project, scope, name, number, user_id, metadata, message_count, hidden_through,
+       version, created_at, updated_at, deleted_at, deleted_version)
+SELECT stream_id, project, scope, name, number, user_id, metadata, message_count, hidden_through,
+       version, created_at, updated_at, deleted_at, deleted_version
+  FROM json_to_recordset(%s::json) AS row (
+       stream_id uuid, project text, scope text, name text, number bigint, user_id text,
+       metadata json, message_count bigint, hidden_through bigint, version bigint,
+       created_at timestamptz, updated_at timestamptz, deleted_at timestamptz,
+       deleted_version bigint)
+ON CONFLICT (stream_id) DO UPDATE
+   SET name = excluded.name,
+       metadata = excluded.metadata,
+       message_count = excluded.message_count,
+       hidden_through = excluded.hidden_through,
+       version = excluded.version,
+       updated_at = excluded.updated_at,
+       deleted_at = excluded.deleted_at,
+       deleted_version = excluded.deleted_version;
+
+-- name: touch_sessions
+-- Only messages came or went: the row's other members need not travel again.
+UPDATE sessions
+   SET message_count = row.message_count, version = row.version, updated_at = row.updated_at
+  FROM json_to_recordset(%s::json) AS row (
+       stream_id uuid, message_count bigint, version bigint, updated_at timestamptz)
+ WHERE sessions.stream_id = row.stream_id;
+
+-- name: get_session
+SELECT s.stream_id, s.project, s.scope, s.name, s.number, s.user_id, s.metadata, s.message_count,
+       s.hidden_through, s.version, s.created_at, s.updated_at, s.deleted_at, s.deleted_version
+  FROM names n
+  JOIN sessions s USING (stream_id)
+ WHERE n.project = %(project)s AND n.kind = 'session' AND n.scope = %(scope)s AND n.name = %(name)s;
+
+-- name: list_sessions_oldest_first
+SELECT stream_id, project, scope, name, number, user_id, metadata, message_count,
+       hidden_through, version, created_at, updated_at, deleted_at, deleted_version
+  FROM sessions
+ WHERE project = %(project)s
+   AND number > coalesce(%(after)s::bigint, 0)
+   AND (%(scope)s::text IS NULL OR scope = %(scope)s)
+   AND (%(user_id)s::text IS NULL OR user_id = %(user_id)s)
+   AND (%(metadata)s::jsonb IS NULL OR metadata::jsonb @> %(metadata)s::jsonb)
+   AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
+   AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s)
+   AND (%(deleted)s::boolean IS NULL OR (deleted_at IS NOT NULL) = %(deleted)s)
+ ORDER BY number
+ LIMIT %(limit)s;
+
+-- name: list_sessions_newest_first
+SELECT stream_id, project, scope, name, number, user_id, metadata, message_count,
+       hidden_through, version, created_at, updated_at, deleted_at, deleted_version
+  FROM sessions
+ WHERE project = %(project)s
+   AND number < coalesce(%(after)s::bigint, 9223372036854775807)
+   AND (%(scope)s::text IS NULL OR scope = %(scope)s)
+   AND (%(user_id)s::text IS NULL OR user_id = %(user_id)s)
+   AND (%(metadata)s::jsonb IS NULL OR metadata::jsonb @> %(metadata)s::jsonb)
+   AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
+   AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s)
+   AND (%(deleted)s::boolean IS NULL OR (deleted_at IS NOT NULL) = %(deleted)s)
+ ORDER BY number DESC
+ LIMIT %(limit)s;

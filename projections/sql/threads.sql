@@ -1,0 +1,81 @@
+-- name: put_threads
+INSERT INTO threads (
+       stream_id, project, scope, name, number, metadata, message_count, hidden_through,
+       version, created_at, updated_at, deleted_at, deleted_version)
+SELECT stream_id, project, scope, name, number, metadata, message_count, hidden_through,
+       version, created_at, updated_at, deleted_at, deleted_version
+  FROM json_to_recordset(%s::json) AS row (
+       stream_id uuid, project text, scope text, name text, number bigint,
+       metadata json, message_count bigint, hidden_through bigint, version bigint,
+       created_at timestamptz, updated_at timestamptz, deleted_at timestamptz,
+       deleted_version bigint)
+ON CONFLICT (stream_id) DO UPDATE
+   SET name = excluded.name,
+       metadata = excluded.metadata,
+       message_count = excluded.message_count,
+       hidden_through = excluded.hidden_through,
+       version = excluded.version,
+       updated_at = excluded.updated_at,
+       deleted_at = excluded.deleted_at,
+       deleted_version = excluded.deleted_version;
+
+-- name: touch_threads
+-- Only messages came or went: the row's other members need not travel again.
+UPDATE threads
+   SET message_count = row.message_count, version = row.version, updated_at = row.updated_at
+  FROM json_to_recordset(%s::json) AS row (
+       stream_id uuid, message_count bigint, version bigint, updated_at timestamptz)
+ WHERE threads.stream_id = row.stream_id;
+
+-- name: get_thread
+SELECT t.stream_id, t.project, t.scope, t.name, t.number, t.metadata, t.message_count,
+       t.hidden_through, t.version, t.created_at, t.updated_at, t.deleted_at, t.deleted_version
+  FROM names n
+  JOIN threads t USING (stream_id)
+ WHERE n.project = %(project)s AND n.kind = 'thread' AND n.scope = %(scope)s AND n.name = %(name)s;
+
+-- name: list_threads_oldest_first
+SELECT stream_id, project, scope, name, number, metadata, message_count,
+       hidden_through, version, created_at, updated_at, deleted_at, deleted_version
+  FROM threads
+ WHERE project = %(project)s
+   AND number > coalesce(%(after)s::bigint, 0)
+   AND (%(scope)s::text IS NULL OR scope = %(scope)s)
+   AND (%(metadata)s::jsonb IS NULL OR metadata::jsonb @> %(metadata)s::jsonb)
+   AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
+   AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s)
+   AND (%(deleted)s::boolean IS NULL OR (deleted_at IS NOT NULL) = %(deleted)s)
+ ORDER BY number
+ LIMIT %(limit)s;
+
+-- name: list_threads_newest_first
+SELECT stream_id, project, scope, name, number, metadata, message_count,
+       hidden_through, version, created_at, updated_at, deleted_at, deleted_version
+  FROM threads
+ WHERE project = %(project)s
+   AND number < coalesce(%(after)s::bigint, 9223372036854775807)
+   AND (%(scope)s::text IS NULL OR scope = %(scope)s)
+   AND (%(metadata)s::jsonb IS NULL OR metadata::jsonb @> %(metadata)s::jsonb)
+   AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
+   AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s)
+   AND (%(deleted)s::boolean IS NULL OR (deleted_at IS NOT NULL) = %(deleted)s)
+ ORDER BY number DESC
+ LIMIT %(limit)s;
+
+-- name: put_thread_states
+INSERT INTO thread_states (stream_id, key, state, version, updated_at)
+SELECT stream_id, key, state, version, updated_at
+  FROM json_to_recordset(%s::json) AS row (
+       stream_id uuid, key text, state json, version bigint, updated_at timestamptz)
+ON CONFLICT (stream_id, key) DO UPDATE
+   SET state = excluded.state, version = excluded.version, updated_at = excluded.updated_at;
+
+-- name: get_thread_state
+-- A deleted thread shows no state; one that a write revived shows only what was set since.
+SELECT state.state, state.version, state.updated_at
+  FROM names n
+  JOIN threads t USING (stream_id)
+  JOIN thread_states state USING (stream_id)
+ WHERE n.project = %(project)s AND n.kind = 'thread' AND n.scope = '' AND n.name = %(name)s
+   AND state.key IS NOT DISTINCT FROM %(key)s
+   AND t.deleted_at IS NULL AND state.version > t.hidden_through;

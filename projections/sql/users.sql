@@ -1,0 +1,51 @@
+-- name: put_users
+INSERT INTO users (
+       stream_id, project, name, number, profile, metadata,
+       version, created_at, updated_at, deleted_at, deleted_version)
+SELECT stream_id, project, name, number, profile, metadata,
+       version, created_at, updated_at, deleted_at, deleted_version
+  FROM json_to_recordset(%s::json) AS row (
+       stream_id uuid, project text, name text, number bigint, profile json,
+       metadata json, version bigint,
+       created_at timestamptz, updated_at timestamptz, deleted_at timestamptz,
+       deleted_version bigint)
+ON CONFLICT (stream_id) DO UPDATE
+   SET profile = excluded.profile,
+       metadata = excluded.metadata,
+       version = excluded.version,
+       updated_at = excluded.updated_at,
+       deleted_at = excluded.deleted_at,
+       deleted_version = excluded.deleted_version;
+
+-- name: get_user
+SELECT u.stream_id, u.project, u.name, u.number, u.profile, u.metadata,
+       u.version, u.created_at, u.updated_at, u.deleted_at, u.deleted_version
+  FROM names n
+  JOIN users u USING (stream_id)
+ WHERE n.project = %(project)s AND n.kind = 'user' AND n.scope = '' AND n.name = %(name)s;
+
+-- name: list_users_oldest_first
+SELECT stream_id, project, name, number, profile, metadata,
+       version, created_at, updated_at, deleted_at, deleted_version
+  FROM users
+ WHERE project = %(project)s
+   AND number > coalesce(%(after)s::bigint, 0)
+   AND (%(metadata)s::jsonb IS NULL OR metadata::jsonb @> %(metadata)s::jsonb)
+   AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
+   AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s)
+   AND (%(deleted)s::boolean IS NULL OR (deleted_at IS NOT NULL) = %(deleted)s)
+ ORDER BY number
+ LIMIT %(limit)s;
+
+-- name: list_users_newest_first
+SELECT stream_id, project, name, number, profile, metadata,
+       version, created_at, updated_at, deleted_at, deleted_version
+  FROM users
+ WHERE project = %(project)s
+   AND number < coalesce(%(after)s::bigint, 9223372036854775807)
+   AND (%(metadata)s::jsonb IS NULL OR metadata::jsonb @> %(metadata)s::jsonb)
+   AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
+   AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s)
+   AND (%(deleted)s::boolean IS NULL OR (deleted_at IS NOT NULL) = %(deleted)s)
+ ORDER BY number DESC
+ LIMIT %(limit)s;

@@ -1,0 +1,99 @@
+"""The threads view: each thread as it is now, and its state documents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from domain.errors import NotFound
+from domain.threads import StateSet, Thread
+from eventlog.application import StreamChange
+from eventlog.database import Database
+from eventlog.recorder import Write
+from projections.conversations import puts_for
+from projections.paging import Filter, Page, Window, page_of
+from projections.statements import statements
+
+
+def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
+    documents = {
+        (event.originator_id, event.key): {
+            "stream_id": event.originator_id,
+            "key": event.key,
+            "state": event.state,
+            "version": event.originator_version,
+            "updated_at": event.recorded_at,
+        }
+        for change in changes
+        for event in change.events
+        if isinstance(event, StateSet)
+    }
+    sql = statements("threads")
+    return [
+        *puts_for(changes, Thread, sql, "threads"),
+        Write(sql["put_thread_states"], list(documents.values())),
+    ]
+
+
+def thread_from(row: tuple[Any, ...]) -> Thread:
+    (
+        stream_id,
+        project,
+        scope,
+        name,
+        number,
+        metadata,
+        message_count,
+        hidden_through,
+        version,
+        created_at,
+        updated_at,
+        deleted_at,
+        deleted_version,
+    ) = row
+    return Thread(
+        id=stream_id,
+        project=project,
+        scope=scope,
+        name=name,
+        number=number,
+        metadata=metadata,
+        message_count=message_count,
+        hidden_through=hidden_through,
+        version=version,
+        created_at=created_at,
+        updated_at=updated_at,
+        deleted_at=deleted_at,
+        deleted_version=deleted_version,
+    )
+
+
+def get_thread(database: Database, project: str, name: str, *, deleted: bool = False) -> Thread:
+    """The thread, live, or with ``deleted`` in either state. Raises NotFound."""
+    key = {"project": project, "scope": "", "name": name}
+    for row in database.fetch(statements("threads")["get_thread"], key):
+        thread = thread_from(row)
+        if deleted or not thread.is_deleted:
+            return thread
+    raise NotFound(Thread.KIND)
+
+
+def list_threads(
+    database: Database, project: str, window: Window, criteria: Filter | None = None
+) -> Page[Thread]:
+    """Threads by the order they began in."""
+    sql = statements("threads")[f"list_threads_{window.order}_first"]
+    bound = (criteria or Filter()).parameters()
+    bound |= {"project": project, "after": window.after(), "limit": window.limit + 1}
+    rows = database.fetch(sql, bound, prepare=False)
+    return page_of([thread_from(row) for row in rows], window, lambda thread: thread.number)
+
+
+def get_thread_state(database: Database, project: str, name: str, key: str | None) -> Any:
+    """The document under ``key``; None where none was set, the thread is new, or it is deleted."""
+    bound = {"project": project, "name": name, "key": key}
+    for state, _version, _updated_at in database.fetch(
+        statements("threads")["get_thread_state"], bound
+    ):
+        return state
+    return None

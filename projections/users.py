@@ -1,0 +1,69 @@
+"""The users view: each user's profile and metadata as they are now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from domain.errors import NotFound
+from domain.users import Profile, User
+from eventlog.application import StreamChange
+from eventlog.database import Database
+from eventlog.recorder import Write
+from projections.conversations import row_of
+from projections.paging import Filter, Page, Window, page_of
+from projections.statements import statements
+
+
+def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
+    users = [change.state for change in changes if isinstance(change.state, User)]
+    return [Write(statements("users")["put_users"], [row_of(user) for user in users])]
+
+
+def user_from(row: tuple[Any, ...]) -> User:
+    (
+        stream_id,
+        project,
+        name,
+        number,
+        profile,
+        metadata,
+        version,
+        created_at,
+        updated_at,
+        deleted_at,
+        deleted_version,
+    ) = row
+    return User(
+        id=stream_id,
+        project=project,
+        name=name,
+        number=number,
+        profile=Profile.model_validate(profile),
+        metadata=metadata,
+        version=version,
+        created_at=created_at,
+        updated_at=updated_at,
+        deleted_at=deleted_at,
+        deleted_version=deleted_version,
+    )
+
+
+def get_user(database: Database, project: str, name: str, *, deleted: bool = False) -> User:
+    """The user, live, or with ``deleted`` in either state. Raises NotFound."""
+    for row in database.fetch(statements("users")["get_user"], {"project": project, "name": name}):
+        user = user_from(row)
+        if deleted or not user.is_deleted:
+            return user
+    raise NotFound(User.KIND)
+
+
+def list_users(
+    database: Database, project: str, window: Window, criteria: Filter | None = None
+) -> Page[User]:
+    """Users by the order they were created in."""
+    sql = statements("users")[f"list_users_{window.order}_first"]
+    bound = (criteria or Filter()).parameters()
+    bound |= {"project": project, "after": window.after(), "limit": window.limit + 1}
+    rows = database.fetch(sql, bound, prepare=False)
+    return page_of([user_from(row) for row in rows], window, lambda user: user.number)
