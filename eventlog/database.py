@@ -18,20 +18,29 @@ from domain.errors import RecountError, SchemaMismatch, Unavailable, VersionConf
 Connection = psycopg.Connection[tuple[Any, ...]]
 T = TypeVar("T")
 
+SETTINGS: dict[str, Any] = {
+    "autocommit": True,
+    "application_name": "recount",
+    "options": "-c timezone=UTC",
+}
+
 # The pool logs each lost connection by itself; callers of ours are told once, in our words.
 logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
 
 def configure(connection: Connection) -> None:
-    """Autocommit, and JSON read exactly: big integers stay integers."""
-    connection.autocommit = True
+    """JSON is read exactly: big integers stay integers."""
     set_json_loads(from_json, connection)
 
 
-def connect(conninfo: str) -> Connection:
-    """A connection outside the pool, for long listening or jobs. Raises Unavailable."""
+def connect(conninfo: str, *, options: str = "") -> Connection:
+    """A connection outside the pool, for one who keeps it. Raises Unavailable.
+
+    ``options``: settings of the session, as ``-c name=value``.
+    """
     with told():
-        connection = psycopg.connect(conninfo, autocommit=True, application_name="recount")
+        settings = SETTINGS | {"options": f"{SETTINGS['options']} {options}"}
+        connection = psycopg.connect(conninfo, **settings)
         configure(connection)
         return connection
 
@@ -76,7 +85,7 @@ class Database:
         self.conninfo = conninfo
         self._pool = psycopg_pool.ConnectionPool(
             conninfo,
-            kwargs={"autocommit": True, "application_name": "recount"},
+            kwargs=SETTINGS,
             configure=configure,
             min_size=1,
             max_size=connections_max,

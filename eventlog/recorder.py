@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -40,6 +41,18 @@ INSERT_EVENTS = f"""
            recorded_at timestamptz, state json)
     RETURNING notification_id
 """
+
+
+@lru_cache(maxsize=256)
+def append_statement(writes: tuple[str, ...]) -> str:
+    """Inserting the events and carrying out ``writes`` as one statement; yields the positions.
+
+    Its parts see the database as it was before, so no two of them may touch the same row.
+    """
+    parts = [f"events AS ({INSERT_EVENTS})"]
+    parts += [f"write_{number} AS ({sql})" for number, sql in enumerate(writes)]
+    return f"WITH {', '.join(parts)} SELECT notification_id FROM events ORDER BY notification_id"
+
 
 SELECT_EVENTS = """
     SELECT originator_id, originator_version, topic, state::text
@@ -118,7 +131,7 @@ SELECT_SNAPSHOTS = """
 
 
 class Write(NamedTuple):
-    """A statement for the appending transaction. It takes ``rows`` as one JSON array parameter."""
+    """A part of the appending statement. ``sql`` takes ``rows`` as its one parameter, a JSON array."""
 
     sql: str
     rows: Sequence[dict[str, Any]]
@@ -159,13 +172,10 @@ class LogRecorder(ApplicationRecorder):
     def _insert(
         self, connection: Connection, stored_events: Sequence[StoredEvent], writes: Sequence[Write]
     ) -> list[int]:
-        rows = events_as_json(stored_events)
-        # Statements of a pipeline without BEGIN are one transaction that ends with its sync.
-        with connection.pipeline():
-            inserted = connection.execute(INSERT_EVENTS, (rows,), prepare=True)
-            for write in writes:
-                connection.execute(write.sql, (as_json(write.rows),), prepare=True)
-        return [position for (position,) in inserted.fetchall()]
+        sql = append_statement(tuple(write.sql for write in writes))
+        rows = [events_as_json(stored_events), *(as_json(write.rows) for write in writes)]
+        # One statement is one round trip, and a transaction by itself where none is open.
+        return [position for (position,) in connection.execute(sql, rows, prepare=True).fetchall()]
 
     def select_events(
         self,

