@@ -187,21 +187,19 @@ class MessageCommand(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EditMessage(MessageCommand):
-    """``changes``: members of domain.messages.EDITABLE and their new values."""
+class ChangeMessage(MessageCommand):
+    """Edit a message, merge its metadata, or both.
 
-    changes: dict[str, JsonValue]
+    ``changes``: members of domain.messages.EDITABLE and their new values.
+    """
+
+    changes: dict[str, JsonValue] = field(default_factory=dict)
+    metadata: dict[str, JsonValue] | None = None
 
     def decide_on(self, draft: Draft[Any], message: MessageState | None) -> None:
         conversation.edit_message(draft, message, self.changes)
-
-
-@dataclass(frozen=True, kw_only=True)
-class MergeMessageMetadata(MessageCommand):
-    metadata: dict[str, JsonValue]
-
-    def decide_on(self, draft: Draft[Any], message: MessageState | None) -> None:
-        conversation.merge_message_metadata(draft, message, self.metadata)
+        if self.metadata is not None:
+            conversation.merge_message_metadata(draft, message, self.metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,14 +224,20 @@ class SetThreadState(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChangeProfile(Command):
-    """Give the named members of a user's profile new values (see domain.users.Profile)."""
+class ChangeUser(Command):
+    """Give the named members of a user's profile new values, and merge metadata.
+
+    ``changes``: see domain.users.Profile.
+    """
 
     kind: str = User.KIND
-    changes: dict[str, Any]
+    changes: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, JsonValue] | None = None
 
     def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
         users.change_profile(draft, self.changes)
+        if self.metadata is not None:
+            aggregate.merge_metadata(draft, self.metadata)
         return []
 
 

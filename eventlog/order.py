@@ -11,7 +11,8 @@ from __future__ import annotations
 import time
 
 from eventlog.database import Connection
-from eventlog.recorder import APPEND_LOCK
+
+APPEND_LOCK = 0x7265636F756E74  # "recount": the advisory lock that every append shares
 
 # A sequence shows at once, and to everyone, what was drawn from it, committed or not.
 LAST_DRAWN = """

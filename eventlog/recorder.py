@@ -26,8 +26,7 @@ from pydantic_core import to_json
 
 from eventlog.database import Connection, Database
 from eventlog.mapper import StoredRow
-
-APPEND_LOCK = 0x7265636F756E74  # "recount": the advisory lock that every append shares
+from eventlog.order import APPEND_LOCK, settled_position
 
 INSERT_EVENTS = f"""
     INSERT INTO stored_events
@@ -74,6 +73,22 @@ SELECT_EVENTS_DESCENDING = """
      LIMIT %(limit)s::bigint
 """
 
+SELECT_STREAM = """
+    SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
+      FROM stored_events
+     WHERE originator_id = %(id)s AND originator_version > %(gt)s AND originator_version < %(lt)s
+     ORDER BY originator_version
+     LIMIT %(limit)s
+"""
+
+SELECT_STREAM_DESCENDING = """
+    SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
+      FROM stored_events
+     WHERE originator_id = %(id)s AND originator_version > %(gt)s AND originator_version < %(lt)s
+     ORDER BY originator_version DESC
+     LIMIT %(limit)s
+"""
+
 SELECT_CHANGES = """
     SELECT originator_id, originator_version, topic, state::text
       FROM stored_events
@@ -104,11 +119,20 @@ SELECT_NOTIFICATIONS = """
 SELECT_PROJECT = """
     SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
       FROM stored_events
-     WHERE project = %(project)s
-       AND notification_id > %(gt)s
-       AND notification_id <= %(lte)s
+     WHERE project = %(project)s AND notification_id > %(gt)s AND notification_id < %(lt)s
        AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s::text[]))
+       AND (%(stream)s::uuid IS NULL OR originator_id = %(stream)s::uuid)
      ORDER BY notification_id
+     LIMIT %(limit)s
+"""
+
+SELECT_PROJECT_DESCENDING = """
+    SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
+      FROM stored_events
+     WHERE project = %(project)s AND notification_id > %(gt)s AND notification_id < %(lt)s
+       AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s::text[]))
+       AND (%(stream)s::uuid IS NULL OR originator_id = %(stream)s::uuid)
+     ORDER BY notification_id DESC
      LIMIT %(limit)s
 """
 
@@ -191,6 +215,14 @@ class LogRecorder(ApplicationRecorder):
         bounds = {"id": originator_id, "gt": gt, "lte": lte, "limit": limit}
         return [stored_from(row) for row in self.database.fetch(sql, bounds)]
 
+    def select_stream(
+        self, originator_id: UUID, *, gt: int, lt: int, limit: int, desc: bool = False
+    ) -> Sequence[LogEntry]:
+        """One stream's entries with versions between ``gt`` and ``lt``, oldest first unless ``desc``."""
+        sql = SELECT_STREAM_DESCENDING if desc else SELECT_STREAM
+        bounds = {"id": originator_id, "gt": gt, "lt": lt, "limit": limit}
+        return [entry_from(row) for row in self.database.fetch(sql, bounds)]
+
     def select_changes(self, originator_id: UUID, *, lte: int | None = None) -> Sequence[StoredEvent]:
         """All events of a stream but those that added messages, oldest first."""
         rows = self.database.fetch(SELECT_CHANGES, {"id": originator_id, "lte": lte})
@@ -211,17 +243,35 @@ class LogRecorder(ApplicationRecorder):
         return [entry_from(row) for row in self.database.fetch(SELECT_NOTIFICATIONS, bounds)]
 
     def select_project(
-        self, project: str, *, gt: int, lte: int, limit: int, topics: Sequence[str] = ()
+        self,
+        project: str,
+        *,
+        gt: int,
+        lt: int,
+        limit: int,
+        topics: Sequence[str] = (),
+        stream_id: UUID | None = None,
+        desc: bool = False,
     ) -> Sequence[LogEntry]:
-        """One project's entries with positions above ``gt``, up to ``lte``, oldest first."""
+        """One project's entries with positions between ``gt`` and ``lt``, oldest first unless ``desc``.
+
+        Only up to a settled position (see eventlog.order) are none missing.
+        """
+        sql = SELECT_PROJECT_DESCENDING if desc else SELECT_PROJECT
         bounds = {
             "project": project,
             "gt": gt,
-            "lte": lte,
+            "lt": lt,
             "topics": list(topics) or None,
+            "stream": stream_id,
             "limit": limit,
         }
-        return [entry_from(row) for row in self.database.fetch(SELECT_PROJECT, bounds)]
+        return [entry_from(row) for row in self.database.fetch(sql, bounds, prepare=False)]
+
+    def settled_position(self) -> int:
+        """See eventlog.order.settled_position."""
+        with self.database.connection() as connection:
+            return settled_position(connection)
 
     def version_at(self, originator_id: UUID, moment: datetime) -> int:
         """The version a stream had at ``moment``; 0 before it began.

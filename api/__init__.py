@@ -1,0 +1,1 @@
+"""How it is reached: the one place where things are wired, the routes, and the command line."""

@@ -1,0 +1,264 @@
+"""What routes ask for, as types: the store, the caller, a page, a moment, the state of a request."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, Header, Path, Query, Request
+from pydantic import TypeAdapter, ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from api.keys import LOCAL, Caller, KeyRing
+from api.live import Tail
+from api.metrics import Metrics
+from api.middleware import SLASH_IN_SEGMENT
+from api.problems import Forbidden, Unauthorized
+from api.settings import Settings, is_loopback
+from domain.commands import Command
+from domain.errors import InvalidInput
+from domain.events import Context, Idempotency
+from domain.values import Metadata, Moment, check_name, to_utc
+from eventlog.application import Outcome, Recount
+from eventlog.database import Database
+from projections.history import AsOf
+from projections.paging import LIMIT_DEFAULT, LIMIT_MAX, Filter, Order, Window
+
+IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+VERSION_TAG = re.compile(r'"?(\d{1,18})"?')
+METADATA = TypeAdapter(Metadata)
+MOMENT = TypeAdapter(Moment)
+
+
+@dataclass(frozen=True)
+class Store:
+    """Everything that lives as long as the server process (see api.app, which makes it)."""
+
+    settings: Settings
+    database: Database
+    application: Recount
+    keys: KeyRing
+    tail: Tail
+    metrics: Metrics
+
+    async def execute(self, command: Command, context: Context) -> Outcome:
+        """Carry out a command. Raises Refused, NotFound or Unavailable."""
+        outcome = await asyncio.wrap_future(self.application.submit(command, context))
+        if not outcome.is_repeat:
+            self.metrics.events_recorded.inc(len(outcome.events))
+        return outcome
+
+
+def store(request: Request) -> Store:
+    found: Store = request.app.state.store
+    return found
+
+
+async def caller(request: Request, store: Annotated[Store, Depends(store)]) -> Caller:
+    """Who calls. Raises Unauthorized."""
+    text = key_in(request)
+    is_fresh, found = store.keys.remembered(text)
+    if not is_fresh:
+        found = await run_in_threadpool(store.keys.caller, text)
+    if found is None:
+        raise Unauthorized(
+            "this key is not one of ours"
+            if text is not None
+            else "send an API key as 'Authorization: Bearer <key>' or 'X-API-Key: <key>'"
+        )
+    if found is LOCAL:
+        refuse_strange_pages(request)
+    return found
+
+
+def refuse_strange_pages(request: Request) -> None:
+    """Keep web pages in somebody's browser from using a server without keys. Raises Forbidden.
+
+    A page can send requests to 127.0.0.1, also under a name of its own (DNS rebinding); the name
+    shows in the Host header, and browsers say when a request crosses sites.
+    """
+    host = request.headers.get("host", "localhost")
+    name = host if host.endswith("]") else host.rsplit(":", 1)[0]
+    if not is_loopback(name) or request.headers.get("sec-fetch-site") == "cross-site":
+        raise Forbidden("without API keys only this machine is answered, and no strange web page")
+
+
+def key_in(request: Request) -> str | None:
+    """The key as it was sent: a bearer token, or the header X-API-Key."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    return request.headers.get("x-api-key")
+
+
+def needs(scope: str) -> Callable[[Caller], Caller]:
+    """A dependency: the caller, who has ``scope``. Raises Forbidden."""
+
+    def check(caller: Annotated[Caller, Depends(caller)]) -> Caller:
+        if not caller.may(scope):
+            raise Forbidden(f"this key lacks the scope '{scope}'")
+        return caller
+
+    return check
+
+
+@dataclass(frozen=True)
+class Writing:
+    """A request that may write: its store, and the context of what it records."""
+
+    store: Store
+    context: Context
+    expected_version: int | None
+
+    async def execute(self, command: Command) -> Outcome:
+        return await self.store.execute(command, self.context)
+
+
+async def writing(
+    request: Request,
+    store: Annotated[Store, Depends(store)],
+    caller: Annotated[Caller, Depends(needs("write"))],
+    idempotency_key: Annotated[
+        str | None, Header(description="repeat the request with the same key: it is done once")
+    ] = None,
+    if_match: Annotated[str | None, Header(description="only if it is at this version (ETag)")] = None,
+) -> Writing:
+    context = Context(
+        project=caller.project,
+        actor=caller.actor,
+        at=datetime.now(UTC),
+        request_id=request.scope["request_id"],
+        idempotency=await idempotency(request, idempotency_key),
+    )
+    return Writing(store, context, expected_version(if_match))
+
+
+async def idempotency(request: Request, key: str | None) -> Idempotency | None:
+    if key is None:
+        return None
+    if not IDEMPOTENCY_KEY.fullmatch(key):
+        raise InvalidInput("Idempotency-Key", "must be 1 to 255 printable ASCII characters")
+    target = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
+    fingerprint = hashlib.sha256(target + await request.body()).hexdigest()
+    return Idempotency(key=key, fingerprint=fingerprint)
+
+
+def expected_version(if_match: str | None) -> int | None:
+    if if_match is None or if_match.strip() == "*":
+        return None
+    match = VERSION_TAG.fullmatch(if_match.strip())
+    if match is None:
+        raise InvalidInput("If-Match", 'must be a version, as the ETag "3"')
+    return int(match[1])
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A request that reads: its store and project."""
+
+    store: Store
+    project: str
+
+
+def reading(
+    store: Annotated[Store, Depends(store)], caller: Annotated[Caller, Depends(needs("read"))]
+) -> Reading:
+    return Reading(store, caller.project)
+
+
+def window(
+    limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT,
+    order: Annotated[Order, Query(description="which end to begin with")] = "oldest",
+    cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
+) -> Window:
+    return Window(limit, order, cursor)
+
+
+def newest_window(
+    limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT,
+    order: Annotated[Order, Query(description="which end to begin with")] = "newest",
+    cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
+) -> Window:
+    return Window(limit, order, cursor)
+
+
+def criteria(
+    user_id: str | None = None,
+    metadata: Annotated[
+        str | None, Query(description="a JSON object that the metadata must contain")
+    ] = None,
+    since: Annotated[str | None, Query(description="from this time on (RFC 3339)")] = None,
+    until: Annotated[str | None, Query(description="before this time (RFC 3339)")] = None,
+    deleted: Annotated[Literal["false", "true", "any"], Query()] = "false",
+) -> Filter:
+    return Filter(
+        user_id=None if user_id is None else checked("user_id", check_name, user_id),
+        metadata=None if metadata is None else metadata_in(metadata),
+        since=None if since is None else moment_in("since", since),
+        until=None if until is None else moment_in("until", until),
+        deleted={"false": False, "true": True, "any": None}[deleted],
+    )
+
+
+def checked(field: str, check: Callable[[str], str], value: str) -> str:
+    try:
+        return check(value)
+    except ValueError as error:
+        raise InvalidInput(field, str(error)) from None
+
+
+def metadata_in(text: str) -> dict[str, Any]:
+    try:
+        return METADATA.validate_python(json.loads(text))
+    except (ValidationError, ValueError, RecursionError):
+        raise InvalidInput("metadata", "must be a JSON object") from None
+
+
+def moment_in(field: str, text: str) -> datetime:
+    try:
+        return to_utc(MOMENT.validate_python(text))
+    except (ValidationError, ValueError):
+        raise InvalidInput(field, "must be a time like 2026-11-20T19:50:25Z") from None
+
+
+def as_of(
+    as_of: Annotated[
+        str | None, Query(max_length=64, description="as it was: a version (7) or a time (RFC 3339)")
+    ] = None,
+) -> AsOf | None:
+    if as_of is None:
+        return None
+    if as_of.isdecimal() and as_of.isascii() and len(as_of) <= 18:
+        return AsOf(version=int(as_of))
+    return AsOf(moment=moment_in("as_of", as_of))
+
+
+def name_in_path(value: str) -> str:
+    """A path segment as a name, an encoded slash and all. Raises InvalidInput."""
+    return checked("path", check_name, value.replace(SLASH_IN_SEGMENT, "/"))
+
+
+def session_name(session_id: Annotated[str, Path(examples=["trip-to-lisbon"])]) -> str:
+    return name_in_path(session_id)
+
+
+def user_name(user_id: Annotated[str, Path(examples=["ana"])]) -> str:
+    return name_in_path(user_id)
+
+
+StoreOf = Annotated[Store, Depends(store)]
+Write = Annotated[Writing, Depends(writing)]
+Read = Annotated[Reading, Depends(reading)]
+Admin = Annotated[Caller, Depends(needs("admin"))]
+Windowed = Annotated[Window, Depends(window)]
+WindowedNewest = Annotated[Window, Depends(newest_window)]
+Filtered = Annotated[Filter, Depends(criteria)]
+Moment_ = Annotated[AsOf | None, Depends(as_of)]
+SessionName = Annotated[str, Depends(session_name)]
+UserName = Annotated[str, Depends(user_name)]

@@ -1,0 +1,55 @@
+"""Numbers for Prometheus. Never labelled with ids, names or anything people said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+
+
+class Metrics:
+    """The metrics of one server process; shown for all of them where several run."""
+
+    def __init__(self, *, is_multiprocess: bool = False) -> None:
+        self._is_multiprocess = is_multiprocess
+        registry = self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "recount_http_requests",
+            "Requests answered",
+            ["method", "route", "status"],
+            registry=registry,
+        )
+        self.request_seconds = Histogram(
+            "recount_http_request_seconds",
+            "Time to the last byte of the answer",
+            ["method", "route"],
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        self.events_recorded = Counter(
+            "recount_events_recorded", "Events that requests recorded", registry=registry
+        )
+        self.settled_position = Gauge(
+            "recount_settled_position",
+            "Position in the log up to which all events can be read",
+            registry=registry,
+            multiprocess_mode="max",
+        )
+
+    def observe(self, scope: Mapping[str, Any], status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "none")
+        method = scope["method"] if route != "none" else "any"
+        self.requests.labels(method, route, status).inc()
+        self.request_seconds.labels(method, route).observe(seconds)
+
+    def exposition(self) -> bytes:
+        """The text format of Prometheus."""
+        if not self._is_multiprocess:
+            return generate_latest(self._registry)
+        everyone = CollectorRegistry()
+        MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]
+        return generate_latest(everyone)

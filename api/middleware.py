@@ -1,0 +1,109 @@
+"""What every request passes through, as plain ASGI: a request id, limits, exact paths, numbers.
+
+Written against the ASGI messages themselves, for they are on the way of every request; a wrapper
+per request and response would cost more than the routes do.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from urllib.parse import unquote_to_bytes
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uuid_utils.compat import uuid7
+
+from api.metrics import Metrics
+from api.problems import Problem
+
+REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+
+SLASH_IN_SEGMENT = "\x1f"
+"""Stands for a slash within one path segment (%2F) until the route has been found.
+
+No name may contain a control character, so it can stand for nothing else.
+"""
+
+
+class Edge:
+    """Gives each request an id, refuses what is too large, and counts what is answered."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, body_bytes_max: int) -> None:
+        self.app = app
+        self._metrics = metrics
+        self._body_bytes_max = body_bytes_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        request_id = headers.get(b"x-request-id", b"")
+        if not REQUEST_ID.fullmatch(request_id):
+            request_id = str(uuid7()).encode()
+        scope["request_id"] = request_id.decode()
+        started = time.perf_counter()
+        status = 500
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+            await send(message)
+
+        try:
+            await self._pass_on(scope, receive, answer, headers)
+        finally:
+            self._metrics.observe(scope, status, time.perf_counter() - started)
+
+    async def _pass_on(
+        self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes]
+    ) -> None:
+        limit = self._body_bytes_max
+        too_large = HTTPException(413, f"the body may have {limit} bytes at most")
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > limit:
+            await Problem(413, "too-large", "The body is too large", too_large.detail)(
+                scope, receive, send
+            )
+            return
+        if b"content-length" in headers:  # the server sees to it that no more arrives
+            await self.app(scope, receive, send)
+            return
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > limit:
+                raise too_large
+            return message
+
+        await self.app(scope, counted, send)
+
+
+class ExactPaths:
+    """Keeps an encoded slash within its segment, and refuses paths that are not UTF-8."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raw_path = scope.get("raw_path") or b""
+        if scope["type"] == "http" and b"%" in raw_path:
+            try:
+                scope["path"] = "/".join(map(segment, raw_path.split(b"/")))
+            except UnicodeDecodeError:
+                problem = Problem(400, "malformed", "Bad address", "the path is not UTF-8")
+                await problem(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+def segment(raw: bytes) -> str:
+    text = unquote_to_bytes(raw).decode("utf-8")
+    # One sent as such would come out as a slash: make it another control character, to be refused.
+    return text.replace(SLASH_IN_SEGMENT, "\x00").replace("/", SLASH_IN_SEGMENT)

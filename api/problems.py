@@ -1,0 +1,150 @@
+"""The one error shape of the native API: problem+json (RFC 9457), and which error is which status."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from domain.errors import (
+    AlreadyExists,
+    ExpectationFailed,
+    InvalidInput,
+    KeyReused,
+    MessageIdTaken,
+    NotFound,
+    RecordUnreadable,
+    RecountError,
+    Unavailable,
+    VersionConflict,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class Unauthorized(RecountError):
+    """There is no key, or it is not one of ours."""
+
+
+class Forbidden(RecountError):
+    """The key does not have the scope, or the request may not come this way."""
+
+
+STATUSES: dict[type[RecountError], tuple[int, str, str]] = {
+    InvalidInput: (422, "invalid-input", "The request cannot be taken"),
+    AlreadyExists: (409, "already-exists", "The name is taken"),
+    VersionConflict: (409, "version-conflict", "Others wrote first"),
+    MessageIdTaken: (409, "message-id-taken", "The message id is taken"),
+    KeyReused: (422, "idempotency-key-reused", "The Idempotency-Key is taken"),
+    ExpectationFailed: (412, "version-mismatch", "It is at another version"),
+    NotFound: (404, "not-found", "Not found"),
+    RecordUnreadable: (503, "record-unreadable", "A stored event cannot be read"),
+    Unavailable: (503, "unavailable", "Not available just now"),
+    Unauthorized: (401, "unauthorized", "Who are you?"),
+    Forbidden: (403, "forbidden", "Not allowed"),
+}
+"""Error → (status, slug of the problem's type, title). A subclass counts as its base."""
+
+
+class Problem(Response):
+    """A problem+json answer."""
+
+    media_type = "application/problem+json"
+
+    def __init__(
+        self,
+        status: int,
+        slug: str,
+        title: str,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> None:
+        body = {"type": f"urn:recount:problem:{slug}", "title": title, "status": status}
+        super().__init__(to_json({**body, "detail": detail, **more}), status, headers)
+
+
+def problem_for(error: RecountError) -> Problem:
+    status, slug, title = next(STATUSES[base] for base in type(error).__mro__ if base in STATUSES)
+    match error:
+        case InvalidInput():
+            errors = [{"field": error.field, "reason": error.reason}]
+            return Problem(status, slug, title, str(error), errors=errors)
+        case ExpectationFailed():
+            headers = {"ETag": f'"{error.current_version}"'}
+            current = error.current_version
+            return Problem(status, slug, title, str(error), headers=headers, current_version=current)
+        case Unavailable():
+            headers = {"Retry-After": str(error.retry_after_seconds)}
+            return Problem(status, slug, title, str(error), headers=headers)
+        case Unauthorized():
+            return Problem(status, slug, title, str(error), headers={"WWW-Authenticate": "Bearer"})
+    return Problem(status, slug, title, str(error))
+
+
+async def on_recount_error(request: Request, error: Exception) -> Problem:
+    assert isinstance(error, RecountError)
+    if isinstance(error, RecordUnreadable):
+        logger.error("%s", error)
+    return problem_for(error)
+
+
+async def on_validation_error(request: Request, error: Exception) -> Problem:
+    assert isinstance(error, RequestValidationError)
+    errors = [{"field": field_of(e["loc"]), "reason": reason_of(e)} for e in error.errors()[:20]]
+    first = errors[0]
+    if error.errors()[0]["type"] == "json_invalid":
+        return Problem(400, "malformed", "The body is not JSON", first["reason"], errors=errors)
+    detail = f"{first['field']}: {first['reason']}"
+    return Problem(422, "invalid-input", "The request cannot be taken", detail, errors=errors)
+
+
+def field_of(location: Sequence[Any]) -> str:
+    """``("body", "messages", 0, "role")`` → ``messages.0.role``; what is not of the body keeps its place."""
+    parts = [str(part)[:100] for part in location]
+    return ".".join(parts[1:] if len(parts) > 1 else parts)
+
+
+def reason_of(error: Mapping[str, Any]) -> str:
+    """Why, without what was sent."""
+    if error["type"] == "json_invalid":
+        return f"not valid JSON at character {error['loc'][-1]}"
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+async def on_http_exception(request: Request, error: Exception) -> Problem:
+    assert isinstance(error, HTTPException)
+    match error.status_code:
+        case 404:
+            return Problem(404, "no-such-route", "Not found", "there is no such address")
+        case 405:
+            detail = "this address does not take this method"
+            return Problem(405, "method-not-allowed", "Not allowed", detail, headers=error.headers)
+        case 400:
+            return Problem(400, "malformed", "The body is not JSON", "the body cannot be read as JSON")
+        case 413:
+            return Problem(413, "too-large", "The body is too large", str(error.detail))
+        case status:
+            return Problem(status, "refused", "Refused", str(error.detail), headers=error.headers)
+
+
+async def on_unexpected(request: Request, error: Exception) -> Problem:
+    # The traceback goes to the log with no values of what was sent; the caller gets the request's id.
+    request_id = request.scope.get("request_id", "")
+    detail = f"an error of ours; the log has it under request {request_id}"
+    return Problem(500, "internal", "Something went wrong", detail)
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(RecountError, on_recount_error)
+    app.add_exception_handler(RequestValidationError, on_validation_error)
+    app.add_exception_handler(HTTPException, on_http_exception)
+    app.add_exception_handler(Exception, on_unexpected)

@@ -1,0 +1,236 @@
+"""What sessions and threads have in common: messages, deletion, the audit trail.
+
+One function makes the routes for either kind, so that both read alike and neither can drift.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from api.dependencies import Filtered, Moment_, Read, Windowed, WindowedNewest, Write, Writing
+from api.resources import (
+    AddedResource,
+    EventResource,
+    Json,
+    MessageChanges,
+    MessageResource,
+    MetadataPatch,
+    NewMessage,
+    NewMessages,
+    PageResource,
+    added_resource,
+    aggregate_resource,
+    event_resource,
+    message_resource,
+    page_resource,
+)
+from domain.aggregate import Aggregate
+from domain.commands import (
+    AddMessages,
+    ChangeMessage,
+    Command,
+    Delete,
+    DeleteMessage,
+    MergeMetadata,
+    Name,
+    Undelete,
+)
+from domain.conversation import Conversation
+from domain.messages import MessageAdded, MessageState, message_from
+from eventlog.application import Outcome, Recount
+from projections.history import message_as_of, messages_at, page_as_of, stream_named
+from projections.messages import ConversationKind, page_messages
+from projections.paging import KEY_MAX, page_of
+
+
+def versioned(state: Aggregate, body: object, status: int = 200) -> Json:
+    """An answer with the version of what it is about as its ETag."""
+    return Json(body, status, headers={"ETag": f'"{state.version}"'})
+
+
+async def carried_out(writing: Writing, command: Command, status: int = 200) -> Json:
+    """The answer to a command about a session, thread or user as a whole."""
+    outcome = await writing.execute(command)
+    return versioned(outcome.state, aggregate_resource(outcome.state), status)
+
+
+def metadata_route(kind: str, name_of: Callable[..., str], resource: type) -> APIRouter:
+    """Merging the metadata of a conversation."""
+    router = APIRouter()
+    path = f"/{kind}s/{{{kind}_id}}"
+
+    @router.patch(path, response_model=resource, name=f"merge {kind} metadata")
+    async def merge_metadata(
+        patch: MetadataPatch, writing: Write, name: str = Depends(name_of)
+    ) -> Response:
+        """Merge metadata, deeply. A deleted one becomes live by it; what it held stays deleted."""
+        metadata = dict(patch.metadata)
+        expected = writing.expected_version
+        return await carried_out(
+            writing,
+            MergeMetadata(kind=kind, name=name, metadata=metadata, expected_version=expected),
+        )
+
+    return router
+
+
+def lifecycle_routes(kind: str, name_of: Callable[..., str], resource: type) -> APIRouter:
+    """Deletion, undeletion and the audit trail of anything with a name."""
+    router = APIRouter()
+    path = f"/{kind}s/{{{kind}_id}}"
+
+    @router.delete(path, response_model=resource, name=f"delete {kind}")
+    async def delete(
+        writing: Write,
+        name: str = Depends(name_of),
+        reason: Annotated[str | None, Query(max_length=500)] = None,
+    ) -> Response:
+        """Delete softly, with all it holds; it can be undeleted until it is purged."""
+        expected = writing.expected_version
+        command = Delete(kind=kind, name=name, reason=reason, expected_version=expected)
+        return await carried_out(writing, command)
+
+    @router.post(f"{path}/undelete", response_model=resource, name=f"undelete {kind}")
+    async def undelete(writing: Write, name: str = Depends(name_of)) -> Response:
+        """Bring back exactly what the deletion removed."""
+        expected = writing.expected_version
+        return await carried_out(
+            writing, Undelete(kind=kind, name=name, expected_version=expected)
+        )
+
+    @router.get(
+        f"{path}/events", response_model=PageResource[EventResource], name=f"audit {kind}"
+    )
+    def events(reading: Read, window: Windowed, name: str = Depends(name_of)) -> Response:
+        """The audit trail: everything that was ever recorded of it, by whom and when."""
+        application = reading.store.application
+        stream_id = stream_named(application, Name(reading.project, kind, "", name))
+        after = window.after()
+        is_newest_first = window.order == "newest"
+        entries = application.log.select_stream(
+            stream_id,
+            gt=0 if is_newest_first else after or 0,
+            lt=after or KEY_MAX if is_newest_first else KEY_MAX,
+            limit=window.limit + 1,
+            desc=is_newest_first,
+        )
+        page = page_of(entries, window, lambda entry: entry.originator_version)
+        return Json(page_resource(page, event_resource))
+
+    return router
+
+
+def message_routes(kind: ConversationKind, name_of: Callable[..., str]) -> APIRouter:
+    """The messages of one kind of conversation."""
+    router = APIRouter()
+    path = f"/{kind}s/{{{kind}_id}}/messages"
+
+    @router.post(path, response_model=AddedResource, status_code=201, name=f"add {kind} messages")
+    async def add_messages(
+        body: NewMessages, writing: Write, name: str = Depends(name_of)
+    ) -> Response:
+        """Add messages in order, all or none. Starts the conversation if there is none.
+
+        A message whose ``id`` is there already is not added again: the answer is as the first time.
+        """
+        outcome = await writing.execute(
+            AddMessages(
+                kind=kind,
+                name=name,
+                messages=list(map(NewMessage.to_message, body.messages)),
+                given_ids=frozenset(m.id for m in body.messages if m.id is not None),
+                user_id=body.user_id,
+                expected_version=writing.expected_version,
+            )
+        )
+        messages = await recorded(writing.store.application, outcome)
+        return versioned(outcome.state, added_resource(outcome.state, messages), 201)
+
+    @router.get(
+        path, response_model=PageResource[MessageResource], name=f"list {kind} messages"
+    )
+    def list_messages(
+        reading: Read,
+        window: WindowedNewest,
+        criteria: Filtered,
+        as_of: Moment_,
+        name: str = Depends(name_of),
+        role: str | None = None,
+    ) -> Response:
+        """Messages, the newest first unless ``order=oldest``; as they were then with ``as_of``."""
+        criteria = criteria.with_role(role)
+        if as_of is not None:
+            target = Name(reading.project, kind, "", name)
+            page = page_as_of(reading.store.application, target, as_of, window, criteria)
+        else:
+            page = page_messages(
+                reading.store.database, reading.project, kind, name, window, criteria
+            )
+        return Json(page_resource(page, message_resource), headers={"ETag": f'"{page.version}"'})
+
+    @router.get(
+        f"{path}/{{message_id}}", response_model=MessageResource, name=f"get {kind} message"
+    )
+    def get_message(
+        message_id: UUID, reading: Read, as_of: Moment_, name: str = Depends(name_of)
+    ) -> Response:
+        target = Name(reading.project, kind, "", name)
+        message = message_as_of(reading.store.application, target, message_id, as_of)
+        return Json(message_resource(message))
+
+    @router.patch(
+        f"{path}/{{message_id}}", response_model=MessageResource, name=f"change {kind} message"
+    )
+    async def change_message(
+        message_id: UUID, body: MessageChanges, writing: Write, name: str = Depends(name_of)
+    ) -> Response:
+        """Replace the members that are given, and merge ``metadata``."""
+        command = ChangeMessage(
+            kind=kind,
+            name=name,
+            message_id=message_id,
+            changes=body.changes(),
+            metadata=body.metadata,
+            expected_version=writing.expected_version,
+        )
+        return await message_answer(writing, command)
+
+    @router.delete(
+        f"{path}/{{message_id}}", response_model=MessageResource, name=f"delete {kind} message"
+    )
+    async def delete_message(
+        message_id: UUID, writing: Write, name: str = Depends(name_of)
+    ) -> Response:
+        """Delete one message; the answer is what was deleted."""
+        expected = writing.expected_version
+        return await message_answer(
+            writing,
+            DeleteMessage(kind=kind, name=name, message_id=message_id, expected_version=expected),
+        )
+
+    return router
+
+
+async def message_answer(writing: Writing, command: Command) -> Json:
+    """The answer to a command about one message: the message as it is after it."""
+    outcome = await writing.execute(command)
+    (message,) = await recorded(writing.store.application, outcome)
+    return versioned(outcome.state, message_resource(message))
+
+
+async def recorded(application: Recount, outcome: Outcome) -> Iterable[MessageState]:
+    """The messages an outcome is about, as they were right after it, in the caller's order."""
+    added = {
+        event.message.id: message_from(event)
+        for event in outcome.events
+        if isinstance(event, MessageAdded)
+    }
+    others = [message_id for message_id in outcome.message_ids if message_id not in added]
+    if others:
+        assert isinstance(outcome.state, Conversation)
+        added |= await run_in_threadpool(messages_at, application, outcome.state, others)
+    return [added[message_id] for message_id in outcome.message_ids]

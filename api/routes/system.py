@@ -1,0 +1,32 @@
+"""Whether the server lives, whether it can work, and its numbers. No key is asked for."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from api.dependencies import StoreOf
+from api.resources import Json
+
+router = APIRouter(tags=["system"])
+
+
+@router.get("/v1/health")
+async def health() -> Response:
+    """200 as long as the process answers."""
+    return Json({"status": "ok"})
+
+
+@router.get("/v1/ready")
+def ready(store: StoreOf) -> Response:
+    """200 when the database answers; 503 while it does not."""
+    store.database.fetch("SELECT 1")
+    return Json({"status": "ready"})
+
+
+@router.get("/metrics")
+def metrics(store: StoreOf) -> Response:
+    """Numbers for Prometheus."""
+    store.metrics.settled_position.set(store.tail.settled)
+    content_type = "text/plain; version=0.0.4; charset=utf-8"
+    return Response(store.metrics.exposition(), media_type=content_type)

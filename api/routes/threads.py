@@ -1,0 +1,97 @@
+"""/v1/threads: conversations of several users under a UUID, with state documents."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response
+from uuid_utils.compat import uuid7
+
+from api.dependencies import Filtered, Moment_, Read, Windowed, Write
+from api.resources import (
+    Json,
+    NewState,
+    NewThread,
+    PageResource,
+    StateResource,
+    ThreadResource,
+    aggregate_resource,
+    page_resource,
+)
+from api.routes.conversations import (
+    carried_out,
+    lifecycle_routes,
+    message_routes,
+    metadata_route,
+    versioned,
+)
+from domain.commands import Name, SetThreadState, Start
+from domain.threads import Thread
+from projections.history import state_as_of
+from projections.threads import get_thread, get_thread_state, list_threads
+
+router = APIRouter(tags=["threads"])
+
+Key = Annotated[str | None, Query(min_length=1, max_length=512, description="its own slot when left out")]
+
+
+def thread_name(thread_id: UUID) -> str:
+    return str(thread_id)
+
+
+ThreadName = Annotated[str, Depends(thread_name)]
+
+
+@router.post("/threads", response_model=ThreadResource, status_code=201)
+async def start_thread(body: NewThread, writing: Write) -> Response:
+    """Start a thread. Not needed before adding messages, which starts one by itself."""
+    return await carried_out(
+        writing,
+        Start(
+            kind=Thread.KIND,
+            name=str(body.thread_id or uuid7()),
+            metadata=body.metadata,
+            expected_version=writing.expected_version,
+        ),
+        201,
+    )
+
+
+@router.get("/threads", response_model=PageResource[ThreadResource])
+def list_(reading: Read, window: Windowed, criteria: Filtered) -> Response:
+    """Threads in the order they began."""
+    page = list_threads(reading.store.database, reading.project, window, criteria)
+    return Json(page_resource(page, aggregate_resource))
+
+
+@router.get("/threads/{thread_id}", response_model=ThreadResource)
+def get(name: ThreadName, reading: Read, as_of: Moment_, deleted: bool = False) -> Response:
+    """The thread now, or as it was then with ``as_of``."""
+    if as_of is not None:
+        target = Name(reading.project, Thread.KIND, "", name)
+        state = state_as_of(reading.store.application, target, as_of)
+    else:
+        state = get_thread(reading.store.database, reading.project, name, deleted=deleted)
+    return versioned(state, aggregate_resource(state))
+
+
+@router.put("/threads/{thread_id}/state", response_model=StateResource)
+async def set_state(name: ThreadName, body: NewState, writing: Write, key: Key = None) -> Response:
+    """Replace the state document under ``key``. Starts the thread if there is none."""
+    expected = writing.expected_version
+    command = SetThreadState(name=name, key=key, state=body.state, expected_version=expected)
+    outcome = await writing.execute(command)
+    return versioned(outcome.state, {"state": body.state})
+
+
+@router.get("/threads/{thread_id}/state", response_model=StateResource)
+def get_state(name: ThreadName, reading: Read, key: Key = None) -> Response:
+    """The state document under ``key``; null where none was set."""
+    return Json({"state": get_thread_state(reading.store.database, reading.project, name, key)})
+
+
+router.include_router(message_routes("thread", thread_name))
+router.include_router(metadata_route("thread", thread_name, ThreadResource))
+router.include_router(lifecycle_routes("thread", thread_name, ThreadResource))

@@ -1,0 +1,85 @@
+"""/v1/users: profiles that sessions and messages point to by name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from api.dependencies import Filtered, Moment_, Read, UserName, Windowed, Write, user_name
+from api.resources import (
+    Json,
+    NewUser,
+    PageResource,
+    SessionResource,
+    UserChanges,
+    UserResource,
+    aggregate_resource,
+    page_resource,
+)
+from api.routes.conversations import carried_out, lifecycle_routes, versioned
+from domain.commands import ChangeUser, Name, Start
+from domain.users import User
+from projections.history import state_as_of
+from projections.sessions import list_sessions
+from projections.users import get_user, list_users
+
+router = APIRouter(tags=["users"])
+
+
+@router.post("/users", response_model=UserResource, status_code=201)
+async def create_user(body: NewUser, writing: Write) -> Response:
+    """Create a user."""
+    return await carried_out(
+        writing,
+        Start(
+            kind=User.KIND,
+            name=body.user_id,
+            profile=body.profile(),
+            metadata=body.metadata,
+            expected_version=writing.expected_version,
+        ),
+        201,
+    )
+
+
+@router.get("/users", response_model=PageResource[UserResource])
+def list_(reading: Read, window: Windowed, criteria: Filtered) -> Response:
+    """Users in the order they were created."""
+    page = list_users(reading.store.database, reading.project, window, criteria)
+    return Json(page_resource(page, aggregate_resource))
+
+
+@router.get("/users/{user_id}", response_model=UserResource)
+def get(name: UserName, reading: Read, as_of: Moment_, deleted: bool = False) -> Response:
+    """The user now, or as they were then with ``as_of``."""
+    if as_of is not None:
+        target = Name(reading.project, User.KIND, "", name)
+        state = state_as_of(reading.store.application, target, as_of)
+    else:
+        state = get_user(reading.store.database, reading.project, name, deleted=deleted)
+    return versioned(state, aggregate_resource(state))
+
+
+@router.patch("/users/{user_id}", response_model=UserResource)
+async def change_user(name: UserName, body: UserChanges, writing: Write) -> Response:
+    """Replace the members that are given, and merge ``metadata``."""
+    command = ChangeUser(
+        name=name,
+        changes=body.changes(),
+        metadata=body.metadata,
+        expected_version=writing.expected_version,
+    )
+    return await carried_out(writing, command)
+
+
+@router.get("/users/{user_id}/sessions", response_model=PageResource[SessionResource])
+def sessions_of(name: UserName, reading: Read, window: Windowed, criteria: Filtered) -> Response:
+    """The user's sessions in the order they began; none for a user nobody has heard of."""
+    own = replace(criteria, user_id=name)
+    page = list_sessions(reading.store.database, reading.project, window, own)
+    return Json(page_resource(page, aggregate_resource))
+
+
+router.include_router(lifecycle_routes("user", user_name, UserResource))

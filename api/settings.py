@@ -1,0 +1,78 @@
+"""All settings, read once into one frozen object. Each is an environment variable RECOUNT_<NAME>."""
+
+from __future__ import annotations
+
+import os
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated
+
+import platformdirs
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from domain.errors import RecountError
+
+PREFIX = "RECOUNT_"
+TEST_PREFIX = "RECOUNT_TEST_"  # read by the tests, not by the program
+POSTGRES_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGSERVICE", "PGDATABASE")
+
+
+class SettingsInvalid(RecountError):
+    """A setting is unknown or has a value that cannot be taken."""
+
+
+class Settings(BaseSettings):
+    """See docs/operations.md, which lists them all."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    database_url: str | None = Field(None, description="PostgreSQL to use instead of the embedded one")
+    data: Path = Field(
+        default_factory=lambda: platformdirs.user_data_path("recount"),
+        description="directory of the embedded PostgreSQL",
+    )
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(8000, description="port to listen on")
+    workers: Annotated[int, Field(ge=1, le=64)] = Field(1, description="server processes")
+    body_bytes_max: Annotated[int, Field(ge=1024)] = Field(
+        5 * 2**20, description="largest request body, in bytes"
+    )
+    connections_max: Annotated[int, Field(ge=2)] = Field(
+        10, description="database connections for reading, per process"
+    )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return is_loopback(self.host)
+
+    @property
+    def conninfo(self) -> str | None:
+        """PostgreSQL's address where one is named by us or by PG* variables; None: embedded."""
+        if self.database_url is not None:
+            return self.database_url
+        return "" if any(os.environ.get(name) for name in POSTGRES_VARIABLES) else None
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def read_settings(**given: object) -> Settings:
+    """Settings from the environment; those ``given`` (and not None) win. Raises SettingsInvalid."""
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    for name in os.environ:
+        if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX) and name not in known:
+            raise SettingsInvalid(f"unknown setting {name}; known are {', '.join(sorted(known))}")
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = f"{PREFIX}{'.'.join(map(str, first['loc'])).upper()}"
+        raise SettingsInvalid(f"{name}: {first['msg']}") from None

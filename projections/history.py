@@ -1,0 +1,182 @@
+"""The past: a conversation as it was at an earlier version or time, made from its events."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from domain.aggregate import Aggregate
+from domain.commands import KINDS, Name
+from domain.conversation import Conversation
+from domain.errors import InvalidInput, NotFound
+from domain.events import Event
+from domain.messages import MessageAdded, MessageEvent, MessageState, fold_messages, message_from
+from eventlog.application import Recount
+from projections.messages import MessagePage
+from projections.paging import Filter, Window, page_of
+
+
+@dataclass(frozen=True)
+class AsOf:
+    """A moment in a stream: a version, or a time (the events recorded up to it); neither is now."""
+
+    version: int | None = None
+    moment: datetime | None = None
+
+
+def stream_named(application: Recount, name: Name) -> UUID:
+    """The stream that is called so today, live or deleted. Raises NotFound."""
+    stream_id = application.views.find_stream(name)
+    if stream_id is None:
+        raise NotFound(name.kind)
+    return stream_id
+
+
+def state_as_of(application: Recount, name: Name, as_of: AsOf) -> Aggregate:
+    """The state at that moment, of the stream that has this name today.
+
+    Raises NotFound before it began, InvalidInput for a version that is not recorded yet.
+    """
+    stream_id = stream_named(application, name)
+    version = as_of.version
+    if as_of.moment is not None:
+        version = application.log.version_at(stream_id, as_of.moment)
+    elif version is None:
+        version = application.log.last_version(stream_id)
+    elif version > application.log.last_version(stream_id):
+        raise InvalidInput("as_of", "this version is not recorded yet")
+    state = application.state_of(KINDS[name.kind], stream_id, version) if version else None
+    if state is None:
+        raise NotFound(name.kind)
+    return state
+
+
+def page_as_of(
+    application: Recount, name: Name, as_of: AsOf, window: Window, criteria: Filter
+) -> MessagePage:
+    """Messages as they were at that moment. Costs as much as the page and the changes up to then."""
+    conversation = state_as_of(application, name, as_of)
+    assert isinstance(conversation, Conversation)
+    if conversation.is_deleted and criteria.deleted is False:
+        raise NotFound(name.kind)
+    found = []
+    for message in messages_as_of(application, conversation, window):
+        if matches(message, conversation, criteria):
+            found.append(message)
+        if len(found) > window.limit:
+            break
+    page = page_of(found, window, lambda message: message.version)
+    return MessagePage(page.items, page.next_cursor, version=conversation.version)
+
+
+def message_as_of(
+    application: Recount, name: Name, message_id: UUID, as_of: AsOf | None
+) -> MessageState:
+    """One message as it was at that moment. Raises NotFound where it was not there or out of sight."""
+    conversation = state_as_of(application, name, as_of or AsOf())
+    assert isinstance(conversation, Conversation)
+    message = messages_at(application, conversation, [message_id]).get(message_id)
+    if message is None or message.version > conversation.version or conversation.hides(message):
+        raise NotFound("message")
+    return message
+
+
+def messages_as_of(
+    application: Recount, conversation: Conversation, window: Window
+) -> Iterator[MessageState]:
+    """All messages up to the conversation's version, from the window's cursor on, in its order."""
+    changes: dict[UUID, list[MessageEvent]] = {}
+    for event in changes_until(application, conversation):
+        if isinstance(event, MessageEvent):
+            changes.setdefault(event.message_id, []).append(event)
+    for added in added_until(application, conversation, window):
+        message = message_from(added)
+        for event in changes.get(message.id, ()):
+            message = message.evolve(event)
+        yield message
+
+
+def messages_at(
+    application: Recount, conversation: Conversation, ids: Collection[UUID]
+) -> dict[UUID, MessageState]:
+    """The messages with these ids as they were at the conversation's version, by id."""
+    today = application.views.find_messages(conversation.id, ids, ())
+    changed = [message for message in today if message.changed_version > conversation.version]
+    messages = {message.id: message for message in today}
+    if changed:
+        for message in changed:
+            stored = application.log.select_events(
+                conversation.id, gt=message.version - 1, lte=message.version
+            )
+            fold_messages(messages, map(application.read, stored))
+        events = changes_until(application, conversation)
+        afresh = {message.id for message in changed}
+        fold_messages(
+            messages,
+            (e for e in events if isinstance(e, MessageEvent) and e.message_id in afresh),
+        )
+    return messages
+
+
+def changes_until(application: Recount, conversation: Conversation) -> Iterator[Event]:
+    stored = application.log.select_changes(conversation.id, lte=conversation.version)
+    return map(application.read, stored)
+
+
+def added_until(
+    application: Recount, conversation: Conversation, window: Window
+) -> Iterator[MessageAdded]:
+    low, high = 0, conversation.version + 1
+    after = window.after()
+    is_newest_first = window.order == "newest"
+    if after is not None:
+        low, high = (low, min(high, after)) if is_newest_first else (after, high)
+    while True:
+        entries = application.log.select_stream(
+            conversation.id, gt=low, lt=high, limit=window.limit + 1, desc=is_newest_first
+        )
+        for entry in entries:
+            event = application.read(entry)
+            if isinstance(event, MessageAdded):
+                yield event
+        if len(entries) <= window.limit:
+            return
+        last = entries[-1].originator_version
+        low, high = (low, last) if is_newest_first else (last, high)
+
+
+def matches(message: MessageState, conversation: Conversation, criteria: Filter) -> bool:
+    """What the messages view's SQL decides, on a state of the past."""
+    said = message.timestamp or message.recorded_at
+    return (
+        criteria.deleted in (None, conversation.hides(message))
+        and criteria.role in (None, message.role)
+        and criteria.user_id in (None, message.user_id)
+        and (criteria.since is None or said >= criteria.since)
+        and (criteria.until is None or said < criteria.until)
+        and (criteria.metadata is None or contains(message.metadata, criteria.metadata))
+    )
+
+
+def contains(document: Any, part: Any) -> bool:
+    """PostgreSQL's jsonb ``document @> part`` for parts that are objects."""
+    if isinstance(part, dict):
+        return isinstance(document, dict) and all(
+            key in document and contains(document[key], value) for key, value in part.items()
+        )
+    if isinstance(part, list):
+        return isinstance(document, list) and all(
+            any(contains(member, wanted) for member in document) for wanted in part
+        )
+    return type(document) is type(part) and bool(document == part) or is_same_number(document, part)
+
+
+def is_same_number(document: Any, part: Any) -> bool:
+    numbers = (int, float)
+    if isinstance(document, bool) or isinstance(part, bool):
+        return False
+    return isinstance(document, numbers) and isinstance(part, numbers) and document == part
+
