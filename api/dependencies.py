@@ -25,7 +25,8 @@ from domain.commands import Command
 from domain.errors import InvalidInput
 from domain.events import Context, Idempotency
 from domain.values import Metadata, Moment, check_name, to_utc
-from eventlog.application import Outcome, Recount
+from eventlog.application import Recount
+from eventlog.changes import Outcome
 from eventlog.database import Database
 from projections.history import AsOf
 from projections.paging import LIMIT_DEFAULT, LIMIT_MAX, Filter, Order, Window
@@ -190,9 +191,7 @@ def newest_window(
 
 def criteria(
     user_id: str | None = None,
-    metadata: Annotated[
-        str | None, Query(description="a JSON object that the metadata must contain")
-    ] = None,
+    metadata: Annotated[str | None, Query(description="a JSON object that the metadata must contain")] = None,
     since: Annotated[str | None, Query(description="from this time on (RFC 3339)")] = None,
     until: Annotated[str | None, Query(description="before this time (RFC 3339)")] = None,
     deleted: Annotated[Literal["false", "true", "any"], Query()] = "false",
@@ -229,7 +228,8 @@ def moment_in(field: str, text: str) -> datetime:
 
 def as_of(
     as_of: Annotated[
-        str | None, Query(max_length=64, description="as it was: a version (7) or a time (RFC 3339)")
+        str | None,
+        Query(max_length=64, description="as it was: a version (7) or a time (RFC 3339)"),
     ] = None,
 ) -> AsOf | None:
     if as_of is None:

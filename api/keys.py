@@ -60,8 +60,7 @@ def create_key(
     key_id = secrets.token_hex(4)
     text = f"rk_{key_id}_{secrets.token_urlsafe(32)}"
     database.fetch(
-        "INSERT INTO api_keys (id, hash, project, scopes, label) VALUES (%s, %s, %s, %s, %s)"
-        " RETURNING id",
+        "INSERT INTO api_keys (id, hash, project, scopes, label) VALUES (%s, %s, %s, %s, %s) RETURNING id",
         (key_id, hash_of(text), project, chosen, label),
     )
     return next(key for key in list_keys(database) if key.id == key_id), text
@@ -121,7 +120,8 @@ class KeyRing:
 
     def _owner(self, key: bytes) -> Caller | None:
         rows = self._database.fetch(
-            "SELECT id, project, scopes FROM api_keys WHERE hash = %s AND revoked_at IS NULL", (key,)
+            "SELECT id, project, scopes FROM api_keys WHERE hash = %s AND revoked_at IS NULL",
+            (key,),
         )
         for key_id, project, scopes in rows:
             return Caller(project, f"key:{key_id}", frozenset(scopes))

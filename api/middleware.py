@@ -58,16 +58,12 @@ class Edge:
         finally:
             self._metrics.observe(scope, status, time.perf_counter() - started)
 
-    async def _pass_on(
-        self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes]
-    ) -> None:
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes]) -> None:
         limit = self._body_bytes_max
         too_large = HTTPException(413, f"the body may have {limit} bytes at most")
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > limit:
-            await Problem(413, "too-large", "The body is too large", too_large.detail)(
-                scope, receive, send
-            )
+            await Problem(413, "too-large", "The body is too large", too_large.detail)(scope, receive, send)
             return
         if b"content-length" in headers:  # the server sees to it that no more arrives
             await self.app(scope, receive, send)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
@@ -133,7 +133,9 @@ class NewThread(Incoming):
 
 
 class NewUser(Incoming):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "ana", "email": "ana@example.org"}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"user_id": "ana", "email": "ana@example.org"}]}
+    )
 
     user_id: Name
     display_name: Text | None = None
@@ -345,9 +347,7 @@ def event_resource(entry: LogEntry) -> dict[str, Any]:
         "causation_id": stored.get("causation_id"),
         "idempotency_key": (stored.get("idempotency") or {}).get("key"),
         "payload": {
-            name: value
-            for name, value in stored.items()
-            if name not in ENVELOPE and name != "class_version"
+            name: value for name, value in stored.items() if name not in ENVELOPE and name != "class_version"
         },
     }
 

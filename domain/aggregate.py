@@ -127,9 +127,7 @@ class Aggregate:
 
     def then(self, event: Event, **changes: Any) -> Self:
         """This state after ``event``, with ``changes``."""
-        return replace(
-            self, version=event.originator_version, updated_at=event.recorded_at, **changes
-        )
+        return replace(self, version=event.originator_version, updated_at=event.recorded_at, **changes)
 
     def evolve(self, event: Event) -> Self:
         """Apply one event. Total and silent: events it does not care about only move the version."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -44,9 +44,7 @@ class Facts(Protocol):
     def is_taken(self, name: str) -> bool:
         """Whether another stream of the same project, kind and scope has ``name``."""
 
-    def messages(
-        self, ids: Collection[UUID] = (), instants: Collection[datetime] = ()
-    ) -> list[MessageState]:
+    def messages(self, ids: Collection[UUID] = (), instants: Collection[datetime] = ()) -> list[MessageState]:
         """The stream's messages, hidden ones too, with one of ``ids`` or said at one of ``instants``."""
 
 
@@ -114,9 +112,7 @@ class AddMessages(Command):
             begin(self, draft, facts, **({"user_id": self.user_id} if self.user_id else {}))
         elif self.looks_up_messages():
             known = facts.messages(self.given_ids, self.instants())
-        return conversation.add_messages(
-            draft, self.messages, known, by_instant=self.kind == Thread.KIND
-        )
+        return conversation.add_messages(draft, self.messages, known, by_instant=self.kind == Thread.KIND)
 
     def recorded_ids(self, events: Sequence[Event], facts: Facts) -> list[UUID]:
         """The ids that ``decide`` returned when it led to ``events``, for answering a repeat."""

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from domain.aggregate import Aggregate, Deleted, Draft, Family, Undeleted, revive_for_writing
+from domain.aggregate import Aggregate, Draft, Family, Undeleted, revive_for_writing
 from domain.errors import MessageIdTaken, NotFound
 from domain.events import Event
 from domain.messages import (
@@ -51,9 +51,7 @@ class Conversation(Aggregate):
     def hides(self, message: MessageState) -> bool:
         """Whether ``message`` is out of sight: deleted itself, or with the conversation."""
         return (
-            self.is_deleted
-            or message.deleted_version is not None
-            or message.version <= self.hidden_through
+            self.is_deleted or message.deleted_version is not None or message.version <= self.hidden_through
         )
 
     def evolve(self, event: Event) -> Self:
@@ -71,7 +69,11 @@ class Conversation(Aggregate):
 
 
 def add_messages(
-    draft: Draft[Any], messages: Sequence[Message], known: Iterable[MessageState], *, by_instant: bool
+    draft: Draft[Any],
+    messages: Sequence[Message],
+    known: Iterable[MessageState],
+    *,
+    by_instant: bool,
 ) -> list[UUID]:
     """Add what is not there yet, in order; returns the id each message has, new or known.
 
@@ -145,9 +147,7 @@ def merge_message_metadata(
     """Merge deeply. Raises NotFound when the message is not there or out of sight."""
     found = visible(draft, message)
     if merge(found.metadata or {}, patch) != (found.metadata or {}):
-        draft.record(
-            draft.kind.EVENTS.message_metadata_merged, message_id=found.id, metadata=patch
-        )
+        draft.record(draft.kind.EVENTS.message_metadata_merged, message_id=found.id, metadata=patch)
 
 
 def delete_message(draft: Draft[Any], message: MessageState | None) -> None:

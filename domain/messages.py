@@ -149,9 +149,7 @@ def message_from(event: MessageAdded) -> MessageState:
     )
 
 
-def fold_messages(
-    messages: dict[UUID, MessageState], events: Iterable[Event]
-) -> dict[UUID, MessageState]:
+def fold_messages(messages: dict[UUID, MessageState], events: Iterable[Event]) -> dict[UUID, MessageState]:
     """Apply ``events`` to ``messages`` (by id, in order of joining), in place; returns it.
 
     An event about a message that is not in ``messages`` is passed over.

@@ -59,7 +59,7 @@ class User(Aggregate):
         undeleted=UserUndeleted,
     )
 
-    profile: Profile = Profile()
+    profile: Profile
 
     @classmethod
     def from_started(cls, event: Started, **more: Any) -> Self:

@@ -70,7 +70,10 @@ def merge(old: JsonValue, patch: JsonValue) -> JsonValue:
     """Deep merge: objects merge key by key at any depth, anything else replaces, null is stored."""
     if not isinstance(old, dict) or not isinstance(patch, dict):
         return patch
-    return {**old, **{key: merge(old[key], patch[key]) if key in old else patch[key] for key in patch}}
+    return {
+        **old,
+        **{key: merge(old[key], patch[key]) if key in old else patch[key] for key in patch},
+    }
 
 
 Text = Annotated[str, AfterValidator(check_text)]

@@ -7,18 +7,15 @@ ours. Commands that arrive together are decided one after the other and committe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from eventsourcing.application import AggregateNotFoundError, Application
 from eventsourcing.persistence import (
     AggregateRecorder,
-    ApplicationRecorder,
     EventStore,
     InfrastructureFactory,
     Mapper,
@@ -30,72 +27,17 @@ from eventsourcing.utils import Environment, EnvType
 
 from domain.aggregate import Aggregate, Snapshot
 from domain.catalog import events_by_topic
-from domain.commands import KINDS, Command, Name
+from domain.commands import KINDS, Command
 from domain.errors import Unavailable
 from domain.events import Context, Event
-from domain.messages import MessageState
-from eventlog.database import Connection, Database
+from eventlog.changes import Outcome, StreamChange, Views
+from eventlog.database import Database
 from eventlog.mapper import EventMapper, SnapshotMapper
-from eventlog.recorder import LogRecorder, SnapshotRecorder, Write
+from eventlog.recorder import LogRecorder, SnapshotRecorder
+from eventlog.writer import Writer
 
 SNAPSHOT_INTERVAL = 500  # events of a stream from one snapshot to the next
 CACHED_AGGREGATES = 10_000
-
-
-@dataclass(frozen=True)
-class RecordedRequest:
-    """What a request with an idempotency key recorded: versions ``first`` to ``last`` of a stream."""
-
-    fingerprint: str
-    kind: str
-    stream_id: UUID
-    first_version: int
-    last_version: int
-
-
-@dataclass(frozen=True)
-class StreamChange:
-    """What one transaction did to one stream.
-
-    ``messages``: the state of each message that was added or touched, by id.
-    """
-
-    state: Aggregate
-    events: list[Event] = field(default_factory=list)
-    messages: dict[UUID, MessageState] = field(default_factory=dict)
-
-
-class Views(Protocol):
-    """What the application needs of the views: their rows for a change, and facts to decide upon."""
-
-    def writes_for(self, changes: Sequence[StreamChange]) -> list[Write]:
-        """The statements that bring the views up to date with ``changes``."""
-
-    def find_stream(self, name: Name) -> UUID | None: ...
-
-    def find_request(self, project: str, key: str) -> RecordedRequest | None: ...
-
-    def find_messages(
-        self, stream_id: UUID, ids: Collection[UUID], instants: Collection[datetime]
-    ) -> list[MessageState]: ...
-
-    def last_number(self, connection: Connection, project: str, kind: str) -> int:
-        """The last number drawn; from here to the end of the transaction nobody else draws one."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command led to.
-
-    ``events`` may be empty (it was so already). ``message_ids``: the messages it was about, in the
-    caller's order. ``positions``: of the events, in the whole log; empty for a repeat.
-    """
-
-    state: Aggregate
-    events: Sequence[Event]
-    message_ids: Sequence[UUID] = ()
-    positions: Sequence[int] = ()
-    is_repeat: bool = False
 
 
 class Factory(InfrastructureFactory[TrackingRecorder]):
@@ -130,8 +72,6 @@ class Recount(Application[UUID]):
     is_snapshotting_enabled = True
 
     def __init__(self, database: Database, views: Views) -> None:
-        from eventlog.writer import Writer  # noqa: PLC0415 - it needs this module
-
         self.database = database
         self.views = views
         self._snapshot_mapper = SnapshotMapper(KINDS)
@@ -184,7 +124,9 @@ class Recount(Application[UUID]):
         """Carry out ``command`` and wait for the commit. Raises as ``submit`` says."""
         return self.submit(command, context).result()
 
-    def state_of(self, kind: type[Aggregate], stream_id: UUID, version: int | None = None) -> Aggregate | None:
+    def state_of(
+        self, kind: type[Aggregate], stream_id: UUID, version: int | None = None
+    ) -> Aggregate | None:
         """The recorded state, as of ``version`` or the newest this process knows; None without events."""
         try:
             state: Aggregate = self.repository.get(

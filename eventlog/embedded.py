@@ -421,9 +421,7 @@ class EmbeddedPostgres:
 
     def _conninfo(self) -> str:
         # The empty address keeps a PGHOSTADDR in the environment from leading elsewhere.
-        return make_conninfo(
-            host=self._socket_directory(), hostaddr="", port=PORT, user=ROLE, dbname=ROLE
-        )
+        return make_conninfo(host=self._socket_directory(), hostaddr="", port=PORT, user=ROLE, dbname=ROLE)
 
     def _socket_directory(self) -> str:
         """The data directory, or a link to it where its own name will not do as an address."""
@@ -509,9 +507,7 @@ class _Programs:
     home: Path  # the directory that holds bin, lib and share
     account: _Account
 
-    def launch(
-        self, program: str, *arguments: str, inside: Path, **options: Any
-    ) -> subprocess.Popen[str]:
+    def launch(self, program: str, *arguments: str, inside: Path, **options: Any) -> subprocess.Popen[str]:
         kept = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
         environment = {name: os.environ[name] for name in kept if name in os.environ}
         return subprocess.Popen(

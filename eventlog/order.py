@@ -11,21 +11,9 @@ from __future__ import annotations
 import time
 
 from eventlog.database import Connection
+from eventlog.statements import Statements
 
-APPEND_LOCK = 0x7265636F756E74  # "recount": the advisory lock that every append shares
-
-# A sequence shows at once, and to everyone, what was drawn from it, committed or not.
-LAST_DRAWN = """
-    SELECT last_value FROM pg_sequences
-     WHERE schemaname = current_schema() AND sequencename = 'stored_events_notification_id_seq'
-"""
-
-HOLDERS = f"""
-    SELECT virtualtransaction FROM pg_locks
-     WHERE locktype = 'advisory' AND granted AND objsubid = 1
-       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-       AND classid = {APPEND_LOCK >> 32} AND objid = {APPEND_LOCK & 0xFFFFFFFF}
-"""
+SQL = Statements("eventlog", "log")
 
 
 def settled_position(connection: Connection, *, poll_seconds: float = 0.002) -> int:
@@ -33,7 +21,7 @@ def settled_position(connection: Connection, *, poll_seconds: float = 0.002) -> 
 
     Waits for the appends that are under way as it is called, not for later ones.
     """
-    ((last,),) = connection.execute(LAST_DRAWN, prepare=True).fetchall()
+    ((last,),) = connection.execute(SQL["last_drawn"], prepare=True).fetchall()
     if last is None:
         return 0
     awaited = holders(connection)
@@ -45,4 +33,4 @@ def settled_position(connection: Connection, *, poll_seconds: float = 0.002) -> 
 
 def holders(connection: Connection) -> set[str]:
     """The transactions that hold the append lock."""
-    return {holder for (holder,) in connection.execute(HOLDERS, prepare=True).fetchall()}
+    return {holder for (holder,) in connection.execute(SQL["holders"], prepare=True).fetchall()}

@@ -20,26 +20,16 @@ from eventsourcing.persistence import (
     ApplicationRecorder,
     Notification,
     StoredEvent,
-    Subscription,
 )
 from pydantic_core import to_json
 
 from eventlog.database import Connection, Database
 from eventlog.mapper import StoredRow
-from eventlog.order import APPEND_LOCK, settled_position
+from eventlog.order import settled_position
+from eventlog.statements import Statements
+from eventlog.subscription import LogSubscription
 
-INSERT_EVENTS = f"""
-    INSERT INTO stored_events
-        (originator_id, originator_version, project, topic, recorded_at, state)
-    SELECT event.originator_id, event.originator_version, event.project, event.topic,
-           event.recorded_at, event.state
-      -- The lock comes first: no row, hence no position, is drawn before it is held.
-      FROM (SELECT pg_advisory_xact_lock_shared({APPEND_LOCK}) OFFSET 0) AS lock
-     CROSS JOIN json_to_recordset(%s::json) AS event (
-           originator_id uuid, originator_version bigint, project text, topic text,
-           recorded_at timestamptz, state json)
-    RETURNING notification_id
-"""
+SQL = Statements("eventlog", "log")
 
 
 @lru_cache(maxsize=256)
@@ -48,110 +38,9 @@ def append_statement(writes: tuple[str, ...]) -> str:
 
     Its parts see the database as it was before, so no two of them may touch the same row.
     """
-    parts = [f"events AS ({INSERT_EVENTS})"]
+    parts = [f"events AS ({SQL['insert_events']})"]
     parts += [f"write_{number} AS ({sql})" for number, sql in enumerate(writes)]
-    return f"WITH {', '.join(parts)} SELECT notification_id FROM events ORDER BY notification_id"
-
-
-SELECT_EVENTS = """
-    SELECT originator_id, originator_version, topic, state::text
-      FROM stored_events
-     WHERE originator_id = %(id)s
-       AND originator_version > coalesce(%(gt)s::bigint, 0)
-       AND originator_version <= coalesce(%(lte)s::bigint, 9223372036854775807)
-     ORDER BY originator_version
-     LIMIT %(limit)s::bigint
-"""
-
-SELECT_EVENTS_DESCENDING = """
-    SELECT originator_id, originator_version, topic, state::text
-      FROM stored_events
-     WHERE originator_id = %(id)s
-       AND originator_version > coalesce(%(gt)s::bigint, 0)
-       AND originator_version <= coalesce(%(lte)s::bigint, 9223372036854775807)
-     ORDER BY originator_version DESC
-     LIMIT %(limit)s::bigint
-"""
-
-SELECT_STREAM = """
-    SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
-      FROM stored_events
-     WHERE originator_id = %(id)s AND originator_version > %(gt)s AND originator_version < %(lt)s
-     ORDER BY originator_version
-     LIMIT %(limit)s
-"""
-
-SELECT_STREAM_DESCENDING = """
-    SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
-      FROM stored_events
-     WHERE originator_id = %(id)s AND originator_version > %(gt)s AND originator_version < %(lt)s
-     ORDER BY originator_version DESC
-     LIMIT %(limit)s
-"""
-
-SELECT_CHANGES = """
-    SELECT originator_id, originator_version, topic, state::text
-      FROM stored_events
-     WHERE originator_id = %(id)s
-       AND originator_version <= coalesce(%(lte)s::bigint, 9223372036854775807)
-       AND topic NOT LIKE '%%.message-added'
-     ORDER BY originator_version
-"""
-
-SELECT_TIME = """
-    SELECT recorded_at FROM stored_events WHERE originator_id = %s AND originator_version = %s
-"""
-
-SELECT_LAST_VERSION = """
-    SELECT coalesce(max(originator_version), 0) FROM stored_events WHERE originator_id = %s
-"""
-
-SELECT_NOTIFICATIONS = """
-    SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
-      FROM stored_events
-     WHERE notification_id > coalesce(%(gt)s::bigint, 0)
-       AND notification_id <= coalesce(%(lte)s::bigint, 9223372036854775807)
-       AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s::text[]))
-     ORDER BY notification_id
-     LIMIT %(limit)s
-"""
-
-SELECT_PROJECT = """
-    SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
-      FROM stored_events
-     WHERE project = %(project)s AND notification_id > %(gt)s AND notification_id < %(lt)s
-       AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s::text[]))
-       AND (%(stream)s::uuid IS NULL OR originator_id = %(stream)s::uuid)
-     ORDER BY notification_id
-     LIMIT %(limit)s
-"""
-
-SELECT_PROJECT_DESCENDING = """
-    SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
-      FROM stored_events
-     WHERE project = %(project)s AND notification_id > %(gt)s AND notification_id < %(lt)s
-       AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s::text[]))
-       AND (%(stream)s::uuid IS NULL OR originator_id = %(stream)s::uuid)
-     ORDER BY notification_id DESC
-     LIMIT %(limit)s
-"""
-
-INSERT_SNAPSHOT = """
-    INSERT INTO snapshots (originator_id, originator_version, topic, state)
-    VALUES (%s, %s, %s, %s::json)
-    ON CONFLICT DO NOTHING
-"""
-
-SELECT_SNAPSHOTS = """
-    SELECT originator_id, originator_version, topic, state::text
-      FROM snapshots
-     WHERE originator_id = %(id)s
-       AND originator_version > coalesce(%(gt)s::bigint, 0)
-       AND originator_version <= coalesce(%(lte)s::bigint, 9223372036854775807)
-       AND topic = ANY(%(topics)s::text[])
-     ORDER BY originator_version DESC
-     LIMIT %(limit)s::bigint
-"""
+    return f"WITH {', '.join(parts)} SELECT notification_id FROM events ORDER BY notification_id"  # noqa: S608 - of our own named statements only
 
 
 class Write(NamedTuple):
@@ -211,7 +100,7 @@ class LogRecorder(ApplicationRecorder):
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
         """Events of one stream with versions above ``gt``, up to ``lte``; oldest first unless ``desc``."""
-        sql = SELECT_EVENTS_DESCENDING if desc else SELECT_EVENTS
+        sql = SQL["select_events_descending"] if desc else SQL["select_events"]
         bounds = {"id": originator_id, "gt": gt, "lte": lte, "limit": limit}
         return [stored_from(row) for row in self.database.fetch(sql, bounds)]
 
@@ -219,13 +108,13 @@ class LogRecorder(ApplicationRecorder):
         self, originator_id: UUID, *, gt: int, lt: int, limit: int, desc: bool = False
     ) -> Sequence[LogEntry]:
         """One stream's entries with versions between ``gt`` and ``lt``, oldest first unless ``desc``."""
-        sql = SELECT_STREAM_DESCENDING if desc else SELECT_STREAM
+        sql = SQL["select_stream_descending"] if desc else SQL["select_stream"]
         bounds = {"id": originator_id, "gt": gt, "lt": lt, "limit": limit}
         return [entry_from(row) for row in self.database.fetch(sql, bounds)]
 
     def select_changes(self, originator_id: UUID, *, lte: int | None = None) -> Sequence[StoredEvent]:
         """All events of a stream but those that added messages, oldest first."""
-        rows = self.database.fetch(SELECT_CHANGES, {"id": originator_id, "lte": lte})
+        rows = self.database.fetch(SQL["select_changes"], {"id": originator_id, "lte": lte})
         return [stored_from(row) for row in rows]
 
     def select_notifications(
@@ -240,7 +129,7 @@ class LogRecorder(ApplicationRecorder):
         """Entries by position. Only up to a settled position (see eventlog.order) are none missing."""
         gt = None if start is None else start - inclusive_of_start
         bounds = {"gt": gt, "lte": stop, "topics": list(topics) or None, "limit": limit}
-        return [entry_from(row) for row in self.database.fetch(SELECT_NOTIFICATIONS, bounds)]
+        return [entry_from(row) for row in self.database.fetch(SQL["select_notifications"], bounds)]
 
     def select_project(
         self,
@@ -257,7 +146,7 @@ class LogRecorder(ApplicationRecorder):
 
         Only up to a settled position (see eventlog.order) are none missing.
         """
-        sql = SELECT_PROJECT_DESCENDING if desc else SELECT_PROJECT
+        sql = SQL["select_project_descending"] if desc else SQL["select_project"]
         bounds = {
             "project": project,
             "gt": gt,
@@ -282,25 +171,21 @@ class LogRecorder(ApplicationRecorder):
         low, high = 0, self.last_version(originator_id)
         while low < high:
             middle = (low + high + 1) // 2
-            ((recorded_at,),) = self.database.fetch(SELECT_TIME, (originator_id, middle))
+            ((recorded_at,),) = self.database.fetch(SQL["select_time"], (originator_id, middle))
             low, high = (middle, high) if recorded_at <= moment else (low, middle - 1)
         return low
 
     def last_version(self, originator_id: UUID) -> int:
         """The newest version of a stream; 0 where there is none."""
-        ((version,),) = self.database.fetch(SELECT_LAST_VERSION, (originator_id,))
+        ((version,),) = self.database.fetch(SQL["select_last_version"], (originator_id,))
         return int(version)
 
     def max_notification_id(self) -> int | None:
         ((position,),) = self.database.fetch("SELECT max(notification_id) FROM stored_events")
         return None if position is None else int(position)
 
-    def subscribe(
-        self, gt: int | None = None, topics: Sequence[str] = ()
-    ) -> Subscription[ApplicationRecorder]:
+    def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> LogSubscription:
         """Entries after ``gt``, in order, then live: none missed, none repeated."""
-        from eventlog.subscription import LogSubscription  # noqa: PLC0415 - it needs this module
-
         return LogSubscription(self, gt=gt, topics=topics)
 
 
@@ -317,7 +202,7 @@ class SnapshotRecorder(AggregateRecorder):
             for stored in stored_events
         ]
         with self.database.connection() as connection, connection.cursor() as cursor:
-            cursor.executemany(INSERT_SNAPSHOT, rows)
+            cursor.executemany(SQL["insert_snapshot"], rows)
 
     def select_events(
         self,
@@ -329,7 +214,7 @@ class SnapshotRecorder(AggregateRecorder):
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
         bounds = {"id": originator_id, "gt": gt, "lte": lte, "limit": limit, "topics": self._topics}
-        return [stored_from(row) for row in self.database.fetch(SELECT_SNAPSHOTS, bounds)]
+        return [stored_from(row) for row in self.database.fetch(SQL["select_snapshots"], bounds)]
 
 
 def as_json(rows: Sequence[dict[str, Any]]) -> str:

@@ -89,13 +89,9 @@ def check_schema(connection: Connection, migrations: Sequence[Migration]) -> Non
         done = applied(connection)
     refuse_newer(done, migrations)
     if missing := {(m.component, m.number) for m in migrations} - done:
-        raise SchemaMismatch(
-            f"the database lacks {len(missing)} migration(s): run 'recount migrate' first"
-        )
+        raise SchemaMismatch(f"the database lacks {len(missing)} migration(s): run 'recount migrate' first")
 
 
 def refuse_newer(done: set[tuple[str, int]], migrations: Sequence[Migration]) -> None:
     if done - {(migration.component, migration.number) for migration in migrations}:
-        raise SchemaMismatch(
-            "the database was upgraded by a newer Recount: use that version, or a newer one"
-        )
+        raise SchemaMismatch("the database was upgraded by a newer Recount: use that version, or a newer one")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import psycopg
 from eventsourcing.persistence import Notification, Subscription
@@ -13,7 +13,9 @@ from eventsourcing.persistence import Notification, Subscription
 from domain.errors import Unavailable
 from eventlog.database import Connection, connect
 from eventlog.order import settled_position
-from eventlog.recorder import LogEntry, LogRecorder
+
+if TYPE_CHECKING:
+    from eventlog.recorder import LogEntry, LogRecorder
 
 CHANNEL = "recount_events"
 POLL_SECONDS = 0.5  # a notification can be lost, so nobody relies on one
@@ -71,7 +73,7 @@ class SettledPositions(Iterator[int]):
         self._stopped.set()
 
 
-class LogSubscription(Subscription[LogRecorder]):
+class LogSubscription(Subscription["LogRecorder"]):
     """The library's subscription, over settled positions only. For one consuming thread."""
 
     def __init__(self, recorder: LogRecorder, gt: int | None = None, topics: Sequence[str] = ()) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from domain.conversation import Conversation
 from domain.messages import MessageAdded, MessageEvent
-from eventlog.application import StreamChange
+from eventlog.changes import StreamChange
 from eventlog.recorder import Write
 
 

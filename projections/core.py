@@ -8,7 +8,7 @@ from uuid import UUID
 
 from domain.commands import Name
 from domain.messages import MessageState
-from eventlog.application import RecordedRequest, StreamChange
+from eventlog.changes import RecordedRequest, StreamChange
 from eventlog.database import Connection, Database
 from eventlog.recorder import Write
 from projections import messages, names, requests, sessions, threads, users

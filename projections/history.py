@@ -72,9 +72,7 @@ def page_as_of(
     return MessagePage(page.items, page.next_cursor, version=conversation.version)
 
 
-def message_as_of(
-    application: Recount, name: Name, message_id: UUID, as_of: AsOf | None
-) -> MessageState:
+def message_as_of(application: Recount, name: Name, message_id: UUID, as_of: AsOf | None) -> MessageState:
     """One message as it was at that moment. Raises NotFound where it was not there or out of sight."""
     conversation = state_as_of(application, name, as_of or AsOf())
     assert isinstance(conversation, Conversation)
@@ -126,9 +124,7 @@ def changes_until(application: Recount, conversation: Conversation) -> Iterator[
     return map(application.read, stored)
 
 
-def added_until(
-    application: Recount, conversation: Conversation, window: Window
-) -> Iterator[MessageAdded]:
+def added_until(application: Recount, conversation: Conversation, window: Window) -> Iterator[MessageAdded]:
     low, high = 0, conversation.version + 1
     after = window.after()
     is_newest_first = window.order == "newest"
@@ -171,7 +167,7 @@ def contains(document: Any, part: Any) -> bool:
         return isinstance(document, list) and all(
             any(contains(member, wanted) for member in document) for wanted in part
         )
-    return type(document) is type(part) and bool(document == part) or is_same_number(document, part)
+    return (type(document) is type(part) and bool(document == part)) or is_same_number(document, part)
 
 
 def is_same_number(document: Any, part: Any) -> bool:
@@ -179,4 +175,3 @@ def is_same_number(document: Any, part: Any) -> bool:
     if isinstance(document, bool) or isinstance(part, bool):
         return False
     return isinstance(document, numbers) and isinstance(part, numbers) and document == part
-

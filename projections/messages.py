@@ -10,11 +10,13 @@ from uuid import UUID
 
 from domain.errors import NotFound
 from domain.messages import MessageState
-from eventlog.application import StreamChange
+from eventlog.changes import StreamChange
 from eventlog.database import Database
 from eventlog.recorder import Write
+from eventlog.statements import Statements
 from projections.paging import Filter, Page, Window, page_of
-from projections.statements import statements
+
+SQL = Statements("projections", "messages")
 
 ConversationKind = Literal["session", "thread"]
 
@@ -46,8 +48,7 @@ def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
         for message in change.messages.values():
             rows = added if message.version >= first_version else changed
             rows.append(row_of(message))
-    sql = statements("messages")
-    return [Write(sql["insert_messages"], added), Write(sql["change_messages"], changed)]
+    return [Write(SQL["insert_messages"], added), Write(SQL["change_messages"], changed)]
 
 
 def row_of(message: MessageState) -> dict[str, Any]:
@@ -121,7 +122,7 @@ def find_messages(
 ) -> list[MessageState]:
     """A stream's messages, hidden ones too, with one of ``ids`` or said at one of ``instants``."""
     bound = {"stream_id": stream_id, "ids": list(ids), "instants": list(instants)}
-    rows = database.fetch(statements("messages")["find_messages"], bound)
+    rows = database.fetch(SQL["find_messages"], bound)
     return [message_from(row) for row in rows]
 
 
@@ -147,7 +148,7 @@ def page_messages(
         "after": window.after(),
         "limit": window.limit + 1,
     }
-    rows = database.fetch(statements("messages")[f"page_{window.order}_first"], bound)
+    rows = database.fetch(SQL[f"page_{window.order}_first"], bound)
     if not rows:
         raise NotFound(kind)
     messages = [message_from(row[2:]) for row in rows if row[2] is not None]
@@ -158,7 +159,7 @@ def page_messages(
 def get_message(database: Database, project: str, message_id: UUID) -> FoundMessage:
     """The live message with this id, wherever it is. Raises NotFound."""
     bound = {"project": project, "id": message_id}
-    for row in database.fetch(statements("messages")["messages_by_id"], bound):
+    for row in database.fetch(SQL["messages_by_id"], bound):
         return found_from(None, row)
     raise NotFound("message")
 
@@ -172,7 +173,7 @@ def search_messages(
     database: Database, project: str, window: Window, criteria: Filter, *, settled: int
 ) -> Page[FoundMessage]:
     """Messages of all conversations of a project, in the order of the log up to ``settled``."""
-    sql = statements("messages")[f"search_messages_{window.order}_first"]
+    sql = SQL[f"search_messages_{window.order}_first"]
     bound = criteria.parameters()
     bound |= {
         "project": project,
@@ -180,8 +181,5 @@ def search_messages(
         "limit": window.limit + 1,
         "settled": settled,
     }
-    found = [
-        found_from(row[0], row[1:])
-        for row in database.fetch(sql, bound, prepare=False)
-    ]
+    found = [found_from(row[0], row[1:]) for row in database.fetch(sql, bound, prepare=False)]
     return page_of(found, window, lambda item: item.position or 0)

@@ -8,10 +8,12 @@ from uuid import UUID
 from domain.aggregate import Started
 from domain.commands import Name
 from domain.sessions import SessionRenamed
-from eventlog.application import StreamChange
+from eventlog.changes import StreamChange
 from eventlog.database import Connection, Database
 from eventlog.recorder import Write
-from projections.statements import statements
+from eventlog.statements import Statements
+
+SQL = Statements("projections", "names")
 
 
 def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
@@ -25,20 +27,17 @@ def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
             numbers[key] = max(numbers.get(key, 0), state.number)
         elif any(isinstance(event, SessionRenamed) for event in events):
             renamed.append({"stream_id": state.id, "name": state.name})
-    counters = [
-        {"project": project, "kind": kind, "last": last} for (project, kind), last in numbers.items()
-    ]
-    sql = statements("names")
+    counters = [{"project": project, "kind": kind, "last": last} for (project, kind), last in numbers.items()]
     return [
-        Write(sql["insert_names"], started),
-        Write(sql["rename_streams"], renamed),
-        Write(sql["advance_counters"], counters),
+        Write(SQL["insert_names"], started),
+        Write(SQL["rename_streams"], renamed),
+        Write(SQL["advance_counters"], counters),
     ]
 
 
 def find_stream(database: Database, name: Name) -> UUID | None:
     """The stream that is called so now, live or deleted; None where the name is free."""
-    for (stream_id,) in database.fetch(statements("names")["find_stream"], name._asdict()):
+    for (stream_id,) in database.fetch(SQL["find_stream"], name._asdict()):
         assert isinstance(stream_id, UUID)
         return stream_id
     return None
@@ -47,5 +46,5 @@ def find_stream(database: Database, name: Name) -> UUID | None:
 def last_number(connection: Connection, project: str, kind: str) -> int:
     """The last number given; nobody else draws one until the connection's transaction ends."""
     key = {"project": project, "kind": kind}
-    ((last,),) = connection.execute(statements("names")["lock_counter"], key).fetchall()
+    ((last,),) = connection.execute(SQL["lock_counter"], key).fetchall()
     return int(last)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from eventlog.application import RecordedRequest, StreamChange
+from eventlog.changes import RecordedRequest, StreamChange
 from eventlog.database import Database
 from eventlog.recorder import Write
-from projections.statements import statements
+from eventlog.statements import Statements
+
+SQL = Statements("projections", "requests")
 
 
 def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
@@ -29,12 +31,12 @@ def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
                 },
             )
             row["last_version"] = event.originator_version
-    return [Write(statements("requests")["insert_requests"], list(rows.values()))]
+    return [Write(SQL["insert_requests"], list(rows.values()))]
 
 
 def find_request(database: Database, project: str, key: str) -> RecordedRequest | None:
     """What the request with this idempotency key recorded; None for a new key."""
     bound = {"project": project, "key": key}
-    for row in database.fetch(statements("requests")["find_request"], bound):
+    for row in database.fetch(SQL["find_request"], bound):
         return RecordedRequest(*row)
     return None

@@ -7,16 +7,18 @@ from typing import Any
 
 from domain.errors import NotFound
 from domain.sessions import Session
-from eventlog.application import StreamChange
+from eventlog.changes import StreamChange
 from eventlog.database import Database
 from eventlog.recorder import Write
+from eventlog.statements import Statements
 from projections.conversations import puts_for
 from projections.paging import Filter, Page, Window, page_of
-from projections.statements import statements
+
+SQL = Statements("projections", "sessions")
 
 
 def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
-    return puts_for(changes, Session, statements("sessions"), "sessions")
+    return puts_for(changes, Session, SQL, "sessions")
 
 
 def session_from(row: tuple[Any, ...]) -> Session:
@@ -59,7 +61,7 @@ def get_session(
 ) -> Session:
     """The session, live, or with ``deleted`` in either state. Raises NotFound."""
     key = {"project": project, "scope": scope, "name": name}
-    for row in database.fetch(statements("sessions")["get_session"], key):
+    for row in database.fetch(SQL["get_session"], key):
         session = session_from(row)
         if deleted or not session.is_deleted:
             return session
@@ -70,7 +72,7 @@ def list_sessions(
     database: Database, project: str, window: Window, criteria: Filter | None = None
 ) -> Page[Session]:
     """Sessions by the order they began in."""
-    sql = statements("sessions")[f"list_sessions_{window.order}_first"]
+    sql = SQL[f"list_sessions_{window.order}_first"]
     bound = (criteria or Filter()).parameters()
     bound |= {"project": project, "after": window.after(), "limit": window.limit + 1}
     rows = database.fetch(sql, bound, prepare=False)

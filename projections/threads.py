@@ -7,12 +7,14 @@ from typing import Any
 
 from domain.errors import NotFound
 from domain.threads import StateSet, Thread
-from eventlog.application import StreamChange
+from eventlog.changes import StreamChange
 from eventlog.database import Database
 from eventlog.recorder import Write
+from eventlog.statements import Statements
 from projections.conversations import puts_for
 from projections.paging import Filter, Page, Window, page_of
-from projections.statements import statements
+
+SQL = Statements("projections", "threads")
 
 
 def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
@@ -28,10 +30,9 @@ def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
         for event in change.events
         if isinstance(event, StateSet)
     }
-    sql = statements("threads")
     return [
-        *puts_for(changes, Thread, sql, "threads"),
-        Write(sql["put_thread_states"], list(documents.values())),
+        *puts_for(changes, Thread, SQL, "threads"),
+        Write(SQL["put_thread_states"], list(documents.values())),
     ]
 
 
@@ -71,7 +72,7 @@ def thread_from(row: tuple[Any, ...]) -> Thread:
 def get_thread(database: Database, project: str, name: str, *, deleted: bool = False) -> Thread:
     """The thread, live, or with ``deleted`` in either state. Raises NotFound."""
     key = {"project": project, "scope": "", "name": name}
-    for row in database.fetch(statements("threads")["get_thread"], key):
+    for row in database.fetch(SQL["get_thread"], key):
         thread = thread_from(row)
         if deleted or not thread.is_deleted:
             return thread
@@ -82,7 +83,7 @@ def list_threads(
     database: Database, project: str, window: Window, criteria: Filter | None = None
 ) -> Page[Thread]:
     """Threads by the order they began in."""
-    sql = statements("threads")[f"list_threads_{window.order}_first"]
+    sql = SQL[f"list_threads_{window.order}_first"]
     bound = (criteria or Filter()).parameters()
     bound |= {"project": project, "after": window.after(), "limit": window.limit + 1}
     rows = database.fetch(sql, bound, prepare=False)
@@ -92,8 +93,6 @@ def list_threads(
 def get_thread_state(database: Database, project: str, name: str, key: str | None) -> Any:
     """The document under ``key``; None where none was set, the thread is new, or it is deleted."""
     bound = {"project": project, "name": name, "key": key}
-    for state, _version, _updated_at in database.fetch(
-        statements("threads")["get_thread_state"], bound
-    ):
+    for state, _version, _updated_at in database.fetch(SQL["get_thread_state"], bound):
         return state
     return None

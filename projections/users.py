@@ -7,17 +7,19 @@ from typing import Any
 
 from domain.errors import NotFound
 from domain.users import Profile, User
-from eventlog.application import StreamChange
+from eventlog.changes import StreamChange
 from eventlog.database import Database
 from eventlog.recorder import Write
+from eventlog.statements import Statements
 from projections.conversations import row_of
 from projections.paging import Filter, Page, Window, page_of
-from projections.statements import statements
+
+SQL = Statements("projections", "users")
 
 
 def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
     users = [change.state for change in changes if isinstance(change.state, User)]
-    return [Write(statements("users")["put_users"], [row_of(user) for user in users])]
+    return [Write(SQL["put_users"], [row_of(user) for user in users])]
 
 
 def user_from(row: tuple[Any, ...]) -> User:
@@ -51,7 +53,7 @@ def user_from(row: tuple[Any, ...]) -> User:
 
 def get_user(database: Database, project: str, name: str, *, deleted: bool = False) -> User:
     """The user, live, or with ``deleted`` in either state. Raises NotFound."""
-    for row in database.fetch(statements("users")["get_user"], {"project": project, "name": name}):
+    for row in database.fetch(SQL["get_user"], {"project": project, "name": name}):
         user = user_from(row)
         if deleted or not user.is_deleted:
             return user
@@ -62,7 +64,7 @@ def list_users(
     database: Database, project: str, window: Window, criteria: Filter | None = None
 ) -> Page[User]:
     """Users by the order they were created in."""
-    sql = statements("users")[f"list_users_{window.order}_first"]
+    sql = SQL[f"list_users_{window.order}_first"]
     bound = (criteria or Filter()).parameters()
     bound |= {"project": project, "after": window.after(), "limit": window.limit + 1}
     rows = database.fetch(sql, bound, prepare=False)

@@ -41,7 +41,8 @@ from domain.commands import (
 )
 from domain.conversation import Conversation
 from domain.messages import MessageAdded, MessageState, message_from
-from eventlog.application import Outcome, Recount
+from eventlog.application import Recount
+from eventlog.changes import Outcome
 from projections.history import message_as_of, messages_at, page_as_of, stream_named
 from projections.messages import ConversationKind, page_messages
 from projections.paging import KEY_MAX, page_of
@@ -64,9 +65,7 @@ def metadata_route(kind: str, name_of: Callable[..., str], resource: type) -> AP
     path = f"/{kind}s/{{{kind}_id}}"
 
     @router.patch(path, response_model=resource, name=f"merge {kind} metadata")
-    async def merge_metadata(
-        patch: MetadataPatch, writing: Write, name: str = Depends(name_of)
-    ) -> Response:
+    async def merge_metadata(patch: MetadataPatch, writing: Write, name: str = Depends(name_of)) -> Response:
         """Merge metadata, deeply. A deleted one becomes live by it; what it held stays deleted."""
         metadata = dict(patch.metadata)
         expected = writing.expected_version
@@ -98,13 +97,9 @@ def lifecycle_routes(kind: str, name_of: Callable[..., str], resource: type) -> 
     async def undelete(writing: Write, name: str = Depends(name_of)) -> Response:
         """Bring back exactly what the deletion removed."""
         expected = writing.expected_version
-        return await carried_out(
-            writing, Undelete(kind=kind, name=name, expected_version=expected)
-        )
+        return await carried_out(writing, Undelete(kind=kind, name=name, expected_version=expected))
 
-    @router.get(
-        f"{path}/events", response_model=PageResource[EventResource], name=f"audit {kind}"
-    )
+    @router.get(f"{path}/events", response_model=PageResource[EventResource], name=f"audit {kind}")
     def events(reading: Read, window: Windowed, name: str = Depends(name_of)) -> Response:
         """The audit trail: everything that was ever recorded of it, by whom and when."""
         application = reading.store.application
@@ -130,9 +125,7 @@ def message_routes(kind: ConversationKind, name_of: Callable[..., str]) -> APIRo
     path = f"/{kind}s/{{{kind}_id}}/messages"
 
     @router.post(path, response_model=AddedResource, status_code=201, name=f"add {kind} messages")
-    async def add_messages(
-        body: NewMessages, writing: Write, name: str = Depends(name_of)
-    ) -> Response:
+    async def add_messages(body: NewMessages, writing: Write, name: str = Depends(name_of)) -> Response:
         """Add messages in order, all or none. Starts the conversation if there is none.
 
         A message whose ``id`` is there already is not added again: the answer is as the first time.
@@ -150,9 +143,7 @@ def message_routes(kind: ConversationKind, name_of: Callable[..., str]) -> APIRo
         messages = await recorded(writing.store.application, outcome)
         return versioned(outcome.state, added_resource(outcome.state, messages), 201)
 
-    @router.get(
-        path, response_model=PageResource[MessageResource], name=f"list {kind} messages"
-    )
+    @router.get(path, response_model=PageResource[MessageResource], name=f"list {kind} messages")
     def list_messages(
         reading: Read,
         window: WindowedNewest,
@@ -167,14 +158,10 @@ def message_routes(kind: ConversationKind, name_of: Callable[..., str]) -> APIRo
             target = Name(reading.project, kind, "", name)
             page = page_as_of(reading.store.application, target, as_of, window, criteria)
         else:
-            page = page_messages(
-                reading.store.database, reading.project, kind, name, window, criteria
-            )
+            page = page_messages(reading.store.database, reading.project, kind, name, window, criteria)
         return Json(page_resource(page, message_resource), headers={"ETag": f'"{page.version}"'})
 
-    @router.get(
-        f"{path}/{{message_id}}", response_model=MessageResource, name=f"get {kind} message"
-    )
+    @router.get(f"{path}/{{message_id}}", response_model=MessageResource, name=f"get {kind} message")
     def get_message(
         message_id: UUID, reading: Read, as_of: Moment_, name: str = Depends(name_of)
     ) -> Response:
@@ -182,9 +169,7 @@ def message_routes(kind: ConversationKind, name_of: Callable[..., str]) -> APIRo
         message = message_as_of(reading.store.application, target, message_id, as_of)
         return Json(message_resource(message))
 
-    @router.patch(
-        f"{path}/{{message_id}}", response_model=MessageResource, name=f"change {kind} message"
-    )
+    @router.patch(f"{path}/{{message_id}}", response_model=MessageResource, name=f"change {kind} message")
     async def change_message(
         message_id: UUID, body: MessageChanges, writing: Write, name: str = Depends(name_of)
     ) -> Response:
@@ -199,12 +184,8 @@ def message_routes(kind: ConversationKind, name_of: Callable[..., str]) -> APIRo
         )
         return await message_answer(writing, command)
 
-    @router.delete(
-        f"{path}/{{message_id}}", response_model=MessageResource, name=f"delete {kind} message"
-    )
-    async def delete_message(
-        message_id: UUID, writing: Write, name: str = Depends(name_of)
-    ) -> Response:
+    @router.delete(f"{path}/{{message_id}}", response_model=MessageResource, name=f"delete {kind} message")
+    async def delete_message(message_id: UUID, writing: Write, name: str = Depends(name_of)) -> Response:
         """Delete one message; the answer is what was deleted."""
         expected = writing.expected_version
         return await message_answer(
@@ -225,9 +206,7 @@ async def message_answer(writing: Writing, command: Command) -> Json:
 async def recorded(application: Recount, outcome: Outcome) -> Iterable[MessageState]:
     """The messages an outcome is about, as they were right after it, in the caller's order."""
     added = {
-        event.message.id: message_from(event)
-        for event in outcome.events
-        if isinstance(event, MessageAdded)
+        event.message.id: message_from(event) for event in outcome.events if isinstance(event, MessageAdded)
     }
     others = [message_id for message_id in outcome.message_ids if message_id not in added]
     if others:

@@ -67,7 +67,8 @@ async def stream(
     session_id: SessionId = None,
     thread_id: ThreadId = None,
     after: Annotated[
-        int | None, Query(ge=0, le=KEY_MAX, description="from after this position; else from now on")
+        int | None,
+        Query(ge=0, le=KEY_MAX, description="from after this position; else from now on"),
     ] = None,
     last_event_id: Annotated[str | None, Header(description="resume after this event")] = None,
 ) -> Response:
@@ -91,9 +92,7 @@ def position_in(last_event_id: str) -> int:
     raise InvalidInput("Last-Event-ID", "must be the id of an event, a number")
 
 
-def stream_asked_for(
-    reading: Reading, session_id: str | None, thread_id: UUID | None
-) -> UUID | None:
+def stream_asked_for(reading: Reading, session_id: str | None, thread_id: UUID | None) -> UUID | None:
     if session_id is not None:
         name = Name(reading.project, "session", "", session_id)
     elif thread_id is not None:

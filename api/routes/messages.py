@@ -8,16 +8,20 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from api.dependencies import Filtered, Read, WindowedNewest
-from api.resources import FoundMessageResource, Json, PageResource, found_message_resource, page_resource
+from api.resources import (
+    FoundMessageResource,
+    Json,
+    PageResource,
+    found_message_resource,
+    page_resource,
+)
 from projections.messages import get_message, search_messages
 
 router = APIRouter(tags=["messages"])
 
 
 @router.get("/messages", response_model=PageResource[FoundMessageResource])
-def list_(
-    reading: Read, window: WindowedNewest, criteria: Filtered, role: str | None = None
-) -> Response:
+def list_(reading: Read, window: WindowedNewest, criteria: Filtered, role: str | None = None) -> Response:
     """Messages of all conversations, in the order they were recorded; the newest first by default."""
     page = search_messages(
         reading.store.database,

@@ -1,0 +1,1 @@
+"""Benchmarks: what Recount costs, measured beside something known, in one run on one server."""

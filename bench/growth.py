@@ -1,0 +1,264 @@
+"""Whether a conversation's cost stays flat as it grows.
+
+Run it: ``python -m bench.growth [--largest 1000000] [--samples 1000]``
+
+Sessions of 100, 10,000 and 1,000,000 messages are written through the application. Then measured,
+in turns, so that what else the machine does hits all sizes alike:
+
+    append one message            ``execute``, to the commit
+    read the last 20 messages     the messages view, newest first
+    read 20 as of the middle      the log: the messages as they were at half the session's length
+    first append after a start    a new application that has to load the session first
+
+Each is given as the median and, below it, the 95th percentile, in milliseconds. The ratio is the
+largest session's to the smallest's; wanted is 1.2 at most, for the medians of the first two. The
+last two load a state: a snapshot and the events after it, some hundreds at most, however long the
+session. The table says how many events those were; the smallest sessions have no snapshot yet.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from bench.common import (
+    PROJECT,
+    application_on,
+    console,
+    context,
+    median,
+    message,
+    p95,
+    print_conditions,
+    print_table,
+    progress,
+    reached,
+    rows_of,
+    run,
+    scratch_database,
+    texts,
+)
+from domain.commands import AddMessages, Name
+from eventlog.application import SNAPSHOT_INTERVAL, Recount
+from eventlog.database import connect
+from projections.history import AsOf, page_as_of
+from projections.messages import page_messages
+from projections.paging import Filter, Window
+
+WANTED = 1.2
+SMALLEST = 100
+SMALL_SESSIONS = 50  # so that appending to them does not make them large
+MESSAGES_PER_COMMAND = 500
+COMMANDS_AHEAD = 4
+LAST_20 = Window(limit=20, order="newest")
+
+Action = Callable[[str], object]
+Timings = dict[int, list[float]]
+"""Size → seconds."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The sessions of each size, by name, taken in turn."""
+
+    names: dict[int, list[str]]
+
+    @classmethod
+    def up_to(cls, largest: int) -> Sizes:
+        middle = round((SMALLEST * largest) ** 0.5)
+        return cls(
+            {
+                SMALLEST: [f"small {number}" for number in range(SMALL_SESSIONS)],
+                middle: ["middle"],
+                largest: ["large"],
+            }
+        )
+
+    def all(self) -> list[tuple[int, str]]:
+        return [(size, name) for size, names in self.names.items() for name in names]
+
+    def one_of_each(self, turn: int, chance: random.Random) -> list[tuple[int, str]]:
+        """A session of each size, another at each turn, in an order left to chance."""
+        picked = [(size, names[turn % len(names)]) for size, names in self.names.items()]
+        return chance.sample(picked, len(picked))
+
+
+def fill(application: Recount, sizes: Sizes, contents: Iterator[str]) -> None:
+    """Write the sessions through the application, some commands ahead of the commits."""
+    total = sum(size for size, _ in sizes.all())
+    start = time.perf_counter()
+    under_way: deque[Future[Any]] = deque()
+    with progress(total) as advance:
+        for size, name in sizes.all():
+            for first in range(0, size, MESSAGES_PER_COMMAND):
+                count = min(MESSAGES_PER_COMMAND, size - first)
+                said = [message(next(contents)) for _ in range(count)]
+                command = AddMessages(kind="session", name=name, messages=said)
+                under_way.append(application.submit(command, context()))
+                if len(under_way) >= COMMANDS_AHEAD:
+                    under_way.popleft().result()
+                advance(f"writing {total:,} messages", count)
+        for future in under_way:
+            future.result()
+    seconds = time.perf_counter() - start
+    console.print(
+        f"Wrote {total:,} messages in {seconds:,.0f} s, {total / seconds:,.0f} a second,"
+        f" {MESSAGES_PER_COMMAND} to a command."
+    )
+
+
+def settle(conninfo: str) -> None:
+    """Do now what the server would otherwise do for the fill while we measure."""
+    with connect(conninfo) as connection:
+        connection.execute("VACUUM (ANALYZE)")
+        connection.execute("CHECKPOINT")
+
+
+def appending(application: Recount, contents: Iterator[str]) -> Action:
+    def append(name: str) -> None:
+        command = AddMessages(kind="session", name=name, messages=[message(next(contents))])
+        application.execute(command, context())
+
+    return append
+
+
+def reading_last(application: Recount) -> Action:
+    return lambda name: page_messages(application.database, PROJECT, "session", name, LAST_20)
+
+
+def reading_middle(application: Recount, sizes: Sizes) -> Action:
+    moments = {name: AsOf(version=size // 2) for size, name in sizes.all()}
+
+    def read(name: str) -> None:
+        called = Name(PROJECT, "session", "", name)
+        page_as_of(application, called, moments[name], LAST_20, Filter())
+
+    return read
+
+
+def timed(
+    actions: dict[str, Action], sizes: Sizes, samples: int, chance: random.Random
+) -> dict[str, Timings]:
+    """How long each action took on each size, all in turns; the first turns only warm up."""
+    timings = {label: no_timings(sizes) for label in actions}
+    with progress(samples) as advance:
+        for number in range(-WARM_UP_ROUNDS, samples):
+            for size, name in sizes.one_of_each(number, chance):
+                for label, action in actions.items():
+                    seconds = duration(action, name)
+                    if number >= 0:
+                        timings[label][size].append(seconds)
+            advance("measuring", int(number >= 0))
+    return timings
+
+
+def timed_after_start(
+    conninfo: str, sizes: Sizes, starts: int, contents: Iterator[str], chance: random.Random
+) -> Timings:
+    """How long the first append to a session takes an application that did other work before."""
+    timings = no_timings(sizes)
+    with progress(starts) as advance:
+        for number in range(starts):
+            with application_on(conninfo) as application:
+                append = appending(application, contents)
+                append("another")  # so that connecting and preparing are not counted
+                for size, name in sizes.one_of_each(number, chance):
+                    timings[size].append(duration(append, name))
+            advance("starting anew", 1)
+    return timings
+
+
+def no_timings(sizes: Sizes) -> Timings:
+    return {size: [] for size in sizes.names}
+
+
+def duration(action: Action, name: str) -> float:
+    start = time.perf_counter()
+    action(name)
+    return time.perf_counter() - start
+
+
+def make_loading_long(application: Recount, sizes: Sizes, starts: int, append: Action) -> None:
+    """Bring sessions that have snapshots as near to the next one as ``starts`` leave room for."""
+    for size, name in sizes.all():
+        if size > SNAPSHOT_INTERVAL:
+            version = get_session(application.database, PROJECT, name).version
+            for _ in range((-version - starts - 1) % SNAPSHOT_INTERVAL):
+                append(name)
+
+
+def newest_loads(conninfo: str, sizes: Sizes) -> list[str]:
+    """For each size, how many events the last first append had to read, the snapshot aside."""
+    query = """
+        SELECT name, version - 1 - coalesce(max(originator_version), 0)
+          FROM sessions LEFT JOIN snapshots ON originator_id = stream_id
+         GROUP BY name, version
+    """
+    loads = dict(rows_of(conninfo, query))
+    return [f"{max(loads[name] for name in names):,}" for names in sizes.names.values()]
+
+
+def middle_loads(conninfo: str, sizes: Sizes) -> list[str]:
+    """For each size, how many events the state as of the middle is made from."""
+    query = "SELECT name, originator_version FROM sessions JOIN snapshots ON originator_id = stream_id"
+    snapshots = rows_of(conninfo, query)
+    return [
+        f"{size // 2 - max((at for of, at in snapshots if of in names and at <= size // 2), default=0):,}"
+        for size, names in sizes.names.items()
+    ]
+
+
+def row(label: str, timings: Timings, *, has_target: bool) -> list[str]:
+    medians, tails = ([of(values) for values in timings.values()] for of in (median, p95))
+    ratio = medians[-1] / medians[0]
+    cells = [f"{a * 1000:.2f}\n[dim]{b * 1000:.2f}[/]" for a, b in zip(medians, tails, strict=True)]
+    ratios = f"{ratio:.2f}\n[dim]{tails[-1] / tails[0]:.2f}[/]"
+    return [label, *cells, ratios, reached(ratio <= WANTED) if has_target else ""]
+
+
+def main(
+    largest: Annotated[int, typer.Option(min=1000, help="Messages of the largest session.")] = 1_000_000,
+    samples: Annotated[int, typer.Option(min=20, help="Of each figure.")] = 1000,
+    starts: Annotated[int, typer.Option(min=2, max=200, help="Of a new application.")] = 30,
+    seed: Annotated[int, typer.Option(help="For what is said and the order of turns.")] = 1,
+) -> None:
+    """Measure appends and reads on a small, a middling and a large session."""
+    chance, contents, sizes = random.Random(seed), itertools.cycle(texts(seed)), Sizes.up_to(largest)
+    with scratch_database() as conninfo:
+        print_conditions(conninfo)
+        with application_on(conninfo) as application:
+            fill(application, sizes, contents)
+            settle(conninfo)
+            append = appending(application, contents)
+            actions = {
+                "append one message": append,
+                "read the last 20 messages": reading_last(application),
+                "read 20 as of the middle": reading_middle(application, sizes),
+            }
+            timings = timed(actions, sizes, samples, chance)
+            make_loading_long(application, sizes, starts, append)
+        after_start = timed_after_start(conninfo, sizes, starts, contents, chance)
+        loaded = loaded_events(conninfo, sizes)
+    appends, reads, reads_as_of = timings.items()
+    rows = [
+        row(*appends, has_target=True),
+        row(*reads, has_target=True),
+        row(*reads_as_of, has_target=False),
+        ["  events loaded", *middle_loads, "", ""],
+        row("first append after a start", after_start, has_target=False),
+        ["  events loaded, at most", *newest_loads, "", ""],
+    ]
+    columns = ["milliseconds", *(f"{size:,}" for size in sizes.names), "ratio", ""]
+    print_table(f"By messages in the session (wanted: a ratio of {WANTED} at most)", columns, rows)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,72 @@
+"""What goes between the application and the views: changes out, facts in."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from domain.aggregate import Aggregate
+from domain.commands import Name
+from domain.events import Event
+from domain.messages import MessageState
+from eventlog.database import Connection
+from eventlog.recorder import Write
+
+
+@dataclass(frozen=True)
+class RecordedRequest:
+    """What a request with an idempotency key recorded: versions ``first`` to ``last`` of a stream."""
+
+    fingerprint: str
+    kind: str
+    stream_id: UUID
+    first_version: int
+    last_version: int
+
+
+@dataclass(frozen=True)
+class StreamChange:
+    """What one transaction did to one stream.
+
+    ``messages``: the state of each message that was added or touched, by id.
+    """
+
+    state: Aggregate
+    events: list[Event] = field(default_factory=list)
+    messages: dict[UUID, MessageState] = field(default_factory=dict)
+
+
+class Views(Protocol):
+    """What the application needs of the views: their rows for a change, and facts to decide upon."""
+
+    def writes_for(self, changes: Sequence[StreamChange]) -> list[Write]:
+        """The statements that bring the views up to date with ``changes``."""
+
+    def find_stream(self, name: Name) -> UUID | None: ...
+
+    def find_request(self, project: str, key: str) -> RecordedRequest | None: ...
+
+    def find_messages(
+        self, stream_id: UUID, ids: Collection[UUID], instants: Collection[datetime]
+    ) -> list[MessageState]: ...
+
+    def last_number(self, connection: Connection, project: str, kind: str) -> int:
+        """The last number drawn; from here to the end of the transaction nobody else draws one."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command led to.
+
+    ``events`` may be empty (it was so already). ``message_ids``: the messages it was about, in the
+    caller's order. ``positions``: of the events, in the whole log; empty for a repeat.
+    """
+
+    state: Aggregate
+    events: Sequence[Event]
+    message_ids: Sequence[UUID] = ()
+    positions: Sequence[int] = ()
+    is_repeat: bool = False

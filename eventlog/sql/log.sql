@@ -1,0 +1,114 @@
+-- name: insert_events
+-- Takes the events as one JSON array; yields their positions. The advisory lock spells "recount"; every
+-- append shares it from before it draws a position until it ends (see eventlog/order.py).
+INSERT INTO stored_events
+    (originator_id, originator_version, project, topic, recorded_at, state)
+SELECT event.originator_id, event.originator_version, event.project, event.topic,
+       event.recorded_at, event.state
+  -- The lock comes first: no row, hence no position, is drawn before it is held.
+  FROM (SELECT pg_advisory_xact_lock_shared(32199625091149428) OFFSET 0) AS lock
+ CROSS JOIN json_to_recordset(%s::json) AS event (
+       originator_id uuid, originator_version bigint, project text, topic text,
+       recorded_at timestamptz, state json)
+RETURNING notification_id;
+
+-- name: select_events
+SELECT originator_id, originator_version, topic, state::text
+  FROM stored_events
+ WHERE originator_id = %(id)s
+   AND originator_version > coalesce(%(gt)s::bigint, 0)
+   AND originator_version <= coalesce(%(lte)s::bigint, 9223372036854775807)
+ ORDER BY originator_version
+ LIMIT %(limit)s::bigint;
+
+-- name: select_events_descending
+SELECT originator_id, originator_version, topic, state::text
+  FROM stored_events
+ WHERE originator_id = %(id)s
+   AND originator_version > coalesce(%(gt)s::bigint, 0)
+   AND originator_version <= coalesce(%(lte)s::bigint, 9223372036854775807)
+ ORDER BY originator_version DESC
+ LIMIT %(limit)s::bigint;
+
+-- name: select_stream
+SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
+  FROM stored_events
+ WHERE originator_id = %(id)s AND originator_version > %(gt)s AND originator_version < %(lt)s
+ ORDER BY originator_version
+ LIMIT %(limit)s;
+
+-- name: select_stream_descending
+SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
+  FROM stored_events
+ WHERE originator_id = %(id)s AND originator_version > %(gt)s AND originator_version < %(lt)s
+ ORDER BY originator_version DESC
+ LIMIT %(limit)s;
+
+-- name: select_changes
+-- Served by the index stored_events_changes, however many messages the stream has.
+SELECT originator_id, originator_version, topic, state::text
+  FROM stored_events
+ WHERE originator_id = %(id)s
+   AND originator_version <= coalesce(%(lte)s::bigint, 9223372036854775807)
+   AND topic NOT LIKE '%%.message-added'
+ ORDER BY originator_version;
+
+-- name: select_time
+SELECT recorded_at FROM stored_events WHERE originator_id = %s AND originator_version = %s;
+
+-- name: select_last_version
+SELECT coalesce(max(originator_version), 0) FROM stored_events WHERE originator_id = %s;
+
+-- name: select_notifications
+SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
+  FROM stored_events
+ WHERE notification_id > coalesce(%(gt)s::bigint, 0)
+   AND notification_id <= coalesce(%(lte)s::bigint, 9223372036854775807)
+   AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s::text[]))
+ ORDER BY notification_id
+ LIMIT %(limit)s;
+
+-- name: select_project
+SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
+  FROM stored_events
+ WHERE project = %(project)s AND notification_id > %(gt)s AND notification_id < %(lt)s
+   AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s::text[]))
+   AND (%(stream)s::uuid IS NULL OR originator_id = %(stream)s::uuid)
+ ORDER BY notification_id
+ LIMIT %(limit)s;
+
+-- name: select_project_descending
+SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
+  FROM stored_events
+ WHERE project = %(project)s AND notification_id > %(gt)s AND notification_id < %(lt)s
+   AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s::text[]))
+   AND (%(stream)s::uuid IS NULL OR originator_id = %(stream)s::uuid)
+ ORDER BY notification_id DESC
+ LIMIT %(limit)s;
+
+-- name: insert_snapshot
+INSERT INTO snapshots (originator_id, originator_version, topic, state)
+VALUES (%s, %s, %s, %s::json)
+ON CONFLICT DO NOTHING;
+
+-- name: select_snapshots
+SELECT originator_id, originator_version, topic, state::text
+  FROM snapshots
+ WHERE originator_id = %(id)s
+   AND originator_version > coalesce(%(gt)s::bigint, 0)
+   AND originator_version <= coalesce(%(lte)s::bigint, 9223372036854775807)
+   AND topic = ANY(%(topics)s::text[])
+ ORDER BY originator_version DESC
+ LIMIT %(limit)s::bigint;
+
+-- name: last_drawn
+-- A sequence shows at once, and to everyone, what was drawn from it, committed or not.
+SELECT last_value FROM pg_sequences
+ WHERE schemaname = current_schema() AND sequencename = 'stored_events_notification_id_seq';
+
+-- name: holders
+-- The transactions that hold the append lock; its 64 bits show as two numbers.
+SELECT virtualtransaction FROM pg_locks
+ WHERE locktype = 'advisory' AND granted AND objsubid = 1
+   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND classid = 7497059 AND objid = 1869966964;

@@ -1,0 +1,255 @@
+"""The work of one transaction: what commands decide, on states held in memory, and its commit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from domain.aggregate import Aggregate, Draft
+from domain.commands import KINDS, AddMessages, Command, Name
+from domain.errors import (
+    ExpectationFailed,
+    KeyReused,
+    NotFound,
+    RecountError,
+    Refused,
+    Unavailable,
+    VersionConflict,
+)
+from domain.events import Context, Event
+from domain.messages import MessageState, fold_messages
+from eventlog.changes import Outcome, RecordedRequest, StreamChange
+from eventlog.database import Connection, told
+
+if TYPE_CHECKING:
+    from eventlog.application import Recount
+
+NAMES_CACHED_MAX = 100_000
+
+
+class Request:
+    """A command that waits for its turn, and the future its caller waits on."""
+
+    __slots__ = ("command", "context", "future", "name")
+
+    def __init__(self, command: Command, context: Context) -> None:
+        self.command = command
+        self.context = context
+        self.future: Future[Outcome] = Future()
+        self.name = Name(context.project, command.kind, command.scope, command.name)
+
+
+class NameCache:
+    """Name → stream, for names this process used lately. A stale entry is found out by a version."""
+
+    def __init__(self) -> None:
+        self._streams: dict[Name, UUID] = {}
+
+    def get(self, name: Name) -> UUID | None:
+        return self._streams.get(name)
+
+    def put(self, name: Name, stream_id: UUID) -> None:
+        if len(self._streams) >= NAMES_CACHED_MAX:
+            self._streams.clear()
+        self._streams[name] = stream_id
+
+    def pop(self, name: Name) -> UUID | None:
+        return self._streams.pop(name, None)
+
+
+class Transaction:
+    """The work of one transaction: decisions on states held in memory, then one append."""
+
+    def __init__(self, application: Recount, streams: NameCache, connection: Connection) -> None:
+        self._application = application
+        self._connection = connection
+        self._views = application.views
+        self._streams = streams
+        self._changes: dict[UUID, StreamChange] = {}
+        self._started: dict[Name, UUID] = {}
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._resources = ExitStack()
+        self._resources.enter_context(told())
+        self._is_open = False
+
+    def __enter__(self) -> Transaction:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._resources.__exit__(*error)
+
+    def decide(self, request: Request) -> Outcome | RecountError:
+        """What the command leads to; a refusal is an answer too. Raises VersionConflict."""
+        try:
+            return self._replay(request) or self._decide(request)
+        except (VersionConflict, Unavailable):
+            raise
+        except RecountError as refusal:
+            return refusal
+
+    def _decide(self, request: Request) -> Outcome:
+        """Decide upon the state this process holds; where that says no or nothing, upon the log's."""
+        state, stream_id, is_certain = self._load(request.name)
+        try:
+            outcome = self._decide_upon(request, state, stream_id)
+            if outcome.events or is_certain:
+                return outcome
+        except (Refused, NotFound):
+            if is_certain:
+                raise
+        self._application.forget(stream_id)
+        self._streams.pop(request.name)
+        state, stream_id, _ = self._load(request.name)
+        return self._decide_upon(request, state, stream_id)
+
+    def _load(self, name: Name) -> tuple[Aggregate | None, UUID, bool]:
+        """The state, the stream, and whether the state is as recent as this transaction."""
+        stream_id = self._started.get(name)
+        if stream_id is not None:
+            return self._changes[stream_id].state, stream_id, True
+        stream_id = self._streams.get(name)
+        is_certain = stream_id is None
+        if stream_id is None:
+            stream_id = self._views.find_stream(name)
+            if stream_id is None:
+                return None, uuid7(), True
+            self._streams.put(name, stream_id)
+            self._application.forget(stream_id)
+        if stream_id in self._changes:
+            return self._changes[stream_id].state, stream_id, False
+        state = self._application.state_of(KINDS[name.kind], stream_id)
+        if state is None or state.name != name.name:
+            raise VersionConflict  # renamed or purged a moment ago
+        return state, stream_id, is_certain
+
+    def _decide_upon(self, request: Request, state: Aggregate | None, stream_id: UUID) -> Outcome:
+        command = request.command
+        current = state.version if state else 0
+        if command.expected_version is not None and command.expected_version != current:
+            raise ExpectationFailed(command.expected_version, current)
+        draft = Draft(KINDS[command.kind], state, request.context, stream_id)
+        facts = TransactionFacts(self, request.name, stream_id)
+        message_ids = command.decide(draft, facts)
+        if draft.state is None:
+            raise NotFound(command.kind)
+        if draft.events:
+            self._keep(request.name, draft, facts.looked_up)
+        return Outcome(draft.state, draft.events, message_ids)
+
+    def _keep(self, name: Name, draft: Draft[Any], looked_up: dict[UUID, MessageState]) -> None:
+        state = draft.existing()
+        before = self._changes.get(state.id) or StreamChange(state)
+        touched = {**looked_up, **before.messages}
+        messages = touched_by(draft.events, touched)
+        self._changes[state.id] = StreamChange(
+            state, [*before.events, *draft.events], {**before.messages, **messages}
+        )
+        self._started[name] = state.id
+
+    def _replay(self, request: Request) -> Outcome | None:
+        """The first answer to a request whose idempotency key was used before. Raises KeyReused."""
+        idempotency = request.context.idempotency
+        if idempotency is None:
+            return None
+        first = self._views.find_request(request.context.project, idempotency.key)
+        if first is None:
+            return None
+        if first.fingerprint != idempotency.fingerprint:
+            raise KeyReused
+        return self._first_answer(request, first)
+
+    def _first_answer(self, request: Request, first: RecordedRequest) -> Outcome:
+        kind = KINDS[first.kind]
+        state = self._application.state_of(kind, first.stream_id, first.last_version)
+        if state is None:
+            raise NotFound(first.kind)
+        events: list[Event] = list(
+            self._application.events.get(  # type: ignore[arg-type]
+                first.stream_id, gt=first.first_version - 1, lte=first.last_version
+            )
+        )
+        message_ids: list[UUID] = []
+        if isinstance(request.command, AddMessages):
+            facts = TransactionFacts(self, request.name, first.stream_id)
+            message_ids = request.command.recorded_ids(events, facts)
+        return Outcome(state, events, message_ids, is_repeat=True)
+
+    def next_number(self, name: Name) -> int:
+        """Draws the next number; it is spent only if this transaction commits."""
+        key = (name.project, name.kind)
+        if key not in self._numbers:
+            self._numbers[key] = self._views.last_number(self._locked(), *key)
+        started = sum(
+            1
+            for change in self._changes.values()
+            if (change.state.project, change.state.KIND) == key and change.events[0].originator_version == 1
+        )
+        return self._numbers[key] + started + 1
+
+    def _locked(self) -> Connection:
+        """The connection with a transaction open, so that what is locked stays locked to its end."""
+        if not self._is_open:
+            self._resources.enter_context(self._connection.transaction())
+            self._is_open = True
+        return self._connection
+
+    def commit(self) -> dict[tuple[UUID, int], int]:
+        """Append all that was decided. Returns the position of each (stream, version)."""
+        events = [event for change in self.changes() for event in change.events]
+        if not events:
+            self._resources.close()
+            return {}
+        recordings = self._application.events.put(
+            events,
+            connection=self._connection,
+            writes=self._views.writes_for(self.changes()),
+        )
+        self._resources.close()
+        return {
+            (
+                recording.domain_event.originator_id,
+                recording.domain_event.originator_version,
+            ): recording.notification.id
+            for recording in recordings
+        }
+
+    def changes(self) -> list[StreamChange]:
+        """By stream id: all transactions write streams in the same order, so none wait in a circle."""
+        return [self._changes[stream_id] for stream_id in sorted(self._changes)]
+
+    def states(self) -> list[Aggregate]:
+        return [change.state for change in self._changes.values()]
+
+
+class TransactionFacts:
+    """What decisions may ask (see domain.commands.Facts), answered for one stream."""
+
+    def __init__(self, transaction: Transaction, name: Name, stream_id: UUID) -> None:
+        self._transaction = transaction
+        self._views = transaction._views
+        self._name = name
+        self._stream_id = stream_id
+        self.looked_up: dict[UUID, MessageState] = {}
+
+    def next_number(self) -> int:
+        return self._transaction.next_number(self._name)
+
+    def is_taken(self, name: str) -> bool:
+        return self._views.find_stream(self._name._replace(name=name)) is not None
+
+    def messages(self, ids: Collection[UUID] = (), instants: Collection[datetime] = ()) -> list[MessageState]:
+        found = self._views.find_messages(self._stream_id, ids, instants)
+        self.looked_up.update((message.id, message) for message in found)
+        return found
+
+
+def touched_by(events: Sequence[Event], known: dict[UUID, MessageState]) -> dict[UUID, MessageState]:
+    """The state after ``events`` of each message that they added or changed."""
+    folded = fold_messages(dict(known), events)
+    return {id: state for id, state in folded.items() if known.get(id) is not state}

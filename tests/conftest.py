@@ -1,0 +1,92 @@
+"""What every test stands on: no network, repeatable examples, programs that are there or skipped.
+
+Nothing here knows the product.
+"""
+
+import ipaddress
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import hypothesis
+import pytest
+
+# A deadline for each example fails on a busy machine; pytest-timeout bounds each test already.
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+class NeedProgram(Protocol):
+    def __call__(self, name: str, *paths: str) -> Path: ...
+
+
+def need_program(name: str, *paths: str) -> Path:
+    """Where the program is: the first of ``paths`` that can be run, else ``name`` on PATH.
+
+    Without it the test is skipped; under ``RECOUNT_TEST_REQUIRE_ALL=1`` it fails instead, so that
+    the build server cannot grow quiet by losing a program.
+    """
+    for candidate in (*paths, name):
+        found = shutil.which(candidate)
+        if found is not None:
+            return Path(found)
+    reason = f"needs the program {name}, which is not installed"
+    if paths:
+        reason += f" (looked at {', '.join(paths)} and PATH)"
+    if os.environ.get("RECOUNT_TEST_REQUIRE_ALL") == "1":
+        pytest.fail(reason + "; RECOUNT_TEST_REQUIRE_ALL=1 makes that a failure", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", name="need_program")
+def need_program_fixture() -> NeedProgram:
+    """The function of that name, for tests; fixtures in this file call it directly."""
+    return need_program
+
+
+class NetworkIsShutError(RuntimeError):
+    """A test reached for the network. Not an OSError, which product code would rightly retry."""
+
+
+def is_local(family: int, address: Any) -> bool:
+    """Whether connecting stays on this machine. A name other than localhost counts as outside."""
+    if family not in (socket.AF_INET, socket.AF_INET6):
+        return True
+    host = address[0]
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _network_is_shut() -> Iterator[None]:
+    """Refuse connections that would leave this machine.
+
+    Sees Python sockets only: what a C library (libpq, uvloop) connects passes by.
+    """
+    real_connect = socket.socket.connect
+    real_connect_ex = socket.socket.connect_ex
+
+    def refuse_outside(sock: socket.socket, address: Any) -> None:
+        if not is_local(sock.family, address):
+            raise NetworkIsShutError(f"a test tried to connect to {address!r}")
+
+    def connect(self: socket.socket, address: Any) -> None:
+        refuse_outside(self, address)
+        real_connect(self, address)
+
+    def connect_ex(self: socket.socket, address: Any) -> int:
+        refuse_outside(self, address)
+        return real_connect_ex(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", connect)
+        patch.setattr(socket.socket, "connect_ex", connect_ex)
+        yield
