@@ -1,18 +1,37 @@
-"""What every test stands on: no network, repeatable examples, programs that are there or skipped.
+"""What every test stands on: no network, repeatable examples, real PostgreSQL, programs or skips.
 
-Nothing here knows the product.
+A test that asks for ``server`` (or anything built on it) runs on each PostgreSQL there is: the
+embedded one, and version 15 where its programs are installed. RECOUNT_TEST_POSTGRES=embedded or =15
+leaves the other out.
 """
 
 import ipaddress
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import hypothesis
 import pytest
+from psycopg.conninfo import make_conninfo
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.settings import Settings
+from domain.events import Context
+from eventlog.application import Recount
+from eventlog.database import Database
+from projections.core import CoreViews
+from tests.postgres import (
+    POSTGRES_15,
+    embedded_server,
+    installed_server,
+    migrated_template,
+    new_database,
+)
 
 # A deadline for each example fails on a busy machine; pytest-timeout bounds each test already.
 hypothesis.settings.register_profile("default", deadline=None)
@@ -90,3 +109,64 @@ def _network_is_shut() -> Iterator[None]:
         patch.setattr(socket.socket, "connect", connect)
         patch.setattr(socket.socket, "connect_ex", connect_ex)
         yield
+
+
+@pytest.fixture(scope="session", params=["embedded", "15"])
+def server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A conninfo with the right to create databases."""
+    wanted = os.environ.get("RECOUNT_TEST_POSTGRES", request.param)
+    if wanted != request.param:
+        pytest.skip(f"RECOUNT_TEST_POSTGRES={wanted}")
+    if request.param == "embedded":
+        with embedded_server() as conninfo:
+            yield conninfo
+    else:
+        programs = need_program("postgres", str(POSTGRES_15 / "postgres")).parent
+        with installed_server(programs) as conninfo:
+            yield conninfo
+
+
+@pytest.fixture(scope="session")
+def template(server: str) -> Iterator[str]:
+    with migrated_template(server) as name:
+        yield name
+
+
+@pytest.fixture
+def conninfo(server: str, template: str) -> Iterator[str]:
+    """A migrated, empty database of the test's own."""
+    with new_database(server, template=template) as name:
+        yield make_conninfo(server, dbname=name)
+
+
+@pytest.fixture
+def database(conninfo: str) -> Iterator[Database]:
+    database = Database(conninfo)
+    database.open()
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def application(database: Database) -> Iterator[Recount]:
+    application = Recount(database, CoreViews(database))
+    yield application
+    application.close()
+
+
+@pytest.fixture
+def context() -> Callable[..., Context]:
+    """Makes the context of a command: ``context()``, or with members of it named."""
+
+    def make(**members: Any) -> Context:
+        given = {"project": "default", "actor": "test", "at": datetime.now(UTC)} | members
+        return Context(**given)
+
+    return make
+
+
+@pytest.fixture
+def client(conninfo: str) -> Iterator[TestClient]:
+    """A client of the whole HTTP application, in this process."""
+    with TestClient(create_app(Settings(), conninfo), base_url="http://127.0.0.1") as client:
+        yield client

@@ -414,9 +414,7 @@ def test_no_port_is_open(directory: Path) -> None:
         process = Path(f"/proc/{postmaster(directory)}")
         links = {str(descriptor.readlink()) for descriptor in (process / "fd").iterdir()}
         tables = [(process / "net" / name).read_text() for name in ("tcp", "tcp6")]
-        open_ports = {
-            f"socket:[{line.split()[9]}]" for table in tables for line in table.splitlines()
-        }
+        open_ports = {f"socket:[{line.split()[9]}]" for table in tables for line in table.splitlines()}
     assert not links & open_ports
 
 
@@ -514,9 +512,7 @@ def test_an_unwritable_directory_is_refused(ordinary: Ordinary, hold: Hold, mode
 
 
 @needs_root
-def test_programs_out_of_reach_are_copied_once(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_programs_out_of_reach_are_copied_once(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = embedded._packaged_home().parent
     unreachable = directory / "closed"
     unreachable.mkdir(parents=True, mode=0o700)
