@@ -65,6 +65,10 @@ class Command:
         """Record events on ``draft`` or raise; returns the ids of the messages it was about."""
         raise NotImplementedError
 
+    def recorded_ids(self, events: Sequence[Event], facts: Facts) -> list[UUID]:
+        """The ids that ``decide`` returned when it led to ``events``, for answering a repeat."""
+        return []
+
 
 @dataclass(frozen=True, kw_only=True)
 class Start(Command):
@@ -115,7 +119,6 @@ class AddMessages(Command):
         return conversation.add_messages(draft, self.messages, known, by_instant=self.kind == Thread.KIND)
 
     def recorded_ids(self, events: Sequence[Event], facts: Facts) -> list[UUID]:
-        """The ids that ``decide`` returned when it led to ``events``, for answering a repeat."""
         known = facts.messages(self.given_ids, self.instants())
         seen = conversation.KnownMessages(by_instant=self.kind == Thread.KIND)
         for recorded in known:
@@ -176,6 +179,9 @@ class MessageCommand(Command):
         draft.live()
         found = facts.messages([self.message_id])
         self.decide_on(draft, found[0] if found else None)
+        return [self.message_id]
+
+    def recorded_ids(self, events: Sequence[Event], facts: Facts) -> list[UUID]:
         return [self.message_id]
 
     def decide_on(self, draft: Draft[Any], message: MessageState | None) -> None:

@@ -12,7 +12,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from domain.aggregate import Aggregate, Draft
-from domain.commands import KINDS, AddMessages, Command, Name
+from domain.commands import KINDS, Command, Name
 from domain.errors import (
     ExpectationFailed,
     KeyReused,
@@ -174,10 +174,8 @@ class Transaction:
                 first.stream_id, gt=first.first_version - 1, lte=first.last_version
             )
         )
-        message_ids: list[UUID] = []
-        if isinstance(request.command, AddMessages):
-            facts = TransactionFacts(self, request.name, first.stream_id)
-            message_ids = request.command.recorded_ids(events, facts)
+        facts = TransactionFacts(self, request.name, first.stream_id)
+        message_ids = request.command.recorded_ids(events, facts)
         return Outcome(state, events, message_ids, is_repeat=True)
 
     def next_number(self, name: Name) -> int:

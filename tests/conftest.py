@@ -159,7 +159,8 @@ def context() -> Callable[..., Context]:
     """Makes the context of a command: ``context()``, or with members of it named."""
 
     def make(**members: Any) -> Context:
-        given = {"project": "default", "actor": "test", "at": datetime.now(UTC)} | members
+        given: dict[str, Any] = {"project": "default", "actor": "test", "at": datetime.now(UTC)}
+        given |= members
         return Context(**given)
 
     return make

@@ -50,10 +50,12 @@ def installed_server(programs: Path) -> Iterator[str]:
         as_other = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
     data = directory / "data"
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    command = [programs / "initdb", "-D", data, "-U", "recount", "-A", "trust", "-E", "UTF8", "--no-sync"]
-    subprocess.run(command, check=True, cwd=directory, **quiet, **as_other)
-    options = {**FAST, "listen_addresses": "", "unix_socket_directories": str(directory)}
-    flags = [flag for name, value in options.items() for flag in ("-c", f"{name}={value}")]
+    options = ["-U", "recount", "-A", "trust", "-E", "UTF8", "--no-sync"]
+    subprocess.run(
+        [programs / "initdb", "-D", data, *options], check=True, cwd=directory, **quiet, **as_other
+    )
+    settings = {**FAST, "listen_addresses": "", "unix_socket_directories": str(directory)}
+    flags = [flag for name, value in settings.items() for flag in ("-c", f"{name}={value}")]
     server = subprocess.Popen([programs / "postgres", "-D", data, *flags], cwd=directory, **quiet, **as_other)
     try:
         conninfo = make_conninfo(host=str(directory), user="recount", dbname="postgres")
