@@ -64,7 +64,7 @@ class MessageDeleted(MessageEvent):
     """The message disappeared from reads."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class MessageState:
     """A message as it is now.
 

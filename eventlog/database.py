@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import psycopg
 import psycopg_pool
 from psycopg import errors
+from psycopg.rows import kwargs_row
 from psycopg.types.json import set_json_loads
 from pydantic_core import from_json
 
@@ -118,6 +119,17 @@ class Database:
         return self._once_more_if_dead(
             lambda connection: connection.execute(sql, parameters, prepare=prepare).fetchall()
         )
+
+    def fetch_as(
+        self, make: Callable[..., T], sql: str, parameters: dict[str, Any], *, prepare: bool = True
+    ) -> list[T]:
+        """As ``fetch``, with ``make`` called for each row, its columns as keyword arguments."""
+
+        def read(connection: Connection) -> list[T]:
+            with connection.cursor(row_factory=kwargs_row(make)) as cursor:
+                return cursor.execute(sql, parameters, prepare=prepare).fetchall()
+
+        return self._once_more_if_dead(read)
 
     def _once_more_if_dead(self, read: Callable[[Connection], T]) -> T:
         with told():

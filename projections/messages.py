@@ -74,56 +74,13 @@ def row_of(message: MessageState) -> dict[str, Any]:
     }
 
 
-def message_from(row: Sequence[Any]) -> MessageState:
-    (
-        stream_id,
-        project,
-        version,
-        changed_version,
-        message_id,
-        role,
-        content,
-        name,
-        user_id,
-        said_at,
-        tool_calls,
-        tool_call_id,
-        metadata,
-        token_count,
-        recorded_at,
-        updated_at,
-        deleted_at,
-        deleted_version,
-    ) = row
-    return MessageState(
-        stream_id=stream_id,
-        project=project,
-        version=version,
-        changed_version=changed_version,
-        id=message_id,
-        role=role,
-        content=content,
-        name=name,
-        user_id=user_id,
-        timestamp=said_at,
-        tool_calls=tool_calls,
-        tool_call_id=tool_call_id,
-        metadata=metadata,
-        token_count=token_count,
-        recorded_at=recorded_at,
-        updated_at=updated_at,
-        deleted_at=deleted_at,
-        deleted_version=deleted_version,
-    )
-
-
 def find_messages(
     database: Database, stream_id: UUID, ids: Collection[UUID], instants: Collection[datetime]
 ) -> list[MessageState]:
     """A stream's messages, hidden ones too, with one of ``ids`` or said at one of ``instants``."""
     bound = {"stream_id": stream_id, "ids": list(ids), "instants": list(instants)}
     rows = database.fetch(SQL["find_messages"], bound)
-    return [message_from(row) for row in rows]
+    return [MessageState(*row) for row in rows]
 
 
 def page_messages(
@@ -151,7 +108,7 @@ def page_messages(
     rows = database.fetch(SQL[f"page_{window.order}_first"], bound)
     if not rows:
         raise NotFound(kind)
-    messages = [message_from(row[2:]) for row in rows if row[2] is not None]
+    messages = [MessageState(*row[2:]) for row in rows if row[2] is not None]
     page = page_of(messages, window, lambda message: message.version)
     return MessagePage(page.items, page.next_cursor, version=rows[0][0])
 
@@ -166,7 +123,7 @@ def get_message(database: Database, project: str, message_id: UUID) -> FoundMess
 
 def found_from(position: int | None, row: Sequence[Any]) -> FoundMessage:
     kind, scope, name, *message = row
-    return FoundMessage(kind, scope, name, message_from(message), position)
+    return FoundMessage(kind, scope, name, MessageState(*message), position)
 
 
 def search_messages(

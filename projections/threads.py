@@ -36,44 +36,10 @@ def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
     ]
 
 
-def thread_from(row: tuple[Any, ...]) -> Thread:
-    (
-        stream_id,
-        project,
-        scope,
-        name,
-        number,
-        metadata,
-        message_count,
-        hidden_through,
-        version,
-        created_at,
-        updated_at,
-        deleted_at,
-        deleted_version,
-    ) = row
-    return Thread(
-        id=stream_id,
-        project=project,
-        scope=scope,
-        name=name,
-        number=number,
-        metadata=metadata,
-        message_count=message_count,
-        hidden_through=hidden_through,
-        version=version,
-        created_at=created_at,
-        updated_at=updated_at,
-        deleted_at=deleted_at,
-        deleted_version=deleted_version,
-    )
-
-
 def get_thread(database: Database, project: str, name: str, *, deleted: bool = False) -> Thread:
     """The thread, live, or with ``deleted`` in either state. Raises NotFound."""
     key = {"project": project, "scope": "", "name": name}
-    for row in database.fetch(SQL["get_thread"], key):
-        thread = thread_from(row)
+    for thread in database.fetch_as(Thread, SQL["get_thread"], key):
         if deleted or not thread.is_deleted:
             return thread
     raise NotFound(Thread.KIND)
@@ -86,8 +52,8 @@ def list_threads(
     sql = SQL[f"list_threads_{window.order}_first"]
     bound = (criteria or Filter()).parameters()
     bound |= {"project": project, "after": window.after(), "limit": window.limit + 1}
-    rows = database.fetch(sql, bound, prepare=False)
-    return page_of([thread_from(row) for row in rows], window, lambda thread: thread.number)
+    rows = database.fetch_as(Thread, sql, bound, prepare=False)
+    return page_of(rows, window, lambda thread: thread.number)
 
 
 def get_thread_state(database: Database, project: str, name: str, key: str | None) -> Any:

@@ -22,39 +22,13 @@ def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
     return [Write(SQL["put_users"], [row_of(user) for user in users])]
 
 
-def user_from(row: tuple[Any, ...]) -> User:
-    (
-        stream_id,
-        project,
-        name,
-        number,
-        profile,
-        metadata,
-        version,
-        created_at,
-        updated_at,
-        deleted_at,
-        deleted_version,
-    ) = row
-    return User(
-        id=stream_id,
-        project=project,
-        name=name,
-        number=number,
-        profile=Profile.model_validate(profile),
-        metadata=metadata,
-        version=version,
-        created_at=created_at,
-        updated_at=updated_at,
-        deleted_at=deleted_at,
-        deleted_version=deleted_version,
-    )
+def user_from(profile: dict[str, Any], **columns: Any) -> User:
+    return User(profile=Profile.model_validate(profile), **columns)
 
 
 def get_user(database: Database, project: str, name: str, *, deleted: bool = False) -> User:
     """The user, live, or with ``deleted`` in either state. Raises NotFound."""
-    for row in database.fetch(SQL["get_user"], {"project": project, "name": name}):
-        user = user_from(row)
+    for user in database.fetch_as(user_from, SQL["get_user"], {"project": project, "name": name}):
         if deleted or not user.is_deleted:
             return user
     raise NotFound(User.KIND)
@@ -67,5 +41,5 @@ def list_users(
     sql = SQL[f"list_users_{window.order}_first"]
     bound = (criteria or Filter()).parameters()
     bound |= {"project": project, "after": window.after(), "limit": window.limit + 1}
-    rows = database.fetch(sql, bound, prepare=False)
-    return page_of([user_from(row) for row in rows], window, lambda user: user.number)
+    rows = database.fetch_as(user_from, sql, bound, prepare=False)
+    return page_of(rows, window, lambda user: user.number)

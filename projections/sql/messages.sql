@@ -1,3 +1,5 @@
+-- Columns of a message come in the order of the members of domain.messages.MessageState.
+
 -- name: insert_messages
 INSERT INTO messages (
        stream_id, version, project, message_id, role, content, name, user_id, said_at, tool_calls,

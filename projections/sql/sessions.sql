@@ -28,14 +28,14 @@ UPDATE sessions
  WHERE sessions.stream_id = row.stream_id;
 
 -- name: get_session
-SELECT s.stream_id, s.project, s.scope, s.name, s.number, s.user_id, s.metadata, s.message_count,
+SELECT s.stream_id AS id, s.project, s.scope, s.name, s.number, s.user_id, s.metadata, s.message_count,
        s.hidden_through, s.version, s.created_at, s.updated_at, s.deleted_at, s.deleted_version
   FROM names n
   JOIN sessions s USING (stream_id)
  WHERE n.project = %(project)s AND n.kind = 'session' AND n.scope = %(scope)s AND n.name = %(name)s;
 
 -- name: list_sessions_oldest_first
-SELECT stream_id, project, scope, name, number, user_id, metadata, message_count,
+SELECT stream_id AS id, project, scope, name, number, user_id, metadata, message_count,
        hidden_through, version, created_at, updated_at, deleted_at, deleted_version
   FROM sessions
  WHERE project = %(project)s
@@ -50,7 +50,7 @@ SELECT stream_id, project, scope, name, number, user_id, metadata, message_count
  LIMIT %(limit)s;
 
 -- name: list_sessions_newest_first
-SELECT stream_id, project, scope, name, number, user_id, metadata, message_count,
+SELECT stream_id AS id, project, scope, name, number, user_id, metadata, message_count,
        hidden_through, version, created_at, updated_at, deleted_at, deleted_version
   FROM sessions
  WHERE project = %(project)s

@@ -28,14 +28,14 @@ UPDATE threads
  WHERE threads.stream_id = row.stream_id;
 
 -- name: get_thread
-SELECT t.stream_id, t.project, t.scope, t.name, t.number, t.metadata, t.message_count,
+SELECT t.stream_id AS id, t.project, t.scope, t.name, t.number, t.metadata, t.message_count,
        t.hidden_through, t.version, t.created_at, t.updated_at, t.deleted_at, t.deleted_version
   FROM names n
   JOIN threads t USING (stream_id)
  WHERE n.project = %(project)s AND n.kind = 'thread' AND n.scope = %(scope)s AND n.name = %(name)s;
 
 -- name: list_threads_oldest_first
-SELECT stream_id, project, scope, name, number, metadata, message_count,
+SELECT stream_id AS id, project, scope, name, number, metadata, message_count,
        hidden_through, version, created_at, updated_at, deleted_at, deleted_version
   FROM threads
  WHERE project = %(project)s
@@ -49,7 +49,7 @@ SELECT stream_id, project, scope, name, number, metadata, message_count,
  LIMIT %(limit)s;
 
 -- name: list_threads_newest_first
-SELECT stream_id, project, scope, name, number, metadata, message_count,
+SELECT stream_id AS id, project, scope, name, number, metadata, message_count,
        hidden_through, version, created_at, updated_at, deleted_at, deleted_version
   FROM threads
  WHERE project = %(project)s

@@ -18,14 +18,14 @@ ON CONFLICT (stream_id) DO UPDATE
        deleted_version = excluded.deleted_version;
 
 -- name: get_user
-SELECT u.stream_id, u.project, u.name, u.number, u.profile, u.metadata,
+SELECT u.stream_id AS id, u.project, u.name, u.number, u.profile, u.metadata,
        u.version, u.created_at, u.updated_at, u.deleted_at, u.deleted_version
   FROM names n
   JOIN users u USING (stream_id)
  WHERE n.project = %(project)s AND n.kind = 'user' AND n.scope = '' AND n.name = %(name)s;
 
 -- name: list_users_oldest_first
-SELECT stream_id, project, name, number, profile, metadata,
+SELECT stream_id AS id, project, name, number, profile, metadata,
        version, created_at, updated_at, deleted_at, deleted_version
   FROM users
  WHERE project = %(project)s
@@ -38,7 +38,7 @@ SELECT stream_id, project, name, number, profile, metadata,
  LIMIT %(limit)s;
 
 -- name: list_users_newest_first
-SELECT stream_id, project, name, number, profile, metadata,
+SELECT stream_id AS id, project, name, number, profile, metadata,
        version, created_at, updated_at, deleted_at, deleted_version
   FROM users
  WHERE project = %(project)s
