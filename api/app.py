@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -11,18 +14,18 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from api import problems
+from api import openapi, problems
 from api.dependencies import Store
 from api.keys import KeyRing
-from api.live import Tail
+from api.live import Tail, released_by_signals
 from api.metrics import Metrics
 from api.middleware import Edge, ExactPaths
+from api.opening import migrate_database as migrate_database
+from api.opening import open_database
 from api.routes import events, messages, sessions, system, threads, users
 from api.settings import Settings, read_settings
 from domain.errors import RecountError
 from eventlog.application import Recount
-from eventlog.database import Connection, Database
-from eventlog.schema import Migration, check_schema, migrate, migrations_of
 from projections.core import CoreViews
 
 DESCRIPTION = """
@@ -36,29 +39,6 @@ version; lists are paged by `limit` and `cursor`.
 
 class NotServable(RecountError):
     """The server must not start like this."""
-
-
-def all_migrations() -> list[Migration]:
-    """The migrations of every room, in the order they are applied."""
-    return [m for room in ("eventlog", "projections", "api") for m in migrations_of(room)]
-
-
-def migrate_database(connection: Connection) -> list[Migration]:
-    """Bring the database's schema up to this program's. Raises SchemaMismatch where it is newer."""
-    return migrate(connection, all_migrations())
-
-
-def open_database(settings: Settings, conninfo: str) -> Database:
-    """An open database with the right schema. Raises Unavailable, SchemaMismatch."""
-    database = Database(conninfo, connections_max=settings.connections_max)
-    database.open()
-    try:
-        with database.connection() as connection:
-            check_schema(connection, all_migrations())
-    except RecountError:
-        database.close()
-        raise
-    return database
 
 
 def refuse_open_server(settings: Settings, keys: KeyRing) -> None:
@@ -76,15 +56,17 @@ def create_app(settings: Settings, conninfo: str) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        database = open_database(settings, conninfo)
+        database = open_database(conninfo, connections_max=settings.connections_max)
         keys = KeyRing(database)
         refuse_open_server(settings, keys)
         application = Recount(database, CoreViews(database))
         tail = Tail(conninfo)
-        tail.start(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        tail.start(loop)
         app.state.store = Store(settings, database, application, keys, tail, metrics)
         try:
-            yield
+            with released_by_signals(tail, loop):
+                yield
         finally:
             tail.stop()
             application.close()
@@ -97,18 +79,21 @@ def create_app(settings: Settings, conninfo: str) -> FastAPI:
         lifespan=lifespan,
         generate_unique_id_function=operation_id,
         separate_input_output_schemas=False,
+        redirect_slashes=False,
     )
     for module in (sessions, threads, messages, users, events):
         app.include_router(module.router, prefix="/v1")
     app.include_router(system.router)
+    metrics.know(app.routes)
     problems.install(app)
+    openapi.install(app)
     app.add_middleware(ExactPaths)
     app.add_middleware(Edge, metrics=metrics, body_bytes_max=settings.body_bytes_max)
     return app
 
 
 def operation_id(route: APIRoute) -> str:
-    """Names for generated clients: ``add_session_messages``, ``sessions_list``."""
+    """Names for generated clients: ``add_session_messages``, ``list_sessions``."""
     tag = str(route.tags[0]) if route.tags else ""
     name = route.name.replace(" ", "_").strip("_")
     return name if "_" in name else f"{tag}_{name}"
@@ -116,6 +101,20 @@ def operation_id(route: APIRoute) -> str:
 
 def from_environment() -> FastAPI:
     """For server processes that a supervisor starts: all they need is in the environment."""
+    end_with_supervisor()
     settings = read_settings()
     assert settings.conninfo is not None, "the supervisor sets RECOUNT_DATABASE_URL"
     return create_app(settings, settings.conninfo)
+
+
+def end_with_supervisor() -> None:
+    """See to it that a killed supervisor leaves no server process behind, listening for ever."""
+    supervisor = multiprocessing.parent_process()
+
+    def watch() -> None:
+        assert supervisor is not None
+        supervisor.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if supervisor is not None:
+        threading.Thread(target=watch, name="recount-supervisor", daemon=True).start()

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -20,11 +20,12 @@ from api.live import Tail
 from api.metrics import Metrics
 from api.middleware import SLASH_IN_SEGMENT
 from api.problems import Forbidden, Unauthorized
+from api.resources import SentMoment
 from api.settings import Settings, is_loopback
 from domain.commands import Command
 from domain.errors import InvalidInput
 from domain.events import Context, Idempotency
-from domain.values import Metadata, Moment, check_name, to_utc
+from domain.values import Metadata, Text, check_name, to_utc
 from eventlog.application import Recount
 from eventlog.changes import Outcome
 from eventlog.database import Database
@@ -32,9 +33,9 @@ from projections.history import AsOf
 from projections.paging import LIMIT_DEFAULT, LIMIT_MAX, Filter, Order, Window
 
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
-VERSION_TAG = re.compile(r'"?(\d{1,18})"?')
+VERSION_TAG = re.compile(r'("?)([0-9]{1,18})\1')
 METADATA = TypeAdapter(Metadata)
-MOMENT = TypeAdapter(Moment)
+MOMENT = TypeAdapter(SentMoment)
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def expected_version(if_match: str | None) -> int | None:
     match = VERSION_TAG.fullmatch(if_match.strip())
     if match is None:
         raise InvalidInput("If-Match", 'must be a version, as the ETag "3"')
-    return int(match[1])
+    return int(match[2])
 
 
 @dataclass(frozen=True)
@@ -190,19 +191,23 @@ def newest_window(
 
 
 def criteria(
-    user_id: str | None = None,
     metadata: Annotated[str | None, Query(description="a JSON object that the metadata must contain")] = None,
     since: Annotated[str | None, Query(description="from this time on (RFC 3339)")] = None,
     until: Annotated[str | None, Query(description="before this time (RFC 3339)")] = None,
     deleted: Annotated[Literal["false", "true", "any"], Query()] = "false",
 ) -> Filter:
     return Filter(
-        user_id=None if user_id is None else checked("user_id", check_name, user_id),
         metadata=None if metadata is None else metadata_in(metadata),
         since=None if since is None else moment_in("since", since),
         until=None if until is None else moment_in("until", until),
         deleted={"false": False, "true": True, "any": None}[deleted],
     )
+
+
+def criteria_with_user(
+    criteria: Annotated[Filter, Depends(criteria)], user_id: Annotated[Text | None, Query()] = None
+) -> Filter:
+    return replace(criteria, user_id=user_id)
 
 
 def checked(field: str, check: Callable[[str], str], value: str) -> str:
@@ -259,6 +264,8 @@ Admin = Annotated[Caller, Depends(needs("admin"))]
 Windowed = Annotated[Window, Depends(window)]
 WindowedNewest = Annotated[Window, Depends(newest_window)]
 Filtered = Annotated[Filter, Depends(criteria)]
+FilteredByUser = Annotated[Filter, Depends(criteria_with_user)]
+Role = Annotated[Text | None, Query()]
 Moment_ = Annotated[AsOf | None, Depends(as_of)]
 SessionName = Annotated[str, Depends(session_name)]
 UserName = Annotated[str, Depends(user_name)]

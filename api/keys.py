@@ -52,8 +52,7 @@ def create_key(
     database: Database, *, project: str, scopes: Iterable[str], label: str = ""
 ) -> tuple[Key, str]:
     """Make a key; returns it and its secret text, which cannot be had again. Raises InvalidInput."""
-    if not PROJECT.fullmatch(project):
-        raise InvalidInput("project", "must be 1 to 64 of a-z 0-9 . _ - and begin and end with a-z 0-9")
+    check_project(project)
     chosen = sorted(set(scopes), key=str)
     if not chosen or not set(chosen) <= set(SCOPES):
         raise InvalidInput("scopes", f"must be some of {', '.join(SCOPES)}")
@@ -64,6 +63,13 @@ def create_key(
         (key_id, hash_of(text), project, chosen, label),
     )
     return next(key for key in list_keys(database) if key.id == key_id), text
+
+
+def check_project(name: str) -> str:
+    """Return ``name``, which may be a project's. Raises InvalidInput."""
+    if not PROJECT.fullmatch(name):
+        raise InvalidInput("project", "must be 1 to 64 of a-z 0-9 . _ - and begin and end with a-z 0-9")
+    return name
 
 
 def list_keys(database: Database) -> list[Key]:

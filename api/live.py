@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
 
 from eventlog.subscription import SettledPositions
 
@@ -48,3 +51,28 @@ class Tail:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._grown.wait(), timeout_seconds)
         return self.settled > position
+
+
+@contextmanager
+def released_by_signals(tail: Tail, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Stop ``tail`` as soon as the process is told to end.
+
+    A server waits for open answers before it shuts the application down, and a live stream would
+    never be done. Its own handlers are called too; only the main thread may set any.
+    """
+    handlers = {}
+    if threading.current_thread() is threading.main_thread():
+        found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {number: handler for number, handler in found.items() if callable(handler)}
+
+    def release(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(tail.stop)
+        handlers[signal.Signals(number)](number, frame)
+
+    for number in handlers:
+        signal.signal(number, release)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

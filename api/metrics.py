@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fastapi.routing import iter_route_contexts
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from starlette.routing import BaseRoute
 
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
@@ -16,6 +18,7 @@ class Metrics:
 
     def __init__(self, *, is_multiprocess: bool = False) -> None:
         self._is_multiprocess = is_multiprocess
+        self._templates: dict[int, str] = {}
         registry = self._registry = CollectorRegistry()
         self.requests = Counter(
             "recount_http_requests",
@@ -40,8 +43,13 @@ class Metrics:
             multiprocess_mode="max",
         )
 
+    def know(self, routes: Sequence[BaseRoute]) -> None:
+        """Learn the whole paths of the application's routes: a route that was included knows its end only."""
+        for context in iter_route_contexts(routes):
+            self._templates[id(context.original_route)] = context.path or "none"
+
     def observe(self, scope: Mapping[str, Any], status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "none")
+        route = self._templates.get(id(scope.get("route")), "none")
         method = scope["method"] if route != "none" else "any"
         self.requests.labels(method, route, status).inc()
         self.request_seconds.labels(method, route).observe(seconds)

@@ -19,6 +19,9 @@ from api.problems import Problem
 
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
+LENGTH_DIGITS_MAX = 18
+"""A Content-Length with more digits is too large without being worked out."""
+
 SLASH_IN_SEGMENT = "\x1f"
 """Stands for a slash within one path segment (%2F) until the route has been found.
 
@@ -62,7 +65,7 @@ class Edge:
         limit = self._body_bytes_max
         too_large = HTTPException(413, f"the body may have {limit} bytes at most")
         length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > limit:
+        if length.isdigit() and (len(length) > LENGTH_DIGITS_MAX or int(length) > limit):
             await Problem(413, "too-large", "The body is too large", too_large.detail)(scope, receive, send)
             return
         if b"content-length" in headers:  # the server sees to it that no more arrives

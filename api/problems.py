@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -127,7 +128,8 @@ async def on_http_exception(request: Request, error: Exception) -> Problem:
             return Problem(404, "no-such-route", "Not found", "there is no such address")
         case 405:
             detail = "this address does not take this method"
-            return Problem(405, "method-not-allowed", "Not allowed", detail, headers=error.headers)
+            allow = {"Allow": ", ".join(methods_of(request))}
+            return Problem(405, "method-not-allowed", "Not allowed", detail, headers=allow)
         case 400:
             return Problem(400, "malformed", "The body is not JSON", "the body cannot be read as JSON")
         case 413:
@@ -136,11 +138,19 @@ async def on_http_exception(request: Request, error: Exception) -> Problem:
             return Problem(status, "refused", "Refused", str(error.detail), headers=error.headers)
 
 
+def methods_of(request: Request) -> list[str]:
+    """All methods that the address takes; the router itself names those of the first route only."""
+    contexts = iter_route_contexts(request.app.routes)
+    path = request.scope["path"]
+    return sorted({method for c in contexts if c.path_regex.match(path) for method in c.methods or ()})
+
+
 async def on_unexpected(request: Request, error: Exception) -> Problem:
     # The traceback goes to the log with no values of what was sent; the caller gets the request's id.
     request_id = request.scope.get("request_id", "")
     detail = f"an error of ours; the log has it under request {request_id}"
-    return Problem(500, "internal", "Something went wrong", detail)
+    headers = {"X-Request-Id": request_id}  # this answer passes by the middleware that adds it
+    return Problem(500, "internal", "Something went wrong", detail, headers=headers)
 
 
 def install(app: FastAPI) -> None:

@@ -6,12 +6,13 @@ them. A test holds the two together.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
@@ -23,7 +24,17 @@ from domain.messages import Message, MessageState
 from domain.sessions import Session
 from domain.threads import Thread
 from domain.users import Profile, User
-from domain.values import Content, Document, Metadata, Moment, Name, NonEmptyText, Text
+from domain.values import (
+    NAME_LENGTH_MAX,
+    Content,
+    Document,
+    Metadata,
+    Moment,
+    Name,
+    NonEmptyText,
+    Text,
+    check_text,
+)
 from eventlog.recorder import LogEntry
 from projections.messages import FoundMessage
 from projections.paging import Page
@@ -32,8 +43,28 @@ T = TypeVar("T")
 
 METADATA_EXAMPLE: Any = {"channel": "web", "plan": {"tier": "pro"}}
 MESSAGE_EXAMPLE: Any = {"role": "user", "content": "One chai latte, please."}
+DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 MOMENT_EXAMPLE = "2026-11-20T19:50:25.368956Z"
 ID_EXAMPLE = "01a1fa82-995b-71d2-8226-548dfde85271"
+
+
+UserId = Annotated[str, Field(max_length=NAME_LENGTH_MAX), AfterValidator(check_text)]
+"""Whose message it is. Any text, yet no longer than a user's name: messages are looked up by it."""
+
+
+TokenCount = Annotated[int, Field(strict=True, ge=0, le=2**53)]
+
+
+def written_out(moment: object) -> object:
+    """Return ``moment``; raises ValueError for a bare number, which could be seconds or milliseconds."""
+    if isinstance(moment, str) and not DATE.match(moment):
+        raise ValueError("must be a time like 2026-11-20T19:50:25Z")
+    if not isinstance(moment, str | datetime):
+        raise ValueError("must be a time like 2026-11-20T19:50:25Z, in a string")
+    return moment
+
+
+SentMoment = Annotated[Moment, BeforeValidator(written_out)]
 
 
 class Json(Response):
@@ -58,12 +89,12 @@ class NewMessage(Incoming):
     role: NonEmptyText = Field(examples=["user"])
     content: Content = Field(None, description="text, null, or a list of parts kept verbatim")
     name: Text | None = None
-    user_id: Text | None = None
-    timestamp: Moment | None = Field(None, description="when it was said, if you know; never made up")
+    user_id: UserId | None = None
+    timestamp: SentMoment | None = Field(None, description="when it was said, if you know; never made up")
     tool_calls: list[Document] | None = None
     tool_call_id: Text | None = None
     metadata: Metadata | None = None
-    token_count: Annotated[int, Field(ge=0, le=2**53)] | None = None
+    token_count: TokenCount | None = None
 
     def to_message(self) -> Message:
         members = {name: getattr(self, name) for name in NewMessage.model_fields}
@@ -80,14 +111,18 @@ class NewMessages(Incoming):
     )
 
     messages: Annotated[list[NewMessage], Field(min_length=1, max_length=10_000)]
-    user_id: Name | None = Field(None, description="whose session it is, where this starts one")
 
-    @model_validator(mode="after")
-    def _ids_differ(self) -> NewMessages:
-        given = [message.id for message in self.messages if message.id is not None]
+    @field_validator("messages")
+    @classmethod
+    def _ids_differ(cls, messages: list[NewMessage]) -> list[NewMessage]:
+        given = [message.id for message in messages if message.id is not None]
         if len(given) != len(set(given)):
-            raise ValueError("messages: the same id twice")
-        return self
+            raise ValueError("the same id twice")
+        return messages
+
+
+class NewSessionMessages(NewMessages):
+    user_id: Name | None = Field(None, description="whose session it is, where this starts one")
 
 
 class MessageChanges(Incoming):
@@ -98,17 +133,18 @@ class MessageChanges(Incoming):
     role: NonEmptyText | None = None
     content: Content = None
     name: Text | None = None
-    user_id: Text | None = None
+    user_id: UserId | None = None
     tool_calls: list[Document] | None = None
     tool_call_id: Text | None = None
-    token_count: Annotated[int, Field(ge=0, le=2**53)] | None = None
+    token_count: TokenCount | None = None
     metadata: Metadata | None = None
 
-    @model_validator(mode="after")
-    def _role_is_kept(self) -> MessageChanges:
-        if "role" in self.model_fields_set and self.role is None:
-            raise ValueError("role: must not be null")
-        return self
+    @field_validator("role")
+    @classmethod
+    def _role_is_kept(cls, role: str | None) -> str | None:
+        if role is None:
+            raise ValueError("must not be null")
+        return role
 
     def changes(self) -> dict[str, Any]:
         """The members that were given, metadata aside."""
@@ -249,6 +285,10 @@ class AddedResource(BaseModel):
 
 class StateResource(BaseModel):
     state: Any
+
+
+class StatusResource(BaseModel):
+    status: str = Field(examples=["ok"])
 
 
 class EventResource(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import platformdirs
 from pydantic import Field, ValidationError
@@ -41,6 +41,10 @@ class Settings(BaseSettings):
     connections_max: Annotated[int, Field(ge=2)] = Field(
         10, description="database connections for reading, per process"
     )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="what the server logs to standard error"
+    )
+    debug: bool = Field(False, description="show the traceback of an unexpected failure")
 
     @property
     def is_loopback(self) -> bool:

@@ -43,8 +43,9 @@ console = Console(width=None if Console().is_terminal else 110)
 
 
 def run(main: Callable[..., None]) -> None:
-    """Run a benchmark as a program. A polite kill ends it as Ctrl-C does: everything is removed."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Run a benchmark as a program. A kill or a closed terminal ends it as Ctrl-C does: tidily."""
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)
     typer.run(main)
 
 
@@ -132,7 +133,8 @@ def print_conditions(conninfo: str) -> None:
 def progress(total: int) -> Iterator[Callable[[str, int], None]]:
     """A bar for ``total`` steps: call with what is being done now and the steps just finished."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+    is_hidden = not console.is_terminal
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=is_hidden) as bar:
         task = bar.add_task("starting", total=total)
         yield lambda doing, steps: bar.update(task, description=doing, advance=steps)
 

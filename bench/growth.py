@@ -21,7 +21,6 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -58,7 +57,6 @@ SMALLEST = 100
 SMALL_SESSIONS = 50  # so that appending to them does not make them large
 WARM_UP_ROUNDS = SMALL_SESSIONS
 MESSAGES_PER_COMMAND = 500
-COMMANDS_AHEAD = 4
 LAST_20 = Window(limit=20, order="newest")
 
 Action = Callable[[str], object]
@@ -93,22 +91,22 @@ class Sizes:
 
 
 def fill(application: Recount, sizes: Sizes, contents: Iterator[str]) -> None:
-    """Write the sessions through the application, some commands ahead of the commits."""
+    """Write the sessions through the application, one command after the other."""
     total = sum(size for size, _ in sizes.all())
     start = time.perf_counter()
-    under_way: deque[Future[Any]] = deque()
+    under_way: Future[Any] | None = None
     with progress(total) as advance:
         for size, name in sizes.all():
             for first in range(0, size, MESSAGES_PER_COMMAND):
                 count = min(MESSAGES_PER_COMMAND, size - first)
                 said = [message(next(contents)) for _ in range(count)]
+                if under_way:
+                    under_way.result()
                 command = AddMessages(kind="session", name=name, messages=said)
-                under_way.append(application.submit(command, context()))
-                if len(under_way) >= COMMANDS_AHEAD:
-                    under_way.popleft().result()
+                under_way = application.submit(command, context())
                 advance(f"writing {total:,} messages", count)
-        for future in under_way:
-            future.result()
+        if under_way:
+            under_way.result()
     seconds = time.perf_counter() - start
     console.print(
         f"Wrote {total:,} messages in {seconds:,.0f} s, {total / seconds:,.0f} a second,"
@@ -145,18 +143,15 @@ def reading_middle(application: Recount, sizes: Sizes) -> Action:
     return read
 
 
-def timed(
-    actions: dict[str, Action], sizes: Sizes, samples: int, chance: random.Random
-) -> dict[str, Timings]:
-    """How long each action took on each size, all in turns; the first turns only warm up."""
-    timings = {label: no_timings(sizes) for label in actions}
+def timed(action: Action, sizes: Sizes, samples: int, chance: random.Random) -> Timings:
+    """How long ``action`` took on each size, in turns; the first turns only warm up."""
+    timings = no_timings(sizes)
     with progress(samples) as advance:
         for number in range(-WARM_UP_ROUNDS, samples):
             for size, name in sizes.one_of_each(number, chance):
-                for label, action in actions.items():
-                    seconds = duration(action, name)
-                    if number >= 0:
-                        timings[label][size].append(seconds)
+                seconds = duration(action, name)
+                if number >= 0:
+                    timings[size].append(seconds)
             advance("measuring", int(number >= 0))
     return timings
 
@@ -218,20 +213,21 @@ def main(
             fill(application, sizes, contents)
             settle(conninfo)
             append = appending(application, contents)
-            actions = {
-                "append one message": append,
-                "read the last 20 messages": reading_last(application),
-                "read 20 as of the middle": reading_middle(application, sizes),
-            }
-            timings = timed(actions, sizes, samples, chance)
+            appends, reads, reads_as_of = (
+                timed(action, sizes, samples, chance)
+                for action in (
+                    append,
+                    reading_last(application),
+                    reading_middle(application, sizes),
+                )
+            )
             make_loading_long(application, sizes, starts, append)
-        after_start = timed_after_start(conninfo, sizes, starts, contents, chance)
-    appends, reads, reads_as_of = timings.items()
+        first_appends = timed_after_start(conninfo, sizes, starts, contents, chance)
     rows = [
-        row(*appends, has_target=True),
-        row(*reads, has_target=True),
-        row(*reads_as_of, has_target=False),
-        row("first append after a start", after_start, has_target=False),
+        row("append one message", appends, has_target=True),
+        row("read the last 20 messages", reads, has_target=True),
+        row("read 20 as of the middle", reads_as_of, has_target=False),
+        row("first append after a start", first_appends, has_target=False),
     ]
     columns = ["milliseconds", *(f"{size:,}" for size in sizes.names), "ratio", ""]
     print_table(f"By messages in the session (wanted: a ratio of {WANTED} at most)", columns, rows)

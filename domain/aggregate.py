@@ -16,7 +16,7 @@ from pydantic import JsonValue
 
 from domain.errors import NotFound
 from domain.events import Context, Event
-from domain.values import merge
+from domain.values import is_same, merge
 
 
 class Started(Event):
@@ -187,7 +187,8 @@ def merge_metadata(draft: Draft[A], patch: dict[str, JsonValue]) -> None:
     """Merge deeply. Writing to a deleted one undeletes it; a patch that changes nothing is nothing."""
     state = draft.existing()
     revive_for_writing(draft)
-    if merge(state.metadata or {}, patch) != (state.metadata or {}):
+    metadata = state.metadata or {}
+    if not is_same(merge(metadata, patch), metadata):
         draft.record(draft.kind.EVENTS.metadata_merged, metadata=patch)
 
 

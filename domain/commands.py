@@ -94,13 +94,14 @@ class Start(Command):
 class AddMessages(Command):
     """Add messages, in order, all or none; starts the conversation if there is none.
 
-    ``user_id`` is for a session that this starts. ``given_ids``: those of the messages whose id
-    the caller chose, and so may have sent before.
+    ``user_id`` and ``metadata`` are for a session that this starts, and change none that is there.
+    ``given_ids``: those of the messages whose id the caller chose, and so may have sent before.
     """
 
     messages: Sequence[Message]
     given_ids: frozenset[UUID] = field(default_factory=frozenset)
     user_id: str | None = None
+    metadata: dict[str, JsonValue] | None = None
 
     def instants(self) -> set[datetime]:
         if self.kind != Thread.KIND:
@@ -113,7 +114,8 @@ class AddMessages(Command):
     def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
         known: list[MessageState] = []
         if draft.state is None:
-            begin(self, draft, facts, **({"user_id": self.user_id} if self.user_id else {}))
+            owner = {"user_id": self.user_id} if self.user_id and self.kind == Session.KIND else {}
+            begin(self, draft, facts, metadata=self.metadata, **owner)
         elif self.looks_up_messages():
             known = facts.messages(self.given_ids, self.instants())
         return conversation.add_messages(draft, self.messages, known, by_instant=self.kind == Thread.KIND)

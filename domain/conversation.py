@@ -14,6 +14,7 @@ from domain.aggregate import Aggregate, Draft, Family, Undeleted, revive_for_wri
 from domain.errors import MessageIdTaken, NotFound
 from domain.events import Event
 from domain.messages import (
+    SAID,
     Message,
     MessageAdded,
     MessageDeleted,
@@ -21,7 +22,7 @@ from domain.messages import (
     MessageMetadataMerged,
     MessageState,
 )
-from domain.values import merge
+from domain.values import is_same, merge
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,7 @@ class Conversation(Aggregate):
                 return self.then(event, message_count=self.message_count + 1)
             case MessageDeleted():
                 return self.then(event, message_count=self.message_count - 1)
-            case Undeleted(restores_content=False):
-                assert self.deleted_version is not None
+            case Undeleted(restores_content=False) if self.deleted_version is not None:
                 hidden = {"message_count": 0, "hidden_through": self.deleted_version}
                 return self.then(event, deleted_at=None, deleted_version=None, **hidden)
             case _:
@@ -119,7 +119,7 @@ class KnownMessages:
         if message.timestamp is None:
             return None
         for other in self._by_instant.get(message.timestamp, ()):
-            if all(getattr(other, field) == getattr(message, field) for field in UTTERANCE):
+            if have_the_same(UTTERANCE, other, message):
                 return other.id
         return None
 
@@ -129,15 +129,19 @@ UTTERANCE = ("role", "user_id", "content")
 
 
 def says_the_same(known: MessageState | Message, message: Message) -> bool:
-    if isinstance(known, MessageState):
-        return known.changed_version != known.version or known.says_the_same(message)
-    return known == message
+    """Whether ``message`` repeats what ``known`` said first: the same words, not other ones."""
+    was_changed = isinstance(known, MessageState) and known.changed_version != known.version
+    return was_changed or have_the_same(SAID, known, message)
+
+
+def have_the_same(members: Iterable[str], one: MessageState | Message, other: Message) -> bool:
+    return all(is_same(getattr(one, member), getattr(other, member)) for member in members)
 
 
 def edit_message(draft: Draft[Any], message: MessageState | None, changes: dict[str, JsonValue]) -> None:
     """Give members new values. Raises NotFound when the message is not there or out of sight."""
     found = visible(draft, message)
-    if any(getattr(found, member) != value for member, value in changes.items()):
+    if not all(is_same(getattr(found, member), value) for member, value in changes.items()):
         draft.record(draft.kind.EVENTS.message_edited, message_id=found.id, changes=changes)
 
 
@@ -146,7 +150,8 @@ def merge_message_metadata(
 ) -> None:
     """Merge deeply. Raises NotFound when the message is not there or out of sight."""
     found = visible(draft, message)
-    if merge(found.metadata or {}, patch) != (found.metadata or {}):
+    metadata = found.metadata or {}
+    if not is_same(merge(metadata, patch), metadata):
         draft.record(draft.kind.EVENTS.message_metadata_merged, message_id=found.id, metadata=patch)
 
 

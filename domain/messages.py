@@ -93,10 +93,6 @@ class MessageState:
     deleted_at: datetime | None = None
     deleted_version: int | None = None
 
-    def says_the_same(self, message: Message) -> bool:
-        """Whether ``message`` is what this one holds: a repeat of the same words, not other ones."""
-        return all(getattr(self, field) == getattr(message, field) for field in SAID)
-
     def evolve(self, event: Event) -> MessageState:
         """Apply one event about this message; any other event changes nothing."""
         changes: dict[str, Any]

@@ -16,8 +16,13 @@ from pydantic import AfterValidator, Field, JsonValue
 DEPTH_MAX = 100
 """Levels of objects and arrays within each other that a document may have."""
 
+INTEGER_DIGITS_MAX = 4300
+"""Digits of an integer: those with more are written as JSON, but not read again."""
+
 NAME_LENGTH_MAX = 512
 """Characters in the name of a session, thread or user."""
+
+INTEGER_END = 10**INTEGER_DIGITS_MAX
 
 
 def check_text(text: str) -> str:
@@ -40,7 +45,7 @@ def check_name(name: str) -> str:
 
 def check_document(value: Any, depth: int = 0) -> Any:
     """Return ``value`` or raise ValueError when it would not come back equal."""
-    if depth > DEPTH_MAX:
+    if isinstance(value, dict | list) and depth >= DEPTH_MAX:
         raise ValueError(f"must not be nested deeper than {DEPTH_MAX} levels")
     if isinstance(value, str):
         check_text(value)
@@ -53,6 +58,8 @@ def check_document(value: Any, depth: int = 0) -> Any:
             check_document(member, depth + 1)
     elif isinstance(value, float) and not math.isfinite(value):
         raise ValueError("numbers must be finite")
+    elif isinstance(value, int) and not -INTEGER_END < value < INTEGER_END:
+        raise ValueError(f"integers must have at most {INTEGER_DIGITS_MAX} digits")
     return value
 
 
@@ -74,6 +81,15 @@ def merge(old: JsonValue, patch: JsonValue) -> JsonValue:
         **old,
         **{key: merge(old[key], patch[key]) if key in old else patch[key] for key in patch},
     }
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two JSON values are equal, as JSON sees it: unlike in Python, true is not 1."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(is_same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(is_same, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
 Text = Annotated[str, AfterValidator(check_text)]

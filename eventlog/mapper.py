@@ -85,12 +85,15 @@ def encode(event: Event) -> bytes:
 def upcast(stored: StoredEvent, event_class: type[Event], payload: dict[str, Any]) -> dict[str, Any]:
     """``payload`` in the newest shape. Raises RecordUnreadable for one newer than the code."""
     version = payload.pop("class_version", 1)
-    if not isinstance(version, int) or not 1 <= version <= event_class.class_version:
-        reason = f"payload version {version!s:.20} is not one this program knows: upgrade Recount"
-        raise unreadable(stored, reason)
-    while version < event_class.class_version:
-        getattr(event_class, f"upcast_v{version}_v{version + 1}")(payload)
-        version += 1
+    if type(version) is not int:
+        raise unreadable(stored, "the payload version is not a number")
+    if not 1 <= version <= event_class.class_version:
+        raise unreadable(stored, f"payload version {version} is not one this program knows: upgrade Recount")
+    for step in range(version, event_class.class_version):
+        try:
+            getattr(event_class, f"upcast_v{step}_v{step + 1}")(payload)
+        except Exception:  # an upcaster trusts the shape it starts from
+            raise unreadable(stored, f"the payload is not of version {step}, as it says") from None
     return payload
 
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from api.dependencies import Filtered, Moment_, Read, Windowed, WindowedNewest, Write, Writing
+from api.dependencies import FilteredByUser, Moment_, Read, Role, Windowed, WindowedNewest, Write, Writing
 from api.resources import (
     AddedResource,
     EventResource,
@@ -41,6 +41,7 @@ from domain.commands import (
 )
 from domain.conversation import Conversation
 from domain.messages import MessageAdded, MessageState, message_from
+from domain.values import Text
 from eventlog.application import Recount
 from eventlog.changes import Outcome
 from projections.history import message_as_of, messages_at, page_as_of, stream_named
@@ -86,7 +87,7 @@ def lifecycle_routes(kind: str, name_of: Callable[..., str], resource: type) -> 
     async def delete(
         writing: Write,
         name: str = Depends(name_of),
-        reason: Annotated[str | None, Query(max_length=500)] = None,
+        reason: Annotated[Text | None, Query(max_length=500)] = None,
     ) -> Response:
         """Delete softly, with all it holds; it can be undeleted until it is purged."""
         expected = writing.expected_version
@@ -119,13 +120,19 @@ def lifecycle_routes(kind: str, name_of: Callable[..., str], resource: type) -> 
     return router
 
 
-def message_routes(kind: ConversationKind, name_of: Callable[..., str]) -> APIRouter:
-    """The messages of one kind of conversation."""
+def message_routes(
+    kind: ConversationKind, name_of: Callable[..., str], new_messages: type[NewMessages]
+) -> APIRouter:
+    """The messages of one kind of conversation. ``new_messages``: what adding some takes."""
     router = APIRouter()
     path = f"/{kind}s/{{{kind}_id}}/messages"
 
     @router.post(path, response_model=AddedResource, status_code=201, name=f"add {kind} messages")
-    async def add_messages(body: NewMessages, writing: Write, name: str = Depends(name_of)) -> Response:
+    async def add_messages(
+        body: new_messages,  # type: ignore[valid-type]
+        writing: Write,
+        name: str = Depends(name_of),
+    ) -> Response:
         """Add messages in order, all or none. Starts the conversation if there is none.
 
         A message whose ``id`` is there already is not added again: the answer is as the first time.
@@ -136,7 +143,7 @@ def message_routes(kind: ConversationKind, name_of: Callable[..., str]) -> APIRo
                 name=name,
                 messages=list(map(NewMessage.to_message, body.messages)),
                 given_ids=frozenset(m.id for m in body.messages if m.id is not None),
-                user_id=body.user_id,
+                user_id=getattr(body, "user_id", None),
                 expected_version=writing.expected_version,
             )
         )
@@ -147,10 +154,10 @@ def message_routes(kind: ConversationKind, name_of: Callable[..., str]) -> APIRo
     def list_messages(
         reading: Read,
         window: WindowedNewest,
-        criteria: Filtered,
+        criteria: FilteredByUser,
         as_of: Moment_,
         name: str = Depends(name_of),
-        role: str | None = None,
+        role: Role = None,
     ) -> Response:
         """Messages, the newest first unless ``order=oldest``; as they were then with ``as_of``."""
         criteria = criteria.with_role(role)

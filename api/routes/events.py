@@ -14,6 +14,7 @@ from starlette.responses import Response, StreamingResponse
 
 from api.dependencies import Read, Reading, Store, Windowed
 from api.resources import EventResource, Json, PageResource, event_resource, page_resource
+from domain import values
 from domain.commands import Name
 from domain.errors import InvalidInput
 from eventlog.recorder import LogEntry
@@ -25,12 +26,12 @@ router = APIRouter(tags=["events"])
 HEARTBEAT_SECONDS = 15.0
 PAGE_ENTRIES = 500
 
-Types = Annotated[list[str] | None, Query(alias="type", description="only these types; repeatable")]
-SessionId = Annotated[str | None, Query(max_length=512, description="only this session's")]
+Types = Annotated[list[values.Text] | None, Query(alias="type", description="only these types; repeatable")]
+SessionId = Annotated[values.Name | None, Query(description="only this session's")]
 ThreadId = Annotated[UUID | None, Query(description="only this thread's")]
 
 
-@router.get("/events", response_model=PageResource[EventResource])
+@router.get("/events", response_model=PageResource[EventResource], name="list events")
 def list_(
     reading: Read,
     window: Windowed,
@@ -59,6 +60,8 @@ def list_(
 
 @router.get(
     "/events/stream",
+    name="stream events",
+    response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}, "description": "server-sent events"}},
 )
 async def stream(

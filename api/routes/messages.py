@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from api.dependencies import Filtered, Read, WindowedNewest
+from api.dependencies import FilteredByUser, Read, Role, WindowedNewest
 from api.resources import (
     FoundMessageResource,
     Json,
@@ -20,8 +20,8 @@ from projections.messages import get_message, search_messages
 router = APIRouter(tags=["messages"])
 
 
-@router.get("/messages", response_model=PageResource[FoundMessageResource])
-def list_(reading: Read, window: WindowedNewest, criteria: Filtered, role: str | None = None) -> Response:
+@router.get("/messages", response_model=PageResource[FoundMessageResource], name="list messages")
+def list_(reading: Read, window: WindowedNewest, criteria: FilteredByUser, role: Role = None) -> Response:
     """Messages of all conversations, in the order they were recorded; the newest first by default."""
     page = search_messages(
         reading.store.database,
@@ -33,7 +33,7 @@ def list_(reading: Read, window: WindowedNewest, criteria: Filtered, role: str |
     return Json(page_resource(page, found_message_resource))
 
 
-@router.get("/messages/{message_id}", response_model=FoundMessageResource)
+@router.get("/messages/{message_id}", response_model=FoundMessageResource, name="get message")
 def get(message_id: UUID, reading: Read) -> Response:
     """A message wherever it is, and the conversation it is in."""
     found = get_message(reading.store.database, reading.project, message_id)

@@ -6,11 +6,12 @@ from fastapi import APIRouter
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
-from api.dependencies import Filtered, Moment_, Read, SessionName, Windowed, Write, session_name
+from api.dependencies import FilteredByUser, Moment_, Read, SessionName, Windowed, Write, session_name
 from api.resources import (
     Json,
     NewName,
     NewSession,
+    NewSessionMessages,
     PageResource,
     SessionResource,
     aggregate_resource,
@@ -47,14 +48,14 @@ async def start_session(body: NewSession, writing: Write) -> Response:
     )
 
 
-@router.get("/sessions", response_model=PageResource[SessionResource])
-def list_(reading: Read, window: Windowed, criteria: Filtered) -> Response:
+@router.get("/sessions", response_model=PageResource[SessionResource], name="list sessions")
+def list_(reading: Read, window: Windowed, criteria: FilteredByUser) -> Response:
     """Sessions in the order they began."""
     page = list_sessions(reading.store.database, reading.project, window, criteria)
     return Json(page_resource(page, aggregate_resource))
 
 
-@router.get("/sessions/{session_id}", response_model=SessionResource)
+@router.get("/sessions/{session_id}", response_model=SessionResource, name="get session")
 def get(name: SessionName, reading: Read, as_of: Moment_, deleted: bool = False) -> Response:
     """The session now, or as it was then with ``as_of``."""
     if as_of is not None:
@@ -65,7 +66,7 @@ def get(name: SessionName, reading: Read, as_of: Moment_, deleted: bool = False)
     return versioned(state, aggregate_resource(state))
 
 
-@router.post("/sessions/{session_id}/rename", response_model=SessionResource)
+@router.post("/sessions/{session_id}/rename", response_model=SessionResource, name="rename session")
 async def rename(name: SessionName, body: NewName, writing: Write) -> Response:
     """Give the session another name; its old one is free. History and messages go with it."""
     expected = writing.expected_version
@@ -73,6 +74,6 @@ async def rename(name: SessionName, body: NewName, writing: Write) -> Response:
     return await carried_out(writing, command)
 
 
-router.include_router(message_routes("session", session_name))
+router.include_router(message_routes("session", session_name, NewSessionMessages))
 router.include_router(metadata_route("session", session_name, SessionResource))
 router.include_router(lifecycle_routes("session", session_name, SessionResource))

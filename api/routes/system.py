@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from api.dependencies import StoreOf
-from api.resources import Json
+from api.resources import Json, StatusResource
 
 router = APIRouter(tags=["system"])
 
 
-@router.get("/v1/health")
+@router.get("/v1/health", name="get health", response_model=StatusResource)
 async def health() -> Response:
     """200 as long as the process answers."""
     return Json({"status": "ok"})
 
 
-@router.get("/v1/ready")
+@router.get(
+    "/v1/ready",
+    name="get ready",
+    response_model=StatusResource,
+    responses={503: {"description": "the database does not answer"}},
+)
 def ready(store: StoreOf) -> Response:
     """200 when the database answers; 503 while it does not."""
     store.database.fetch("SELECT 1")
     return Json({"status": "ready"})
 
 
-@router.get("/metrics")
+@router.get("/metrics", name="get metrics", response_class=PlainTextResponse)
 def metrics(store: StoreOf) -> Response:
     """Numbers for Prometheus."""
     store.metrics.settled_position.set(store.tail.settled)

@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 from api.dependencies import Filtered, Moment_, Read, Windowed, Write
 from api.resources import (
     Json,
+    NewMessages,
     NewState,
     NewThread,
     PageResource,
@@ -29,12 +30,13 @@ from api.routes.conversations import (
 )
 from domain.commands import Name, SetThreadState, Start
 from domain.threads import Thread
+from domain.values import Text
 from projections.history import state_as_of
 from projections.threads import get_thread, get_thread_state, list_threads
 
 router = APIRouter(tags=["threads"])
 
-Key = Annotated[str | None, Query(min_length=1, max_length=512, description="its own slot when left out")]
+Key = Annotated[Text | None, Query(min_length=1, max_length=512, description="its own slot when left out")]
 
 
 def thread_name(thread_id: UUID) -> str:
@@ -59,14 +61,14 @@ async def start_thread(body: NewThread, writing: Write) -> Response:
     )
 
 
-@router.get("/threads", response_model=PageResource[ThreadResource])
+@router.get("/threads", response_model=PageResource[ThreadResource], name="list threads")
 def list_(reading: Read, window: Windowed, criteria: Filtered) -> Response:
     """Threads in the order they began."""
     page = list_threads(reading.store.database, reading.project, window, criteria)
     return Json(page_resource(page, aggregate_resource))
 
 
-@router.get("/threads/{thread_id}", response_model=ThreadResource)
+@router.get("/threads/{thread_id}", response_model=ThreadResource, name="get thread")
 def get(name: ThreadName, reading: Read, as_of: Moment_, deleted: bool = False) -> Response:
     """The thread now, or as it was then with ``as_of``."""
     if as_of is not None:
@@ -77,7 +79,7 @@ def get(name: ThreadName, reading: Read, as_of: Moment_, deleted: bool = False) 
     return versioned(state, aggregate_resource(state))
 
 
-@router.put("/threads/{thread_id}/state", response_model=StateResource)
+@router.put("/threads/{thread_id}/state", response_model=StateResource, name="set thread state")
 async def set_state(name: ThreadName, body: NewState, writing: Write, key: Key = None) -> Response:
     """Replace the state document under ``key``. Starts the thread if there is none."""
     expected = writing.expected_version
@@ -86,12 +88,12 @@ async def set_state(name: ThreadName, body: NewState, writing: Write, key: Key =
     return versioned(outcome.state, {"state": body.state})
 
 
-@router.get("/threads/{thread_id}/state", response_model=StateResource)
+@router.get("/threads/{thread_id}/state", response_model=StateResource, name="get thread state")
 def get_state(name: ThreadName, reading: Read, key: Key = None) -> Response:
     """The state document under ``key``; null where none was set."""
     return Json({"state": get_thread_state(reading.store.database, reading.project, name, key)})
 
 
-router.include_router(message_routes("thread", thread_name))
+router.include_router(message_routes("thread", thread_name, NewMessages))
 router.include_router(metadata_route("thread", thread_name, ThreadResource))
 router.include_router(lifecycle_routes("thread", thread_name, ThreadResource))

@@ -44,14 +44,14 @@ async def create_user(body: NewUser, writing: Write) -> Response:
     )
 
 
-@router.get("/users", response_model=PageResource[UserResource])
+@router.get("/users", response_model=PageResource[UserResource], name="list users")
 def list_(reading: Read, window: Windowed, criteria: Filtered) -> Response:
     """Users in the order they were created."""
     page = list_users(reading.store.database, reading.project, window, criteria)
     return Json(page_resource(page, aggregate_resource))
 
 
-@router.get("/users/{user_id}", response_model=UserResource)
+@router.get("/users/{user_id}", response_model=UserResource, name="get user")
 def get(name: UserName, reading: Read, as_of: Moment_, deleted: bool = False) -> Response:
     """The user now, or as they were then with ``as_of``."""
     if as_of is not None:
@@ -74,7 +74,11 @@ async def change_user(name: UserName, body: UserChanges, writing: Write) -> Resp
     return await carried_out(writing, command)
 
 
-@router.get("/users/{user_id}/sessions", response_model=PageResource[SessionResource])
+@router.get(
+    "/users/{user_id}/sessions",
+    response_model=PageResource[SessionResource],
+    name="list user sessions",
+)
 def sessions_of(name: UserName, reading: Read, window: Windowed, criteria: Filtered) -> Response:
     """The user's sessions in the order they began; none for a user nobody has heard of."""
     own = replace(criteria, user_id=name)

@@ -1,0 +1,338 @@
+"""The command line: what can be typed.
+
+The work of each command is in a module of its own, imported when the command runs, so that
+``recount --help`` waits neither for a database driver nor for a web framework.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from api.cli.failures import (
+    escape_what_cannot_be_shown,
+    exit_code_for,
+    is_expected,
+    let_go_of_stdout,
+    sentence,
+    tell,
+)
+
+EPILOG = """
+Exit codes: 0 all went well; 1 a part did not (lines of an import were skipped); 2 wrong use, or refused;
+3 the store is not available; 70 a fault of Recount itself; 130 interrupted.
+
+The store is the embedded PostgreSQL in the directory that --data or RECOUNT_DATA names. Without --data,
+RECOUNT_DATABASE_URL or PostgreSQL's own PGHOST, PGHOSTADDR, PGSERVICE or PGDATABASE name a server instead.
+"""
+
+app = typer.Typer(
+    help="A memory store for conversations that keeps every change as an event.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain text reads the same in a terminal, a pipe and the documentation
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+keys = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(keys, name="keys")
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        show_default=False,
+        help="Directory of the embedded PostgreSQL, whatever the environment names.",
+    ),
+]
+Project = Annotated[str, typer.Option(metavar="NAME", help="The project, which is the tenant.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines, for scripts.")]
+Limit = Annotated[int, typer.Option(min=1, metavar="N", help="How many to show at most.")]
+Order = Annotated[Literal["oldest", "newest"], typer.Option(help="Which end to begin with.")]
+SessionName = Annotated[str, typer.Argument(metavar="SESSION", help="The session's id.")]
+
+
+class Scope(StrEnum):
+    """What a key may do."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The program. A failure is told in one sentence; see EPILOG for the exit codes."""
+    end_like_interrupted()
+    escape_what_cannot_be_shown()
+    try:
+        try:
+            app(arguments, prog_name="recount")
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has read enough
+        let_go_of_stdout()
+        sys.exit(1)
+    except Exception as error:
+        if is_debugging() and not is_expected(error):
+            raise
+        tell(sentence(error))
+        sys.exit(exit_code_for(error))
+
+
+def end_like_interrupted() -> None:
+    """Have SIGTERM and SIGHUP do what Ctrl-C does, so that what was opened is closed."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
+def is_debugging() -> bool:
+    """RECOUNT_DEBUG, read without the settings: they may be what failed."""
+    return os.environ.get("RECOUNT_DEBUG", "").lower() in ("1", "true", "yes", "on")
+
+
+def show_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"recount {version('recount')}")
+        raise typer.Exit
+
+
+@app.callback()
+def recount(
+    is_version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=show_version, help="Print the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def serve(
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            metavar="N",
+            help="Port to listen on; 0 picks a free one. Else RECOUNT_PORT, or 8000.",
+        ),
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Address to listen on; all but this machine's own need API keys. "
+            "Else RECOUNT_HOST, or 127.0.0.1.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, metavar="N", help="Server processes. Else RECOUNT_WORKERS, or 1."),
+    ] = None,
+    log_level: Annotated[
+        LogLevel | None,
+        typer.Option(metavar="LEVEL", help="debug, info, warning or error. Else RECOUNT_LOG_LEVEL, or info."),
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Start the service. Makes the database first, if there is none."""
+    from api.cli import serving
+
+    serving.serve(data, host=host, port=port, workers=workers, log_level=log_level)
+
+
+@app.command()
+def migrate(data: Data = None) -> None:
+    """Bring the database's schema up to this version."""
+    from api.cli import serving
+
+    serving.migrate(data)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="JSON lines, also gzipped; - is standard input.")
+    ],
+    project: Project = "default",
+    user_id: Annotated[
+        str | None, typer.Option(metavar="USER", help="Whose the sessions are that name no user.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Import conversations in chat format, each as a session.
+
+    One JSON object a line: {"id", "metadata", "messages": [{"role", "content", …}]}. What is there already is
+    passed over, so a file may be imported again when it has grown, or when the import was interrupted. Lines
+    that cannot be taken are skipped and told by number; then the exit code is 1.
+    """
+    from api.cli import transfer
+
+    transfer.import_file(
+        file, data=data, project=project, user_id=user_id, is_rehearsal=dry_run, as_json=as_json
+    )
+
+
+@app.command("export")
+def export(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="Where to; gzipped if it ends in .gz; - is standard output.")
+    ] = "-",
+    session: Annotated[
+        list[str] | None, typer.Option(metavar="SESSION", help="Only this session; may be repeated.")
+    ] = None,
+    project: Project = "default",
+    data: Data = None,
+) -> None:
+    """Export live sessions in the chat format that import reads."""
+    from api.cli import transfer
+
+    transfer.export_file(file, data=data, project=project, names=session or [])
+
+
+@app.command()
+def sessions(
+    limit: Limit = 50,
+    order: Order = "oldest",
+    user_id: Annotated[str | None, typer.Option(metavar="USER", help="Only this user's.")] = None,
+    metadata: Annotated[
+        str | None, typer.Option(metavar="JSON", help="Only those whose metadata contain this object.")
+    ] = None,
+    deleted: Annotated[bool, typer.Option("--deleted", help="Only deleted ones.")] = False,
+    project: Project = "default",
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """List sessions in the order they began."""
+    from api.cli import reading
+
+    reading.sessions(
+        data,
+        project,
+        limit=limit,
+        order=order,
+        user_id=user_id,
+        metadata=metadata,
+        deleted=deleted,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def messages(
+    session: SessionName,
+    limit: Limit = 50,
+    order: Order = "oldest",
+    as_of: Annotated[
+        str | None,
+        typer.Option(metavar="MOMENT", help="As they were: at a version (7) or a time (RFC 3339)."),
+    ] = None,
+    project: Project = "default",
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Show a session's messages, as they are or as they were."""
+    from api.cli import reading
+
+    reading.messages(data, project, session, limit=limit, order=order, as_of=as_of, as_json=as_json)
+
+
+@app.command()
+def audit(
+    session: Annotated[str | None, typer.Argument(metavar="SESSION", help="The session's id.")] = None,
+    thread: Annotated[str | None, typer.Option(metavar="ID", help="A thread instead.")] = None,
+    user: Annotated[str | None, typer.Option(metavar="ID", help="A user instead.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="How many events at most; else all.")
+    ] = None,
+    order: Order = "oldest",
+    project: Project = "default",
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Show what was recorded. Everything of a session, thread or user: what, when and by whom."""
+    from api.cli import reading
+
+    named = {"session": session, "thread": thread, "user": user}
+    reading.audit(data, project, named, limit=limit, order=order, as_json=as_json)
+
+
+@keys.command("create")
+def create_key(
+    project: Project = "default",
+    scope: Annotated[
+        list[Scope] | None,
+        typer.Option(
+            metavar="SCOPE",
+            help="What it may do: read, write or admin; may be repeated. Else read and write.",
+        ),
+    ] = None,
+    label: Annotated[
+        str, typer.Option(metavar="TEXT", show_default=False, help="A note on whose key it is.")
+    ] = "",
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Make an API key. Its secret is printed, this once."""
+    from api.cli import keyring
+
+    keyring.create(
+        data,
+        project,
+        scopes=[str(one) for one in scope or (Scope.READ, Scope.WRITE)],
+        label=label,
+        as_json=as_json,
+    )
+
+
+@keys.command("list")
+def list_keys(as_json: AsJson = False, data: Data = None) -> None:
+    """List all keys, without their secrets."""
+    from api.cli import keyring
+
+    keyring.list_all(data, as_json=as_json)
+
+
+@keys.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id, from the list.")],
+    data: Data = None,
+) -> None:
+    """Have a key no longer work."""
+    from api.cli import keyring
+
+    keyring.revoke(data, key_id)
+
+
+@app.command()
+def status(as_json: AsJson = False, data: Data = None) -> None:
+    """Say what there is. Database, schema, how much is stored, and whether a server runs."""
+    from api.cli import overview
+
+    overview.status(data, as_json=as_json)
+
+
+@app.command()
+def demo(data: Data = None) -> None:
+    """Show what the store can do, on sample conversations, and end.
+
+    Uses a directory that is thrown away afterwards, unless --data names one.
+    """
+    from api.cli import showing
+
+    showing.demo(data)

@@ -1,0 +1,98 @@
+"""One server for each data directory, by a lock that the kernel releases at any death.
+
+The file says who holds it, and where that server is reached; what it says counts only while it is locked.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from domain.errors import Refused
+
+FILE = "serve.lock"
+PATIENCE_SECONDS = 0.5  # somebody may be looking who holds it, which takes a moment
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """``address`` is None as long as it is only starting."""
+
+    process: int
+    address: str | None = None
+
+
+SERVER = TypeAdapter(RunningServer)
+
+
+class DirectoryIsServed(Refused):
+    """Another server runs on the data directory."""
+
+    def __init__(self, directory: Path, server: RunningServer | None) -> None:
+        where = f" at {server.address}" if server and server.address else ""
+        who = f" (process {server.process})" if server else ""
+        super().__init__(
+            f"a server runs on {directory} already{where}{who}: use that one, stop it first,"
+            " or name another directory with --data"
+        )
+
+
+@contextmanager
+def claimed(directory: Path) -> Iterator[Callable[[str], None]]:
+    """Be the only server on ``directory``; yields what takes the address. Raises DirectoryIsServed."""
+    descriptor = open_lock(directory)
+    try:
+        if not locked(descriptor, fcntl.LOCK_EX, patience_seconds=PATIENCE_SECONDS):
+            raise DirectoryIsServed(directory, read(descriptor))
+        write(descriptor, RunningServer(os.getpid()))
+        yield lambda address: write(descriptor, RunningServer(os.getpid(), address))
+    finally:
+        os.close(descriptor)
+
+
+def running_server(directory: Path) -> RunningServer | None:
+    """The server that runs on ``directory``, if one does."""
+    if not (directory / FILE).exists():
+        return None
+    descriptor = open_lock(directory)
+    try:
+        return None if locked(descriptor, fcntl.LOCK_SH) else read(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def open_lock(directory: Path) -> int:
+    return os.open(directory / FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+
+
+def locked(descriptor: int, mode: int, *, patience_seconds: float = 0) -> bool:
+    """Take the lock if nobody has it, or lets go of it in time."""
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+        time.sleep(0.05)
+
+
+def write(descriptor: int, server: RunningServer) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, SERVER.dump_json(server), 0)
+
+
+def read(descriptor: int) -> RunningServer | None:
+    """None while its holder is about to write."""
+    try:
+        return SERVER.validate_json(os.pread(descriptor, 4096, 0))
+    except ValidationError:
+        return None

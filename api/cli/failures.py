@@ -1,0 +1,61 @@
+"""How a command ends: one plain sentence on standard error, and an exit code that says which kind it is."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+import typer
+
+from domain.errors import RecordUnreadable, RecountError, Unavailable
+
+PARTLY, REFUSED, NOT_AVAILABLE, FAULT = 1, 2, 3, 70
+
+
+def tell(text: str) -> None:
+    """Say something that is not the command's output."""
+    typer.echo(text, err=True)
+
+
+def is_expected(error: Exception) -> bool:
+    """Whether the error says by itself what is wrong, to a person who can mend it."""
+    return isinstance(error, RecountError | OSError | UnicodeEncodeError)
+
+
+def sentence(error: Exception) -> str:
+    """What happened. Nothing of an unexpected error but its class: its text may quote what people said."""
+    match error:
+        case RecountError():
+            text = str(error)
+        case OSError():
+            text = f"{error.filename or 'the operating system'}: {error.strerror or type(error).__name__}"
+        case UnicodeEncodeError():
+            text = "a word on the command line is not UTF-8"
+        case _:
+            text = (
+                f"this is a fault of Recount itself ({type(error).__name__}). To see where it is, run the"
+                " command again with RECOUNT_DEBUG=1 in the environment"
+            )
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def exit_code_for(error: Exception) -> int:
+    if not is_expected(error):
+        return FAULT
+    from eventlog.embedded import EmbeddedPostgresFailed  # not before something failed: it takes long
+
+    is_about_the_store = isinstance(error, Unavailable | RecordUnreadable | EmbeddedPostgresFailed)
+    return NOT_AVAILABLE if is_about_the_store else REFUSED
+
+
+def escape_what_cannot_be_shown() -> None:
+    """Have a terminal without Unicode get escapes, where Python would fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def let_go_of_stdout() -> None:
+    """Have Python's last flush go nowhere, for nobody reads it any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

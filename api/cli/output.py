@@ -1,0 +1,66 @@
+"""How commands print: tables for people, JSON lines for scripts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+from pydantic_core import to_json
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+PIPE_WIDTH = 100_000
+CELL_LENGTH_MAX = 300
+
+# Escape sequences and text that runs backwards: what was said must not steer a terminal.
+STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def show_json(item: Any) -> None:
+    """One line of JSON."""
+    typer.echo(to_json(item) + b"\n", nl=False)
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table as wide as the terminal; into a pipe, one line a row however wide."""
+    console = Console()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=not console.is_terminal)
+    for row in rows:
+        table.add_row(*(Text(cell_text(value, is_pipe=not console.is_terminal)) for value in row))
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        typer.echo(line.rstrip())
+
+
+def cell_text(value: Any, *, is_pipe: bool) -> str:
+    text = shown(value)
+    return " ".join(text.split()) if is_pipe else text
+
+
+def shown(value: Any) -> str:
+    """A value as a person reads it; None is empty."""
+    match value:
+        case None:
+            return ""
+        case str():
+            return STEERING.sub("\N{REPLACEMENT CHARACTER}", value)
+        case datetime():
+            return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+        case dict() | list() | tuple():
+            return shown(to_json(value).decode())
+        case _:
+            return str(value)
+
+
+def shortened(value: Any) -> str:
+    text = shown(value)
+    return text if len(text) <= CELL_LENGTH_MAX else f"{text[:CELL_LENGTH_MAX]}…"

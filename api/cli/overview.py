@@ -1,0 +1,107 @@
+"""``recount status``: what there is, without touching it."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from api.cli.claim import RunningServer, running_server
+from api.cli.output import show_json
+from api.cli.store import Place, connected, place, refuse_missing
+from api.opening import all_migrations
+from domain.errors import SchemaMismatch
+from eventlog.database import Connection, Database
+from eventlog.recorder import LogRecorder
+from eventlog.schema import applied, check_schema
+from projections.counts import count_all
+
+
+def status(data: Path | None, *, as_json: bool) -> None:
+    """Raises Unavailable where there is no store, or none that answers."""
+    here = place(data)
+    refuse_missing(here)
+    server = running_server(here.directory) if here.is_embedded else None
+    with connected(here) as conninfo:
+        database = Database(conninfo, connections_max=2)
+        database.open()
+        try:
+            facts = facts_of(here, database, server)
+        finally:
+            database.close()
+    if as_json:
+        show_json(facts)
+    else:
+        show(facts)
+
+
+def facts_of(here: Place, database: Database, server: RunningServer | None) -> dict[str, Any]:
+    with database.connection() as connection:
+        facts: dict[str, Any] = {
+            "version": version("recount"),
+            "database": database_of(here, connection),
+            "schema": schema_of(connection),
+            "server": vars(server) if server else None,
+        }
+    if facts["schema"]["problem"] is None:
+        facts["counts"] = {part: vars(count) for part, count in count_all(database).items()}
+        facts["settled_position"] = LogRecorder(database).settled_position()
+    return facts
+
+
+def database_of(here: Place, connection: Connection) -> dict[str, Any]:
+    """Never with a password."""
+    major, minor = divmod(connection.info.server_version, 10_000)
+    common = {"postgresql": f"{major}.{minor}", "is_embedded": here.is_embedded}
+    if here.is_embedded:
+        return common | {"directory": str(here.directory)}
+    info = connection.info
+    return common | {"host": info.host, "port": info.port, "name": info.dbname, "user": info.user}
+
+
+def schema_of(connection: Connection) -> dict[str, Any]:
+    """``problem`` is None where the schema is just what this version needs."""
+    problem = None
+    try:
+        check_schema(connection, all_migrations())
+    except SchemaMismatch as mismatch:
+        problem = str(mismatch)
+    return {"migrations_applied": len(applied(connection)), "problem": problem}
+
+
+def show(facts: dict[str, Any]) -> None:
+    for name, value in lines(facts):
+        typer.echo(f"{name:<18}{value}")
+
+
+def lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    schema, database, server = facts["schema"], facts["database"], facts["server"]
+    found = [
+        ("version", facts["version"]),
+        ("database", database_line(database)),
+        ("schema", schema["problem"] or f"up to date ({schema['migrations_applied']} migrations)"),
+    ]
+    if database["is_embedded"]:
+        found.append(("server", server_line(server)))
+    for part, count in facts.get("counts", {}).items():
+        found.append((part, f"about {count['rows']:,}" if count["is_estimate"] else f"{count['rows']:,}"))
+    if "settled_position" in facts:
+        found.append(("settled position", f"{facts['settled_position']:,}"))
+    return found
+
+
+def database_line(database: dict[str, Any]) -> str:
+    if database["is_embedded"]:
+        return f"embedded PostgreSQL {database['postgresql']} in {database['directory']}"
+    return (
+        f"{database['name']} of PostgreSQL {database['postgresql']} at {database['host']}:{database['port']},"
+        f" as {database['user']}"
+    )
+
+
+def server_line(server: dict[str, Any] | None) -> str:
+    if server is None:
+        return "none runs on this directory"
+    return f"at {server['address'] or '(starting)'}, process {server['process']}"

@@ -1,0 +1,187 @@
+"""``recount sessions``, ``messages`` and ``audit``: what is stored, as it is, as it was, and how it came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from api.cli.output import shortened, show_json, show_table
+from api.cli.store import opened, place, running
+from api.resources import aggregate_resource, event_resource, message_resource
+from domain.commands import Name
+from domain.errors import InvalidInput, NotFound
+from domain.messages import MessageState
+from domain.sessions import Session
+from domain.values import Metadata, Moment
+from eventlog.application import Recount
+from eventlog.recorder import LogEntry, LogRecorder
+from projections.history import AsOf, page_as_of
+from projections.messages import page_messages
+from projections.names import find_stream
+from projections.paging import KEY_MAX, LIMIT_MAX, Filter, Order, Page, Window, page_of
+from projections.sessions import list_sessions
+
+T = TypeVar("T")
+
+METADATA = TypeAdapter(Metadata)
+MOMENT = TypeAdapter(Moment)
+
+
+def sessions(
+    data: Path | None,
+    project: str,
+    *,
+    limit: int,
+    order: Order,
+    user_id: str | None,
+    metadata: str | None,
+    deleted: bool,
+    as_json: bool,
+) -> None:
+    wanted = None if metadata is None else metadata_in(metadata)
+    criteria = Filter(user_id=user_id, metadata=wanted, deleted=deleted)
+    with opened(place(data)) as database:
+        found = paged(partial(list_sessions, database, project, criteria=criteria), limit, order)
+        if as_json:
+            show_all_json(map(aggregate_resource, found))
+        else:
+            columns = ["session", "user", "messages", "version", "updated", "metadata"]
+            show_table(columns, map(session_row, found))
+
+
+def session_row(session: Session) -> list[Any]:
+    name = f"{session.name} (of {session.scope})" if session.scope else session.name
+    metadata = shortened(session.metadata)
+    return [name, session.user_id, session.message_count, session.version, session.updated_at, metadata]
+
+
+def messages(
+    data: Path | None,
+    project: str,
+    session: str,
+    *,
+    limit: int,
+    order: Order,
+    as_of: str | None,
+    as_json: bool,
+) -> None:
+    moment = None if as_of is None else moment_in(as_of)
+    with opened(place(data)) as database, running(database) as application:
+        found = paged(partial(messages_page, application, project, session, moment), limit, order)
+        if as_json:
+            show_all_json(map(message_resource, found))
+        else:
+            show_table(["version", "said", "role", "content"], map(message_row, found))
+
+
+def messages_page(
+    application: Recount, project: str, session: str, moment: AsOf | None, window: Window
+) -> Page[MessageState]:
+    if moment is None:
+        return page_messages(application.database, project, "session", session, window)
+    return page_as_of(application, Name(project, Session.KIND, "", session), moment, window, Filter())
+
+
+def message_row(message: MessageState) -> list[Any]:
+    said_at = message.timestamp or message.recorded_at
+    return [message.version, said_at, message.role, content_of(message)]
+
+
+def content_of(message: MessageState) -> Any:
+    """What was said, and the tools that were called."""
+    if not message.tool_calls:
+        return message.content
+    calls = "\n".join(f"→ {call_text(call)}" for call in message.tool_calls)
+    return calls if message.content is None else f"{message.content}\n{calls}"
+
+
+def call_text(call: Any) -> str:
+    match call:
+        case {"function": {"name": str(name), "arguments": str(arguments)}}:
+            return f"{name}({arguments})"
+        case _:
+            return shortened(call)
+
+
+def audit(
+    data: Path | None,
+    project: str,
+    named: Mapping[str, str | None],
+    *,
+    limit: int | None,
+    order: Order,
+    as_json: bool,
+) -> None:
+    """``named``: kind → name; just one is to have one."""
+    given = [(kind, name) for kind, name in named.items() if name is not None]
+    if len(given) != 1:
+        raise InvalidInput("SESSION", "name a session, or a thread with --thread, or a user with --user")
+    kind, name = given[0]
+    with opened(place(data)) as database:
+        stream_id = find_stream(database, Name(project, kind, "", name))
+        if stream_id is None:
+            raise NotFound(kind)
+        found = paged(partial(events_page, LogRecorder(database), stream_id), limit or KEY_MAX, order)
+        if as_json:
+            show_all_json(map(event_resource, found))
+        else:
+            columns = ["version", "type", "recorded", "actor", "request", "payload"]
+            show_table(columns, map(event_row, found))
+
+
+def events_page(log: LogRecorder, stream_id: Any, window: Window) -> Page[LogEntry]:
+    after, is_newest_first = window.after(), window.order == "newest"
+    entries = log.select_stream(
+        stream_id,
+        gt=0 if is_newest_first else after or 0,
+        lt=after or KEY_MAX if is_newest_first else KEY_MAX,
+        limit=window.limit + 1,
+        desc=is_newest_first,
+    )
+    return page_of(entries, window, lambda entry: entry.originator_version)
+
+
+def event_row(entry: LogEntry) -> list[Any]:
+    event = event_resource(entry)
+    members = [event[name] for name in ("version", "type", "recorded_at", "actor", "request_id")]
+    return [*members, shortened(event["payload"])]
+
+
+def paged(fetch: Callable[[Window], Page[T]], limit: int, order: Order) -> Iterator[T]:
+    """Up to ``limit`` items, fetched page by page."""
+    cursor = None
+    while limit > 0:
+        page = fetch(Window(min(limit, LIMIT_MAX), order, cursor))
+        yield from page.items
+        limit -= len(page.items)
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+def show_all_json(items: Iterable[Any]) -> None:
+    for item in items:
+        show_json(item)
+
+
+def metadata_in(text: str) -> dict[str, Any]:
+    try:
+        return METADATA.validate_json(text)
+    except ValidationError:
+        raise InvalidInput("--metadata", "must be a JSON object") from None
+
+
+def moment_in(text: str) -> AsOf:
+    if text.isdecimal() and text.isascii() and len(text) <= 18:
+        return AsOf(version=int(text))
+    try:
+        moment: datetime = MOMENT.validate_python(text)
+    except ValidationError:
+        reason = "must be a version like 7 or a time like 2026-11-20T19:50:25Z"
+        raise InvalidInput("--as-of", reason) from None
+    return AsOf(moment=moment)

@@ -1,0 +1,197 @@
+"""``recount serve`` and ``recount migrate``: the server, from an empty directory to its last answer."""
+
+from __future__ import annotations
+
+import errno
+import logging.config
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import typer
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors.multiprocess import Multiprocess
+
+from api.app import NotServable, create_app, refuse_open_server
+from api.cli.claim import claimed
+from api.cli.logs import configuration
+from api.cli.store import Place, connected, place
+from api.keys import KeyRing
+from api.opening import migrate_database, open_database
+from api.settings import PREFIX, Settings
+from domain.errors import Unavailable
+from eventlog.database import connect
+from eventlog.schema import Migration
+
+GRACE_SECONDS = 5  # for answers under way when the server is told to end
+WORKER_SILENCE_SECONDS_MAX = 30
+WAITING_CONNECTIONS_MAX = 2048
+
+
+@dataclass(frozen=True)
+class Running:
+    """What the server needs once PostgreSQL is there: its address, and the socket it listens on."""
+
+    settings: Settings
+    conninfo: str
+    listener: socket.socket
+
+
+def serve(data: Path | None, **given: object) -> None:
+    """Serve until told to end. Raises NotServable, DirectoryIsServed, Unavailable, SchemaMismatch."""
+    here = place(data, **given)
+    logging.config.dictConfig(logs(here.settings))
+    with ExitStack() as stack:
+        conninfo = stack.enter_context(connected(here))
+        announce = stack.enter_context(claimed(here.directory)) if here.is_embedded else None
+        migrate_at(conninfo)
+        refuse_strangers(here.settings, conninfo)
+        listener = stack.enter_context(listening(here.settings.host, here.settings.port))
+        address = address_of(listener)
+        if announce is not None:
+            announce(address)
+        greet(here, conninfo, address)
+        run(Running(here.settings, conninfo, listener))
+
+
+def migrate(data: Path | None) -> None:
+    """Apply what is missing and say what that was. Raises SchemaMismatch for a newer schema."""
+    with connected(place(data)) as conninfo:
+        done = migrate_at(conninfo)
+    for migration in done:
+        typer.echo(f"applied {migration.component} {migration.number:04d} {migration.name}")
+    if not done:
+        typer.echo("nothing to do: the schema is up to date")
+
+
+def migrate_at(conninfo: str) -> list[Migration]:
+    with connect(conninfo) as connection:
+        return migrate_database(connection)
+
+
+def refuse_strangers(settings: Settings, conninfo: str) -> None:
+    """Raises NotServable, before anything listens."""
+    database = open_database(conninfo, connections_max=settings.connections_max)
+    try:
+        refuse_open_server(settings, KeyRing(database))
+    finally:
+        database.close()
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that takes connections; port 0 becomes a free one. Raises NotServable."""
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+        listener = socket.create_server(address[:2], family=family, backlog=WAITING_CONNECTIONS_MAX)
+    except OSError as error:
+        raise NotServable(refusal(error, host, port)) from error
+    with listener:
+        yield listener
+
+
+def refusal(error: OSError, host: str, port: int) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"port {port} of {host} is in use: choose another with --port, or 0 for any that is free"
+        case errno.EACCES:
+            return f"this user may not listen on port {port}: choose one above 1023 with --port"
+        case _:
+            return f"{host} is no address of this machine that can be listened on: choose another with --host"
+
+
+def address_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def greet(here: Place, conninfo: str, address: str) -> None:
+    """Say where everything is and what to try next."""
+    where = f"{here.directory} (embedded PostgreSQL)" if here.is_embedded else named_server(conninfo)
+    typer.echo(f"""\
+Recount {version("recount")}
+  data      {where}
+  address   {address}
+  API docs  {address}/docs
+
+Add a first message from another terminal, then read it back:
+  curl {address}/v1/sessions/hello/messages -H 'Content-Type: application/json' \\
+    -d '{{"messages": [{{"role": "user", "content": "One chai latte, please."}}]}}'
+  curl {address}/v1/sessions/hello/messages
+
+Once there are API keys, add: -H 'Authorization: Bearer KEY'. Ctrl-C stops the server.
+""")
+
+
+def named_server(conninfo: str) -> str:
+    """A server of the user's own, without its password."""
+    with connect(conninfo) as connection:
+        info = connection.info
+        return f"database {info.dbname} of PostgreSQL at {info.host}:{info.port}, as {info.user}"
+
+
+def run(running: Running) -> None:
+    """Serve until a signal. Raises Unavailable when the server processes cannot start."""
+    if running.settings.workers == 1:
+        server = uvicorn.Server(uvicorn_config(running, create_app(running.settings, running.conninfo)))
+        until_stopped(lambda: server.run(sockets=[running.listener]))
+        return
+    with worker_environment(running):
+        config = uvicorn_config(running, "api.app:from_environment", factory=True)
+        supervisor = Multiprocess(config, sockets=[running.listener])
+        supervisor.run()
+    if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
+        raise Unavailable("the server processes could not start: the log above says why")
+
+
+def until_stopped(serve: Callable[[], None]) -> None:
+    """uvicorn passes on the signal that stopped it, once all is done; here that is no failure."""
+    try:
+        serve()
+    except KeyboardInterrupt:
+        pass
+    except SystemExit:
+        raise Unavailable("the server could not start: the log above says why") from None
+
+
+def uvicorn_config(running: Running, app: Any, **more: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        loop="uvloop",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        server_header=False,
+        log_config=logs(running.settings),
+        workers=running.settings.workers,
+        backlog=WAITING_CONNECTIONS_MAX,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_worker_healthcheck=WORKER_SILENCE_SECONDS_MAX,
+        **more,
+    )
+
+
+def logs(settings: Settings) -> dict[str, Any]:
+    return configuration(settings.log_level, quotes=settings.debug)
+
+
+@contextmanager
+def worker_environment(running: Running) -> Iterator[None]:
+    """The environment that api.app.from_environment reads in the server processes."""
+    with tempfile.TemporaryDirectory(prefix="recount-metrics-") as directory:
+        os.environ |= {
+            f"{PREFIX}DATABASE_URL": running.conninfo,
+            f"{PREFIX}HOST": running.settings.host,
+            f"{PREFIX}WORKERS": str(running.settings.workers),
+            "PROMETHEUS_MULTIPROC_DIR": directory,
+        }
+        yield

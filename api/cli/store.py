@@ -1,0 +1,119 @@
+"""Which store a command works on, and having it open for as long as the command runs."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from uuid_utils.compat import uuid7
+
+from api.keys import check_project
+from api.opening import migrate_database, open_database
+from api.settings import Settings, read_settings
+from domain.errors import Unavailable
+from domain.events import Context
+from eventlog.application import Recount
+from eventlog.database import Connection, Database, connect
+from eventlog.embedded import EmbeddedPostgres
+from eventlog.schema import applied
+from projections.core import CoreViews
+
+
+@dataclass(frozen=True)
+class Place:
+    """``conninfo``: a PostgreSQL that was named; None: the embedded one in ``directory``."""
+
+    settings: Settings
+    conninfo: str | None
+
+    @property
+    def directory(self) -> Path:
+        return self.settings.data.absolute()
+
+    @property
+    def is_embedded(self) -> bool:
+        return self.conninfo is None
+
+
+def place(data: Path | None, **given: object) -> Place:
+    """Where the store is: ``data`` as told to the command, else as the environment says.
+
+    Raises SettingsInvalid.
+    """
+    settings = read_settings(data=data, **given)
+    return Place(settings, None if data is not None else settings.conninfo)
+
+
+@contextmanager
+def connected(place: Place) -> Iterator[str]:
+    """PostgreSQL, running; yields where to connect. Raises EmbeddedPostgresFailed."""
+    if place.conninfo is not None:
+        yield place.conninfo
+    else:
+        with EmbeddedPostgres(place.directory) as conninfo:
+            yield conninfo
+
+
+@contextmanager
+def opened(place: Place, *, begins: bool = False) -> Iterator[Database]:
+    """The store's database. With ``begins``, one that holds nothing yet is set up first.
+
+    Raises Unavailable and EmbeddedPostgresFailed.
+    """
+    if not begins:
+        refuse_missing(place)
+    with connected(place) as conninfo:
+        if begins:
+            with connect(conninfo) as connection:
+                set_up_new(connection)
+        database = open_database(conninfo, connections_max=place.settings.connections_max)
+        try:
+            yield database
+        finally:
+            database.close()
+
+
+@contextmanager
+def running(database: Database) -> Iterator[Recount]:
+    """The application, for commands that write or look into the past."""
+    application = Recount(database, CoreViews(database))
+    try:
+        yield application
+    finally:
+        application.close()
+
+
+def refuse_missing(place: Place) -> None:
+    """A command that reads makes no new database. Raises Unavailable."""
+    if is_missing(place):
+        raise Unavailable(
+            f"there are no data in {place.directory} yet: 'recount serve' and 'recount import' begin there"
+        )
+
+
+def is_missing(place: Place) -> bool:
+    return place.is_embedded and not os.path.lexists(place.directory / "postgres")
+
+
+def set_up_new(connection: Connection) -> None:
+    """An old schema is left to 'recount migrate', for a server of its version may be using it."""
+    if not applied(connection):
+        migrate_database(connection)
+
+
+def contexts(project: str) -> Callable[[], Context]:
+    """Makes the contexts of what one command does: all with the user's name and one request id."""
+    actor, request_id = f"cli:{user_name()}", str(uuid7())
+    return lambda: Context(check_project(project), actor, datetime.now(UTC), request_id)
+
+
+def user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name
+        return str(os.geteuid())

@@ -1,0 +1,172 @@
+"""``recount import`` and ``recount export``: conversations in chat format, in and out."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from api.cli.failures import PARTLY, tell
+from api.cli.output import show_json
+from api.cli.store import Place, contexts, is_missing, opened, place, running
+from api.exporting import lines_for, sessions_to_export
+from api.importing import Importer, Report, lines_of
+from api.keys import check_project
+from domain.errors import InvalidInput, RecountError
+from domain.values import check_name
+
+STDIO = "-"
+GZIP = b"\x1f\x8b"
+
+
+class FileDamaged(RecountError):
+    """A compressed file that ends too early or holds something else."""
+
+
+def import_file(
+    file: str,
+    *,
+    data: Path | None,
+    project: str,
+    user_id: str | None,
+    is_rehearsal: bool,
+    as_json: bool,
+) -> None:
+    """Import and report. Exits with PARTLY where lines were skipped."""
+    with ExitStack() as stack:
+        raw = stack.enter_context(opened_source(file))
+        here = place(data)
+        options: dict[str, Any] = {"user_id": checked_user(user_id), "on_skip": tell_skipped}
+        importer = Importer(contexts(project), **options, **target(stack, here, is_rehearsal=is_rehearsal))
+        started = time.monotonic()
+        try:
+            show_progress(importer.run(lines_of(unpacked(raw))), raw)
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            raise FileDamaged(f"{file} is damaged: what comes before the damage was imported") from None
+        finally:
+            show_report(importer.report, time.monotonic() - started, is_rehearsal, as_json)
+    if importer.report.lines_skipped:
+        raise typer.Exit(PARTLY)
+
+
+def target(stack: ExitStack, here: Place, *, is_rehearsal: bool) -> dict[str, Any]:
+    """What an Importer imports into; for a rehearsal, what it looks into, if that is there."""
+    if not is_rehearsal:
+        database = stack.enter_context(opened(here, begins=True))
+        return {"application": stack.enter_context(running(database))}
+    return {} if is_missing(here) else {"database": stack.enter_context(opened(here))}
+
+
+def checked_user(user_id: str | None) -> str | None:
+    try:
+        return None if user_id is None else check_name(user_id)
+    except ValueError as error:
+        raise InvalidInput("--user-id", str(error)) from None
+
+
+def tell_skipped(line: int, reason: str) -> None:
+    tell(f"line {line} skipped: {reason}")
+
+
+@contextmanager
+def opened_source(file: str) -> Iterator[BinaryIO]:
+    """The file as it is stored, or standard input."""
+    if file == STDIO:
+        yield sys.stdin.buffer
+        return
+    with Path(file).open("rb") as source:
+        yield source
+
+
+def unpacked(raw: BinaryIO) -> BinaryIO:
+    """What it holds, unpacked if it is gzipped, whatever its name."""
+    peek = cast(io.BufferedReader, raw).peek
+    return cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if peek(2)[:2] == GZIP else raw
+
+
+def show_progress(reports: Iterable[Report], raw: BinaryIO) -> None:
+    """Follow the import; with a bar where somebody watches."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        for _ in reports:
+            pass
+        return
+    size = Path(raw.name).stat().st_size if raw is not sys.stdin.buffer else None
+    rate = TextColumn("{task.fields[messages]:,} messages, {task.fields[rate]:,.0f}/s")
+    with Progress(BarColumn(), rate, TimeElapsedColumn(), console=console, transient=True) as progress:
+        task = progress.add_task("", total=size or None, messages=0, rate=0)
+        started = time.monotonic()
+        for report in reports:
+            elapsed = time.monotonic() - started
+            done = raw.tell() if size else 0
+            progress.update(task, completed=done, messages=report.messages, rate=report.messages / elapsed)
+
+
+def show_report(report: Report, seconds: float, is_rehearsal: bool, as_json: bool) -> None:
+    rate = round(report.messages / seconds)
+    if as_json:
+        show_json(vars(report) | {"seconds": round(seconds, 3), "messages_per_second": rate})
+        return
+    verb = "would be added" if is_rehearsal else "added"
+    typer.echo(
+        f"conversations: {report.conversations:,} read, {report.conversations_added:,} {verb},"
+        f" {report.conversations_grown:,} grown, {report.conversations_known:,} already there,"
+        f" {report.lines_skipped:,} skipped"
+    )
+    typer.echo(
+        f"messages: {report.messages:,} read, {report.messages_added:,} {verb},"
+        f" {report.messages_known:,} already there ({seconds:.1f} s, {rate:,} messages/s)"
+    )
+
+
+def export_file(file: str, *, data: Path | None, project: str, names: list[str]) -> None:
+    """Export; says on standard error how much, where that is not mixed up with the output."""
+    count = 0
+    with opened(place(data)) as database, written(file) as write:
+        for session in sessions_to_export(database, check_project(project), names):
+            count += 1
+            for line in lines_for(database, session):
+                write(line)
+    if file != STDIO:
+        tell(f"{count:,} sessions exported to {file}")
+
+
+@contextmanager
+def written(file: str) -> Iterator[Callable[[bytes], object]]:
+    """Takes the lines. A file appears when it is whole, so half an export is never taken for one."""
+    if file == STDIO:
+        yield sys.stdout.buffer.write
+        sys.stdout.buffer.flush()
+        return
+    path = Path(file)
+    if path.exists() and not path.is_file():  # a pipe or device stays what it is
+        with path.open("wb") as target:
+            yield target.write
+        return
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as target, packed(target, path) as output:
+            yield output.write
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def packed(target: BinaryIO, path: Path) -> Iterator[BinaryIO]:
+    """Gzipped by name; the same content always makes the same file."""
+    if path.suffix != ".gz":
+        yield target
+        return
+    with gzip.GzipFile(filename="", mode="wb", fileobj=target, mtime=0) as zipped:
+        yield cast(BinaryIO, zipped)

@@ -1,0 +1,353 @@
+"""Reads conversations in chat format, one JSON object a line, and records each as a session.
+
+A line is recorded whole or not at all, and may come again: each message has an id, its own or one made
+from its place and its words, so what is here already is passed over. Hence an import can be repeated,
+goes on where a killed one stopped, and adds only the tail of a conversation that has grown.
+
+What a line says never shows: one that cannot be taken is told by its number and the reason.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Annotated, BinaryIO, NamedTuple
+from uuid import UUID
+
+from pydantic import Field, ValidationError
+from pydantic_core import to_json
+
+from api.resources import Incoming, NewMessage
+from domain.aggregate import Started
+from domain.commands import AddMessages
+from domain.errors import RecountError, Refused
+from domain.events import Context
+from domain.messages import SAID, Message, MessageAdded
+from domain.sessions import Session
+from domain.values import NAME_LENGTH_MAX, Metadata, Name, Text
+from eventlog.application import Recount
+from eventlog.changes import Outcome
+from eventlog.database import Database
+from projections.presence import Presence, find_message_ids, find_sessions
+
+LINE_BYTES_MAX = 64 * 2**20
+MESSAGES_MAX = 100_000  # in one line
+
+# What is read ahead: enough for the writer always to find a full batch waiting, and no more.
+CHUNK_LINES = 128
+LINES_WAITING_MAX = 512
+WEIGHT_WAITING_MAX = 64 * 2**20
+MESSAGE_WEIGHT = 2_000  # bytes, besides its words
+
+NAMESPACE = UUID("7b1f6b1e-5d0c-5a39-9c55-0c6f2a4f6f7e")
+"""Of message ids made here. Another one would have every import add everything again."""
+
+
+class ChatConversation(Incoming):
+    """One line. ``scope`` and ``user_id`` go beyond the chat format, for sessions that have them."""
+
+    id: Name
+    scope: Annotated[Text, Field(max_length=NAME_LENGTH_MAX)] = ""
+    user_id: Name | None = None
+    metadata: Metadata | None = None
+    messages: Annotated[list[NewMessage], Field(max_length=MESSAGES_MAX)]
+
+
+class Skipped(RecountError):
+    """A line that cannot be taken. Says why, and nothing of what is in it."""
+
+
+class Line(NamedTuple):
+    number: int
+    text: bytes
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A line that was understood.
+
+    ``has_own_ids``: all its messages came with ids. ``is_new``: no session of its name is here yet.
+    """
+
+    line: Line
+    command: AddMessages
+    has_own_ids: bool
+    is_new: bool = True
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.command.scope, self.command.name
+
+    @cached_property
+    def weight(self) -> int:
+        """About how many bytes of memory it takes."""
+        return len(self.line.text) + MESSAGE_WEIGHT * len(self.command.messages)
+
+    @property
+    def ids(self) -> list[UUID]:
+        return [message.id for message in self.command.messages]
+
+
+@dataclass
+class Report:
+    """What was read, and what became of it."""
+
+    conversations: int = 0
+    messages: int = 0
+    conversations_added: int = 0
+    conversations_grown: int = 0
+    conversations_known: int = 0
+    messages_added: int = 0
+    messages_known: int = 0
+    lines_skipped: int = 0
+
+    def count(self, conversation: Conversation, *, added: int, is_new: bool) -> None:
+        """Note that ``added`` of its messages were new, the others here already."""
+        self.messages_added += added
+        self.messages_known += len(conversation.command.messages) - added
+        if is_new:
+            self.conversations_added += 1
+        elif added:
+            self.conversations_grown += 1
+        else:
+            self.conversations_known += 1
+
+
+class Importer:
+    """Imports into ``application``, or just says what it would do, with a ``database`` alone.
+
+    Without either, nothing is taken to be here yet. ``context`` makes the context of each line's
+    command; ``user_id``: of sessions that name none; ``on_skip`` is told line number and reason.
+    """
+
+    def __init__(
+        self,
+        context: Callable[[], Context],
+        *,
+        user_id: str | None = None,
+        database: Database | None = None,
+        application: Recount | None = None,
+        on_skip: Callable[[int, str], None] = lambda line, reason: None,
+    ) -> None:
+        self.report = Report()
+        self._context = context
+        self._project = context().project
+        self._user_id = user_id
+        self._application = application
+        self._database = database if application is None else application.database
+        self._on_skip = on_skip
+        self._waiting: deque[tuple[Conversation, Future[Outcome]]] = deque()
+        self._weight = 0
+
+    def run(self, lines: Iterable[Line]) -> Iterator[Report]:
+        """Import; yields the growing report now and then. Raises Unavailable, and may be run again."""
+        for chunk in chunks(self._understood(lines)):
+            if not self._keys_waiting().isdisjoint(conversation.key for conversation in chunk):
+                self._wait_until(0)  # what comes a second time must find the first
+            for conversation in self._triaged(chunk):
+                self._submit(conversation)
+            yield self.report
+        self._wait_until(0)
+        yield self.report
+
+    def _understood(self, lines: Iterable[Line]) -> Iterator[Conversation]:
+        for line in lines:
+            self.report.conversations += 1
+            try:
+                conversation = understood(line, self._project, self._user_id)
+            except Skipped as reason:
+                self._skip(line, reason)
+            else:
+                self.report.messages += len(conversation.command.messages)
+                yield conversation
+
+    def _skip(self, line: Line, reason: Exception) -> None:
+        self.report.lines_skipped += 1
+        self._on_skip(line.number, str(reason))
+
+    def _triaged(self, chunk: Sequence[Conversation]) -> Iterator[Conversation]:
+        """Those of the chunk that hold anything new, without the messages that are here."""
+        sessions = self._sessions_of(chunk)
+        known = self._known_ids(chunk, sessions)
+        for conversation in chunk:
+            presence = sessions.get(conversation.key)
+            if presence is None:
+                yield conversation
+                continue
+            try:
+                rest = tail(conversation, presence, known.get(presence.stream_id, set()))
+            except Skipped as reason:
+                self._skip(conversation.line, reason)
+                continue
+            if rest.command.messages:
+                self.report.messages_known += len(conversation.ids) - len(rest.ids)
+                yield rest
+            else:
+                self.report.count(conversation, added=0, is_new=False)
+
+    def _sessions_of(self, chunk: Sequence[Conversation]) -> dict[tuple[str, str], Presence]:
+        if self._database is None:
+            return {}
+        return find_sessions(self._database, self._project, [c.key for c in chunk])
+
+    def _known_ids(
+        self, chunk: Sequence[Conversation], sessions: dict[tuple[str, str], Presence]
+    ) -> dict[UUID, set[UUID]]:
+        wanted = {sessions[c.key].stream_id: c.ids for c in chunk if c.key in sessions}
+        if self._database is None or not wanted:
+            return {}
+        return find_message_ids(self._database, wanted)
+
+    def _submit(self, conversation: Conversation) -> None:
+        if self._application is None:
+            self.report.count(conversation, added=len(conversation.ids), is_new=conversation.is_new)
+            return
+        future = self._application.submit(conversation.command, self._context())
+        self._waiting.append((conversation, future))
+        self._weight += conversation.weight
+        if len(self._waiting) >= LINES_WAITING_MAX or self._weight >= WEIGHT_WAITING_MAX:
+            self._wait_until(len(self._waiting) // 2)
+
+    def _keys_waiting(self) -> set[tuple[str, str]]:
+        return {conversation.key for conversation, _ in self._waiting}
+
+    def _wait_until(self, remaining: int) -> None:
+        """Wait for the oldest commands until no more than ``remaining`` are under way."""
+        while len(self._waiting) > remaining:
+            conversation, future = self._waiting.popleft()
+            self._weight -= conversation.weight
+            try:
+                events = future.result().events
+            except Refused as reason:
+                self._skip(conversation.line, reason)
+                continue
+            added = sum(isinstance(event, MessageAdded) for event in events)
+            is_new = any(isinstance(event, Started) for event in events)
+            self.report.count(conversation, added=added, is_new=is_new)
+
+
+def lines_of(file: BinaryIO) -> Iterator[Line]:
+    """The lines that hold anything, by number; of one that is too long, just so much that it shows."""
+    number = 0
+    while text := file.readline(LINE_BYTES_MAX + 1):
+        number += 1
+        rest = text
+        while rest and not rest.endswith(b"\n"):
+            rest = file.readline(2**20)
+        if number == 1:
+            text = text.removeprefix(codecs.BOM_UTF8)
+        if text.strip():
+            yield Line(number, text)
+
+
+def understood(line: Line, project: str, user_id: str | None = None) -> Conversation:
+    """Raises Skipped."""
+    if len(line.text) > LINE_BYTES_MAX:
+        raise Skipped(f"is longer than {LINE_BYTES_MAX // 2**20} MiB")
+    try:
+        said = ChatConversation.model_validate_json(line.text)
+    except ValidationError as error:
+        raise Skipped(reason_of(error)) from None
+    messages = with_ids(said, project)
+    ids = frozenset(message.id for message in messages)
+    if len(ids) < len(messages):
+        raise Skipped("messages: the same id twice")
+    command = AddMessages(
+        kind=Session.KIND,
+        name=said.id,
+        scope=said.scope,
+        messages=messages,
+        given_ids=ids,
+        user_id=said.user_id or user_id,
+        metadata=said.metadata,
+    )
+    return Conversation(line, command, all(message.id for message in said.messages))
+
+
+def with_ids(said: ChatConversation, project: str) -> list[Message]:
+    conversation = to_json([project, said.scope, said.id])
+    return [
+        Message.model_construct(
+            **{**dict(message), "id": message.id or made_id(conversation, place, message)}
+        )
+        for place, message in enumerate(said.messages)
+    ]
+
+
+def made_id(conversation: bytes, place: int, message: NewMessage) -> UUID:
+    """The id of a message that has none: the same for the same words in the same place."""
+    words = hashlib.sha256(to_json([getattr(message, member) for member in SAID])).digest()
+    name = NAMESPACE.bytes + b"%b %d " % (conversation, place) + words
+    return UUID(bytes=hashlib.sha1(name, usedforsecurity=False).digest()[:16], version=5)
+
+
+def tail(conversation: Conversation, presence: Presence, known: set[UUID]) -> Conversation:
+    """The conversation without the messages that are here already. Raises Skipped.
+
+    Where all ids are the messages' own, that is left to the store, which compares what they say.
+    """
+    if presence.is_deleted:
+        raise Skipped("the session of this id is deleted: undelete or purge it first")
+    if conversation.has_own_ids:
+        return replace(conversation, is_new=False)
+    if known != set(conversation.ids[: len(known)]) or (presence.has_messages and not known):
+        raise Skipped("the session of this id begins with other messages")
+    rest = conversation.command.messages[len(known) :]
+    return replace(conversation, is_new=False, command=replace(conversation.command, messages=rest))
+
+
+def chunks(conversations: Iterable[Conversation]) -> Iterator[list[Conversation]]:
+    """Runs of conversations that are looked up together; none has two of one name."""
+    chunk: list[Conversation] = []
+    keys: set[tuple[str, str]] = set()
+    weight = 0
+    for conversation in conversations:
+        is_full = len(chunk) == CHUNK_LINES or weight >= WEIGHT_WAITING_MAX
+        if chunk and (is_full or conversation.key in keys):
+            yield chunk
+            chunk, keys, weight = [], set(), 0
+        chunk.append(conversation)
+        keys.add(conversation.key)
+        weight += conversation.weight
+    if chunk:
+        yield chunk
+
+
+REASONS = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a member of the format",
+    "string_type": "must be a text",
+    "string_too_short": "must not be empty",
+    "string_too_long": "is too long",
+    "too_long": f"are more than {MESSAGES_MAX}",
+    "list_type": "must be a list",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "uuid_type": "must be a UUID",
+    "uuid_parsing": "must be a UUID",
+    "datetime_type": "must be a time like 2026-11-20T19:50:25Z",
+    "datetime_parsing": "must be a time like 2026-11-20T19:50:25Z",
+    "datetime_from_date_parsing": "must be a time like 2026-11-20T19:50:25Z",
+}
+
+
+def reason_of(error: ValidationError) -> str:
+    """What is wrong first, in words of ours alone: pydantic's may quote."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    if first["type"] == "json_invalid":
+        return "is not JSON"
+    place = ".".join(map(shown, first["loc"][:3])) or "the line"
+    if first["type"] == "value_error":  # a rule of ours, in our words
+        return f"{place}: {first['msg'].removeprefix('Value error, ')}"
+    return f"{place}: {REASONS.get(first['type'], 'cannot be taken')}"
+
+
+def shown(part: str | int) -> str:
+    """A part of a path. One that is no ordinary name may be somebody's words."""
+    is_ordinary = isinstance(part, int) or (part.isidentifier() and len(part) <= 40)
+    return str(part) if is_ordinary else "(a member)"

@@ -1,0 +1,73 @@
+"""The OpenAPI document: what FastAPI makes of the routes, with the errors as they really are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel, Field
+from pydantic_core import to_json
+
+PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemResource"}}}
+
+ERRORS = {
+    400: "The body is not JSON, or the address is not UTF-8",
+    401: "There is no API key, or it is not one of ours",
+    403: "The key lacks the scope",
+    404: "There is no such thing, or it is deleted",
+    409: "The name or the message id is taken, or others wrote first",
+    412: "It is at another version than If-Match says",
+    413: "The body is too large",
+    422: "The request cannot be taken",
+    503: "The store cannot answer just now",
+}
+OF_WRITES_ONLY = {409, 412, 413}
+
+
+class FieldErrorResource(BaseModel):
+    field: str = Field(description="dotted path in the body, or the name of a parameter or header")
+    reason: str
+
+
+class ProblemResource(BaseModel):
+    """What every error looks like. ``errors`` comes with 400 and 422, ``current_version`` with 412."""
+
+    type: str = Field(examples=["urn:recount:problem:not-found"])
+    title: str = Field(examples=["Not found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["there is no such session"])
+    errors: list[FieldErrorResource] = []
+    current_version: int | None = None
+
+
+def install(app: FastAPI) -> None:
+    """Have ``app`` describe the errors of the native API as ProblemResource."""
+    made_by_fastapi = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document_errors(made_by_fastapi())
+        assert app.openapi_schema is not None
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def document_errors(document: dict[str, Any]) -> None:
+    schema = ProblemResource.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas = document["components"]["schemas"]
+    schemas |= {**schema.pop("$defs"), "ProblemResource": schema}
+    for path, operations in document["paths"].items():
+        if path.startswith("/v1/"):
+            for method, operation in operations.items():
+                operation["responses"] |= errors_of(method, operation)
+    if b"HTTPValidationError" not in to_json(document["paths"]):  # FastAPI's own shape of a 422
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+
+
+def errors_of(method: str, operation: dict[str, Any]) -> dict[str, Any]:
+    statuses = [status for status in ERRORS if method != "get" or status not in OF_WRITES_ONLY]
+    if "system" in operation["tags"]:
+        statuses = [status for status in statuses if str(status) in operation["responses"]]
+    return {str(status): {"description": ERRORS[status], "content": PROBLEM} for status in statuses}

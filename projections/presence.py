@@ -1,0 +1,44 @@
+"""What of many sessions is here already, asked in one go: for an import that goes on where it stopped."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from eventlog.database import Database
+from eventlog.statements import Statements
+
+SQL = Statements("projections", "presence")
+
+
+@dataclass(frozen=True)
+class Presence:
+    """A session that is here. ``has_messages`` counts hidden ones, too."""
+
+    stream_id: UUID
+    is_deleted: bool
+    has_messages: bool
+
+
+def find_sessions(
+    database: Database, project: str, keys: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], Presence]:
+    """Those of the sessions named by ``keys`` (scope, name) that are here, live or deleted."""
+    scopes, names = zip(*keys, strict=True) if keys else ((), ())
+    bound = {"project": project, "scopes": list(scopes), "names": list(names)}
+    rows = database.fetch(SQL["find_sessions"], bound)
+    return {(scope, name): Presence(*presence) for scope, name, *presence in rows}
+
+
+def find_message_ids(
+    database: Database, wanted: Mapping[UUID, Collection[UUID]]
+) -> defaultdict[UUID, set[UUID]]:
+    """By stream: those of its ``wanted`` message ids that are here, hidden ones too."""
+    pairs = [(stream_id, message_id) for stream_id, ids in wanted.items() for message_id in ids]
+    bound = {"streams": [stream for stream, _ in pairs], "messages": [message for _, message in pairs]}
+    found: defaultdict[UUID, set[UUID]] = defaultdict(set)
+    for stream_id, message_id in database.fetch(SQL["find_message_ids"], bound):
+        found[stream_id].add(message_id)
+    return found

@@ -1,0 +1,184 @@
+"""Every example in the README and the docs is run, and prints what the page shows."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from eventlog.database import connect
+from eventlog.statements import NAMED
+from tests.acceptance.pages import Block, Example, documents, examples, is_shown, pages, stable
+from tests.postgres import embedded_server, migrated_template, new_database
+
+if TYPE_CHECKING:
+    from tests.conftest import NeedProgram
+
+WITH_EXAMPLES = [page for page in pages() if examples(page)]
+PORT_SHOWN = "127.0.0.1:8000"
+BIN = Path(sys.executable).parent
+PATIENCE_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    with embedded_server() as conninfo:
+        yield conninfo
+
+
+@pytest.fixture(scope="module")
+def empty(postgres: str) -> Iterator[str]:
+    with migrated_template(postgres) as name:
+        yield name
+
+
+@pytest.fixture
+def docs_conninfo(postgres: str, empty: str) -> Iterator[str]:
+    """A database for one page, as a newcomer would find it."""
+    with new_database(postgres, template=empty) as name:
+        yield make_conninfo(postgres, dbname=name)
+
+
+@pytest.mark.parametrize("page", WITH_EXAMPLES)
+def test_examples_print_what_the_page_shows(
+    page: str, docs_conninfo: str, tmp_path: Path, need_program: NeedProgram
+) -> None:
+    wanted = list(examples(page))
+    text = "".join(example.code.text for example in wanted)
+    if re.search(r"^\s*curl\b", text, re.MULTILINE):
+        need_program("curl")
+    environment = environment_for(docs_conninfo, tmp_path)
+    if PORT_SHOWN not in text:
+        run_all(wanted, environment, tmp_path)
+    else:
+        with served(environment) as address:
+            run_all(wanted, environment, tmp_path, address)
+
+
+def environment_for(conninfo: str, home: Path) -> dict[str, str]:
+    """What a person's shell would hold, with the database of this test and a home of its own."""
+    kept = {name: os.environ[name] for name in ("LANG", "TMPDIR") if name in os.environ}
+    return kept | {
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "HOME": str(home),
+        "COLUMNS": "100",
+        "NO_COLOR": "1",
+        "TERM": "dumb",
+        "PYTHONWARNINGS": "error",
+        "RECOUNT_DATABASE_URL": conninfo,
+    }
+
+
+@contextmanager
+def served(environment: Mapping[str, str]) -> Iterator[str]:
+    """A server on a free port; yields its address and port."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [str(BIN / "recount"), "serve", "--port", str(port)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/v1/ready", server)
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.send_signal(signal.SIGTERM)
+        try:
+            server.communicate(timeout=PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            raise
+
+
+def wait_for(url: str, server: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            with urlopen(url, timeout=5):
+                return
+        except (URLError, OSError):
+            if server.poll() is not None:
+                assert server.stdout is not None
+                pytest.fail(f"the server ended: {server.stdout.read()}")
+            if time.monotonic() > deadline:
+                pytest.fail("the server does not answer")
+        time.sleep(0.05)
+
+
+def run_all(
+    wanted: list[Example], environment: Mapping[str, str], directory: Path, address: str = PORT_SHOWN
+) -> None:
+    for example in wanted:
+        if is_for_make(example.code):
+            continue
+        printed = run(example.code, environment, directory, address)
+        if example.answer is not None:
+            compare(example.answer, printed.replace(address, PORT_SHOWN))
+
+
+def is_for_make(block: Block) -> bool:
+    """Whether it only calls make, which would run these very tests; test_docs looks at its tasks."""
+    return all(line.startswith("make ") for line in block.text.splitlines() if line)
+
+
+def run(block: Block, environment: Mapping[str, str], directory: Path, address: str) -> str:
+    if block.language == "sql":
+        return run_sql(block.text, environment["RECOUNT_DATABASE_URL"])
+    text = block.text.replace(PORT_SHOWN, address)
+    if block.language == "python":
+        command = [sys.executable, "-c", text]
+    else:
+        command = [shutil.which("bash") or "/bin/sh", "-eu", "-c", text]
+    done = subprocess.run(
+        command,
+        cwd=directory,
+        env={**environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    assert done.returncode == 0, f"{block.where} failed\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def run_sql(text: str, conninfo: str) -> str:
+    """Run a script; of named statements see that the tables have what they ask for."""
+    with connect(conninfo) as connection:
+        for _, statement in NAMED.findall(text):
+            names = re.findall(r"%\((\w+)\)s", statement)
+            connection.execute(statement, dict.fromkeys(names) if names else ("[]",))
+        if not NAMED.search(text):
+            connection.execute(text)
+    return ""
+
+
+def compare(answer: Block, printed: str) -> None:
+    if answer.language == "text":
+        assert stable(tidy(printed)) == stable(tidy(answer.text)), answer.where
+        return
+    shown, actual = documents(stable(answer.text)), documents(stable(printed))
+    if not is_shown(shown, actual):
+        assert actual == shown, answer.where  # lets pytest tell the difference
+
+
+def tidy(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())

@@ -1,0 +1,194 @@
+"""Every native route, read from the OpenAPI document, and a valid request for each.
+
+Tests that must hold for all routes go through these tables, so a new route is covered by being there;
+one that takes a body needs a line in ``body_for``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+from fastapi.routing import iter_route_contexts
+from httpx2 import Response
+from pydantic import BaseModel
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.settings import Settings
+
+APP = create_app(Settings(), "")
+DOCUMENT: dict[str, Any] = APP.openapi()
+RESOURCES: dict[str, type[BaseModel]] = {
+    context.operation_id or context.unique_id: context.response_model
+    for context in iter_route_contexts(APP.routes)
+    if getattr(context, "response_model", None)
+}
+"""Operation id → the shape of its answers."""
+METADATA: Any = {"channel": "web", "plan": {"tier": "pro"}}
+WORDS = "One chai latte, please."
+
+
+@dataclass(frozen=True)
+class Route:
+    method: str
+    path: str
+    operation: dict[str, Any] = field(repr=False, compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def id(self) -> str:
+        found: str = self.operation["operationId"]
+        return found
+
+    @property
+    def writes(self) -> bool:
+        return self.method != "GET"
+
+    @property
+    def takes_body(self) -> bool:
+        return "requestBody" in self.operation
+
+    @property
+    def status(self) -> int:
+        """The documented status of success."""
+        (success,) = (int(status) for status in self.operation["responses"] if status.startswith("2"))
+        return success
+
+    def parameters(self, place: str) -> list[dict[str, Any]]:
+        """Its parameters in ``place``: path, query or header."""
+        return [found for found in self.operation.get("parameters", []) if found["in"] == place]
+
+    def names(self, place: str) -> list[str]:
+        return [parameter["name"] for parameter in self.parameters(place)]
+
+    def body_schema(self) -> dict[str, Any]:
+        schema = self.operation["requestBody"]["content"]["application/json"]["schema"]
+        return resolved(schema)
+
+
+def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    """``schema``, or what it refers to."""
+    if "$ref" not in schema:
+        return schema
+    found: dict[str, Any] = DOCUMENT["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+    return found
+
+
+def routes() -> Iterator[Route]:
+    """Those of the native API."""
+    for path, operations in DOCUMENT["paths"].items():
+        if not path.startswith("/v1/"):
+            continue
+        for method, operation in operations.items():
+            yield Route(method.upper(), path, operation)
+
+
+ROUTES = [route for route in routes() if "system" not in route.operation["tags"]]
+]
+"""Those that need a caller."""
+
+ENDLESS = "stream_events"
+ANSWERING = [route for route in ROUTES if route.id != ENDLESS]
+"""Those whose answer ends."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Names of a session, thread and user of a test's own, and of the messages in them."""
+
+    session_id: str = field(default_factory=lambda: f"trip-{uuid4()}")
+    thread_id: str = field(default_factory=lambda: str(uuid4()))
+    user_id: str = field(default_factory=lambda: f"ana-{uuid4()}")
+    session_message: str = field(default_factory=lambda: str(uuid4()))
+    thread_message: str = field(default_factory=lambda: str(uuid4()))
+
+    def furnish(
+        self, client: TestClient, *, words: str = WORDS, headers: dict[str, str] | None = None
+    ) -> None:
+        """Make them all, with ``words`` in each."""
+        metadata = {"said": words}
+        sent: list[tuple[str, dict[str, Any]]] = [
+            ("/v1/users", {"user_id": self.user_id, "display_name": words, "metadata": metadata}),
+            ("/v1/sessions", {"session_id": self.session_id, "user_id": self.user_id, "metadata": metadata}),
+            ("/v1/threads", {"thread_id": self.thread_id, "metadata": metadata}),
+        ]
+        for path, message_id in (
+            (f"/v1/sessions/{self.session_id}", self.session_message),
+            (f"/v1/threads/{self.thread_id}", self.thread_message),
+        ):
+            message = {"id": message_id, "role": "user", "content": words, "user_id": self.user_id}
+            sent.append((f"{path}/messages", {"messages": [message]}))
+        for path, body in sent:
+            assert client.post(path, json=body, headers=headers).status_code == 201
+        state = client.put(f"/v1/threads/{self.thread_id}/state", json={"state": metadata}, headers=headers)
+        assert state.status_code == 200
+
+    def values(self, route: Route) -> dict[str, str]:
+        """What goes into the path of ``route``."""
+        in_thread = "thread" in route.path
+        message = self.thread_message if in_thread else self.session_message
+        return {
+            "session_id": self.session_id,
+            "thread_id": self.thread_id,
+            "user_id": self.user_id,
+            "message_id": message,
+        }
+
+    def url(self, route: Route, **others: str) -> str:
+        """The address of ``route``; ``others`` go into the path as they are, percent signs and all."""
+        values = {name: quote(value, safe="") for name, value in self.values(route).items()}
+        return route.path.format(**(values | others))
+
+
+def body_for(route: Route, place: Place) -> dict[str, Any]:
+    """A body with every member there is, which ``route`` takes."""
+    message = {
+        "role": "user",
+        "content": WORDS,
+        "name": "Ana",
+        "user_id": place.user_id,
+        "tool_calls": [{"function": "brew"}],
+        "tool_call_id": "call-1",
+        "token_count": 5,
+        "metadata": METADATA,
+    }
+    new_message = {**message, "id": str(uuid4()), "timestamp": "2026-11-20T19:50:25.368956Z"}
+    profile = {
+        "display_name": "Ana",
+        "email": "ana@example.org",
+        "first_name": "Ana",
+        "last_name": "Lima",
+        "tags": ["coffee"],
+        "metadata": METADATA,
+    }
+    bodies: dict[str, dict[str, Any]] = {
+        "start_session": {"session_id": f"new-{uuid4()}", "user_id": place.user_id, "metadata": METADATA},
+        "merge_session_metadata": {"metadata": METADATA},
+        "rename_session": {"session_id": f"new-{uuid4()}"},
+        "add_session_messages": {"messages": [new_message], "user_id": place.user_id},
+        "change_session_message": message,
+        "start_thread": {"thread_id": str(uuid4()), "metadata": METADATA},
+        "merge_thread_metadata": {"metadata": METADATA},
+        "set_thread_state": {"state": {"step": 3}},
+        "add_thread_messages": {"messages": [new_message]},
+        "change_thread_message": message,
+        "create_user": {"user_id": f"new-{uuid4()}", **profile},
+        "change_user": profile,
+    }
+    assert route.id in bodies, f"{route} takes a body: give body_for one for it"
+    return bodies[route.id]
+
+
+def call(
+    client: TestClient, route: Route, place: Place, *, headers: dict[str, str] | None = None, **more: Any
+) -> Response:
+    """A valid request to ``route``, but for what ``more`` says of it."""
+    if route.takes_body and not more.keys() & {"json", "content"}:
+        more["json"] = body_for(route, place)
+    return client.request(route.method, place.url(route), headers=headers, **more)

@@ -1,0 +1,594 @@
+"""Random commands against the store and against a model of it: after each, both hold the same.
+
+The store is written through two applications on one database, as by two processes, each of which
+finds its caches overtaken by the other; and it takes snapshots all the time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+import eventlog.application
+from domain.aggregate import Aggregate
+from domain.commands import (
+    KINDS,
+    AddMessages,
+    ChangeMessage,
+    ChangeUser,
+    Command,
+    Delete,
+    DeleteMessage,
+    MergeMetadata,
+    Name,
+    RenameSession,
+    SetThreadState,
+    Start,
+    Undelete,
+)
+from domain.errors import NotFound, RecountError
+from domain.events import Context, Event, Idempotency
+from domain.messages import Message, MessageState, fold_messages
+from domain.users import Profile
+from eventlog.application import Recount
+from eventlog.changes import Outcome
+from eventlog.database import Database
+from projections import history
+from projections.core import CoreViews
+from projections.history import AsOf
+from projections.messages import get_message, page_messages, search_messages
+from projections.paging import Filter, Order, Window
+from projections.sessions import get_session, list_sessions
+from projections.threads import get_thread, get_thread_state, list_threads
+from projections.users import get_user, list_users
+from tests.model import Answer, Ask, Model, No, Row, Stream, is_hidden, message_count, page, text
+from tests.together import submit_together
+
+BEGINNING = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+INSTANTS = [None, BEGINNING, BEGINNING + timedelta(microseconds=1)]
+CHOSEN_IDS = [UUID(int=number) for number in range(1, 5)]
+
+documents = st.sampled_from(
+    [{}, {"a": 1}, {"a": True}, {"a": None}, {"a": {"b": 1}}, {"a": {"c": [1, None]}}, {"b": 10**30}]
+)
+contents = st.sampled_from(["hi", "yo", None, [1], [True], [{"text": "hi"}]])
+users = st.sampled_from([None, "ana"])
+
+messages = st.fixed_dictionaries(
+    {
+        "message_id": st.none() | st.sampled_from(CHOSEN_IDS),
+        "role": st.sampled_from(["user", "assistant"]),
+        "content": contents,
+        "name": st.sampled_from([None, "Ana"]),
+        "user_id": users,
+        "timestamp": st.sampled_from(INSTANTS),
+        "tool_calls": st.sampled_from([None, [{"id": "1"}]]),
+        "tool_call_id": st.none(),
+        "metadata": st.none() | documents,
+        "token_count": st.sampled_from([None, 3]),
+    }
+)
+
+changes = st.fixed_dictionaries(
+    {}, optional={"content": contents, "role": st.just("system"), "user_id": users, "token_count": st.just(5)}
+)
+profile_changes = st.fixed_dictionaries(
+    {}, optional={"display_name": users, "email": st.just("a@b.c"), "tags": st.sampled_from([[], ["x"]])}
+)
+
+PAYLOADS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+    "start": {"metadata": st.none() | documents, "user_id": users, "profile": st.none() | profile_changes},
+    "add": {"messages": st.lists(messages, max_size=3), "user_id": users},
+    "merge_metadata": {"metadata": documents},
+    "delete": {},
+    "undelete": {},
+    "rename": {"new_name": st.sampled_from(["s1", "s2", "s3"])},
+    "change_message": {"which": st.integers(0, 9), "changes": changes, "metadata": st.none() | documents},
+    "delete_message": {"which": st.integers(0, 9)},
+    "set_state": {"slot": st.sampled_from([None, "k"]), "state": st.sampled_from([None, 1, {"a": []}])},
+    "change_user": {"changes": profile_changes, "metadata": st.none() | documents},
+}
+
+COMMON = ["merge_metadata", "delete", "undelete"]
+TALK = ["add", "add", "add", "change_message", "delete_message"]
+ASKED_OF = {
+    "session": ["start", *TALK, "rename", *COMMON],
+    "thread": ["start", *TALK, "set_state", *COMMON],
+    "user": ["start", "change_user", *COMMON],
+}
+
+
+@st.composite
+def asks(draw: st.DrawFn) -> Ask:
+    kind = draw(st.sampled_from(["session", "session", "thread", "thread", "user"]))
+    command = draw(st.sampled_from(ASKED_OF[kind]))
+    return {
+        "command": command,
+        "kind": kind,
+        "project": draw(st.sampled_from(["p", "p", "q"])),
+        "scope": draw(st.sampled_from(["", "", "flow"])) if kind == "session" else "",
+        "name": draw(st.sampled_from(["s1", "s2", "s3"] if kind == "session" else ["t1", "t2"])),
+        "seconds": draw(st.sampled_from([0, 1, 1, 1, -5])),
+        "expected": draw(st.sampled_from([None, None, None, "right", "too low", "too high"])),
+        "key": draw(st.sampled_from([None, None, None, None, "k1", "k2", "k3"])),
+        **{member: draw(strategy) for member, strategy in PAYLOADS[command].items()},
+    }
+
+
+filters = st.builds(
+    dict,
+    deleted=st.sampled_from([False, False, True, None]),
+    role=st.sampled_from([None, None, "user"]),
+    user_id=st.sampled_from([None, None, "ana"]),
+    metadata=st.none() | documents,
+    since=st.sampled_from([None, None, *INSTANTS[1:]]),
+    until=st.sampled_from([None, None, None, BEGINNING + timedelta(seconds=3)]),
+)
+ANY: Row = {"role": None, "user_id": None, "metadata": None, "since": None, "until": None}
+
+
+class Store(RuleBasedStateMachine):
+    """Two applications on one database, and the model of what it holds."""
+
+    database: Database
+
+    @initialize()
+    def begin(self) -> None:
+        empty(self.database)
+        self.model = Model()
+        self.clock = BEGINNING
+        self.made_ids = 0
+        self.keyed: list[Ask] = []
+        self.applications = [Recount(self.database, CoreViews(self.database)) for _ in range(2)]
+
+    def teardown(self) -> None:
+        for application in getattr(self, "applications", ()):
+            application.close()
+
+    @rule(ask=asks(), which=st.integers(0, 1), peek=st.integers(0, 99))
+    def ask_one(self, ask: Ask, which: int, peek: int) -> None:
+        self.carry_out([ask], which, peek)
+
+    @rule(batch=st.lists(asks(), min_size=2, max_size=4), which=st.integers(0, 1), peek=st.integers(0, 99))
+    def ask_together(self, batch: list[Ask], which: int, peek: int) -> None:
+        self.carry_out(batch, which, peek)
+
+    @rule(earlier=st.integers(0, 99), which=st.integers(0, 1), peek=st.integers(0, 99))
+    def repeat(self, earlier: int, which: int, peek: int) -> None:
+        """The caller heard no answer and asks once more; ids that it did not choose are made anew."""
+        if self.keyed:
+            self.carry_out([self.keyed[earlier % len(self.keyed)]], which, peek)
+
+    @rule(which=st.integers(0, 1))
+    def restart(self, which: int) -> None:
+        self.applications[which].close()
+        self.applications[which] = Recount(self.database, CoreViews(self.database))
+
+    @rule(criteria=filters, limit=st.integers(1, 4), version=st.integers(0, 99))
+    def read(self, criteria: Row, limit: int, version: int) -> None:
+        for stream in self.conversations():
+            state = stream.history[version % len(stream.history)]
+            self.check_pages(stream, stream.now, None, criteria, limit)
+            self.check_pages(stream, state, AsOf(version=state["version"]), criteria, limit)
+        self.check_search(criteria, limit)
+
+    def carry_out(self, batch: list[Ask], which: int, peek: int) -> None:
+        ready, answers = [], []
+        for ask in batch:
+            ask = self.resolved(ask)
+            ready.append((command_of(ask), context_of(ask)))
+            try:
+                answers.append(self.model.carry_out(ask))
+            except No as no:
+                answers.append(no)
+        for answer, future in zip(
+            answers, submit_together(self.applications[which], ready), strict=True
+        ):
+            self.check_answer(answer, future.exception() or future.result())
+        self.check_tables()
+        self.check_log()
+        for answer in answers:
+            if isinstance(answer, Answer):
+                self.check_reads(answer.stream)
+                self.check_past(answer.stream, peek)
+
+    def resolved(self, ask: Ask) -> Ask:
+        """``ask`` with real ids, versions and times."""
+        if ask["key"] is not None and "fingerprint" not in ask:
+            ask = {**ask, "fingerprint": text({**ask, "seconds": 0, "expected": None})}
+            self.keyed.append(ask)
+        self.clock += timedelta(seconds=ask["seconds"])
+        stream = self.model.find(ask["project"], ask["kind"], ask["scope"], ask["name"])
+        version = stream.now["version"] if stream else 0
+        named = {None: None, "right": version, "too low": version - 1, "too high": version + 1}
+        ask = {"at": self.clock, **ask, "expected": named[ask["expected"]]}
+        if "messages" in ask:
+            ask["chosen"] = {message["message_id"] for message in ask["messages"]} - {None}
+            ask["messages"] = [
+                {**message, "message_id": message["message_id"] or self.new_id()}
+                for message in ask["messages"]
+            ]
+        if "which" in ask:
+            known = [message["message_id"] for message in stream.now["messages"]] if stream else []
+            ask["message_id"] = [*known, UUID(int=99)][ask["which"] % (len(known) + 1)]
+        return ask
+
+    def new_id(self) -> UUID:
+        self.made_ids += 1
+        return UUID(int=1000 + self.made_ids)
+
+    def check_answer(self, expected: Answer | No, answer: Outcome | BaseException) -> None:
+        if isinstance(expected, No):
+            assert type(answer).__name__ == str(expected), answer
+            return
+        if isinstance(answer, BaseException):
+            raise answer
+        if expected.stream.stream_id is None:
+            expected.stream.stream_id = answer.state.id
+        assert text(row_of(answer.state)) == text(row_of_stream(expected.stream, expected.state))
+        assert [e.originator_version for e in answer.events] == [*range(expected.first, expected.last + 1)]
+        assert list(answer.message_ids) == expected.message_ids
+        assert answer.is_repeat == expected.is_repeat
+        if not answer.is_repeat:
+            placed = ((event.originator_id, event.originator_version) for event in answer.events)
+            positions = self.positions()
+            assert list(answer.positions) == [positions[place] for place in placed]
+
+    def positions(self) -> dict[tuple[UUID, int], int]:
+        entries = self.applications[0].log.select_notifications(None, 10_000)
+        return {(entry.originator_id, entry.originator_version): entry.id for entry in entries}  # type: ignore[misc]
+
+    def check_tables(self) -> None:
+        """Every row of every view, and no other."""
+        for kind in KINDS:
+            rows = [row_of_stream(stream, stream.now) for stream in self.of_kind(kind)]
+            assert self.rows(f"{kind}s") == sorted_rows(without_scope(row) if kind == "user" else row for row in rows)
+        assert self.rows("messages") == sorted_rows(
+            as_columns(message_row(stream, message))
+            for stream in self.model.streams
+            for message in stream.now["messages"]
+        )
+        assert self.rows("names") == sorted_rows(
+            dict(zip(("project", "kind", "scope", "name"), stream.key(), strict=True))
+            | {"stream_id": stream.stream_id}
+            for stream in self.model.streams
+        )
+        assert self.rows("thread_states") == sorted_rows(
+            {"stream_id": stream.stream_id, "key": key, **document}
+            for stream in self.model.streams
+            for key, document in stream.now["states"].items()
+        )
+        assert self.rows("requests") == sorted_rows(
+            {
+                "project": project,
+                "key": key,
+                "fingerprint": fingerprint,
+                "kind": first.stream.now["kind"],
+                "stream_id": first.stream.stream_id,
+                "first_version": first.first,
+                "last_version": first.last,
+            }
+            for (project, key), (fingerprint, first) in self.model.requests.items()
+        )
+        drawn = {(row["project"], row["kind"]): row["last"] for row in self.table("counters")}
+        for (project, kind), last in drawn.items():
+            assert last == self.model.count(project, kind)
+        assert drawn.keys() >= {stream.key()[:2] for stream in self.model.streams}
+
+    def check_log(self) -> None:
+        """The events of each stream, folded, are its rows."""
+        application = self.applications[0]
+        events: defaultdict[UUID, list[Event]] = defaultdict(list)
+        for entry in application.log.select_notifications(None, 10_000):
+            event = application.read(entry)
+            assert (entry.project, entry.recorded_at) == (event.project, event.recorded_at)
+            events[event.originator_id].append(event)
+        assert events.keys() == {stream.stream_id for stream in self.model.streams}
+        for stream in self.model.streams:
+            mine = events[stream.stream_id]
+            assert [event.originator_version for event in mine] == [*range(1, len(stream.history) + 1)]
+            folded = KINDS[stream.now["kind"]].project_all(None, mine)
+            assert folded is not None
+            assert text(row_of(folded)) == text(row_of_stream(stream, stream.now))
+            recorded = fold_messages({}, mine).values()
+            assert [text(vars_of(message)) for message in recorded] == [
+                text(message_row(stream, message)) for message in stream.now["messages"]
+            ]
+
+    def check_reads(self, stream: Stream) -> None:
+        project, kind, scope, name = stream.key()
+        now = stream.now
+        is_deleted = now["deleted_version"] is not None
+        for deleted in (False, True):
+            try:
+                state = get(self.database, project, kind, name, scope=scope, deleted=deleted)
+                assert deleted or not is_deleted
+                assert text(row_of(state)) == text(row_of_stream(stream, now))
+            except NotFound:
+                assert is_deleted
+                assert not deleted
+        self.check_list(project, kind)
+        if kind != "user":
+            for wanted in (False, True, None):
+                self.check_pages(stream, now, None, {**ANY, "deleted": wanted}, 2)
+        for key, document in now["states"].items():
+            is_shown = not is_deleted and document["version"] > now["hidden_through"]
+            found = get_thread_state(self.database, project, name, key)
+            assert text(found) == text(document["state"] if is_shown else None)
+        for message in now["messages"]:
+            self.check_message(project, message["message_id"])
+
+    def check_list(self, project: str, kind: str) -> None:
+        for order in ("oldest", "newest"):
+            for deleted in (False, True, None):
+                expected = [
+                    text(row_of_stream(stream, stream.now))
+                    for stream in self.of_kind(kind)
+                    if stream.key()[0] == project
+                    and deleted in (None, stream.now["deleted_version"] is not None)
+                ]
+                expected = expected[::-1] if order == "newest" else expected
+                found: list[Aggregate] = []
+                cursor = None
+                while True:
+                    some = LISTS[kind](
+                        self.database, project, Window(2, order, cursor), Filter(deleted=deleted)
+                    )
+                    found += some.items
+                    cursor = some.next_cursor
+                    if cursor is None:
+                        break
+                assert [text(row_of(state)) for state in found] == expected
+
+    def check_message(self, project: str, message_id: UUID) -> None:
+        holders = {
+            stream.stream_id
+            for stream in self.conversations()
+            for message in stream.now["messages"]
+            if stream.key()[0] == project
+            and message["message_id"] == message_id
+            and not is_hidden(stream.now, message)
+        }
+        try:
+            found = get_message(self.database, project, message_id)
+        except NotFound:
+            assert not holders
+        else:
+            assert found.message.stream_id in holders
+
+    def check_past(self, stream: Stream, peek: int) -> None:
+        """Some earlier version reads as it was, by its number and by its time."""
+        past = stream.history[peek % len(stream.history)]
+        name = Name(*stream.key())
+        application = self.applications[peek % 2]
+        by_version = AsOf(version=past["version"])
+        state = history.state_as_of(application, name, by_version)
+        assert text(row_of(state)) == text(row_of_stream(stream, past))
+        moment = past["updated_at"]
+        by_time = [state for state in stream.history if state["updated_at"] <= moment][-1]
+        state = history.state_as_of(application, name, AsOf(moment=moment))
+        assert text(row_of(state)) == text(row_of_stream(stream, by_time))
+        if stream.now["kind"] != "user":
+            for deleted in (False, True, None):
+                self.check_pages(stream, past, by_version, {**ANY, "deleted": deleted}, 2)
+            for message in past["messages"]:
+                self.check_message_as_of(name, past, message, by_version)
+
+    def check_message_as_of(self, name: Name, past: Row, message: Row, as_of: AsOf) -> None:
+        try:
+            found = history.message_as_of(self.applications[0], name, message["message_id"], as_of)
+        except NotFound:
+            assert is_hidden(past, message)
+        else:
+            assert not is_hidden(past, message)
+            assert (found.version, found.changed_version) == (message["version"], message["changed_version"])
+            assert text(found.content) == text(message["content"])
+
+    def check_pages(
+        self, stream: Stream, state: Row, as_of: AsOf | None, criteria: Row, limit: int
+    ) -> None:
+        """All pages of a conversation's messages, in both orders, are those of ``state``."""
+        project, kind, scope, name = stream.key()
+        expected = [text(message_row(stream, message)) for message in page(state, criteria)]
+        orders: list[Order] = ["oldest", "newest"]
+        for order in orders:
+            found: list[str] = []
+            cursor = None
+            while True:
+                window = Window(limit, order, cursor)
+                filter_ = Filter(scope=scope, **criteria)
+                try:
+                    if as_of is None:
+                        some = page_messages(self.database, project, kind, name, window, filter_)  # type: ignore[arg-type]
+                    else:
+                        target = Name(project, kind, scope, name)
+                        some = history.page_as_of(self.applications[1], target, as_of, window, filter_)
+                except NotFound:
+                    assert state["deleted_version"] is not None
+                    assert criteria["deleted"] is False
+                    break
+                assert state["deleted_version"] is None or criteria["deleted"] is not False
+                assert some.version == state["version"]
+                assert len(some.items) <= limit
+                found += [text(vars_of(message)) for message in some.items]
+                cursor = some.next_cursor
+                if cursor is None:
+                    break
+            assert found == (expected if order == "oldest" else expected[::-1])
+
+    def check_search(self, criteria: Row, limit: int) -> None:
+        """Messages of a whole project, in the order of the log."""
+        positions = self.positions()
+        settled = self.applications[0].log.settled_position()
+        assert settled >= max(positions.values(), default=0)
+        orders: list[Order] = ["oldest", "newest"]
+        for project in ("p", "q"):
+            expected = sorted(
+                positions[stream.stream_id, message["version"]]
+                for stream in self.conversations()
+                if stream.key()[0] == project
+                for message in page(stream.now, criteria)
+            )
+            for order in orders:
+                found: list[int | None] = []
+                cursor = None
+                while True:
+                    window = Window(limit, order, cursor)
+                    some = search_messages(
+                        self.database, project, window, Filter(**criteria), settled=settled
+                    )
+                    found += [item.position for item in some.items]
+                    cursor = some.next_cursor
+                    if cursor is None:
+                        break
+                assert found == (expected if order == "oldest" else expected[::-1])
+
+    def conversations(self) -> Iterator[Stream]:
+        return (stream for stream in self.model.streams if stream.now["kind"] != "user")
+
+    def of_kind(self, kind: str) -> Iterator[Stream]:
+        return (stream for stream in self.model.streams if stream.now["kind"] == kind)
+
+    def table(self, name: str) -> list[Row]:
+        rows: list[Row] = self.database.fetch_as(dict, f"SELECT * FROM {name}", {})
+        return rows
+
+    def rows(self, table: str) -> list[str]:
+        return sorted_rows(self.table(table))
+
+
+LISTS: dict[str, Any] = {"session": list_sessions, "thread": list_threads, "user": list_users}
+
+
+def get(database: Database, project: str, kind: str, name: str, *, scope: str, deleted: bool) -> Aggregate:
+    match kind:
+        case "session":
+            return get_session(database, project, name, scope=scope, deleted=deleted)
+        case "thread":
+            return get_thread(database, project, name, deleted=deleted)
+        case _:
+            return get_user(database, project, name, deleted=deleted)
+
+
+def sorted_rows(rows: Any) -> list[str]:
+    return sorted(map(text, rows))
+
+
+def row_of(state: Aggregate) -> Row:
+    row = dict(vars(state))
+    row["stream_id"] = row.pop("id")
+    if "profile" in row:
+        row["profile"] = row["profile"].model_dump()
+    return row
+
+
+def row_of_stream(stream: Stream, state: Row) -> Row:
+    row = {key: value for key, value in state.items() if key not in ("kind", "messages", "states")}
+    row["stream_id"] = stream.stream_id
+    if state["kind"] == "user":
+        row.pop("hidden_through")
+    else:
+        row["message_count"] = message_count(state)
+    return row
+
+
+def vars_of(message: MessageState) -> Row:
+    row = {name: getattr(message, name) for name in MessageState.__slots__}
+    row["message_id"] = row.pop("id")
+    return row
+
+
+def message_row(stream: Stream, message: Row) -> Row:
+    return {**message, "stream_id": stream.stream_id, "project": stream.key()[0]}
+
+
+def as_columns(message: Row) -> Row:
+    return {("said_at" if name == "timestamp" else name): value for name, value in message.items()}
+
+
+def without_scope(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name != "scope"}
+
+
+def command_of(ask: Ask) -> Command:
+    target: dict[str, Any] = {name: ask[name] for name in ("kind", "name", "scope")}
+    target["expected_version"] = ask["expected"]
+    own = {name: ask[name] for name in PAYLOADS[ask["command"]] if name != "which"}
+    match ask["command"]:
+        case "start":
+            profile = own.pop("profile")
+            is_user = ask["kind"] == "user"
+            return Start(**target, **own, profile=Profile(**(profile or {})) if is_user else None)
+        case "add":
+            said = [
+                Message(id=message["message_id"], **{k: v for k, v in message.items() if k != "message_id"})
+                for message in ask["messages"]
+            ]
+            return AddMessages(
+                **target, messages=said, given_ids=frozenset(ask["chosen"]), user_id=ask["user_id"]
+            )
+        case "change_message":
+            return ChangeMessage(**target, message_id=ask["message_id"], **own)
+        case "delete_message":
+            return DeleteMessage(**target, message_id=ask["message_id"])
+        case "set_state":
+            return SetThreadState(**target, key=ask["slot"], state=ask["state"])
+        case command:
+            classes: dict[str, Any] = {
+                "merge_metadata": MergeMetadata,
+                "delete": Delete,
+                "undelete": Undelete,
+                "rename": RenameSession,
+                "change_user": ChangeUser,
+            }
+            made: Command = classes[command](**target, **own)
+            return made
+
+
+def context_of(ask: Ask) -> Context:
+    key = Idempotency(key=ask["key"], fingerprint=ask["fingerprint"]) if ask["key"] else None
+    return Context(project=ask["project"], actor="test", at=ask["at"], idempotency=key)
+
+
+def empty(database: Database) -> None:
+    tables = "stored_events, snapshots, counters, names, sessions, threads, thread_states, users"
+    with database.connection() as connection:
+        connection.execute(f"TRUNCATE {tables}, messages, requests RESTART IDENTITY")
+
+
+def run(database: Database, monkeypatch: pytest.MonkeyPatch, *, examples: int, steps: int) -> None:
+    monkeypatch.setattr(eventlog.application, "SNAPSHOT_INTERVAL", 3)
+
+    class Machine(Store):
+        pass
+
+    Machine.database = database
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        Machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_the_store_and_the_model_agree(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(database, monkeypatch, examples=60, steps=30)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_store_and_the_model_agree_for_long(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(database, monkeypatch, examples=500, steps=60)
