@@ -25,11 +25,11 @@ from pydantic_core import to_json
 from api.resources import Incoming, NewMessage
 from domain.aggregate import Started
 from domain.commands import AddMessages
-from domain.errors import RecountError, Refused
+from domain.errors import RecountError, Unavailable
 from domain.events import Context
 from domain.messages import SAID, Message, MessageAdded
 from domain.sessions import Session
-from domain.values import NAME_LENGTH_MAX, Metadata, Name, Text
+from domain.values import Metadata, Name, Text
 from eventlog.application import Recount
 from eventlog.changes import Outcome
 from eventlog.database import Database
@@ -37,6 +37,7 @@ from projections.presence import Presence, find_message_ids, find_sessions
 
 LINE_BYTES_MAX = 64 * 2**20
 MESSAGES_MAX = 100_000  # in one line
+SCOPE_LENGTH_MAX = 100  # with the longest name, it still fits into an index of PostgreSQL
 
 # What is read ahead: enough for the writer always to find a full batch waiting, and no more.
 CHUNK_LINES = 128
@@ -52,7 +53,7 @@ class ChatConversation(Incoming):
     """One line. ``scope`` and ``user_id`` go beyond the chat format, for sessions that have them."""
 
     id: Name
-    scope: Annotated[Text, Field(max_length=NAME_LENGTH_MAX)] = ""
+    scope: Annotated[Text, Field(max_length=SCOPE_LENGTH_MAX)] = ""
     user_id: Name | None = None
     metadata: Metadata | None = None
     messages: Annotated[list[NewMessage], Field(max_length=MESSAGES_MAX)]
@@ -223,7 +224,9 @@ class Importer:
             self._weight -= conversation.weight
             try:
                 events = future.result().events
-            except Refused as reason:
+            except Unavailable:
+                raise
+            except RecountError as reason:
                 self._skip(conversation.line, reason)
                 continue
             added = sum(isinstance(event, MessageAdded) for event in events)

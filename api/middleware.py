@@ -85,21 +85,29 @@ class Edge:
 
 
 class ExactPaths:
-    """Keeps an encoded slash within its segment, and refuses paths that are not UTF-8."""
+    """Keeps an encoded slash within its segment, and refuses addresses that are not UTF-8."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        raw_path = scope.get("raw_path") or b""
-        if scope["type"] == "http" and b"%" in raw_path:
+        if scope["type"] == "http":
             try:
-                scope["path"] = "/".join(map(segment, raw_path.split(b"/")))
+                read_exactly(scope)
             except UnicodeDecodeError:
-                problem = Problem(400, "malformed", "Bad address", "the path is not UTF-8")
+                problem = Problem(400, "malformed", "Bad address", "the address is not UTF-8")
                 await problem(scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+
+def read_exactly(scope: Scope) -> None:
+    """Read the path anew, segment by segment. Raises UnicodeDecodeError, also for the query."""
+    raw_path = scope.get("raw_path") or b""
+    if b"%" in raw_path:
+        scope["path"] = "/".join(map(segment, raw_path.split(b"/")))
+    if b"%" in scope["query_string"]:
+        unquote_to_bytes(scope["query_string"]).decode("utf-8")
 
 
 def segment(raw: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 from fastapi import FastAPI
@@ -100,10 +101,13 @@ async def on_recount_error(request: Request, error: Exception) -> Problem:
 
 async def on_validation_error(request: Request, error: Exception) -> Problem:
     assert isinstance(error, RequestValidationError)
-    errors = [{"field": field_of(e["loc"]), "reason": reason_of(e)} for e in error.errors()[:20]]
+    found = error.errors()[:20]
+    if found[0]["type"] == "json_invalid":
+        reason = f"not valid JSON at character {found[0]['loc'][-1]}"
+        errors = [{"field": "body", "reason": reason}]
+        return Problem(400, "malformed", "The body is not JSON", reason, errors=errors)
+    errors = [{"field": field_of(e["loc"]), "reason": reason_of(e)} for e in found]
     first = errors[0]
-    if error.errors()[0]["type"] == "json_invalid":
-        return Problem(400, "malformed", "The body is not JSON", first["reason"], errors=errors)
     detail = f"{first['field']}: {first['reason']}"
     return Problem(422, "invalid-input", "The request cannot be taken", detail, errors=errors)
 
@@ -111,13 +115,18 @@ async def on_validation_error(request: Request, error: Exception) -> Problem:
 def field_of(location: Sequence[Any]) -> str:
     """``("body", "messages", 0, "role")`` → ``messages.0.role``; what is not of the body keeps its place."""
     parts = [str(part)[:100] for part in location]
-    return ".".join(parts[1:] if len(parts) > 1 else parts)
+    named = takewhile(lambda part: part not in WITHIN_DOCUMENTS, parts[1:] if len(parts) > 1 else parts)
+    return ".".join(named)
+
+
+WITHIN_DOCUMENTS = ("dict", "list")
+"""Where pydantic's way through a caller's document begins, which may be as deep as a recursion goes."""
 
 
 def reason_of(error: Mapping[str, Any]) -> str:
     """Why, without what was sent."""
-    if error["type"] == "json_invalid":
-        return f"not valid JSON at character {error['loc'][-1]}"
+    if error["type"] == "recursion_loop":
+        return "is nested too deep"
     return str(error["msg"]).removeprefix("Value error, ")
 
 
@@ -131,7 +140,9 @@ async def on_http_exception(request: Request, error: Exception) -> Problem:
             allow = {"Allow": ", ".join(methods_of(request))}
             return Problem(405, "method-not-allowed", "Not allowed", detail, headers=allow)
         case 400:
-            return Problem(400, "malformed", "The body is not JSON", "the body cannot be read as JSON")
+            reason = "cannot be read as JSON"
+            errors = [{"field": "body", "reason": reason}]
+            return Problem(400, "malformed", "The body is not JSON", f"the body {reason}", errors=errors)
         case 413:
             return Problem(413, "too-large", "The body is too large", str(error.detail))
         case status:

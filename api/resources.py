@@ -67,6 +67,16 @@ def written_out(moment: object) -> object:
 SentMoment = Annotated[Moment, BeforeValidator(written_out)]
 
 
+def text_or_parts(content: object) -> object:
+    """Return ``content``; raises ValueError in one sentence, not in one for each thing it could be."""
+    if content is None or isinstance(content, str | list):
+        return content
+    raise ValueError("must be a text, a list of parts, or null")
+
+
+SentContent = Annotated[Content, BeforeValidator(text_or_parts)]
+
+
 class Json(Response):
     """A JSON answer; numbers of any size and UUIDs, times and models come out as they should."""
 
@@ -87,7 +97,7 @@ class NewMessage(Incoming):
 
     id: UUID | None = Field(None, description="yours, to make the write repeatable; else made here")
     role: NonEmptyText = Field(examples=["user"])
-    content: Content = Field(None, description="text, null, or a list of parts kept verbatim")
+    content: SentContent = Field(None, description="text, null, or a list of parts kept verbatim")
     name: Text | None = None
     user_id: UserId | None = None
     timestamp: SentMoment | None = Field(None, description="when it was said, if you know; never made up")
@@ -131,7 +141,7 @@ class MessageChanges(Incoming):
     model_config = ConfigDict(json_schema_extra={"examples": [{"content": "One chai latte to go, please."}]})
 
     role: NonEmptyText | None = None
-    content: Content = None
+    content: SentContent = None
     name: Text | None = None
     user_id: UserId | None = None
     tool_calls: list[Document] | None = None

@@ -66,6 +66,7 @@ _NOTICE_AFTER_SECONDS = 5.0
 _SILENCE_SECONDS_MAX = 60.0  # once it says that it is ready
 _FAST_SHUTDOWN_SECONDS = 600.0  # its last checkpoint may have much to write
 _IMMEDIATE_SHUTDOWN_SECONDS = 30.0
+_KEEP_SECONDS = 1.0  # from one look to the next, whether PostgreSQL still runs
 
 _SETTINGS = {
     "listen_addresses": "",
@@ -180,6 +181,33 @@ class EmbeddedPostgres:
 
     def __exit__(self, *exception: object) -> None:
         self.stop()
+
+    @contextlib.contextmanager
+    def kept_running(self) -> Iterator[str]:
+        """PostgreSQL for as long as the block runs, started again whenever it has died.
+
+        For a server: its connections come back by themselves once PostgreSQL has recovered.
+        """
+        stopped = threading.Event()
+
+        def keep() -> None:
+            while not stopped.wait(_KEEP_SECONDS):
+                if self._is_running():
+                    continue
+                _logger.warning("PostgreSQL has ended unexpectedly: starting it again")
+                try:
+                    self.start()
+                except EmbeddedPostgresFailed as failure:
+                    _logger.error("%s", failure)
+
+        with self as conninfo:
+            keeper = threading.Thread(target=keep, name="recount-keeper", daemon=True)
+            keeper.start()
+            try:
+                yield conninfo
+            finally:
+                stopped.set()
+                keeper.join()
 
     # Our share
 

@@ -29,7 +29,8 @@ def sentence(error: Exception) -> str:
         case RecountError():
             text = str(error)
         case OSError():
-            text = f"{error.filename or 'the operating system'}: {error.strerror or type(error).__name__}"
+            reason = error.strerror or type(error).__name__
+            text = reason if error.filename is None else f"cannot use {error.filename}: {reason}"
         case UnicodeEncodeError():
             text = "a word on the command line is not UTF-8"
         case _:

@@ -13,7 +13,7 @@ from api.cli.output import show_json
 from api.cli.store import Place, connected, place, refuse_missing
 from api.opening import all_migrations
 from domain.errors import SchemaMismatch
-from eventlog.database import Connection, Database
+from eventlog.database import Connection, Database, connect
 from eventlog.recorder import LogRecorder
 from eventlog.schema import applied, check_schema
 from projections.counts import count_all
@@ -25,6 +25,7 @@ def status(data: Path | None, *, as_json: bool) -> None:
     refuse_missing(here)
     server = running_server(here.directory) if here.is_embedded else None
     with connected(here) as conninfo:
+        connect(conninfo).close()  # a pool would go on trying for half a minute
         database = Database(conninfo, connections_max=2)
         database.open()
         try:

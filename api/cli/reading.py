@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from api.cli.failures import tell
 from api.cli.output import shortened, show_json, show_table
 from api.cli.store import opened, place, running
 from api.resources import aggregate_resource, event_resource, message_resource
@@ -153,7 +154,7 @@ def event_row(entry: LogEntry) -> list[Any]:
 
 
 def paged(fetch: Callable[[Window], Page[T]], limit: int, order: Order) -> Iterator[T]:
-    """Up to ``limit`` items, fetched page by page."""
+    """Up to ``limit`` items, fetched page by page; says so where there are more."""
     cursor = None
     while limit > 0:
         page = fetch(Window(min(limit, LIMIT_MAX), order, cursor))
@@ -162,6 +163,7 @@ def paged(fetch: Callable[[Window], Page[T]], limit: int, order: Order) -> Itera
         cursor = page.next_cursor
         if cursor is None:
             return
+    tell("There are more: see --limit.")
 
 
 def show_all_json(items: Iterable[Any]) -> None:

@@ -49,7 +49,7 @@ def serve(data: Path | None, **given: object) -> None:
     here = place(data, **given)
     logging.config.dictConfig(logs(here.settings))
     with ExitStack() as stack:
-        conninfo = stack.enter_context(connected(here))
+        conninfo = stack.enter_context(connected(here, kept_running=True))
         announce = stack.enter_context(claimed(here.directory)) if here.is_embedded else None
         migrate_at(conninfo)
         refuse_strangers(here.settings, conninfo)

@@ -50,13 +50,17 @@ def place(data: Path | None, **given: object) -> Place:
 
 
 @contextmanager
-def connected(place: Place) -> Iterator[str]:
-    """PostgreSQL, running; yields where to connect. Raises EmbeddedPostgresFailed."""
+def connected(place: Place, *, kept_running: bool = False) -> Iterator[str]:
+    """PostgreSQL, running; yields where to connect. Raises EmbeddedPostgresFailed.
+
+    ``kept_running``: the embedded one is started again whenever it dies.
+    """
     if place.conninfo is not None:
         yield place.conninfo
-    else:
-        with EmbeddedPostgres(place.directory) as conninfo:
-            yield conninfo
+        return
+    postgres = EmbeddedPostgres(place.directory)
+    with postgres.kept_running() if kept_running else postgres as conninfo:
+        yield conninfo
 
 
 @contextmanager
@@ -68,8 +72,8 @@ def opened(place: Place, *, begins: bool = False) -> Iterator[Database]:
     if not begins:
         refuse_missing(place)
     with connected(place) as conninfo:
-        if begins:
-            with connect(conninfo) as connection:
+        with connect(conninfo) as connection:  # a pool would go on trying for half a minute
+            if begins:
                 set_up_new(connection)
         database = open_database(conninfo, connections_max=place.settings.connections_max)
         try:

@@ -20,17 +20,13 @@ from api.cli.failures import PARTLY, tell
 from api.cli.output import show_json
 from api.cli.store import Place, contexts, is_missing, opened, place, running
 from api.exporting import lines_for, sessions_to_export
-from api.importing import Importer, Report, lines_of
+from api.importing import Importer, Line, Report, lines_of
 from api.keys import check_project
-from domain.errors import InvalidInput, RecountError
+from domain.errors import InvalidInput
 from domain.values import check_name
 
 STDIO = "-"
 GZIP = b"\x1f\x8b"
-
-
-class FileDamaged(RecountError):
-    """A compressed file that ends too early or holds something else."""
 
 
 def import_file(
@@ -50,9 +46,7 @@ def import_file(
         importer = Importer(contexts(project), **options, **target(stack, here, is_rehearsal=is_rehearsal))
         started = time.monotonic()
         try:
-            show_progress(importer.run(lines_of(unpacked(raw))), raw)
-        except (EOFError, gzip.BadGzipFile, zlib.error):
-            raise FileDamaged(f"{file} is damaged: what comes before the damage was imported") from None
+            show_progress(importer.run(readable(lines_of(unpacked(raw)), importer.report)), raw)
         finally:
             show_report(importer.report, time.monotonic() - started, is_rehearsal, as_json)
     if importer.report.lines_skipped:
@@ -92,6 +86,15 @@ def unpacked(raw: BinaryIO) -> BinaryIO:
     """What it holds, unpacked if it is gzipped, whatever its name."""
     peek = cast(io.BufferedReader, raw).peek
     return cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if peek(2)[:2] == GZIP else raw
+
+
+def readable(lines: Iterator[Line], report: Report) -> Iterator[Line]:
+    """The lines up to the first damage in compressed data, which counts as a line skipped."""
+    try:
+        yield from lines
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        report.lines_skipped += 1
+        tell("the compressed data are damaged: nothing was read from there on")
 
 
 def show_progress(reports: Iterable[Report], raw: BinaryIO) -> None:

@@ -177,7 +177,7 @@ def compare(answer: Block, printed: str) -> None:
         return
     shown, actual = documents(stable(answer.text)), documents(stable(printed))
     if not is_shown(shown, actual):
-        assert actual == shown, answer.where  # lets pytest tell the difference
+        pytest.fail(f"{answer.where} shows something else than\n{printed}", pytrace=False)
 
 
 def tidy(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.settings import Settings
+from tests.contract.hostile import SECRET
 from tests.postgres import new_database
 
 
@@ -140,3 +142,24 @@ def recorded(shared_conninfo: str) -> Callable[[], int]:
         return int(row[0])
 
     return count
+
+
+@pytest.fixture
+def nothing_recorded(recorded: Callable[[], int], request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails the test if ``shared_conninfo`` has another event after it."""
+    if "place" in request.fixturenames:
+        request.getfixturevalue("place")
+    before = recorded()
+    yield
+    assert recorded() == before
+
+
+@pytest.fixture
+def nothing_told(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fails the test if the product logs what people said."""
+    caplog.set_level(logging.DEBUG)
+    yield
+    for when in ("setup", "call"):
+        for record in caplog.get_records(when):
+            if not record.name.startswith("http"):  # the test's own client
+                assert SECRET not in caplog.handler.format(record)

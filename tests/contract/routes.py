@@ -90,7 +90,6 @@ def routes() -> Iterator[Route]:
 
 
 ROUTES = [route for route in routes() if "system" not in route.operation["tags"]]
-]
 """Those that need a caller."""
 
 ENDLESS = "stream_events"

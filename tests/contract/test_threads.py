@@ -85,10 +85,8 @@ def test_setting_a_state_revives_a_thread_but_none_of_its_old_states(shared: Tes
         shared.put(f"{thread}/state", params={"key": key}, json={"state": "before"})
     shared.delete(thread)
     shared.put(f"{thread}/state", params={"key": "both"}, json={"state": "after"})
-    states = {
-        key: shared.get(f"{thread}/state", params={"key": key}).json()["state"] for key in ("old", "both")
-    }
-    assert states == {"old": None, "both": "after"}
+    for key, state in (("old", None), ("both", "after")):
+        assert shared.get(f"{thread}/state", params={"key": key}).json() == {"state": state}
     assert shared.get(thread).status_code == 200
 
 

@@ -109,14 +109,36 @@ def hold() -> Iterator[Hold]:
 
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Iterator[Path]:
-    """Where the data go. Afterwards nothing may run there, whatever the test did."""
+def empty(tmp_path: Path) -> Iterator[Path]:
+    """Where data may go. Afterwards nothing may run there, whatever the test did."""
     directory = tmp_path / "data"
     yield directory
     is_left = is_running(directory)
     if is_left:
         os.kill(postmaster(directory), signal.SIGQUIT)
     assert not is_left, "the test left PostgreSQL running"
+    shutil.rmtree(directory, ignore_errors=True)  # 40 MB, which pytest would keep for three runs
+
+
+@pytest.fixture
+def directory(empty: Path, made: Path) -> Path:
+    """Data that were used and stopped before, the test's own."""
+    return copied(made, empty)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Data to copy: making them waits for the disk, copying does not."""
+    directory = tmp_path_factory.mktemp("made") / "data"
+    with EmbeddedPostgres(directory):
+        pass
+    yield directory
+    shutil.rmtree(directory)
+
+
+def copied(made: Path, place: Path) -> Path:
+    subprocess.run(["cp", "-a", str(made), str(place)], check=True)
+    return place
 
 
 @dataclass(frozen=True)
@@ -190,8 +212,8 @@ STARTED = "SELECT pg_postmaster_start_time()"
 # A life without accidents
 
 
-def test_the_first_start_makes_a_private_utf8_database(directory: Path) -> None:
-    with EmbeddedPostgres(directory) as conninfo:
+def test_the_first_start_makes_a_private_utf8_database(empty: Path) -> None:
+    with EmbeddedPostgres(empty) as conninfo:
         row = fetch(
             conninfo,
             "SELECT current_user::text, current_database()::text, pg_encoding_to_char(encoding),"
@@ -203,7 +225,7 @@ def test_the_first_start_makes_a_private_utf8_database(directory: Path) -> None:
         )
     names = ("recount", "recount", "UTF8", "C.UTF-8", "C")
     assert row == [(*names, "on", "on", "on", "off", "UTC", 18)]
-    for place in (directory, directory / "postgres"):
+    for place in (empty, empty / "postgres"):
         assert stat.S_IMODE(place.stat().st_mode) == 0o700
 
 
@@ -290,13 +312,13 @@ def test_the_last_process_to_leave_stops_it(directory: Path, hold: Hold) -> None
     wait_until(lambda: not process_exists(server))
 
 
-def test_four_processes_start_at_once(directory: Path, hold: Hold) -> None:
-    holders = [hold(directory) for _ in range(4)]
+def test_four_processes_start_at_once(empty: Path, hold: Hold) -> None:
+    holders = [hold(empty) for _ in range(4)]
     assert len({fetch_one(holder.told(), STARTED) for holder in holders}) == 1
     for holder in holders:
-        assert is_running(directory)
+        assert is_running(empty)
         holder.leave()
-    assert not is_running(directory)
+    assert not is_running(empty)
 
 
 def test_ctrl_c_reaches_us_before_postgresql(directory: Path, hold: Hold) -> None:
@@ -392,15 +414,15 @@ def test_a_start_waits_for_processes_of_the_former_one(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("step", ["base", "global/pg_control", "base/5"])
-def test_an_interrupted_first_start_begins_anew(directory: Path, hold: Hold, step: str) -> None:
-    holder = hold(directory, start_new_session=True)
-    wait_until(lambda: any(directory.glob(f"postgres.new-*/{step}")))
+def test_an_interrupted_first_start_begins_anew(empty: Path, hold: Hold, step: str) -> None:
+    holder = hold(empty, start_new_session=True)
+    wait_until(lambda: any(empty.glob(f"postgres.new-*/{step}")))
     os.killpg(holder.process.pid, signal.SIGKILL)
     holder.process.wait()
-    assert not (directory / "postgres").exists()
-    with EmbeddedPostgres(directory) as conninfo:
+    assert not (empty / "postgres").exists()
+    with EmbeddedPostgres(empty) as conninfo:
         assert fetch_one(conninfo, "SELECT 1") == 1
-    assert not list(directory.glob("postgres.new-*"))
+    assert not list(empty.glob("postgres.new-*"))
 
 
 def test_the_directory_is_deleted_under_our_feet(directory: Path) -> None:
@@ -430,7 +452,7 @@ def test_no_port_is_open(directory: Path) -> None:
 
 
 @needs_root
-def test_another_user_cannot_connect_even_where_the_way_is_open(tmp_path: Path) -> None:
+def test_another_user_cannot_connect_even_where_the_way_is_open(made: Path) -> None:
     home = Path(tempfile.mkdtemp(prefix="recount-test-"))
     script = f"import psycopg, sys\n{AS_NOBODY}\npsycopg.connect(sys.argv[1])"
 
@@ -442,7 +464,7 @@ def test_another_user_cannot_connect_even_where_the_way_is_open(tmp_path: Path) 
 
     try:
         settings = {"unix_socket_permissions": "0777"}
-        with EmbeddedPostgres(home / "data", settings=settings) as conninfo:
+        with EmbeddedPostgres(copied(made, home / "data"), settings=settings) as conninfo:
             assert "Permission denied" in try_as_nobody(conninfo)
             for place in (home, home / "data", home / "data" / "postgres"):
                 place.chmod(0o711)
@@ -469,8 +491,8 @@ def test_the_log_keeps_no_words_of_a_failing_statement(directory: Path) -> None:
 
 
 @needs_root
-def test_directories_above_stay_closed(directory: Path) -> None:
-    closed = directory / "closed"
+def test_directories_above_stay_closed(empty: Path) -> None:
+    closed = empty / "closed"
     closed.mkdir(parents=True, mode=0o700)
     modes = {place: place.stat() for place in (closed, *closed.parents)}
     with EmbeddedPostgres(closed / "data") as conninfo:
@@ -484,14 +506,18 @@ def test_directories_above_stay_closed(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["long" * 40, "a,b", "it's mine", "ein Verzeichnis mit ü"])
-def test_any_name_of_a_directory_will_do(directory: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_name_of_a_directory_will_do(
+    empty: Path, made: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with tempfile.TemporaryDirectory(prefix="recount-test-") as links:
         monkeypatch.setattr(tempfile, "tempdir", links)
-        with EmbeddedPostgres(directory / name) as conninfo:
+        empty.mkdir()
+        copied(made, empty / name)
+        with EmbeddedPostgres(empty / name) as conninfo:
             assert fetch_one(conninfo, "SELECT 1") == 1
             assert all(stat.S_IMODE(link.stat().st_mode) == 0o700 for link in Path(links).iterdir())
         assert not list(Path(links).iterdir())
-    assert not is_running(directory / name)
+    assert not is_running(empty / name)
 
 
 def test_an_ordinary_user_needs_nobody(ordinary: Ordinary, hold: Hold) -> None:
@@ -569,13 +595,13 @@ def test_data_of_another_version_are_refused(directory: Path) -> None:
     assert "written by PostgreSQL 17" in refusal(directory)
 
 
-def test_something_else_in_the_place_of_the_data_is_refused(directory: Path) -> None:
-    (directory / "postgres").mkdir(parents=True)
+def test_something_else_in_the_place_of_the_data_is_refused(empty: Path) -> None:
+    (empty / "postgres").mkdir(parents=True)
     if IS_ROOT:
-        shutil.chown(directory / "postgres", "nobody")
-    (directory / "postgres" / "diary.txt").write_text("Dear diary")
-    assert "move it away" in refusal(directory) or "belong to nobody" in refusal(directory)
-    assert (directory / "postgres" / "diary.txt").exists()
+        shutil.chown(empty / "postgres", "nobody")
+    (empty / "postgres" / "diary.txt").write_text("Dear diary")
+    assert "move it away" in refusal(empty) or "belong to nobody" in refusal(empty)
+    assert (empty / "postgres" / "diary.txt").exists()
 
 
 @pytest.mark.parametrize("place", [".", "postgres"])
@@ -607,13 +633,13 @@ def test_a_postgresql_that_others_started_is_not_ours_to_use(directory: Path, ho
 
 
 @needs_root
-def test_a_full_disk_is_named(directory: Path) -> None:
-    directory.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=10m", "tmpfs", str(directory)]
+def test_a_full_disk_is_named(empty: Path) -> None:
+    empty.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=10m", "tmpfs", str(empty)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("a small file system cannot be mounted here")
     try:
-        message = refusal(directory)
+        message = refusal(empty)
     finally:
-        subprocess.run(["umount", "-l", str(directory)], check=True)
+        subprocess.run(["umount", "-l", str(empty)], check=True)
     assert "The disk is full: make room" in message

@@ -117,8 +117,9 @@ def asks(draw: st.DrawFn) -> Ask:
         "scope": draw(st.sampled_from(["", "", "flow"])) if kind == "session" else "",
         "name": draw(st.sampled_from(["s1", "s2", "s3"] if kind == "session" else ["t1", "t2"])),
         "seconds": draw(st.sampled_from([0, 1, 1, 1, -5])),
-        "expected": draw(st.sampled_from([None, None, None, "right", "too low", "too high"])),
-        "key": draw(st.sampled_from([None, None, None, None, "k1", "k2", "k3"])),
+        "near": draw(st.none() | st.integers(0, 9)),
+        "expected": draw(st.sampled_from([None] * 8 + ["right", "right", "too low", "too high"])),
+        "key": draw(st.sampled_from([None] * 8 + ["k1", "k2", "k3", "k4"])),
         **{member: draw(strategy) for member, strategy in PAYLOADS[command].items()},
     }
 
@@ -201,7 +202,11 @@ class Store(RuleBasedStateMachine):
                 self.check_past(answer.stream, peek)
 
     def resolved(self, ask: Ask) -> Ask:
-        """``ask`` with real ids, versions and times."""
+        """``ask`` with a real target, real ids, versions and times."""
+        there = list(self.of_kind(ask["kind"]))
+        if ask["near"] is not None and there:
+            project, _, scope, name = there[ask["near"] % len(there)].key()
+            ask = {**ask, "project": project, "scope": scope, "name": name, "near": None}
         if ask["key"] is not None and "fingerprint" not in ask:
             ask = {**ask, "fingerprint": text({**ask, "seconds": 0, "expected": None})}
             self.keyed.append(ask)

@@ -1,0 +1,229 @@
+"""What an import makes of single lines, and how it tells of those it cannot take. Needs no database."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api import importing
+from api.importing import (
+    CHUNK_LINES,
+    Conversation,
+    Line,
+    Skipped,
+    chunks,
+    lines_of,
+    tail,
+    understood,
+)
+from projections.presence import Presence
+
+SECRET = "rosebud"
+
+
+def line(text: Any, number: int = 1) -> Line:
+    return Line(number, text if isinstance(text, bytes) else json.dumps(text).encode())
+
+
+def chat(*contents: str, **members: Any) -> dict[str, Any]:
+    messages = [{"role": "user", "content": content} for content in contents]
+    return {"id": "a", "messages": messages, **members}
+
+
+def conversation(*contents: str, **members: Any) -> Conversation:
+    return understood(line(chat(*contents, **members)), "default")
+
+
+def reason(text: Any) -> str:
+    with pytest.raises(Skipped) as skipped:
+        understood(line(text), "default")
+    return str(skipped.value)
+
+
+def test_a_line_becomes_a_command_that_starts_or_continues_the_session() -> None:
+    said = {
+        "role": "assistant",
+        "content": None,
+        "name": "waiter",
+        "user_id": "ana",
+        "timestamp": "2026-11-20T20:00:00+01:00",
+        "tool_calls": [{"id": "c1"}],
+        "metadata": {"n": 10**30},
+    }
+    command = understood(line({"id": "a", "metadata": {"k": 1}, "messages": [said]}), "default").command
+    (message,) = command.messages
+    assert (command.kind, command.name, command.scope, command.metadata) == ("session", "a", "", {"k": 1})
+    assert message.timestamp is not None
+    assert message.timestamp.isoformat() == "2026-11-20T19:00:00+00:00"
+    assert (message.content, message.tool_calls, message.metadata) == (None, [{"id": "c1"}], {"n": 10**30})
+    assert command.given_ids == {message.id}
+
+
+def test_the_user_of_the_command_line_is_for_lines_that_name_none() -> None:
+    assert understood(line(chat("x")), "default", "ana").command.user_id == "ana"
+    assert understood(line(chat("x", user_id="bo")), "default", "ana").command.user_id == "bo"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"{", "is not JSON"),
+        (b'{"id": "a", "messages": []} ' + SECRET.encode(), "is not JSON"),
+        (b'{"id": "\xff"}', "is not JSON"),
+        (b"[" * 500, "is not JSON"),
+        ([], "the line: must be an object"),
+        ({"messages": []}, "id: is missing"),
+        ({"id": 7, "messages": []}, "id: must be a text"),
+        ({"id": "", "messages": []}, "id: must have 1 to 512 characters"),
+        ({"id": "a\nb", "messages": []}, "id: must not contain control characters"),
+        ({"id": "a"}, "messages: is missing"),
+        ({"id": "a", "messages": {}}, "messages: must be a list"),
+        (chat("x") | {"metadata": [SECRET]}, "metadata: must be an object"),
+        (chat("x") | {"user_id": SECRET * 100}, "user_id: must have 1 to 512 characters"),
+        ({"id": "a", "messages": [SECRET]}, "messages.0: must be an object"),
+        ({"id": "a", "messages": [{"content": SECRET}]}, "messages.0.role: is missing"),
+        ({"id": "a", "messages": [{"role": "", "content": SECRET}]}, "messages.0.role: must not be empty"),
+        (chat("x", f"{SECRET}\0"), "messages.1.content: must not contain the NUL character"),
+        ({"id": "a", "messages": [{"role": "user", "id": SECRET}]}, "messages.0.id: must be a UUID"),
+        (
+            {"id": "a", "messages": [{"role": "user", "toolcalls": SECRET}]},
+            "messages.0.toolcalls: is not a member of the format",
+        ),
+        (
+            {"id": "a", "messages": [{"role": "user", f"my word is {SECRET}": 1}]},
+            "messages.0.(a member): is not a member of the format",
+        ),
+        (b'{"id": "a", "messages": [], "metadata": {"n": 1e999}}', "metadata: numbers must be finite"),
+    ],
+)
+def test_a_bad_line_is_told_by_place_and_reason(text: Any, expected: str) -> None:
+    assert reason(text) == expected
+
+
+def test_more_messages_than_one_line_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = b'{"id":"a","messages":[' + b",".join([b'{"role":"u"}'] * 100_001) + b"]}"
+    assert reason(many) == "messages: are more than 100000"
+
+
+def test_the_same_message_id_twice() -> None:
+    same = {"role": "user", "id": str(uuid4())}
+    assert reason({"id": "a", "messages": [same, same]}) == "messages: the same id twice"
+
+
+@given(st.recursive(st.none() | st.booleans() | st.text() | st.floats(), st.lists, max_leaves=5))
+def test_whatever_a_line_holds_it_is_skipped_with_a_reason_of_ours(value: Any) -> None:
+    for text in (value, {"id": value}, {"id": "a", "messages": value}, {"id": "a", "messages": [value]}):
+        try:
+            understood(line(text), "default")
+        except Skipped as skipped:
+            told = str(skipped)
+        else:
+            continue
+        assert "cannot be taken" not in told
+
+
+def test_message_ids_are_the_same_for_the_same_words_in_the_same_place_only() -> None:
+    ids = conversation("one", "two", "two").ids
+    assert ids == conversation("one", "two", "two").ids
+    assert len(set(ids)) == 3
+    assert all(message_id.version == 5 for message_id in ids)
+    assert conversation("one", "three").ids[0] == ids[0]
+    elsewhere = [
+        understood(line(chat("one")), "other").ids[0],
+        conversation("one", id="b").ids[0],
+        conversation("one", scope="flow").ids[0],
+    ]
+    assert len({*elsewhere, ids[0]}) == 4
+
+
+def test_made_message_ids_never_change() -> None:
+    """Other ids would have the next import of an old file add everything again."""
+    assert conversation("one Chai Latte please").ids == [UUID("MADE")]
+
+
+def test_metadata_of_a_message_is_no_part_of_its_words() -> None:
+    def with_metadata(value: int) -> Conversation:
+        message = {"role": "user", "content": "x", "metadata": {"n": value}}
+        return understood(line({"id": "a", "messages": [message]}), "default")
+
+    assert with_metadata(1).ids == with_metadata(2).ids
+
+
+# What is here already
+
+
+HERE = Presence(uuid4(), is_deleted=False, has_messages=True)
+
+
+def test_only_the_tail_of_a_conversation_that_grew_is_new() -> None:
+    grown = conversation("one", "two", "three")
+    rest = tail(grown, HERE, set(grown.ids[:2]))
+    assert rest.ids == grown.ids[2:]
+    assert not rest.is_new
+    assert tail(grown, HERE, set(grown.ids)).ids == []
+
+
+@pytest.mark.parametrize("known", [[], [1], [0, 2]])
+def test_a_session_that_begins_otherwise_is_another_conversation(known: list[int]) -> None:
+    grown = conversation("one", "two", "three")
+    with pytest.raises(Skipped, match="begins with other messages"):
+        tail(grown, HERE, {grown.ids[place] for place in known})
+
+
+def test_a_session_without_messages_takes_all() -> None:
+    empty = Presence(uuid4(), is_deleted=False, has_messages=False)
+    assert len(tail(conversation("one"), empty, set()).ids) == 1
+
+
+def test_a_deleted_session_is_not_revived() -> None:
+    with pytest.raises(Skipped, match="is deleted"):
+        tail(conversation("one"), Presence(uuid4(), is_deleted=True, has_messages=True), set())
+
+
+def test_messages_with_ids_of_their_own_are_left_to_the_store() -> None:
+    own = {"id": "a", "messages": [{"role": "user", "id": str(uuid4())}]}
+    assert len(tail(understood(line(own), "default"), HERE, set()).ids) == 1
+
+
+# Lines and chunks
+
+
+def test_lines_keep_their_numbers_and_empty_ones_are_none() -> None:
+    text = b'\xef\xbb\xbf{"a":1}\r\n\n   \n{"b":2}'
+    assert list(lines_of(io.BytesIO(text))) == [(1, b'{"a":1}\r\n'), (4, b'{"b":2}')]
+
+
+def test_a_line_that_is_too_long_is_skipped_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "LINE_BYTES_MAX", 2**20)
+    long, short = list(lines_of(io.BytesIO(b" " * 5 + b"x" * 3 * 2**20 + b"\n[]\n")))
+    assert len(long.text) == 2**20 + 1
+    assert short == (2, b"[]\n")
+    with pytest.raises(Skipped, match="is longer than 1 MiB"):
+        understood(long, "default")
+
+
+def test_a_line_of_just_the_greatest_length_is_not_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = json.dumps(chat("x")).encode()
+    monkeypatch.setattr(importing, "LINE_BYTES_MAX", len(text))
+    (whole,) = lines_of(io.BytesIO(text))
+    assert understood(whole, "default").command.name == "a"
+
+
+def test_chunks_are_bounded_and_never_hold_a_name_twice() -> None:
+    names = ["a", "b", "a", "a", *map(str, range(CHUNK_LINES + 1))]
+    found = [
+        [c.command.name for c in chunk] for chunk in chunks(conversation("x", id=name) for name in names)
+    ]
+    assert [name for chunk in found for name in chunk] == names
+    assert all(len(set(chunk)) == len(chunk) <= CHUNK_LINES for chunk in found)
+
+
+def test_chunks_end_when_they_weigh_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "WEIGHT_WAITING_MAX", conversation("x").weight)
+    assert [len(chunk) for chunk in chunks(conversation("x", id=name) for name in "abc")] == [1, 1, 1]
