@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import Annotated, BinaryIO, NamedTuple
 from uuid import UUID
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import to_json
 
 from api.resources import Incoming, NewMessage
@@ -29,7 +29,7 @@ from domain.errors import RecountError, Unavailable
 from domain.events import Context
 from domain.messages import SAID, Message, MessageAdded
 from domain.sessions import Session
-from domain.values import Metadata, Name, Text
+from domain.values import Metadata, Name, check_text
 from eventlog.application import Recount
 from eventlog.changes import Outcome
 from eventlog.database import Database
@@ -53,7 +53,7 @@ class ChatConversation(Incoming):
     """One line. ``scope`` and ``user_id`` go beyond the chat format, for sessions that have them."""
 
     id: Name
-    scope: Annotated[Text, Field(max_length=SCOPE_LENGTH_MAX)] = ""
+    scope: Annotated[str, Field(max_length=SCOPE_LENGTH_MAX), AfterValidator(check_text)] = ""
     user_id: Name | None = None
     metadata: Metadata | None = None
     messages: Annotated[list[NewMessage], Field(max_length=MESSAGES_MAX)]
@@ -293,14 +293,15 @@ def tail(conversation: Conversation, presence: Presence, known: set[UUID]) -> Co
     """The conversation without the messages that are here already. Raises Skipped.
 
     Where all ids are the messages' own, that is left to the store, which compares what they say.
+    Where some were made here, only a session that is the beginning of the conversation gets the rest.
     """
     if presence.is_deleted:
         raise Skipped("the session of this id is deleted: undelete or purge it first")
     if conversation.has_own_ids:
         return replace(conversation, is_new=False)
-    if known != set(conversation.ids[: len(known)]) or (presence.has_messages and not known):
-        raise Skipped("the session of this id begins with other messages")
     rest = conversation.command.messages[len(known) :]
+    if rest and (presence.message_count != len(known) or known != set(conversation.ids[: len(known)])):
+        raise Skipped("the session of this id holds other messages")
     return replace(conversation, is_new=False, command=replace(conversation.command, messages=rest))
 
 
@@ -325,9 +326,10 @@ REASONS = {
     "missing": "is missing",
     "extra_forbidden": "is not a member of the format",
     "string_type": "must be a text",
-    "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
     "string_too_long": "is too long",
     "too_long": f"are more than {MESSAGES_MAX}",
+    "int_type": "must be a whole number",
     "list_type": "must be a list",
     "dict_type": "must be an object",
     "model_type": "must be an object",

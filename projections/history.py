@@ -13,7 +13,8 @@ from domain.commands import KINDS, Name
 from domain.conversation import Conversation
 from domain.errors import InvalidInput, NotFound
 from domain.events import Event
-from domain.messages import MessageAdded, MessageEvent, MessageState, fold_messages, message_from
+from domain.messages import MessageAdded, MessageEvent, MessageState, message_from
+from eventlog import past
 from eventlog.application import Recount
 from projections.messages import MessagePage
 from projections.paging import Filter, Window, page_of
@@ -77,7 +78,7 @@ def message_as_of(application: Recount, name: Name, message_id: UUID, as_of: AsO
     conversation = state_as_of(application, name, as_of or AsOf())
     assert isinstance(conversation, Conversation)
     message = messages_at(application, conversation, [message_id]).get(message_id)
-    if message is None or message.version > conversation.version or conversation.hides(message):
+    if message is None or conversation.hides(message):
         raise NotFound("message")
     return message
 
@@ -102,21 +103,7 @@ def messages_at(
 ) -> dict[UUID, MessageState]:
     """The messages with these ids as they were at the conversation's version, by id."""
     today = application.views.find_messages(conversation.id, ids, ())
-    changed = [message for message in today if message.changed_version > conversation.version]
-    messages = {message.id: message for message in today}
-    if changed:
-        for message in changed:
-            stored = application.log.select_events(
-                conversation.id, gt=message.version - 1, lte=message.version
-            )
-            fold_messages(messages, map(application.read, stored))
-        events = changes_until(application, conversation)
-        afresh = {message.id for message in changed}
-        fold_messages(
-            messages,
-            (e for e in events if isinstance(e, MessageEvent) and e.message_id in afresh),
-        )
-    return messages
+    return past.messages_at(application, conversation.id, conversation.version, today)
 
 
 def changes_until(application: Recount, conversation: Conversation) -> Iterator[Event]:

@@ -15,11 +15,11 @@ SQL = Statements("projections", "presence")
 
 @dataclass(frozen=True)
 class Presence:
-    """A session that is here. ``has_messages`` counts hidden ones, too."""
+    """A session that is here. ``message_count`` counts hidden ones, too."""
 
     stream_id: UUID
     is_deleted: bool
-    has_messages: bool
+    message_count: int
 
 
 def find_sessions(

@@ -108,10 +108,16 @@ class Draft:
         self.history.append(
             {
                 **{name: ask[name] for name in ("project", "kind", "scope", "name")},
-                **{"number": self.model.count(ask["project"], ask["kind"]) + 1, "version": 1},
-                **{"created_at": ask["at"], "updated_at": ask["at"], "metadata": None},
-                **{"deleted_at": None, "deleted_version": None, "hidden_through": 0},
-                **{"messages": [], "states": {}},
+                "number": self.model.count(ask["project"], ask["kind"]) + 1,
+                "version": 1,
+                "metadata": None,
+                "created_at": ask["at"],
+                "updated_at": ask["at"],
+                "deleted_at": None,
+                "deleted_version": None,
+                "hidden_through": 0,
+                "messages": [],
+                "states": {},
                 **members,
             }
         )
@@ -159,9 +165,7 @@ def say(draft: Draft, message: Row) -> Any:
     state = draft.happen()
     recorded = {"recorded_at": state["updated_at"], "updated_at": state["updated_at"]}
     place = {"version": state["version"], "changed_version": state["version"]}
-    state["messages"].append(
-        {**message, **place, **recorded, "deleted_at": None, "deleted_version": None}
-    )
+    state["messages"].append({**message, **place, **recorded, "deleted_at": None, "deleted_version": None})
     return message["message_id"]
 
 
@@ -274,7 +278,7 @@ def message_count(state: Row) -> int:
     return sum(message["deleted_version"] is None for message in left)
 
 
-def page(state: Row, criteria: Row) -> Iterator[Row]:
+def page_of(state: Row, criteria: Row) -> Iterator[Row]:
     """The messages of ``state`` that meet the criteria, in its order."""
     for message in state["messages"]:
         said = message["timestamp"] or message["recorded_at"]

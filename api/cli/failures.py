@@ -44,7 +44,7 @@ def sentence(error: Exception) -> str:
 def exit_code_for(error: Exception) -> int:
     if not is_expected(error):
         return FAULT
-    from eventlog.embedded import EmbeddedPostgresFailed  # not before something failed: it takes long
+    from eventlog.programs import EmbeddedPostgresFailed  # not before something failed: it takes long
 
     is_about_the_store = isinstance(error, Unavailable | RecordUnreadable | EmbeddedPostgresFailed)
     return NOT_AVAILABLE if is_about_the_store else REFUSED

@@ -1,6 +1,6 @@
 -- name: find_sessions
 SELECT n.scope, n.name, s.stream_id, s.deleted_at IS NOT NULL,
-       EXISTS (SELECT FROM messages m WHERE m.stream_id = s.stream_id)
+       (SELECT count(*) FROM messages m WHERE m.stream_id = s.stream_id)
   FROM unnest(%(scopes)s::text[], %(names)s::text[]) AS asked (scope, name)
   JOIN names n ON n.project = %(project)s AND n.kind = 'session'
               AND n.scope = asked.scope AND n.name = asked.name

@@ -6,15 +6,13 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
@@ -65,7 +63,7 @@ def test_examples_print_what_the_page_shows(
     if PORT_SHOWN not in text:
         run_all(wanted, environment, tmp_path)
     else:
-        with served(environment) as address:
+        with served(environment, tmp_path) as address:
             run_all(wanted, environment, tmp_path, address)
 
 
@@ -84,43 +82,37 @@ def environment_for(conninfo: str, home: Path) -> dict[str, str]:
 
 
 @contextmanager
-def served(environment: Mapping[str, str]) -> Iterator[str]:
+def served(environment: Mapping[str, str], directory: Path) -> Iterator[str]:
     """A server on a free port; yields its address and port."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [str(BIN / "recount"), "serve", "--port", str(port)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    output = directory / "server.log"
+    with output.open("w") as log:
+        server = subprocess.Popen(
+            [BIN / "recount", "serve", "--port", "0"],
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     try:
-        wait_for(f"http://127.0.0.1:{port}/v1/ready", server)
-        yield f"127.0.0.1:{port}"
+        yield wait_for_address(output, server)
     finally:
         server.send_signal(signal.SIGTERM)
         try:
-            server.communicate(timeout=PATIENCE_SECONDS)
+            server.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             os.killpg(server.pid, signal.SIGKILL)
             raise
 
 
-def wait_for(url: str, server: subprocess.Popen[str]) -> None:
+def wait_for_address(output: Path, server: subprocess.Popen[bytes]) -> str:
+    """The address that the server says it listens on, once it answers there."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            with urlopen(url, timeout=5):
-                return
-        except (URLError, OSError):
-            if server.poll() is not None:
-                assert server.stdout is not None
-                pytest.fail(f"the server ended: {server.stdout.read()}")
-            if time.monotonic() > deadline:
-                pytest.fail("the server does not answer")
+    while server.poll() is None and time.monotonic() < deadline:
+        if said := re.search(r"http://(127\.0\.0\.1:\d+)$", output.read_text(), re.MULTILINE):
+            with suppress(OSError), urlopen(f"http://{said[1]}/v1/ready", timeout=5):
+                return said[1]
         time.sleep(0.05)
+    pytest.fail(f"the server does not answer; it said: {output.read_text()}")
 
 
 def run_all(

@@ -185,7 +185,7 @@ def body_for(route: Route, place: Place) -> dict[str, Any]:
 
 
 def call(
-    client: TestClient, route: Route, place: Place, *, headers: dict[str, str] | None = None, **more: Any
+    client: TestClient, route: Route, place: Place, *, headers: Any = None, **more: Any
 ) -> Response:
     """A valid request to ``route``, but for what ``more`` says of it."""
     if route.takes_body and not more.keys() & {"json", "content"}:

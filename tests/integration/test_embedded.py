@@ -31,8 +31,9 @@ import psycopg_pool
 import pytest
 
 from domain.errors import RecountError
-from eventlog import embedded
-from eventlog.embedded import EmbeddedPostgres, EmbeddedPostgresFailed
+from eventlog import embedded, programs
+from eventlog.embedded import EmbeddedPostgres
+from eventlog.programs import Account, EmbeddedPostgresFailed, Programs, packaged_home
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 IS_ROOT = os.geteuid() == 0
@@ -44,7 +45,8 @@ HOLDER = """
 import sys
 from pathlib import Path
 import psycopg
-from eventlog.embedded import EmbeddedPostgres, EmbeddedPostgresFailed
+from eventlog.embedded import EmbeddedPostgres
+from eventlog.programs import EmbeddedPostgresFailed
 try:
     with EmbeddedPostgres(Path(sys.argv[1])) as conninfo:
         print(conninfo, flush=True)
@@ -161,8 +163,8 @@ def ordinary() -> Iterator[Ordinary]:
 
 def become_ordinary(home: Path) -> Ordinary:
     entry = pwd.getpwnam("nobody")
-    account = embedded._Account("nobody", entry.pw_uid, entry.pw_gid)
-    if not embedded._Programs(embedded._packaged_home(), account).are_usable():
+    account = Account("nobody", entry.pw_uid, entry.pw_gid)
+    if not Programs(packaged_home(), account).are_usable():
         pytest.skip("the user nobody cannot reach PostgreSQL's programs in this environment")
     os.chown(home, entry.pw_uid, entry.pw_gid)
     return Ordinary(home, HOLDER.replace("try:", f"{AS_NOBODY}try:", 1))
@@ -389,7 +391,7 @@ def test_a_number_left_by_a_crash_may_be_anyones_by_now(directory: Path) -> None
     os.kill(server, signal.SIGKILL)
     wait_until(lambda: not is_running(directory))
     # PostgreSQL believes the number only of a process that runs as the same user.
-    become: dict[str, Any] = {"user": embedded.SERVICE_USER} if IS_ROOT else {}
+    become: dict[str, Any] = {"user": programs.SERVICE_USER} if IS_ROOT else {}
     with subprocess.Popen(["sleep", "60"], **become) as somebody_else:
         for name, text in left.items():
             (data / name).write_text(text.replace(str(server), str(somebody_else.pid), 1))
@@ -550,7 +552,7 @@ def test_an_unwritable_directory_is_refused(ordinary: Ordinary, hold: Hold, mode
 
 @needs_root
 def test_programs_out_of_reach_are_copied_once(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = embedded._packaged_home().parent
+    package = programs.packaged_home().parent
     unreachable = directory / "closed"
     unreachable.mkdir(parents=True, mode=0o700)
     kept = shutil.ignore_patterns("pginstall", "include", "*.a")
@@ -559,8 +561,8 @@ def test_programs_out_of_reach_are_copied_once(directory: Path, monkeypatch: pyt
     home = unreachable / package.name / "pginstall18"
     copies = Path(tempfile.mkdtemp(prefix="recount-test-"))
     copies.chmod(0o755)
-    monkeypatch.setattr(embedded, "_packaged_home", lambda: home)
-    monkeypatch.setattr(embedded, "_COPIES", copies / "recount")
+    monkeypatch.setattr(programs, "packaged_home", lambda: home)
+    monkeypatch.setattr(programs, "COPIES", copies / "recount")
     try:
         made = []
         for _ in range(2):

@@ -7,8 +7,9 @@ finds its caches overtaken by the other; and it takes snapshots all the time.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -34,7 +35,7 @@ from domain.commands import (
     Start,
     Undelete,
 )
-from domain.errors import NotFound, RecountError
+from domain.errors import NotFound
 from domain.events import Context, Event, Idempotency
 from domain.messages import Message, MessageState, fold_messages
 from domain.users import Profile
@@ -44,12 +45,12 @@ from eventlog.database import Database
 from projections import history
 from projections.core import CoreViews
 from projections.history import AsOf
-from projections.messages import get_message, page_messages, search_messages
-from projections.paging import Filter, Order, Window
+from projections.messages import MessagePage, get_message, page_messages, search_messages
+from projections.paging import Filter, Order, Page, Window
 from projections.sessions import get_session, list_sessions
 from projections.threads import get_thread, get_thread_state, list_threads
 from projections.users import get_user, list_users
-from tests.model import Answer, Ask, Model, No, Row, Stream, is_hidden, message_count, page, text
+from tests.model import Answer, Ask, Model, No, Row, Stream, is_hidden, message_count, page_of, text
 from tests.together import submit_together
 
 BEGINNING = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -117,14 +118,14 @@ def asks(draw: st.DrawFn) -> Ask:
         "scope": draw(st.sampled_from(["", "", "flow"])) if kind == "session" else "",
         "name": draw(st.sampled_from(["s1", "s2", "s3"] if kind == "session" else ["t1", "t2"])),
         "seconds": draw(st.sampled_from([0, 1, 1, 1, -5])),
-        "near": draw(st.none() | st.integers(0, 9)),
-        "expected": draw(st.sampled_from([None] * 8 + ["right", "right", "too low", "too high"])),
-        "key": draw(st.sampled_from([None] * 8 + ["k1", "k2", "k3", "k4"])),
+        "near": draw(st.sampled_from([None, 0, 1, 2, 3])),
+        "expected": draw(st.sampled_from([None] * 12 + ["right", "right", "too low", "too high"])),
+        "key": draw(st.sampled_from([None] * 16 + ["k1", "k2", "k3", "k4"])),
         **{member: draw(strategy) for member, strategy in PAYLOADS[command].items()},
     }
 
 
-filters = st.builds(
+filters: st.SearchStrategy[Row] = st.builds(
     dict,
     deleted=st.sampled_from([False, False, True, None]),
     role=st.sampled_from([None, None, "user"]),
@@ -133,6 +134,14 @@ filters = st.builds(
     since=st.sampled_from([None, None, *INSTANTS[1:]]),
     until=st.sampled_from([None, None, None, BEGINNING + timedelta(seconds=3)]),
 )
+SIGHTS: list[tuple[Order, bool | None]] = [
+    ("oldest", False),
+    ("newest", False),
+    ("oldest", True),
+    ("newest", True),
+    ("oldest", None),
+    ("newest", None),
+]
 ANY: Row = {"role": None, "user_id": None, "metadata": None, "since": None, "until": None}
 
 
@@ -168,21 +177,27 @@ class Store(RuleBasedStateMachine):
         if self.keyed:
             self.carry_out([self.keyed[earlier % len(self.keyed)]], which, peek)
 
-    @rule(which=st.integers(0, 1))
-    def restart(self, which: int) -> None:
-        self.applications[which].close()
-        self.applications[which] = Recount(self.database, CoreViews(self.database))
-
-    @rule(criteria=filters, limit=st.integers(1, 4), version=st.integers(0, 99))
-    def read(self, criteria: Row, limit: int, version: int) -> None:
+    @rule(
+        criteria=filters,
+        limit=st.integers(1, 4),
+        order=st.sampled_from(["oldest", "newest"]),
+        version=st.integers(0, 99),
+        restart=st.sampled_from([None, None, None, 0, 1]),
+    )
+    def read(self, criteria: Row, limit: int, order: Order, version: int, restart: int | None) -> None:
+        """Any page of now and of then; perhaps one of the processes was started anew."""
+        if restart is not None:
+            self.applications[restart].close()
+            self.applications[restart] = Recount(self.database, CoreViews(self.database))
         for stream in self.conversations():
             state = stream.history[version % len(stream.history)]
-            self.check_pages(stream, stream.now, None, criteria, limit)
-            self.check_pages(stream, state, AsOf(version=state["version"]), criteria, limit)
-        self.check_search(criteria, limit)
+            self.check_pages(stream, stream.now, None, criteria, limit, order)
+            self.check_pages(stream, state, AsOf(version=state["version"]), criteria, limit, order)
+        self.check_search(criteria, limit, order)
 
     def carry_out(self, batch: list[Ask], which: int, peek: int) -> None:
-        ready, answers = [], []
+        ready: list[tuple[Command, Context]] = []
+        answers: list[Answer | No] = []
         for ask in batch:
             ask = self.resolved(ask)
             ready.append((command_of(ask), context_of(ask)))
@@ -190,40 +205,44 @@ class Store(RuleBasedStateMachine):
                 answers.append(self.model.carry_out(ask))
             except No as no:
                 answers.append(no)
-        for answer, future in zip(
-            answers, submit_together(self.applications[which], ready), strict=True
-        ):
+        for answer, future in zip(answers, submit_together(self.applications[which], ready), strict=True):
             self.check_answer(answer, future.exception() or future.result())
         self.check_tables()
         self.check_log()
-        for answer in answers:
-            if isinstance(answer, Answer):
-                self.check_reads(answer.stream)
-                self.check_past(answer.stream, peek)
+        touched = {id(a.stream): a.stream for a in answers if isinstance(a, Answer)}
+        for stream in touched.values():
+            self.check_reads(stream, peek)
+            self.check_past(stream, peek)
 
     def resolved(self, ask: Ask) -> Ask:
         """``ask`` with a real target, real ids, versions and times."""
-        there = list(self.of_kind(ask["kind"]))
-        if ask["near"] is not None and there:
-            project, _, scope, name = there[ask["near"] % len(there)].key()
-            ask = {**ask, "project": project, "scope": scope, "name": name, "near": None}
-        if ask["key"] is not None and "fingerprint" not in ask:
-            ask = {**ask, "fingerprint": text({**ask, "seconds": 0, "expected": None})}
-            self.keyed.append(ask)
+        if "is_aimed" not in ask:
+            ask = self.aimed(ask)
         self.clock += timedelta(seconds=ask["seconds"])
-        stream = self.model.find(ask["project"], ask["kind"], ask["scope"], ask["name"])
+        stream = self.model.find(*target_of(ask))
         version = stream.now["version"] if stream else 0
         named = {None: None, "right": version, "too low": version - 1, "too high": version + 1}
-        ask = {"at": self.clock, **ask, "expected": named[ask["expected"]]}
+        ask = {**ask, "at": self.clock, "expected": named[ask["expected"]]}
         if "messages" in ask:
-            ask["chosen"] = {message["message_id"] for message in ask["messages"]} - {None}
+            ids = [message["message_id"] for message in ask["messages"]]
+            ask["chosen"] = set(ids) - {None}
             ask["messages"] = [
                 {**message, "message_id": message["message_id"] or self.new_id()}
                 for message in ask["messages"]
             ]
+        return ask
+
+    def aimed(self, ask: Ask) -> Ask:
+        """``ask`` as its caller would repeat it: at one stream and one message, by one key."""
+        there = list(self.of_kind(ask["kind"]))
+        if ask["near"] is not None and there:
+            project, _, scope, name = there[ask["near"] % len(there)].key()
+            ask = {**ask, "project": project, "scope": scope, "name": name}
         if "which" in ask:
-            known = [message["message_id"] for message in stream.now["messages"]] if stream else []
-            ask["message_id"] = [*known, UUID(int=99)][ask["which"] % (len(known) + 1)]
+            ask = {**ask, "message_id": some_message(self.model.find(*target_of(ask)), ask["which"])}
+        ask = {**ask, "is_aimed": True, "fingerprint": text({**ask, "seconds": 0, "expected": 0})}
+        if ask["key"] is not None:
+            self.keyed.append(ask)
         return ask
 
     def new_id(self) -> UUID:
@@ -255,7 +274,9 @@ class Store(RuleBasedStateMachine):
         """Every row of every view, and no other."""
         for kind in KINDS:
             rows = [row_of_stream(stream, stream.now) for stream in self.of_kind(kind)]
-            assert self.rows(f"{kind}s") == sorted_rows(without_scope(row) if kind == "user" else row for row in rows)
+            assert self.rows(f"{kind}s") == sorted_rows(
+                without_scope(row) if kind == "user" else row for row in rows
+            )
         assert self.rows("messages") == sorted_rows(
             as_columns(message_row(stream, message))
             for stream in self.model.streams
@@ -308,7 +329,8 @@ class Store(RuleBasedStateMachine):
                 text(message_row(stream, message)) for message in stream.now["messages"]
             ]
 
-    def check_reads(self, stream: Stream) -> None:
+    def check_reads(self, stream: Stream, peek: int) -> None:
+        """The stream by its name, in a list, by its pages; one of its messages by id."""
         project, kind, scope, name = stream.key()
         now = stream.now
         is_deleted = now["deleted_version"] is not None
@@ -320,38 +342,27 @@ class Store(RuleBasedStateMachine):
             except NotFound:
                 assert is_deleted
                 assert not deleted
-        self.check_list(project, kind)
+        self.check_list(project, kind, *SIGHTS[peek % len(SIGHTS)])
         if kind != "user":
-            for wanted in (False, True, None):
-                self.check_pages(stream, now, None, {**ANY, "deleted": wanted}, 2)
+            order, wanted = SIGHTS[peek % len(SIGHTS)]
+            self.check_pages(stream, now, None, {**ANY, "deleted": wanted}, 2, order)
         for key, document in now["states"].items():
             is_shown = not is_deleted and document["version"] > now["hidden_through"]
             found = get_thread_state(self.database, project, name, key)
             assert text(found) == text(document["state"] if is_shown else None)
-        for message in now["messages"]:
+        for message in now["messages"][peek % 7 : peek % 7 + 1]:
             self.check_message(project, message["message_id"])
 
-    def check_list(self, project: str, kind: str) -> None:
-        for order in ("oldest", "newest"):
-            for deleted in (False, True, None):
-                expected = [
-                    text(row_of_stream(stream, stream.now))
-                    for stream in self.of_kind(kind)
-                    if stream.key()[0] == project
-                    and deleted in (None, stream.now["deleted_version"] is not None)
-                ]
-                expected = expected[::-1] if order == "newest" else expected
-                found: list[Aggregate] = []
-                cursor = None
-                while True:
-                    some = LISTS[kind](
-                        self.database, project, Window(2, order, cursor), Filter(deleted=deleted)
-                    )
-                    found += some.items
-                    cursor = some.next_cursor
-                    if cursor is None:
-                        break
-                assert [text(row_of(state)) for state in found] == expected
+    def check_list(self, project: str, kind: str, order: Order, deleted: bool | None) -> None:
+        expected = [
+            text(row_of_stream(stream, stream.now))
+            for stream in self.of_kind(kind)
+            if stream.key()[0] == project and deleted in (None, stream.now["deleted_version"] is not None)
+        ]
+        found = all_pages(
+            lambda window: LISTS[kind](self.database, project, window, Filter(deleted=deleted)), 2, order
+        )
+        assert [text(row_of(state)) for state in found] == in_order(expected, order)
 
     def check_message(self, project: str, message_id: UUID) -> None:
         holders = {
@@ -382,9 +393,9 @@ class Store(RuleBasedStateMachine):
         state = history.state_as_of(application, name, AsOf(moment=moment))
         assert text(row_of(state)) == text(row_of_stream(stream, by_time))
         if stream.now["kind"] != "user":
-            for deleted in (False, True, None):
-                self.check_pages(stream, past, by_version, {**ANY, "deleted": deleted}, 2)
-            for message in past["messages"]:
+            order, deleted = SIGHTS[peek % len(SIGHTS)]
+            self.check_pages(stream, past, by_version, {**ANY, "deleted": deleted}, 2, order)
+            for message in past["messages"][peek % 5 : peek % 5 + 2]:
                 self.check_message_as_of(name, past, message, by_version)
 
     def check_message_as_of(self, name: Name, past: Row, message: Row, as_of: AsOf) -> None:
@@ -398,63 +409,49 @@ class Store(RuleBasedStateMachine):
             assert text(found.content) == text(message["content"])
 
     def check_pages(
-        self, stream: Stream, state: Row, as_of: AsOf | None, criteria: Row, limit: int
+        self, stream: Stream, state: Row, as_of: AsOf | None, criteria: Row, limit: int, order: Order
     ) -> None:
-        """All pages of a conversation's messages, in both orders, are those of ``state``."""
-        project, kind, scope, name = stream.key()
-        expected = [text(message_row(stream, message)) for message in page(state, criteria)]
-        orders: list[Order] = ["oldest", "newest"]
-        for order in orders:
-            found: list[str] = []
-            cursor = None
-            while True:
-                window = Window(limit, order, cursor)
-                filter_ = Filter(scope=scope, **criteria)
-                try:
-                    if as_of is None:
-                        some = page_messages(self.database, project, kind, name, window, filter_)  # type: ignore[arg-type]
-                    else:
-                        target = Name(project, kind, scope, name)
-                        some = history.page_as_of(self.applications[1], target, as_of, window, filter_)
-                except NotFound:
-                    assert state["deleted_version"] is not None
-                    assert criteria["deleted"] is False
-                    break
-                assert state["deleted_version"] is None or criteria["deleted"] is not False
-                assert some.version == state["version"]
-                assert len(some.items) <= limit
-                found += [text(vars_of(message)) for message in some.items]
-                cursor = some.next_cursor
-                if cursor is None:
-                    break
-            assert found == (expected if order == "oldest" else expected[::-1])
+        """All pages of a conversation's messages are those of ``state``."""
+        target = Name(*stream.key())
+        criterion = Filter(scope=target.scope, **criteria)
 
-    def check_search(self, criteria: Row, limit: int) -> None:
+        def some(window: Window) -> MessagePage:
+            if as_of is None:
+                kind: Any = target.kind
+                page = page_messages(self.database, target.project, kind, target.name, window, criterion)
+            else:
+                page = history.page_as_of(self.applications[1], target, as_of, window, criterion)
+            assert page.version == state["version"]
+            return page
+
+        if state["deleted_version"] is not None and criteria["deleted"] is False:
+            with pytest.raises(NotFound):
+                some(Window(limit, order))
+            return
+        expected = [text(message_row(stream, message)) for message in page_of(state, criteria)]
+        found = all_pages(some, limit, order)
+        assert [text(vars_of(message)) for message in found] == in_order(expected, order)
+
+    def check_search(self, criteria: Row, limit: int, order: Order) -> None:
         """Messages of a whole project, in the order of the log."""
         positions = self.positions()
         settled = self.applications[0].log.settled_position()
         assert settled >= max(positions.values(), default=0)
-        orders: list[Order] = ["oldest", "newest"]
         for project in ("p", "q"):
             expected = sorted(
                 positions[stream.stream_id, message["version"]]
                 for stream in self.conversations()
                 if stream.key()[0] == project
-                for message in page(stream.now, criteria)
+                for message in page_of(stream.now, criteria)
             )
-            for order in orders:
-                found: list[int | None] = []
-                cursor = None
-                while True:
-                    window = Window(limit, order, cursor)
-                    some = search_messages(
-                        self.database, project, window, Filter(**criteria), settled=settled
-                    )
-                    found += [item.position for item in some.items]
-                    cursor = some.next_cursor
-                    if cursor is None:
-                        break
-                assert found == (expected if order == "oldest" else expected[::-1])
+            found = all_pages(
+                partial(
+                    search_messages, self.database, project, criteria=Filter(**criteria), settled=settled
+                ),
+                limit,
+                order,
+            )
+            assert [item.position for item in found] == in_order(expected, order)
 
     def conversations(self) -> Iterator[Stream]:
         return (stream for stream in self.model.streams if stream.now["kind"] != "user")
@@ -470,6 +467,23 @@ class Store(RuleBasedStateMachine):
         return sorted_rows(self.table(table))
 
 
+def all_pages(page: Callable[[Window], Page[Any]], limit: int, order: Order) -> list[Any]:
+    """The items of all pages, one page after the other."""
+    items: list[Any] = []
+    cursor = None
+    while True:
+        some = page(Window(limit, order, cursor))
+        assert len(some.items) <= limit
+        items += some.items
+        cursor = some.next_cursor
+        if cursor is None:
+            return items
+
+
+def in_order(oldest_first: list[Any], order: Order) -> list[Any]:
+    return oldest_first if order == "oldest" else oldest_first[::-1]
+
+
 LISTS: dict[str, Any] = {"session": list_sessions, "thread": list_threads, "user": list_users}
 
 
@@ -481,6 +495,19 @@ def get(database: Database, project: str, kind: str, name: str, *, scope: str, d
             return get_thread(database, project, name, deleted=deleted)
         case _:
             return get_user(database, project, name, deleted=deleted)
+
+
+def some_message(stream: Stream | None, which: int) -> UUID:
+    """Mostly one that can be seen, sometimes a hidden one, sometimes none that there is."""
+    known = stream.now["messages"] if stream else []
+    seen = [message for message in known if stream and not is_hidden(stream.now, message)]
+    wanted = seen if which % 5 and seen else known
+    ids = [message["message_id"] for message in wanted]
+    return ids[which % len(ids)] if ids and which else UUID(int=99)
+
+
+def target_of(ask: Ask) -> tuple[str, str, str, str]:
+    return (ask["project"], ask["kind"], ask["scope"], ask["name"])
 
 
 def sorted_rows(rows: Any) -> list[str]:
@@ -576,7 +603,7 @@ def run(database: Database, monkeypatch: pytest.MonkeyPatch, *, examples: int, s
         pass
 
     Machine.database = database
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Machine,
         settings=settings(
             max_examples=examples,
@@ -593,7 +620,5 @@ def test_the_store_and_the_model_agree(database: Database, monkeypatch: pytest.M
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_the_store_and_the_model_agree_for_long(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_store_and_the_model_agree_for_long(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     run(database, monkeypatch, examples=500, steps=60)

@@ -85,6 +85,7 @@ def test_the_user_of_the_command_line_is_for_lines_that_name_none() -> None:
         ({"id": "a"}, "messages: is missing"),
         ({"id": "a", "messages": {}}, "messages: must be a list"),
         (chat("x") | {"metadata": [SECRET]}, "metadata: must be an object"),
+        (chat("x") | {"scope": SECRET * 100}, "scope: is too long"),
         (chat("x") | {"user_id": SECRET * 100}, "user_id: must have 1 to 512 characters"),
         ({"id": "a", "messages": [SECRET]}, "messages.0: must be an object"),
         ({"id": "a", "messages": [{"content": SECRET}]}, "messages.0.role: is missing"),
@@ -106,7 +107,7 @@ def test_a_bad_line_is_told_by_place_and_reason(text: Any, expected: str) -> Non
     assert reason(text) == expected
 
 
-def test_more_messages_than_one_line_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_messages_than_one_line_may_have() -> None:
     many = b'{"id":"a","messages":[' + b",".join([b'{"role":"u"}'] * 100_001) + b"]}"
     assert reason(many) == "messages: are more than 100000"
 
@@ -144,7 +145,7 @@ def test_message_ids_are_the_same_for_the_same_words_in_the_same_place_only() ->
 
 def test_made_message_ids_never_change() -> None:
     """Other ids would have the next import of an old file add everything again."""
-    assert conversation("one Chai Latte please").ids == [UUID("MADE")]
+    assert conversation("one Chai Latte please").ids == [UUID("9a7e8808-c2b2-563a-9851-4b773e223198")]
 
 
 def test_metadata_of_a_message_is_no_part_of_its_words() -> None:
@@ -158,37 +159,41 @@ def test_metadata_of_a_message_is_no_part_of_its_words() -> None:
 # What is here already
 
 
-HERE = Presence(uuid4(), is_deleted=False, has_messages=True)
+def here(message_count: int, *, is_deleted: bool = False) -> Presence:
+    return Presence(uuid4(), is_deleted, message_count)
 
 
 def test_only_the_tail_of_a_conversation_that_grew_is_new() -> None:
     grown = conversation("one", "two", "three")
-    rest = tail(grown, HERE, set(grown.ids[:2]))
+    rest = tail(grown, here(2), set(grown.ids[:2]))
     assert rest.ids == grown.ids[2:]
     assert not rest.is_new
-    assert tail(grown, HERE, set(grown.ids)).ids == []
 
 
-@pytest.mark.parametrize("known", [[], [1], [0, 2]])
-def test_a_session_that_begins_otherwise_is_another_conversation(known: list[int]) -> None:
+def test_a_session_that_went_on_by_other_means_has_the_whole_conversation() -> None:
+    whole = conversation("one", "two")
+    assert tail(whole, here(5), set(whole.ids)).ids == []
+
+
+@pytest.mark.parametrize(("known", "message_count"), [([], 1), ([1], 1), ([0, 2], 2), ([0], 2)])
+def test_a_session_with_other_messages_is_another_conversation(known: list[int], message_count: int) -> None:
     grown = conversation("one", "two", "three")
-    with pytest.raises(Skipped, match="begins with other messages"):
-        tail(grown, HERE, {grown.ids[place] for place in known})
+    with pytest.raises(Skipped, match="holds other messages"):
+        tail(grown, here(message_count), {grown.ids[place] for place in known})
 
 
 def test_a_session_without_messages_takes_all() -> None:
-    empty = Presence(uuid4(), is_deleted=False, has_messages=False)
-    assert len(tail(conversation("one"), empty, set()).ids) == 1
+    assert len(tail(conversation("one"), here(0), set()).ids) == 1
 
 
 def test_a_deleted_session_is_not_revived() -> None:
     with pytest.raises(Skipped, match="is deleted"):
-        tail(conversation("one"), Presence(uuid4(), is_deleted=True, has_messages=True), set())
+        tail(conversation("one"), here(1, is_deleted=True), set())
 
 
 def test_messages_with_ids_of_their_own_are_left_to_the_store() -> None:
     own = {"id": "a", "messages": [{"role": "user", "id": str(uuid4())}]}
-    assert len(tail(understood(line(own), "default"), HERE, set()).ids) == 1
+    assert len(tail(understood(line(own), "default"), here(1), set()).ids) == 1
 
 
 # Lines and chunks
