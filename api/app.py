@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -56,21 +56,20 @@ def create_app(settings: Settings, conninfo: str) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        database = open_database(conninfo, connections_max=settings.connections_max)
-        keys = KeyRing(database)
-        refuse_open_server(settings, keys)
-        application = Recount(database, CoreViews(database))
-        tail = Tail(conninfo)
-        loop = asyncio.get_running_loop()
-        tail.start(loop)
-        app.state.store = Store(settings, database, application, keys, tail, metrics)
-        try:
-            with released_by_signals(tail, loop):
-                yield
-        finally:
-            tail.stop()
-            application.close()
-            database.close()
+        with closing(open_database(conninfo, connections_max=settings.connections_max)) as database:
+            keys = KeyRing(database)
+            refuse_open_server(settings, keys)
+            application = Recount(database, CoreViews(database))
+            tail = Tail(conninfo)
+            loop = asyncio.get_running_loop()
+            tail.start(loop)
+            app.state.store = Store(settings, database, application, keys, tail, metrics)
+            try:
+                with released_by_signals(tail, loop):
+                    yield
+            finally:
+                tail.stop()
+                application.close()
 
     app = FastAPI(
         title="Recount",

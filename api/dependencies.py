@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import TypeAdapter, ValidationError
@@ -24,7 +25,7 @@ from api.live import Tail
 from api.metrics import Metrics
 from api.middleware import SLASH_IN_SEGMENT
 from api.problems import Forbidden, Unauthorized
-from api.resources import SentMoment
+from api.resources import ID_EXAMPLE, SentMoment
 from api.settings import Settings, is_loopback
 from domain.commands import Command
 from domain.errors import InvalidInput
@@ -91,7 +92,7 @@ def refuse_strange_pages(request: Request) -> None:
     """
     host = request.headers.get("host", "localhost")
     name = host if host.endswith("]") else host.rsplit(":", 1)[0]
-    if not is_loopback(name) or request.headers.get("sec-fetch-site") == "cross-site":
+    if not is_loopback(name.lower()) or request.headers.get("sec-fetch-site") == "cross-site":
         raise Forbidden("without API keys only this machine is answered, and no strange web page")
 
 
@@ -261,6 +262,8 @@ async def user_name(user_id: Annotated[str, Path(examples=["ana"])]) -> str:
     return name_in_path("user_id", user_id)
 
 
+MessageId = Annotated[UUID, Path(examples=[ID_EXAMPLE])]
+ThreadId = Annotated[UUID, Path(examples=[ID_EXAMPLE])]
 StoreOf = Annotated[Store, Depends(store)]
 Write = Annotated[Writing, Depends(writing)]
 Read = Annotated[Reading, Depends(reading)]

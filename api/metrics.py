@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.routing import BaseRoute
 
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
@@ -50,7 +51,7 @@ class Metrics:
 
     def observe(self, scope: Mapping[str, Any], status: int, seconds: float) -> None:
         route = self._templates.get(id(scope.get("route")), "none")
-        method = scope["method"] if route != "none" else "any"
+        method = scope["method"] if route != "none" and scope["method"] in METHODS else "any"
         self.requests.labels(method, route, status).inc()
         self.request_seconds.labels(method, route).observe(seconds)
 

@@ -130,9 +130,17 @@ class NewMessages(Incoming):
             raise ValueError("the same id twice")
         return messages
 
+    @property
+    def owner(self) -> str | None:
+        return None
+
 
 class NewSessionMessages(NewMessages):
     user_id: Name | None = Field(None, description="whose session it is, where this starts one")
+
+    @property
+    def owner(self) -> str | None:
+        return self.user_id
 
 
 class MessageChanges(Incoming):

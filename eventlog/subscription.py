@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 from eventsourcing.persistence import Notification, Subscription
@@ -70,7 +70,13 @@ class SettledPositions(Iterator[int]):
             self._connection = None
 
     def stop(self) -> None:
+        """May be called by any thread."""
         self._stopped.set()
+
+    def close(self) -> None:
+        """Stop, and give back the connection. For the thread that consumes."""
+        self.stop()
+        self._disconnect()
 
 
 class LogSubscription(Subscription["LogRecorder"]):
@@ -106,6 +112,10 @@ class LogSubscription(Subscription["LogRecorder"]):
     def stop(self) -> None:
         super().stop()
         self._positions.stop()
+
+    def __exit__(self, *error: object, **more: Any) -> None:
+        super().__exit__(*error, **more)
+        self._positions.close()
 
 
 class Herald(threading.Thread):

@@ -122,11 +122,13 @@ class Transaction:
                 return None, uuid7(), True
             self._streams.put(name, stream_id)
             self._application.forget(stream_id)
+        state: Aggregate | None
         if stream_id in self._changes:
-            return self._changes[stream_id].state, stream_id, False
-        state = self._application.state_of(KINDS[name.kind], stream_id)
+            state, is_certain = self._changes[stream_id].state, False
+        else:
+            state = self._application.state_of(KINDS[name.kind], stream_id)
         if state is None or state.name != name.name:
-            raise VersionConflict  # renamed or purged a moment ago
+            raise VersionConflict  # renamed or purged, perhaps by this very process
         return state, stream_id, is_certain
 
     def _decide_upon(self, request: Request, state: Aggregate | None, stream_id: UUID) -> Outcome:

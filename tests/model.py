@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 Row = dict[str, Any]
@@ -316,4 +317,8 @@ def is_same(one: Row, other: Row, members: tuple[str, ...]) -> bool:
 
 def text(value: Any) -> str:
     """One spelling for each JSON value, in which true is not 1."""
-    return json.dumps(value, sort_keys=True, default=str)
+    return json.dumps(value, sort_keys=True, default=spelt)
+
+
+def spelt(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

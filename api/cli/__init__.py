@@ -56,7 +56,7 @@ Data = Annotated[
 ]
 Project = Annotated[str, typer.Option(metavar="NAME", help="The project, which is the tenant.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines, for scripts.")]
-Limit = Annotated[int, typer.Option(min=1, metavar="N", help="How many to show at most.")]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="How many to show at most; else 50.")]
 Order = Annotated[Literal["oldest", "newest"], typer.Option(help="Which end to begin with.")]
 SessionName = Annotated[str, typer.Argument(metavar="SESSION", help="The session's id.")]
 
@@ -157,9 +157,9 @@ def serve(
 @app.command()
 def migrate(data: Data = None) -> None:
     """Bring the database's schema up to this version."""
-    from api.cli import serving
+    from api.cli import migrating
 
-    serving.migrate(data)
+    migrating.migrate(data)
 
 
 @app.command("import")
@@ -207,7 +207,7 @@ def export(
 
 @app.command()
 def sessions(
-    limit: Limit = 50,
+    limit: Limit = None,
     order: Order = "oldest",
     user_id: Annotated[str | None, typer.Option(metavar="USER", help="Only this user's.")] = None,
     metadata: Annotated[
@@ -236,7 +236,7 @@ def sessions(
 @app.command()
 def messages(
     session: SessionName,
-    limit: Limit = 50,
+    limit: Limit = None,
     order: Order = "oldest",
     as_of: Annotated[
         str | None,

@@ -24,7 +24,7 @@ from eventlog.recorder import LogEntry, LogRecorder
 from projections.history import AsOf, page_as_of
 from projections.messages import page_messages
 from projections.names import find_stream
-from projections.paging import KEY_MAX, LIMIT_MAX, Filter, Order, Page, Window, page_of
+from projections.paging import KEY_MAX, LIMIT_DEFAULT, LIMIT_MAX, Filter, Order, Page, Window, page_of
 from projections.sessions import list_sessions
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ def sessions(
     data: Path | None,
     project: str,
     *,
-    limit: int,
+    limit: int | None,
     order: Order,
     user_id: str | None,
     metadata: str | None,
@@ -47,7 +47,7 @@ def sessions(
     wanted = None if metadata is None else metadata_in(metadata)
     criteria = Filter(user_id=user_id, metadata=wanted, deleted=deleted)
     with opened(place(data)) as database:
-        found = paged(partial(list_sessions, database, project, criteria=criteria), limit, order)
+        found = listed(partial(list_sessions, database, project, criteria=criteria), limit, order)
         if as_json:
             show_all_json(map(aggregate_resource, found))
         else:
@@ -66,14 +66,14 @@ def messages(
     project: str,
     session: str,
     *,
-    limit: int,
+    limit: int | None,
     order: Order,
     as_of: str | None,
     as_json: bool,
 ) -> None:
     moment = None if as_of is None else moment_in(as_of)
     with opened(place(data)) as database, running(database) as application:
-        found = paged(partial(messages_page, application, project, session, moment), limit, order)
+        found = listed(partial(messages_page, application, project, session, moment), limit, order)
         if as_json:
             show_all_json(map(message_resource, found))
         else:
@@ -153,8 +153,20 @@ def event_row(entry: LogEntry) -> list[Any]:
     return [*members, shortened(event["payload"])]
 
 
+def listed(fetch: Callable[[Window], Page[T]], limit: int | None, order: Order) -> Iterator[T]:
+    """Up to ``limit`` items; without one a first few, and a word if there are more."""
+    if limit is not None:
+        yield from paged(fetch, limit, order)
+        return
+    for number, item in enumerate(paged(fetch, LIMIT_DEFAULT + 1, order), 1):
+        if number > LIMIT_DEFAULT:
+            tell("There are more: see --limit.")
+        else:
+            yield item
+
+
 def paged(fetch: Callable[[Window], Page[T]], limit: int, order: Order) -> Iterator[T]:
-    """Up to ``limit`` items, fetched page by page; says so where there are more."""
+    """Up to ``limit`` items, fetched page by page."""
     cursor = None
     while limit > 0:
         page = fetch(Window(min(limit, LIMIT_MAX), order, cursor))
@@ -163,7 +175,6 @@ def paged(fetch: Callable[[Window], Page[T]], limit: int, order: Order) -> Itera
         cursor = page.next_cursor
         if cursor is None:
             return
-    tell("There are more: see --limit.")
 
 
 def show_all_json(items: Iterable[Any]) -> None:

@@ -1,4 +1,4 @@
-"""``recount serve`` and ``recount migrate``: the server, from an empty directory to its last answer."""
+"""``recount serve``: the server, from an empty directory to its last answer."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 from api.app import NotServable, create_app, refuse_open_server
 from api.cli.claim import claimed
 from api.cli.logs import configuration
+from api.cli.migrating import migrate_at
 from api.cli.store import Place, connected, place
 from api.keys import KeyRing
-from api.opening import migrate_database, open_database
+from api.opening import open_database
 from api.settings import PREFIX, Settings
 from domain.errors import Unavailable
 from eventlog.database import connect
-from eventlog.schema import Migration
 
 GRACE_SECONDS = 5  # for answers under way when the server is told to end
 WORKER_SILENCE_SECONDS_MAX = 30
@@ -59,21 +59,6 @@ def serve(data: Path | None, **given: object) -> None:
             announce(address)
         greet(here, conninfo, address)
         run(Running(here.settings, conninfo, listener))
-
-
-def migrate(data: Path | None) -> None:
-    """Apply what is missing and say what that was. Raises SchemaMismatch for a newer schema."""
-    with connected(place(data)) as conninfo:
-        done = migrate_at(conninfo)
-    for migration in done:
-        typer.echo(f"applied {migration.component} {migration.number:04d} {migration.name}")
-    if not done:
-        typer.echo("nothing to do: the schema is up to date")
-
-
-def migrate_at(conninfo: str) -> list[Migration]:
-    with connect(conninfo) as connection:
-        return migrate_database(connection)
 
 
 def refuse_strangers(settings: Settings, conninfo: str) -> None:

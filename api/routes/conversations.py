@@ -3,15 +3,24 @@
 One function makes the routes for either kind, so that both read alike and neither can drift.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from api.dependencies import FilteredByUser, Moment_, Read, Role, Windowed, WindowedNewest, Write, Writing
+from api.dependencies import (
+    FilteredByUser,
+    MessageId,
+    Moment_,
+    Read,
+    Role,
+    Windowed,
+    WindowedNewest,
+    Write,
+    Writing,
+)
 from api.resources import (
     AddedResource,
     EventResource,
@@ -60,7 +69,7 @@ async def carried_out(writing: Writing, command: Command, status: int = 200) -> 
     return versioned(outcome.state, aggregate_resource(outcome.state), status)
 
 
-def metadata_route(kind: str, name_of: Callable[..., str], resource: type) -> APIRouter:
+def metadata_route(kind: str, name_of: Callable[..., Awaitable[str]], resource: type) -> APIRouter:
     """Merging the metadata of a conversation."""
     router = APIRouter()
     path = f"/{kind}s/{{{kind}_id}}"
@@ -78,7 +87,7 @@ def metadata_route(kind: str, name_of: Callable[..., str], resource: type) -> AP
     return router
 
 
-def lifecycle_routes(kind: str, name_of: Callable[..., str], resource: type) -> APIRouter:
+def lifecycle_routes(kind: str, name_of: Callable[..., Awaitable[str]], resource: type) -> APIRouter:
     """Deletion, undeletion and the audit trail of anything with a name."""
     router = APIRouter()
     path = f"/{kind}s/{{{kind}_id}}"
@@ -121,18 +130,13 @@ def lifecycle_routes(kind: str, name_of: Callable[..., str], resource: type) -> 
 
 
 def message_routes(
-    kind: ConversationKind, name_of: Callable[..., str], new_messages: type[NewMessages]
+    kind: ConversationKind, name_of: Callable[..., Awaitable[str]], new_messages: type[NewMessages]
 ) -> APIRouter:
     """The messages of one kind of conversation. ``new_messages``: what adding some takes."""
     router = APIRouter()
     path = f"/{kind}s/{{{kind}_id}}/messages"
 
-    @router.post(path, response_model=AddedResource, status_code=201, name=f"add {kind} messages")
-    async def add_messages(
-        body: new_messages,  # type: ignore[valid-type]
-        writing: Write,
-        name: str = Depends(name_of),
-    ) -> Response:
+    async def add_messages(body: NewMessages, writing: Write, name: str = Depends(name_of)) -> Response:
         """Add messages in order, all or none. Starts the conversation if there is none.
 
         A message whose ``id`` is there already is not added again: the answer is as the first time.
@@ -143,12 +147,17 @@ def message_routes(
                 name=name,
                 messages=list(map(NewMessage.to_message, body.messages)),
                 given_ids=frozenset(m.id for m in body.messages if m.id is not None),
-                user_id=getattr(body, "user_id", None),
+                user_id=body.owner,
                 expected_version=writing.expected_version,
             )
         )
         messages = await recorded(writing.store.application, outcome)
         return versioned(outcome.state, added_resource(outcome.state, messages), 201)
+
+    # FastAPI reads off the annotation what the body is.
+    add_messages.__annotations__["body"] = new_messages
+    adding = router.post(path, response_model=AddedResource, status_code=201, name=f"add {kind} messages")
+    adding(add_messages)
 
     @router.get(path, response_model=PageResource[MessageResource], name=f"list {kind} messages")
     def list_messages(
@@ -170,15 +179,16 @@ def message_routes(
 
     @router.get(f"{path}/{{message_id}}", response_model=MessageResource, name=f"get {kind} message")
     def get_message(
-        message_id: UUID, reading: Read, as_of: Moment_, name: str = Depends(name_of)
+        message_id: MessageId, reading: Read, as_of: Moment_, name: str = Depends(name_of)
     ) -> Response:
+        """A message of this conversation now, or as it was then with ``as_of``."""
         target = Name(reading.project, kind, "", name)
         message = message_as_of(reading.store.application, target, message_id, as_of)
         return Json(message_resource(message))
 
     @router.patch(f"{path}/{{message_id}}", response_model=MessageResource, name=f"change {kind} message")
     async def change_message(
-        message_id: UUID, body: MessageChanges, writing: Write, name: str = Depends(name_of)
+        message_id: MessageId, body: MessageChanges, writing: Write, name: str = Depends(name_of)
     ) -> Response:
         """Replace the members that are given, and merge ``metadata``."""
         command = ChangeMessage(
@@ -192,7 +202,7 @@ def message_routes(
         return await message_answer(writing, command)
 
     @router.delete(f"{path}/{{message_id}}", response_model=MessageResource, name=f"delete {kind} message")
-    async def delete_message(message_id: UUID, writing: Write, name: str = Depends(name_of)) -> Response:
+    async def delete_message(message_id: MessageId, writing: Write, name: str = Depends(name_of)) -> Response:
         """Delete one message; the answer is what was deleted."""
         expected = writing.expected_version
         return await message_answer(

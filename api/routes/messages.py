@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from api.dependencies import FilteredByUser, Read, Role, WindowedNewest
+from api.dependencies import FilteredByUser, MessageId, Read, Role, WindowedNewest
 from api.resources import (
     FoundMessageResource,
     Json,
@@ -34,7 +32,7 @@ def list_(reading: Read, window: WindowedNewest, criteria: FilteredByUser, role:
 
 
 @router.get("/messages/{message_id}", response_model=FoundMessageResource, name="get message")
-def get(message_id: UUID, reading: Read) -> Response:
+def get(message_id: MessageId, reading: Read) -> Response:
     """A message wherever it is, and the conversation it is in."""
     found = get_message(reading.store.database, reading.project, message_id)
     return Json(found_message_resource(found))

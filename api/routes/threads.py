@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
-from api.dependencies import Filtered, Moment_, Read, Windowed, Write
+from api.dependencies import Filtered, Moment_, Read, ThreadId, Windowed, Write
 from api.resources import (
     Json,
     NewMessages,
@@ -39,7 +38,7 @@ router = APIRouter(tags=["threads"])
 Key = Annotated[Text | None, Query(min_length=1, max_length=512, description="its own slot when left out")]
 
 
-def thread_name(thread_id: UUID) -> str:
+async def thread_name(thread_id: ThreadId) -> str:
     return str(thread_id)
 
 

@@ -184,9 +184,7 @@ def body_for(route: Route, place: Place) -> dict[str, Any]:
     return bodies[route.id]
 
 
-def call(
-    client: TestClient, route: Route, place: Place, *, headers: Any = None, **more: Any
-) -> Response:
+def call(client: TestClient, route: Route, place: Place, *, headers: Any = None, **more: Any) -> Response:
     """A valid request to ``route``, but for what ``more`` says of it."""
     if route.takes_body and not more.keys() & {"json", "content"}:
         more["json"] = body_for(route, place)

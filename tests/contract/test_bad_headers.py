@@ -33,7 +33,9 @@ def test_absurd_headers_of_writes(shared: TestClient, route: Route, header: str,
         assert_refused(answer, 422, field=header)
 
 
-@pytest.mark.parametrize("value", [b"", b"x", b"-1", b"1.5", b"9" * 19, b"9" * 5000, b"\xb2", b"\xff", b"1 2"])
+@pytest.mark.parametrize(
+    "value", [b"", b"x", b"-1", b"1.5", b"9" * 19, b"9" * 5000, b"\xb2", b"\xff", b"1 2"]
+)
 def test_absurd_last_event_ids(shared: TestClient, value: bytes) -> None:
     answer = shared.get("/v1/events/stream", headers={b"Last-Event-ID": value})
     assert_refused(answer, 422, field="Last-Event-ID")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import psycopg
 import pytest
 from starlette.testclient import TestClient
 
@@ -143,9 +144,7 @@ def test_a_new_key_works_at_once_also_where_it_was_tried_before(
     assert client.get("/v1/sessions", headers=bearer(text)).status_code == 200
 
 
-def test_many_wrong_keys_do_not_fill_the_memory(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_wrong_keys_do_not_fill_the_memory(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.keys.CACHED_MAX", 10)
     for number in range(30):
         client.get("/v1/sessions", headers=bearer(f"rk_{number}"))
@@ -155,8 +154,11 @@ def test_many_wrong_keys_do_not_fill_the_memory(
 def test_a_server_without_keys_is_for_this_machine_only(conninfo: str) -> None:
     for host in ("0.0.0.0", "::", "192.168.0.7", "recount.example.org", ""):
         app = create_app(Settings(host=host), conninfo)
-        with pytest.raises(NotServable, match="keys"), TestClient(app):
+        with pytest.raises(NotServable, match="recount keys create"), TestClient(app):
             pass
+    with psycopg.connect(conninfo) as connection:
+        others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        assert connection.execute(others).fetchone() == (1,), "nothing is left open"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "::1", "[::1]"])

@@ -6,6 +6,7 @@ everything of the first as it was, and show none of it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -98,7 +99,7 @@ def test_what_both_have_under_one_name_is_each_ones_own(us: Project, them: Proje
     assert them.everything() == before
 
 
-@pytest.mark.parametrize("route", [route for route in ANSWERING if route.names("query")], ids=str)
+@pytest.mark.parametrize("route", [r for r in ANSWERING if r.names("query") and not r.writes], ids=str)
 def test_no_query_shows_theirs(us: Project, them: Project, route: Route) -> None:
     place = Place()
     place.furnish(them.client, words=THEIRS, headers=them.headers)
@@ -106,7 +107,7 @@ def test_no_query_shows_theirs(us: Project, them: Project, route: Route) -> None
         place.furnish(us.client, words=OURS, headers=us.headers)
     queries = {
         "user_id": place.user_id,
-        "metadata": '{"said": "%s"}' % THEIRS,
+        "metadata": json.dumps({"said": THEIRS}),
         "deleted": "any",
         "order": "newest",
         "limit": "1000",
@@ -114,10 +115,9 @@ def test_no_query_shows_theirs(us: Project, them: Project, route: Route) -> None
         "as_of": "9999-12-31",
     }
     for name in set(queries) & set(route.names("query")):
-        if not route.writes:
-            answer = us.client.get(place.url(route), params={name: queries[name]}, headers=us.headers)
-            assert THEIRS not in answer.text
-            assert answer.status_code in (200, 404)
+        answer = us.client.get(place.url(route), params={name: queries[name]}, headers=us.headers)
+        assert answer.status_code < 500
+        assert THEIRS not in answer.text
 
 
 def test_their_cursors_lead_us_through_our_own_lists_only(us: Project, them: Project) -> None:

@@ -26,9 +26,7 @@ def keys(shared_conninfo: str) -> Iterator[dict[tuple[str, ...], dict[str, str]]
     """Scopes → headers with a key that has them."""
     database = Database(shared_conninfo)
     database.open()
-    yield {
-        scopes: {"X-API-Key": create_key(database, project="default", scopes=scopes)[1]} for scopes in MAY
-    }
+    yield {scopes: {"X-API-Key": create_key(database, project="default", scopes=scopes)[1]} for scopes in MAY}
     database.close()
 
 
@@ -48,7 +46,9 @@ def needed(route: Route) -> str:
 
 @pytest.mark.usefixtures("nothing_recorded")
 @pytest.mark.parametrize("route", ROUTES, ids=str)
-def test_a_key_without_the_scope_is_refused(shared: TestClient, route: Route, keys: Keys, place: Place) -> None:
+def test_a_key_without_the_scope_is_refused(
+    shared: TestClient, route: Route, keys: Keys, place: Place
+) -> None:
     for scopes, headers in keys.items():
         if needed(route) not in MAY[scopes]:
             problem = assert_refused(call(shared, route, place, headers=headers), 403)

@@ -7,7 +7,8 @@ finds its caches overtaken by the other; and it takes snapshots all the time.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import wait
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -16,7 +17,13 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 import eventlog.application
 from domain.aggregate import Aggregate
@@ -42,6 +49,7 @@ from domain.users import Profile
 from eventlog.application import Recount
 from eventlog.changes import Outcome
 from eventlog.database import Database
+from eventlog.recorder import LogEntry
 from projections import history
 from projections.core import CoreViews
 from projections.history import AsOf
@@ -87,7 +95,7 @@ profile_changes = st.fixed_dictionaries(
 
 PAYLOADS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "start": {"metadata": st.none() | documents, "user_id": users, "profile": st.none() | profile_changes},
-    "add": {"messages": st.lists(messages, max_size=3), "user_id": users},
+    "add": {"messages": st.lists(messages, min_size=1, max_size=3) | st.just([]), "user_id": users},
     "merge_metadata": {"metadata": documents},
     "delete": {},
     "undelete": {},
@@ -125,6 +133,23 @@ def asks(draw: st.DrawFn) -> Ask:
     }
 
 
+def first_ask(kind: str, name: str, command: str, **members: Any) -> Ask:
+    common = {"project": "p", "scope": "", "seconds": 1, "near": None, "expected": None, "key": None}
+    return {**common, "command": command, "kind": kind, "name": name, **members}
+
+
+def first_message(content: Any, **members: Any) -> Row:
+    common = ("name", "user_id", "timestamp", "tool_calls", "tool_call_id", "metadata", "token_count")
+    return {**dict.fromkeys(common), "message_id": None, "role": "user", "content": content, **members}
+
+
+FIRST = [
+    first_ask("user", "t1", "start", metadata=None, user_id=None, profile=None),
+    first_ask("session", "s1", "add", messages=[first_message("hi"), first_message("yo")], user_id="ana"),
+    first_ask("thread", "t1", "add", messages=[first_message("hi", timestamp=BEGINNING)], user_id=None),
+]
+"""What most examples begin with, so that later commands find something to act on."""
+
 filters: st.SearchStrategy[Row] = st.builds(
     dict,
     deleted=st.sampled_from([False, False, True, None]),
@@ -134,6 +159,7 @@ filters: st.SearchStrategy[Row] = st.builds(
     since=st.sampled_from([None, None, *INSTANTS[1:]]),
     until=st.sampled_from([None, None, None, BEGINNING + timedelta(seconds=3)]),
 )
+VIEWS = ["counters", "names", "sessions", "threads", "thread_states", "users", "messages", "requests"]
 SIGHTS: list[tuple[Order, bool | None]] = [
     ("oldest", False),
     ("newest", False),
@@ -150,14 +176,16 @@ class Store(RuleBasedStateMachine):
 
     database: Database
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(first=st.sampled_from([[], FIRST, FIRST]))
+    def begin(self, first: list[Ask]) -> None:
         empty(self.database)
         self.model = Model()
         self.clock = BEGINNING
         self.made_ids = 0
         self.keyed: list[Ask] = []
+        self.entries: Sequence[LogEntry] = ()
         self.applications = [Recount(self.database, CoreViews(self.database)) for _ in range(2)]
+        self.carry_out(first, 0, 0)
 
     def teardown(self) -> None:
         for application in getattr(self, "applications", ()):
@@ -171,12 +199,13 @@ class Store(RuleBasedStateMachine):
     def ask_together(self, batch: list[Ask], which: int, peek: int) -> None:
         self.carry_out(batch, which, peek)
 
+    @precondition(lambda self: self.keyed)
     @rule(earlier=st.integers(0, 99), which=st.integers(0, 1), peek=st.integers(0, 99))
     def repeat(self, earlier: int, which: int, peek: int) -> None:
         """The caller heard no answer and asks once more; ids that it did not choose are made anew."""
-        if self.keyed:
-            self.carry_out([self.keyed[earlier % len(self.keyed)]], which, peek)
+        self.carry_out([self.keyed[earlier % len(self.keyed)]], which, peek)
 
+    @precondition(lambda self: self.model.streams)
     @rule(
         criteria=filters,
         limit=st.integers(1, 4),
@@ -205,7 +234,10 @@ class Store(RuleBasedStateMachine):
                 answers.append(self.model.carry_out(ask))
             except No as no:
                 answers.append(no)
-        for answer, future in zip(answers, submit_together(self.applications[which], ready), strict=True):
+        futures = submit_together(self.applications[which], ready)
+        wait(futures)
+        self.entries = self.applications[0].log.select_notifications(None, 10_000)
+        for answer, future in zip(answers, futures, strict=True):
             self.check_answer(answer, future.exception() or future.result())
         self.check_tables()
         self.check_log()
@@ -266,33 +298,34 @@ class Store(RuleBasedStateMachine):
             positions = self.positions()
             assert list(answer.positions) == [positions[place] for place in placed]
 
-    def positions(self) -> dict[tuple[UUID, int], int]:
-        entries = self.applications[0].log.select_notifications(None, 10_000)
-        return {(entry.originator_id, entry.originator_version): entry.id for entry in entries}  # type: ignore[misc]
+    def positions(self) -> dict[tuple[Any, int], int]:
+        return {(entry.originator_id, entry.originator_version): entry.id for entry in self.entries}
 
     def check_tables(self) -> None:
         """Every row of every view, and no other."""
+        tables = self.tables()
+        rows = {name: sorted_rows(found) for name, found in tables.items()}
         for kind in KINDS:
-            rows = [row_of_stream(stream, stream.now) for stream in self.of_kind(kind)]
-            assert self.rows(f"{kind}s") == sorted_rows(
-                without_scope(row) if kind == "user" else row for row in rows
+            states = [row_of_stream(stream, stream.now) for stream in self.of_kind(kind)]
+            assert rows[f"{kind}s"] == sorted_rows(
+                without_scope(row) if kind == "user" else row for row in states
             )
-        assert self.rows("messages") == sorted_rows(
+        assert rows["messages"] == sorted_rows(
             as_columns(message_row(stream, message))
             for stream in self.model.streams
             for message in stream.now["messages"]
         )
-        assert self.rows("names") == sorted_rows(
+        assert rows["names"] == sorted_rows(
             dict(zip(("project", "kind", "scope", "name"), stream.key(), strict=True))
             | {"stream_id": stream.stream_id}
             for stream in self.model.streams
         )
-        assert self.rows("thread_states") == sorted_rows(
+        assert rows["thread_states"] == sorted_rows(
             {"stream_id": stream.stream_id, "key": key, **document}
             for stream in self.model.streams
             for key, document in stream.now["states"].items()
         )
-        assert self.rows("requests") == sorted_rows(
+        assert rows["requests"] == sorted_rows(
             {
                 "project": project,
                 "key": key,
@@ -304,17 +337,16 @@ class Store(RuleBasedStateMachine):
             }
             for (project, key), (fingerprint, first) in self.model.requests.items()
         )
-        drawn = {(row["project"], row["kind"]): row["last"] for row in self.table("counters")}
+        drawn = {(row["project"], row["kind"]): row["last"] for row in tables["counters"]}
         for (project, kind), last in drawn.items():
             assert last == self.model.count(project, kind)
         assert drawn.keys() >= {stream.key()[:2] for stream in self.model.streams}
 
     def check_log(self) -> None:
         """The events of each stream, folded, are its rows."""
-        application = self.applications[0]
         events: defaultdict[UUID, list[Event]] = defaultdict(list)
-        for entry in application.log.select_notifications(None, 10_000):
-            event = application.read(entry)
+        for entry in self.entries:
+            event = self.applications[0].read(entry)
             assert (entry.project, entry.recorded_at) == (event.project, event.recorded_at)
             events[event.originator_id].append(event)
         assert events.keys() == {stream.stream_id for stream in self.model.streams}
@@ -459,12 +491,11 @@ class Store(RuleBasedStateMachine):
     def of_kind(self, kind: str) -> Iterator[Stream]:
         return (stream for stream in self.model.streams if stream.now["kind"] == kind)
 
-    def table(self, name: str) -> list[Row]:
-        rows: list[Row] = self.database.fetch_as(dict, f"SELECT * FROM {name}", {})
-        return rows
-
-    def rows(self, table: str) -> list[str]:
-        return sorted_rows(self.table(table))
+    def tables(self) -> dict[str, list[Row]]:
+        """All rows of all views, in one query."""
+        columns = ", ".join(f"(SELECT json_agg({table}) FROM {table})" for table in VIEWS)
+        ((*tables,),) = self.database.fetch(f"SELECT {columns}")
+        return {name: rows or [] for name, rows in zip(VIEWS, tables, strict=True)}
 
 
 def all_pages(page: Callable[[Window], Page[Any]], limit: int, order: Order) -> list[Any]:
@@ -591,9 +622,8 @@ def context_of(ask: Ask) -> Context:
 
 
 def empty(database: Database) -> None:
-    tables = "stored_events, snapshots, counters, names, sessions, threads, thread_states, users"
     with database.connection() as connection:
-        connection.execute(f"TRUNCATE {tables}, messages, requests RESTART IDENTITY")
+        connection.execute(f"TRUNCATE stored_events, snapshots, {', '.join(VIEWS)} RESTART IDENTITY")
 
 
 def run(database: Database, monkeypatch: pytest.MonkeyPatch, *, examples: int, steps: int) -> None:

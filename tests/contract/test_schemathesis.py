@@ -1,0 +1,61 @@
+"""Requests made up from the OpenAPI document, right and wrong: the server keeps to what it says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from httpx2 import Response
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from starlette.testclient import TestClient
+
+from tests.contract.routes import DOCUMENT
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+]
+SCHEMA = schemathesis.openapi.from_dict(DOCUMENT).exclude(path="/v1/events/stream")  # it has no end
+each_operation: Any = SCHEMA.parametrize()
+
+
+def examples(count: int) -> Any:
+    return settings(
+        max_examples=count,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def answer_to(client: TestClient, case: Any) -> Response:
+    wanted: Any = requests.Request(**case.as_transport_kwargs(base_url="http://127.0.0.1")).prepare()
+    return client.request(wanted.method, wanted.url, headers=dict(wanted.headers), content=wanted.body)
+
+
+@each_operation
+@examples(20)
+def test_the_server_keeps_to_its_document(case: Any, shared: TestClient) -> None:
+    case.validate_response(answer_to(shared, case), checks=CHECKS)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@each_operation
+@examples(500)
+def test_the_server_keeps_to_its_document_for_long(case: Any, shared: TestClient) -> None:
+    case.validate_response(answer_to(shared, case), checks=CHECKS)

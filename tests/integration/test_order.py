@@ -1,0 +1,316 @@
+"""The order of the whole log: a follower sees every event once, however late its writer commits."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import pytest
+
+import eventlog.order
+import eventlog.subscription
+from domain.commands import AddMessages, Command, Delete
+from domain.errors import Unavailable, VersionConflict
+from domain.messages import Message
+from domain.sessions import MetadataMerged, SessionDeleted
+from eventlog.application import Recount
+from eventlog.database import Connection, Database, connect
+from eventlog.mapper import EventMapper
+from eventlog.order import settled_position
+from eventlog.recorder import LogRecorder
+from eventlog.subscription import Herald, LogSubscription
+from tests.processes import PATIENCE_SECONDS, context, in_processes, in_threads, recount_on, wait_for_others
+
+PROCESSES = 2
+THREADS = 3
+
+
+def say(application: Recount, session: str = "s") -> None:
+    message = Message(id=uuid4(), role="user", content="x")
+    repeat(application, AddMessages(kind="session", name=session, messages=[message]))
+
+
+def repeat(application: Recount, command: Command) -> None:
+    """Carry out ``command``; again, where others or a broken connection came in between."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            application.execute(command, context())
+            return
+        except (VersionConflict, Unavailable):
+            assert time.monotonic() < deadline
+
+
+def append(connection: Connection, database: Database, stream_id: UUID | None = None) -> int:
+    """One event of a stream of its own, as every append does it; returns its position."""
+    envelope = context().envelope(stream_id or uuid4(), 1, not_before=None)
+    event = MetadataMerged(**envelope, metadata={})
+    rows = [EventMapper({}).to_stored_event(event)]
+    (position,) = LogRecorder(database).insert_events(rows, connection=connection)
+    return position
+
+
+@contextmanager
+def held(conninfo: str) -> Iterator[Connection]:
+    """A connection with a transaction open; what the test does not end is rolled back."""
+    with connect(conninfo) as connection:
+        connection.execute("BEGIN")
+        yield connection
+
+
+def committed(database: Database) -> list[int]:
+    rows = database.fetch("SELECT notification_id FROM stored_events ORDER BY notification_id")
+    return [position for (position,) in rows]
+
+
+def follow(subscription: LogSubscription, last: Callable[[], int | None]) -> list[int]:
+    """Positions in the order they come, until the one that ``last`` names, once it is known."""
+    seen: list[int] = []
+    with subscription:
+        for entry in subscription:
+            assert isinstance(entry.id, int)
+            seen.append(entry.id)
+            if entry.id == last():
+                return seen
+    raise AssertionError("the subscription ended")
+
+
+def on_first_wait(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> Callable[[], bool]:
+    """Have ``act`` called once settled_position finds that it must wait; tells whether it was."""
+    calls: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        calls.append(seconds)
+        if len(calls) == 1:
+            act()
+
+    monkeypatch.setattr(eventlog.order.time, "sleep", sleep)
+    return lambda: bool(calls)
+
+
+class TestSettledPosition:
+    def test_an_empty_log_is_settled_at_0(self, database: Database) -> None:
+        assert LogRecorder(database).settled_position() == 0
+
+    def test_without_writers_it_is_the_last_position(self, application: Recount) -> None:
+        say(application)
+        assert application.log.settled_position() == application.log.max_notification_id() == 2
+
+    @pytest.mark.parametrize("ending", ["COMMIT", "ROLLBACK"])
+    def test_it_waits_for_an_append_under_way(
+        self, conninfo: str, database: Database, monkeypatch: pytest.MonkeyPatch, ending: str
+    ) -> None:
+        with held(conninfo) as writer, connect(conninfo) as other, connect(conninfo) as reader:
+            first = append(writer, database)
+            second = append(other, database)
+            has_waited = on_first_wait(monkeypatch, lambda: writer.execute(ending))  # type: ignore[arg-type]
+            assert settled_position(reader) == second
+            assert has_waited()
+            assert committed(database) == ([first, second] if ending == "COMMIT" else [second])
+
+    def test_it_waits_when_the_last_position_is_not_committed(
+        self, conninfo: str, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with held(conninfo) as writer, connect(conninfo) as reader:
+            position = append(writer, database)
+            has_waited = on_first_wait(monkeypatch, lambda: writer.execute("COMMIT"))  # type: ignore[arg-type]
+            assert settled_position(reader) == position
+            assert has_waited()
+
+    def test_it_does_not_wait_for_appends_that_begin_later(
+        self, conninfo: str, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else it would never return where there is always a writer."""
+        with held(conninfo) as early, held(conninfo) as late, connect(conninfo) as reader:
+            first = append(early, database)
+
+            def overlap() -> None:
+                append(late, database)
+                early.execute("COMMIT")
+
+            on_first_wait(monkeypatch, overlap)
+            assert settled_position(reader) == first
+
+    def test_it_does_not_wait_for_transactions_that_append_nothing(
+        self, conninfo: str, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with held(conninfo) as somebody, connect(conninfo) as reader, connect(conninfo) as writer:
+            somebody.execute("CREATE TABLE elsewhere (id int)")
+            position = append(writer, database)
+            has_waited = on_first_wait(monkeypatch, lambda: None)
+            assert settled_position(reader) == position
+            assert not has_waited()
+
+    def test_appends_of_another_database_do_not_count(
+        self, conninfo: str, server: str, template: str, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from psycopg.conninfo import make_conninfo
+
+        from tests.postgres import new_database
+
+        with new_database(server, template=template) as name, held(make_conninfo(server, dbname=name)) as far:
+            append(far, database)
+            with connect(conninfo) as near:
+                position = append(near, database)
+                has_waited = on_first_wait(monkeypatch, lambda: None)
+                assert settled_position(near) == position
+                assert not has_waited()
+
+
+def test_greater_than_my_last_passes_over_a_late_commit(conninfo: str, database: Database) -> None:
+    """The control: why followers do not simply read on from where they were."""
+    log = LogRecorder(database)
+    subscription = log.subscribe(gt=0)
+    naive: list[int] = []
+
+    def read_on() -> None:
+        after = naive[-1] if naive else 0
+        naive.extend(entry.id for entry in log.select_notifications(after, 100, inclusive_of_start=False))
+
+    with held(conninfo) as writer, connect(conninfo) as other:
+        first = append(writer, database)
+        second = append(other, database)
+        read_on()
+        writer.execute("COMMIT")
+        read_on()
+    assert naive == [second]
+    assert follow(subscription, lambda: second) == [first, second]
+
+
+def write_much(conninfo: str, process: int, rounds: int) -> None:
+    """Through an application, and beside it by transactions that stay open or are rolled back."""
+    with recount_on(conninfo) as application:
+
+        def write(thread: int) -> None:
+            for number in range(rounds):
+                say(application, f"{process}.{(thread + number) % THREADS}")
+
+        def hold() -> None:
+            for number in range(rounds):
+                with held(conninfo) as connection:
+                    append(connection, application.database)
+                    say(application, "while one is held")
+                    append(connection, application.database)
+                    connection.execute("ROLLBACK" if number % 3 == 0 else "COMMIT")
+
+        wait_for_others()
+        in_threads(lambda work: work(), [(lambda t=t: write(t),) for t in range(THREADS)] + [(hold,)])
+
+
+def test_followers_see_every_event_once_and_in_order(conninfo: str, database: Database) -> None:
+    log = LogRecorder(database)
+    with connect(conninfo) as connection:
+        for _ in range(5):
+            append(connection, database)
+    end = threading.Event()
+    starts = [0, 0, 2, 5]
+
+    def last() -> int | None:
+        return committed(database)[-1] if end.is_set() else None
+
+    with ThreadPoolExecutor(len(starts) + 1) as pool:
+        followers = [pool.submit(follow, log.subscribe(gt=start), last) for start in starts]
+        pool.submit(in_processes, write_much, [(conninfo, n, 12) for n in range(PROCESSES)]).result()
+        # Nobody could start in the middle more truly than one who does so while others write on.
+        middle = committed(database)[len(committed(database)) // 2]
+        late = pool.submit(follow, log.subscribe(gt=middle), last)
+        end.set()
+        with connect(conninfo) as connection:
+            append(connection, database)
+        everything = committed(database)
+        for start, follower in zip(starts, followers, strict=True):
+            assert follower.result(PATIENCE_SECONDS) == [p for p in everything if p > start]
+        assert late.result(PATIENCE_SECONDS) == [p for p in everything if p > middle]
+
+
+def test_a_follower_of_some_topics_sees_those_alone(application: Recount) -> None:
+    topics = [SessionDeleted.TOPIC]
+    subscription = application.log.subscribe(gt=0, topics=topics)
+    for session in ("a", "b", "c"):
+        say(application, session)
+        application.execute(Delete(kind="session", name=session), context())
+    wanted = [entry.id for entry in application.log.select_notifications(None, 100, topics=topics)]
+    assert len(wanted) == 3
+    assert follow(subscription, lambda: wanted[-1]) == wanted
+
+
+def test_many_events_come_page_by_page(conninfo: str, database: Database) -> None:
+    """More than are read at once, so that a page's end is neither lost nor repeated."""
+    with connect(conninfo) as connection, connection.transaction():
+        for _ in range(1203):
+            append(connection, database)
+    everything = committed(database)
+    assert follow(LogRecorder(database).subscribe(gt=0), lambda: everything[-1]) == everything
+
+
+def first_then(subscription: LogSubscription, act: Callable[[], None], count: int) -> Sequence[int]:
+    """Positions of ``count`` events; ``act`` is called in another thread once the first has come."""
+    seen: list[int] = []
+    with subscription, ThreadPoolExecutor(1) as pool:
+        for entry in subscription:
+            assert isinstance(entry.id, int)
+            seen.append(entry.id)
+            if len(seen) == 1:
+                acting = pool.submit(act)
+            if len(seen) == count:
+                acting.result(PATIENCE_SECONDS)
+                return seen
+    raise AssertionError("the subscription ended")
+
+
+def test_a_lost_notification_delays_nobody_for_good(
+    application: Recount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Herald, "announce", lambda self: None)
+    say(application)
+    subscription = application.log.subscribe(gt=1)
+    assert first_then(subscription, lambda: say(application), count=2) == [2, 3]
+
+
+def test_a_notification_wakes_a_follower(application: Recount, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here nobody polls within the time of a test."""
+    monkeypatch.setattr(eventlog.subscription, "POLL_SECONDS", 1000)
+    say(application)
+    subscription = application.log.subscribe(gt=1)
+    assert first_then(subscription, lambda: say(application), count=2) == [2, 3]
+
+
+def test_a_follower_goes_on_after_its_connections_were_killed(
+    application: Recount, conninfo: str, database: Database
+) -> None:
+    say(application)
+
+    def kill_and_write() -> None:
+        for _ in range(3):
+            with connect(conninfo) as admin:
+                admin.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            say(application)
+
+    # A write that was told Unavailable may have been committed and is written again, so count later.
+    say(application)
+    seen = first_then(application.log.subscribe(gt=0), kill_and_write, count=6)
+    assert list(seen) == committed(database)[:6]
+
+
+def test_a_stopped_follower_ends(application: Recount) -> None:
+    say(application)
+    subscription = application.log.subscribe(gt=0)
+    entries = [next(subscription), next(subscription)]
+    subscription.stop()
+    assert list(subscription) == []
+    assert [entry.id for entry in entries] == [1, 2]
+
+
+def test_time_of_the_log_is_utc(application: Recount) -> None:
+    say(application)
+    (entry, *_) = application.log.select_notifications(None, 1)
+    assert entry.recorded_at.tzinfo is not None
+    assert entry.recorded_at <= datetime.now(UTC)
