@@ -22,7 +22,7 @@ setup: $(STAMP) ## Make .venv with everything needed, if it is missing or out of
 run: $(STAMP) ## Start the service
 	@exec .venv/bin/recount serve $(ARGS)
 
-demo: $(STAMP) ## Start the service with sample conversations
+demo: $(STAMP) ## Show what it does, on sample conversations, in a throw-away store
 	@exec .venv/bin/recount demo $(ARGS)
 
 test: $(STAMP) ## Run the tests, all but the slow ones

@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -56,13 +57,30 @@ class Store:
 
     async def execute(self, command: Command, context: Context) -> Outcome:
         """Carry out a command. Raises Refused, NotFound or Unavailable."""
-        outcome = await asyncio.wrap_future(self.application.submit(command, context))
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[Outcome] = loop.create_future()
+
+        def answer(answer: Outcome | BaseException) -> None:
+            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                loop.call_soon_threadsafe(settle, answered, answer)
+
+        self.application.send(command, context, answer)
+        outcome = await answered
         if not outcome.is_repeat:
             self.metrics.events_recorded.inc(len(outcome.events))
         return outcome
 
 
-async def store(request: Request) -> Store:
+async def settle(answered: asyncio.Future[Outcome], answer: Outcome | BaseException) -> None:
+    if answered.done():  # the caller hung up
+        return
+    if isinstance(answer, BaseException):
+        answered.set_exception(answer)
+    else:
+        answered.set_result(answer)
+
+
+def store(request: Request) -> Store:
     found: Store = request.app.state.store
     return found
 

@@ -14,7 +14,7 @@ from psycopg.rows import kwargs_row
 from psycopg.types.json import set_json_loads
 from pydantic_core import from_json
 
-from domain.errors import RecountError, SchemaMismatch, Unavailable, VersionConflict
+from domain.errors import InvalidInput, RecountError, SchemaMismatch, Unavailable, VersionConflict
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 T = TypeVar("T")
@@ -71,6 +71,8 @@ def translated(error: psycopg.Error) -> RecountError:
                 "the database's disk is full: make room there; nothing was recorded",
                 retry_after_seconds=30,
             )
+        case errors.ProgramLimitExceeded():  # an index takes less than 2704 bytes
+            return InvalidInput("request", "a name, scope or user id in it is too long to be looked up by")
         case errors.ReadOnlySqlTransaction():
             return Unavailable("the database is read-only just now; nothing was recorded")
         case psycopg.OperationalError() | psycopg.InterfaceError():
@@ -116,9 +118,7 @@ class Database:
         ``prepare=False`` has the statement planned anew for its values: for one whose best plan
         depends on which filters are given.
         """
-        return self._once_more_if_dead(
-            lambda connection: connection.execute(sql, parameters, prepare=prepare).fetchall()
-        )
+        return self.read(lambda connection: connection.execute(sql, parameters, prepare=prepare).fetchall())
 
     def fetch_as(
         self, make: Callable[..., T], sql: str, parameters: dict[str, Any], *, prepare: bool = True
@@ -129,15 +129,17 @@ class Database:
             with connection.cursor(row_factory=kwargs_row(make)) as cursor:
                 return cursor.execute(sql, parameters, prepare=prepare).fetchall()
 
-        return self._once_more_if_dead(read)
+        return self.read(read)
 
-    def _once_more_if_dead(self, read: Callable[[Connection], T]) -> T:
+    def read(self, read: Callable[[Connection], T]) -> T:
+        """What ``read`` finds; it is called again, once, where its connection was found dead."""
         with told():
+            connection = None
             try:
                 with self._pool.connection() as connection:
                     return read(connection)
             except psycopg.OperationalError:
-                if not connection.closed:
+                if connection is None or not connection.closed:
                     raise
             # Idle connections die with a restarted server; have the pool weed them all out.
             self._pool.check()

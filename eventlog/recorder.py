@@ -159,8 +159,7 @@ class LogRecorder(ApplicationRecorder):
 
     def settled_position(self) -> int:
         """See eventlog.order.settled_position."""
-        with self.database.connection() as connection:
-            return settled_position(connection)
+        return self.database.read(settled_position)
 
     def version_at(self, originator_id: UUID, moment: datetime) -> int:
         """The version a stream had at ``moment``; 0 before it began.

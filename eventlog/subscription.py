@@ -42,7 +42,7 @@ class SettledPositions(Iterator[int]):
                 break
             except (psycopg.OperationalError, Unavailable):
                 self._disconnect()
-                self._stopped.wait(RECONNECT_SECONDS)
+                self.pause()
         self._disconnect()
         raise StopIteration
 
@@ -69,6 +69,10 @@ class SettledPositions(Iterator[int]):
                 self._connection.close()
             self._connection = None
 
+    def pause(self) -> None:
+        """Give a database that went away some time to come back; no longer than until ``stop``."""
+        self._stopped.wait(RECONNECT_SECONDS)
+
     def stop(self) -> None:
         """May be called by any thread."""
         self._stopped.set()
@@ -93,13 +97,18 @@ class LogSubscription(Subscription["LogRecorder"]):
         return self
 
     def __next__(self) -> Notification:
-        while True:
+        while not self._has_been_stopped:
             entry = next(self._entries, None)
             if entry is not None:
                 return entry
             if self._read_to >= self._settled:
                 self._settled = next(self._positions)
-            self._entries = iter(self._page())
+            try:
+                self._entries = iter(self._page())
+            except Unavailable:
+                self._positions.pause()
+        self._positions.close()
+        raise StopIteration
 
     def _page(self, limit: int = 500) -> Sequence[LogEntry]:
         page = self._recorder.select_notifications(
@@ -113,8 +122,8 @@ class LogSubscription(Subscription["LogRecorder"]):
         super().stop()
         self._positions.stop()
 
-    def __exit__(self, *error: object, **more: Any) -> None:
-        super().__exit__(*error, **more)
+    def __exit__(self, *args: object, **kwargs: Any) -> None:
+        super().__exit__(*args, **kwargs)
         self._positions.close()
 
 

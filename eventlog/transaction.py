@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -34,15 +33,19 @@ if TYPE_CHECKING:
 NAMES_CACHED_MAX = 100_000
 
 
+Answer = Callable[[Outcome | BaseException], None]
+"""How a caller is told, on the writer's thread: with the outcome, or why there is none. Never raises."""
+
+
 class Request:
-    """A command that waits for its turn, and the future its caller waits on."""
+    """A command that waits for its turn."""
 
-    __slots__ = ("command", "context", "future", "name")
+    __slots__ = ("answer", "command", "context", "name")
 
-    def __init__(self, command: Command, context: Context) -> None:
+    def __init__(self, command: Command, context: Context, answer: Answer) -> None:
         self.command = command
         self.context = context
-        self.future: Future[Outcome] = Future()
+        self.answer = answer
         self.name = Name(context.project, command.kind, command.scope, command.name)
 
 
@@ -226,9 +229,6 @@ class Transaction:
     def changes(self) -> list[StreamChange]:
         """By stream id: all transactions write streams in the same order, so none wait in a circle."""
         return [self._changes[stream_id] for stream_id in sorted(self._changes)]
-
-    def states(self) -> list[Aggregate]:
-        return [change.state for change in self._changes.values()]
 
 
 class TransactionFacts:

@@ -15,15 +15,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Collection, Sequence
-from concurrent.futures import Future
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
-from domain.commands import Command, Name, RenameSession
+from domain.commands import AddMessages, Name, RenameSession
 from domain.errors import RecountError, Unavailable, VersionConflict
-from domain.events import Context
-from eventlog.changes import Outcome
+from eventlog.changes import Outcome, StreamChange
 from eventlog.database import Connection, connect
 from eventlog.subscription import Herald
 from eventlog.transaction import NameCache, Request, Transaction
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BATCH_MAX = 256  # commands in one transaction
+MESSAGES_MAX = 500  # in one transaction, unless a single command brings more: so snapshots stay close
 WAITING_MAX = 10_000  # commands that may wait before callers are turned away
 GATHER_SECONDS = 0.0003
 ATTEMPTS_MAX = 12
@@ -61,6 +60,17 @@ class AppendingConnection:
             self._connection.close()
 
 
+class Committed(NamedTuple):
+    """What one transaction led to: an answer for each request, and what is new in the log.
+
+    ``positions``: by (stream, version) of each event.
+    """
+
+    answers: Sequence[Outcome | RecountError]
+    positions: dict[tuple[UUID, int], int]
+    changes: Sequence[StreamChange]
+
+
 class Writer:
     """Carries out commands on a thread of its own."""
 
@@ -77,8 +87,8 @@ class Writer:
         self._thread.start()
         self._herald.start()
 
-    def submit(self, command: Command, context: Context) -> Future[Outcome]:
-        request = Request(command, context)
+    def send(self, request: Request) -> None:
+        """Have ``request`` carried out and answered. Raises Unavailable when none are taken."""
         with self._arrived:
             if self._closing:
                 raise Unavailable("the store is shutting down")
@@ -86,7 +96,6 @@ class Writer:
                 raise Unavailable("too many writes are waiting")
             self._waiting.append(request)
             self._arrived.notify()
-        return request.future
 
     def close(self) -> None:
         with self._arrived:
@@ -109,10 +118,12 @@ class Writer:
             batch: list[Request] = []
             touched: set[Name] = set()
             keys: set[tuple[str, str]] = set()
+            messages = 0
             while self._waiting and len(batch) < BATCH_MAX:
                 request = self._waiting[0]
                 key = idempotency_key(request)
-                if batch and (must_see_committed(request, touched) or key in keys):
+                messages += messages_in(request)
+                if batch and (must_see_committed(request, touched) or key in keys or messages > MESSAGES_MAX):
                     break
                 batch.append(self._waiting.popleft())
                 touched.add(request.name)
@@ -137,7 +148,7 @@ class Writer:
 
     def _carry_out(self, requests: list[Request]) -> None:
         try:
-            self._attempt(requests)
+            committed = self._attempt(requests)
         except Unavailable as error:
             self._forget(requests)
             answer_all(requests, error)
@@ -145,34 +156,42 @@ class Writer:
             # One command's conflict, or a fault it brings out, is not its neighbours'.
             for request in requests:
                 self._carry_out_alone(request)
+        else:
+            self._conclude(requests, committed)
 
     def _carry_out_alone(self, request: Request) -> None:
         for attempt in range(ATTEMPTS_MAX):
             self._forget([request])
             try:
-                return self._attempt([request])
+                committed = self._attempt([request])
             except VersionConflict:
                 # Back off by chance, so that two processes do not meet again at once.
                 time.sleep(random.uniform(0, 0.002) * attempt)  # noqa: S311
             except Exception as error:
                 if not isinstance(error, RecountError):
                     logger.exception("a write failed unexpectedly")
-                return answer_all([request], error)
-        return answer_all([request], VersionConflict())
+                return request.answer(error)
+            else:
+                return self._conclude([request], committed)
+        return request.answer(VersionConflict())
 
-    def _attempt(self, requests: Sequence[Request]) -> None:
+    def _attempt(self, requests: Sequence[Request]) -> Committed:
         """Decide and commit ``requests`` in one transaction. Raises VersionConflict, Unavailable."""
         with Transaction(self._application, self._streams, self._connection.get()) as transaction:
             answers = [transaction.decide(request) for request in requests]
             positions = transaction.commit()
-        for state in transaction.states():
+        return Committed(answers, positions, transaction.changes())
+
+    def _conclude(self, requests: Sequence[Request], committed: Committed) -> None:
+        """Remember what is now recorded, and tell everyone."""
+        for state in (change.state for change in committed.changes):
             self._application.remember(state)
             self._streams.put(Name(state.project, state.KIND, state.scope, state.name), state.id)
-        if positions:
+        for request, answer in zip(requests, committed.answers, strict=True):
+            request.answer(with_positions(answer, committed.positions))
+        if committed.positions:
             self._herald.announce()
-        for request, answer in zip(requests, answers, strict=True):
-            answer_one(request, with_positions(answer, positions))
-        self._application.take_snapshots(transaction.changes())
+            self._application.take_snapshots(committed.changes)
 
     def _forget(self, requests: Sequence[Request]) -> None:
         for request in requests:
@@ -189,6 +208,10 @@ def must_see_committed(request: Request, touched: Collection[Name]) -> bool:
     return command.looks_up_messages() and request.name in touched
 
 
+def messages_in(request: Request) -> int:
+    return len(request.command.messages) if isinstance(request.command, AddMessages) else 0
+
+
 def idempotency_key(request: Request) -> tuple[str, str] | None:
     idempotency = request.context.idempotency
     return (request.context.project, idempotency.key) if idempotency else None
@@ -203,15 +226,6 @@ def with_positions(
     return replace(answer, positions=found)
 
 
-def answer_one(request: Request, answer: Outcome | BaseException) -> None:
-    if request.future.set_running_or_notify_cancel():
-        if isinstance(answer, BaseException):
-            request.future.set_exception(answer)
-        else:
-            request.future.set_result(answer)
-
-
 def answer_all(requests: Sequence[Request], error: BaseException) -> None:
     for request in requests:
-        if not request.future.done():
-            answer_one(request, error)
+        request.answer(error)

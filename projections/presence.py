@@ -28,7 +28,7 @@ def find_sessions(
     """Those of the sessions named by ``keys`` (scope, name) that are here, live or deleted."""
     scopes, names = zip(*keys, strict=True) if keys else ((), ())
     bound = {"project": project, "scopes": list(scopes), "names": list(names)}
-    rows = database.fetch(SQL["find_sessions"], bound)
+    rows = database.fetch(SQL["find_sessions"], bound, prepare=False)
     return {(scope, name): Presence(*presence) for scope, name, *presence in rows}
 
 
@@ -39,6 +39,6 @@ def find_message_ids(
     pairs = [(stream_id, message_id) for stream_id, ids in wanted.items() for message_id in ids]
     bound = {"streams": [stream for stream, _ in pairs], "messages": [message for _, message in pairs]}
     found: defaultdict[UUID, set[UUID]] = defaultdict(set)
-    for stream_id, message_id in database.fetch(SQL["find_message_ids"], bound):
+    for stream_id, message_id in database.fetch(SQL["find_message_ids"], bound, prepare=False):
         found[stream_id].add(message_id)
     return found

@@ -146,7 +146,8 @@ def start(draft: Draft, ask: Ask) -> None:
 
 def add(draft: Draft, ask: Ask) -> list[Any]:
     if not draft.history:
-        draft.begin(**({"user_id": ask["user_id"]} if ask["kind"] == "session" else {}))
+        own = {"user_id": ask["user_id"]} if ask["kind"] == "session" else {}
+        draft.begin(metadata=ask["metadata"], **own)
     draft.revive()
     return [say(draft, message) for message in ask["messages"]]
 

@@ -1,12 +1,29 @@
+-- Each row asked for is looked up by its key: OFFSET 0 keeps the planner from reading whole tables into
+-- a hash instead, which would cost more the more is stored.
+
 -- name: find_sessions
-SELECT n.scope, n.name, s.stream_id, s.deleted_at IS NOT NULL,
-       (SELECT count(*) FROM messages m WHERE m.stream_id = s.stream_id)
+SELECT asked.scope, asked.name, s.stream_id, s.is_deleted, s.message_count
   FROM unnest(%(scopes)s::text[], %(names)s::text[]) AS asked (scope, name)
-  JOIN names n ON n.project = %(project)s AND n.kind = 'session'
-              AND n.scope = asked.scope AND n.name = asked.name
-  JOIN sessions s ON s.stream_id = n.stream_id;
+ CROSS JOIN LATERAL (
+       SELECT stream_id
+         FROM names n
+        WHERE n.project = %(project)s AND n.kind = 'session'
+          AND n.scope = asked.scope AND n.name = asked.name
+       OFFSET 0
+       ) AS n
+ CROSS JOIN LATERAL (
+       SELECT stream_id, deleted_at IS NOT NULL AS is_deleted,
+              (SELECT count(*) FROM messages m WHERE m.stream_id = n.stream_id) AS message_count
+         FROM sessions
+        WHERE stream_id = n.stream_id
+       OFFSET 0
+       ) AS s;
 
 -- name: find_message_ids
-SELECT m.stream_id, m.message_id
+SELECT asked.stream_id, asked.message_id
   FROM unnest(%(streams)s::uuid[], %(messages)s::uuid[]) AS asked (stream_id, message_id)
-  JOIN messages m ON m.message_id = asked.message_id AND m.stream_id = asked.stream_id;
+ CROSS JOIN LATERAL (
+       SELECT FROM messages m
+        WHERE m.message_id = asked.message_id AND m.stream_id = asked.stream_id
+       OFFSET 0
+       ) AS m;

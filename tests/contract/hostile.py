@@ -29,6 +29,7 @@ DOCUMENTS = {
     "NUL": json.dumps(f"{SECRET}\0"),
     "NUL in a member": json.dumps({"member\0": SECRET}),
     "lone surrogate": '"\\ud800"',
+    "lone surrogate in UTF-8": '"\ud800"',
     "lone low surrogate": f'"{SECRET}\\udfff"',
     "surrogates the wrong way round": '"\\ude00\\ud83d"',
     "lone surrogate in a member": '{"\\ud800": 1}',
@@ -88,7 +89,9 @@ def put(document: Any, path: tuple[str | int, ...], value: Any) -> Any:
 
 def text_with(document: Any, path: tuple[str | int, ...], fragment: str) -> bytes:
     """``document`` as JSON, with the text ``fragment`` as it is at ``path``."""
-    return json.dumps(put(document, path, "<here>")).replace('"<here>"', fragment).encode()
+    return (
+        json.dumps(put(document, path, "<here>")).replace('"<here>"', fragment).encode(errors="surrogatepass")
+    )
 
 
 def assert_refused(answer: Response, *statuses: int, field: str | None = None) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from api.app import create_app
 from api.keys import create_key
 from api.settings import Settings
 from eventlog.database import Database
+from tests.contract.outage import database_gone
 
 WAIT_SECONDS = 30.0  # how long a stream may be silent before the test fails
 
@@ -222,7 +223,8 @@ def test_only_one_session_or_thread(service: Service) -> None:
     paths = ["/v1/sessions/a", "/v1/sessions/b", f"/v1/threads/{thread}"]
     for path in paths:
         service.say(path, "begins")
-    for query in ({"session_id": "b"}, {"thread_id": str(thread)}):
+    queries: list[dict[str, Any]] = [{"session_id": "b"}, {"thread_id": str(thread)}]
+    for query in queries:
         with service.follow(**query) as stream:
             for path in paths:
                 service.say(path, "one", "two")
@@ -265,6 +267,19 @@ def test_a_silent_stream_shows_that_it_lives(service: Service, monkeypatch: pyte
         assert beats == ["still here"] * 3
         service.say("/v1/sessions/trip", "one")
         assert [record.event for record in stream.take(2)] == ["session.started", "session.message-added"]
+
+
+def test_a_stream_outlives_an_absence_of_its_database(service: Service, server: str, conninfo: str) -> None:
+    with service.follow() as stream:
+        service.say("/v1/sessions/trip", "before")
+        found = stream.take(2)
+        with database_gone(server, conninfo):
+            pass
+        service.client.delete("/v1/sessions/trip")  # may find that its connection is gone, and say so
+        service.say("/v1/sessions/trip", "after")
+        log = service.log()
+        found += stream.take(len(log) - 2)
+    assert list(map(in_log, found)) == log
 
 
 def test_many_follow_at_once(service: Service) -> None:
