@@ -71,7 +71,7 @@ class Store:
         return outcome
 
 
-async def settle(answered: asyncio.Future[Outcome], answer: Outcome | BaseException) -> None:
+def settle(answered: asyncio.Future[Outcome], answer: Outcome | BaseException) -> None:
     if answered.done():  # the caller hung up
         return
     if isinstance(answer, BaseException):
@@ -80,7 +80,7 @@ async def settle(answered: asyncio.Future[Outcome], answer: Outcome | BaseExcept
         answered.set_result(answer)
 
 
-def store(request: Request) -> Store:
+async def store(request: Request) -> Store:
     found: Store = request.app.state.store
     return found
 
