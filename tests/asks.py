@@ -78,11 +78,11 @@ PAYLOADS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "change_user": {"changes": profile_changes, "metadata": st.none() | documents},
 }
 
-COMMON = ["merge_metadata", "delete", "undelete"]
+COMMON = ["merge_metadata", "delete", "delete", "undelete"]
 TALK = ["add", "add", "add", "change_message", "delete_message"]
 ASKED_OF = {
     "session": ["start", *TALK, "rename", *COMMON],
-    "thread": ["start", *TALK, "set_state", *COMMON],
+    "thread": ["start", *TALK, "set_state", "set_state", *COMMON],
     "user": ["start", "change_user", *COMMON],
 }
 

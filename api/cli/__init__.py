@@ -93,9 +93,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def end_like_interrupted() -> None:
     """Have SIGTERM and SIGHUP do what Ctrl-C does, so that what was opened is closed."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # under nohup it is not
+        signal.signal(signal.SIGHUP, lambda number, frame: signal.raise_signal(signal.SIGTERM))
 
 
 def is_debugging() -> bool:

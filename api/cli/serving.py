@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import logging.config
 import os
+import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from domain.errors import Unavailable
 from eventlog.database import connect
 
 GRACE_SECONDS = 5  # for answers under way when the server is told to end
-WORKER_SILENCE_SECONDS_MAX = 30
+WORKER_SILENCE_SECONDS_MAX = 10
 WAITING_CONNECTIONS_MAX = 2048
 
 
@@ -131,10 +133,35 @@ def run(running: Running) -> None:
         return
     with worker_environment(running):
         config = uvicorn_config(running, "api.app:from_environment", factory=True)
-        supervisor = Multiprocess(config, sockets=[running.listener])
+        hang_up = signal.getsignal(signal.SIGHUP)
+        supervisor = Supervisor(config, sockets=[running.listener])
+        signal.signal(signal.SIGHUP, hang_up)  # a terminal that was closed asks for no restart
         supervisor.run()
     if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
         raise Unavailable("the server processes could not start: the log above says why")
+
+
+class Supervisor(Multiprocess):
+    """Its server processes know of no Ctrl-C, which would break into their start; it tells them itself."""
+
+    def init_processes(self) -> None:
+        with deaf_to_ctrl_c():
+            super().init_processes()
+
+    def keep_subprocess_alive(self) -> None:
+        with deaf_to_ctrl_c():
+            super().keep_subprocess_alive()
+
+
+@contextmanager
+def deaf_to_ctrl_c() -> Iterator[None]:
+    """Block SIGINT here for a moment, and for good in processes that are started meanwhile."""
+    resource_tracker.ensure_running()  # its own start would unblock the signal again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def until_stopped(serve: Callable[[], None]) -> None:

@@ -153,7 +153,9 @@ def eventually(claim: Callable[[], bool], seconds: float = ENDS_WITHIN_SECONDS) 
     return True
 
 
-@pytest.mark.parametrize(("workers", "number"), [(1, signal.SIGTERM), (2, signal.SIGINT)])
+@pytest.mark.parametrize(
+    ("workers", "number"), [(1, signal.SIGTERM), (1, signal.SIGHUP), (2, signal.SIGINT), (2, signal.SIGHUP)]
+)
 def test_it_serves_and_ends_cleanly_though_somebody_follows_the_log(
     serve: Serve, data: Path, workers: int, number: signal.Signals
 ) -> None:
@@ -170,6 +172,15 @@ def test_it_serves_and_ends_cleanly_though_somebody_follows_the_log(
     assert not server.is_reachable()
     assert SECRET not in server.log()
     assert "Traceback" not in server.log()
+
+
+def test_ctrl_c_while_the_processes_start(serve: Serve, data: Path) -> None:
+    """A terminal sends it to all of them."""
+    server = serve("--data", data, "--workers", 2)
+    os.killpg(server.process.pid, signal.SIGINT)
+    assert server.process.wait(ENDS_WITHIN_SECONDS) == 0
+    assert "Traceback" not in server.log()
+    assert not is_postgres_running(data)
 
 
 def requests_counted(server: Server) -> int:

@@ -220,7 +220,7 @@ def test_a_rehearsal_says_what_would_be_done_and_does_nothing(
 def test_an_import_that_stopped_goes_on_where_it_was(
     application: Recount, database: Database, context: Make
 ) -> None:
-    file = [chat(str(number), "one", "two") for number in range(1000)]
+    file = [chat(str(number), "one", "two") for number in range(400)]
     importer = Importer(context, application=application)
     lines = (Line(number, json.dumps(text).encode()) for number, text in enumerate(file))
     for report in importer.run(lines):
@@ -230,9 +230,9 @@ def test_an_import_that_stopped_goes_on_where_it_was(
     again = Import(application, context, file)
 
     assert again.skipped == {}
-    assert again.report.messages_known + again.report.messages_added == 2000
-    total = sum(s.message_count for s in list_sessions(database, "default", Window(2000)).items)
-    assert total == 2000
+    assert again.report.messages_known + again.report.messages_added == 800
+    total = sum(s.message_count for s in list_sessions(database, "default", Window(LIMIT_MAX)).items)
+    assert total == 800
 
 
 def test_a_store_that_went_away_ends_the_import(application: Recount, context: Make) -> None:
