@@ -8,8 +8,8 @@ import os
 import signal
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from multiprocessing import resource_tracker
@@ -59,8 +59,9 @@ def serve(data: Path | None, **given: object) -> None:
         address = address_of(listener)
         if announce is not None:
             announce(address)
-        greet(here, conninfo, address)
-        run(Running(here.settings, conninfo, listener))
+        with suppress(KeyboardInterrupt):  # how a server is ended, not how it fails
+            greet(here, conninfo, address)
+            run(Running(here.settings, conninfo, listener))
 
 
 def refuse_strangers(settings: Settings, conninfo: str) -> None:
@@ -126,19 +127,29 @@ def named_server(conninfo: str) -> str:
 
 
 def run(running: Running) -> None:
-    """Serve until a signal. Raises Unavailable when the server processes cannot start."""
-    if running.settings.workers == 1:
-        server = uvicorn.Server(uvicorn_config(running, create_app(running.settings, running.conninfo)))
-        until_stopped(lambda: server.run(sockets=[running.listener]))
-        return
+    """Serve until a signal ends it, or raises KeyboardInterrupt. Raises Unavailable if it cannot start."""
+    is_started = serve_alone(running) if running.settings.workers == 1 else serve_together(running)
+    if not is_started:
+        raise Unavailable("the server could not start: the log above says why")
+
+
+def serve_alone(running: Running) -> bool:
+    server = uvicorn.Server(uvicorn_config(running, create_app(running.settings, running.conninfo)))
+    try:
+        server.run(sockets=[running.listener])
+    except SystemExit:
+        return False
+    return True
+
+
+def serve_together(running: Running) -> bool:
     with worker_environment(running):
         config = uvicorn_config(running, "api.app:from_environment", factory=True)
         hang_up = signal.getsignal(signal.SIGHUP)
         supervisor = Supervisor(config, sockets=[running.listener])
         signal.signal(signal.SIGHUP, hang_up)  # a terminal that was closed asks for no restart
         supervisor.run()
-    if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
-        raise Unavailable("the server processes could not start: the log above says why")
+    return all(worker.exitcode != STARTUP_FAILURE for worker in supervisor.processes)
 
 
 class Supervisor(Multiprocess):
@@ -162,16 +173,6 @@ def deaf_to_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def until_stopped(serve: Callable[[], None]) -> None:
-    """uvicorn passes on the signal that stopped it, once all is done; here that is no failure."""
-    try:
-        serve()
-    except KeyboardInterrupt:
-        pass
-    except SystemExit:
-        raise Unavailable("the server could not start: the log above says why") from None
 
 
 def uvicorn_config(running: Running, app: Any, **more: Any) -> uvicorn.Config:

@@ -15,7 +15,7 @@ from tests.contract.conftest import Talk
 from tests.documents import documents, objects, texts
 
 # One database serves all examples: each uses names of its own.
-property_test = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+property_test = settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 CURIOUS: list[Any] = [
     "",

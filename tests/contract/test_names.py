@@ -72,7 +72,7 @@ def test_a_session_of_any_name(shared: TestClient, name: str) -> None:
     assert_session_works(shared, name)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=names)
 def test_a_session_of_any_other_name(shared: TestClient, name: str) -> None:
     assert_session_works(shared, name)
