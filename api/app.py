@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from importlib.metadata import version
 
@@ -63,12 +64,15 @@ def create_app(settings: Settings, conninfo: str) -> FastAPI:
             tail = Tail(conninfo)
             loop = asyncio.get_running_loop()
             tail.start(loop)
-            app.state.store = Store(settings, database, application, keys, tail, metrics)
+            # As many threads as there are connections to wait for.
+            threads = ThreadPoolExecutor(settings.connections_max, thread_name_prefix="recount-reader")
+            app.state.store = Store(settings, database, application, keys, tail, metrics, threads)
             try:
                 with released_by_signals(tail, loop):
                     yield
             finally:
                 tail.stop()
+                threads.shutdown()
                 application.close()
 
     app = FastAPI(

@@ -1,47 +1,47 @@
-"""What routes ask for, as types: the store, the caller, a page, a moment, the state of a request.
+"""What routes ask for, as types: the store, the caller, the name in the path.
 
-All are coroutines, also those that wait for nothing: FastAPI sends a plain function to a thread and
-waits for it, which costs more than anything done here.
+There are few, and they call each other as functions do, not through FastAPI; and all are coroutines,
+also those that wait for nothing, for FastAPI sends a plain function to a thread. Either would cost
+more than anything done here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from functools import partial
+from typing import Annotated, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
-from fastapi import Depends, Header, Path, Query, Request
-from pydantic import TypeAdapter, ValidationError
-from starlette.concurrency import run_in_threadpool
+from fastapi import Depends, Header, Path, Request
+from pydantic import AfterValidator
 
 from api.keys import LOCAL, Caller, KeyRing
 from api.live import Tail
 from api.metrics import Metrics
 from api.middleware import SLASH_IN_SEGMENT
 from api.problems import Forbidden, Unauthorized
-from api.resources import ID_EXAMPLE, SentMoment
+from api.resources import ID_EXAMPLE
 from api.settings import Settings, is_loopback
-from domain.commands import Command
+from domain.commands import Command, Name
 from domain.errors import InvalidInput
 from domain.events import Context, Idempotency
-from domain.values import Metadata, Text, check_name, to_utc
+from domain.values import check_name
 from eventlog.application import Recount
 from eventlog.changes import Outcome
 from eventlog.database import Database
-from projections.history import AsOf
-from projections.paging import LIMIT_DEFAULT, LIMIT_MAX, Filter, Order, Window
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 VERSION_TAG = re.compile(r'("?)([0-9]{1,18})\1')
-METADATA = TypeAdapter(Metadata)
-MOMENT = TypeAdapter(SentMoment)
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,16 @@ class Store:
     keys: KeyRing
     tail: Tail
     metrics: Metrics
+    threads: ThreadPoolExecutor
+
+    async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """What ``function`` returns, called in a thread of our own, where it may wait for the database.
+
+        FastAPI's way, a route that is no coroutine, goes through more layers and as many threads as
+        there are requests: a third of what a read of messages costs.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.threads, partial(function, *args, **kwargs))
 
     async def execute(self, command: Command, context: Context) -> Outcome:
         """Carry out a command. Raises Refused, NotFound or Unavailable."""
@@ -85,12 +95,12 @@ async def store(request: Request) -> Store:
     return found
 
 
-async def caller(request: Request, store: Annotated[Store, Depends(store)]) -> Caller:
-    """Who calls. Raises Unauthorized."""
+async def caller(request: Request, store: Store, scope: str) -> Caller:
+    """Who calls, and may do what ``scope`` says. Raises Unauthorized or Forbidden."""
     text = key_in(request)
     is_fresh, found = store.keys.remembered(text)
     if not is_fresh:
-        found = await run_in_threadpool(store.keys.caller, text)
+        found = await store.call(store.keys.caller, text)
     if found is None:
         raise Unauthorized(
             "this key is not one of ours"
@@ -99,6 +109,8 @@ async def caller(request: Request, store: Annotated[Store, Depends(store)]) -> C
         )
     if found is LOCAL:
         refuse_strange_pages(request)
+    if not found.may(scope):
+        raise Forbidden(f"this key lacks the scope '{scope}'")
     return found
 
 
@@ -122,17 +134,6 @@ def key_in(request: Request) -> str | None:
     return request.headers.get("x-api-key")
 
 
-def needs(scope: str) -> Callable[[Caller], Awaitable[Caller]]:
-    """A dependency: the caller, who has ``scope``. Raises Forbidden."""
-
-    async def check(caller: Annotated[Caller, Depends(caller)]) -> Caller:
-        if not caller.may(scope):
-            raise Forbidden(f"this key lacks the scope '{scope}'")
-        return caller
-
-    return check
-
-
 @dataclass(frozen=True)
 class Writing:
     """A request that may write: its store, and the context of what it records."""
@@ -147,21 +148,21 @@ class Writing:
 
 async def writing(
     request: Request,
-    store: Annotated[Store, Depends(store)],
-    caller: Annotated[Caller, Depends(needs("write"))],
     idempotency_key: Annotated[
         str | None, Header(description="repeat the request with the same key: it is done once")
     ] = None,
     if_match: Annotated[str | None, Header(description="only if it is at this version (ETag)")] = None,
 ) -> Writing:
+    here = await store(request)
+    who = await caller(request, here, "write")
     context = Context(
-        project=caller.project,
-        actor=caller.actor,
+        project=who.project,
+        actor=who.actor,
         at=datetime.now(UTC),
         request_id=request.scope["request_id"],
         idempotency=await idempotency(request, idempotency_key),
     )
-    return Writing(store, context, expected_version(if_match))
+    return Writing(here, context, expected_version(if_match))
 
 
 async def idempotency(request: Request, key: str | None) -> Idempotency | None:
@@ -190,94 +191,43 @@ class Reading:
     store: Store
     project: str
 
+    async def find(
+        self, function: Callable[Concatenate[Database, str, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """What ``function`` finds in the project's views."""
+        return await self.store.call(function, self.store.database, self.project, *args, **kwargs)
 
-async def reading(
-    store: Annotated[Store, Depends(store)], caller: Annotated[Caller, Depends(needs("read"))]
-) -> Reading:
-    return Reading(store, caller.project)
+    async def recall(
+        self, function: Callable[Concatenate[Recount, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """What ``function`` makes of the log."""
+        return await self.store.call(function, self.store.application, *args, **kwargs)
 
-
-async def window(
-    limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT,
-    order: Annotated[Order, Query(description="which end to begin with")] = "oldest",
-    cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
-) -> Window:
-    return Window(limit, order, cursor)
-
-
-async def newest_window(
-    limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT,
-    order: Annotated[Order, Query(description="which end to begin with")] = "newest",
-    cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")] = None,
-) -> Window:
-    return Window(limit, order, cursor)
+    def name(self, kind: str, name: str) -> Name:
+        """What is called so in the project, to whom no protocol's scope is to be said."""
+        return Name(self.project, kind, "", name)
 
 
-async def criteria(
-    metadata: Annotated[str | None, Query(description="a JSON object that the metadata must contain")] = None,
-    since: Annotated[str | None, Query(description="from this time on (RFC 3339)")] = None,
-    until: Annotated[str | None, Query(description="before this time (RFC 3339)")] = None,
-    deleted: Annotated[Literal["false", "true", "any"], Query()] = "false",
-) -> Filter:
-    return Filter(
-        metadata=None if metadata is None else metadata_in(metadata),
-        since=None if since is None else moment_in("since", since),
-        until=None if until is None else moment_in("until", until),
-        deleted={"false": False, "true": True, "any": None}[deleted],
-    )
+async def reading(request: Request) -> Reading:
+    here = await store(request)
+    who = await caller(request, here, "read")
+    return Reading(here, who.project)
 
 
-async def criteria_with_user(
-    criteria: Annotated[Filter, Depends(criteria)], user_id: Annotated[Text | None, Query()] = None
-) -> Filter:
-    return replace(criteria, user_id=user_id)
+def name_in_path(segment: str) -> str:
+    """A path segment as a name, an encoded slash and all. Raises ValueError."""
+    return check_name(segment.replace(SLASH_IN_SEGMENT, "/"))
 
 
-def checked(field: str, check: Callable[[str], str], value: str) -> str:
-    try:
-        return check(value)
-    except ValueError as error:
-        raise InvalidInput(field, str(error)) from None
+NameInPath = Annotated[str, AfterValidator(name_in_path)]
 
 
-def metadata_in(text: str) -> dict[str, Any]:
-    try:
-        return METADATA.validate_python(json.loads(text))
-    except (ValidationError, ValueError, RecursionError):
-        raise InvalidInput("metadata", "must be a JSON object") from None
+async def session_name(session_id: Annotated[NameInPath, Path(examples=["trip-to-lisbon"])]) -> str:
+    return session_id
 
 
-def moment_in(field: str, text: str) -> datetime:
-    try:
-        return to_utc(MOMENT.validate_python(text))
-    except (ValidationError, ValueError):
-        raise InvalidInput(field, "must be a time like 2026-11-20T19:50:25Z") from None
-
-
-async def as_of(
-    as_of: Annotated[
-        str | None,
-        Query(max_length=64, description="as it was: a version (7) or a time (RFC 3339)"),
-    ] = None,
-) -> AsOf | None:
-    if as_of is None:
-        return None
-    if as_of.isdecimal() and as_of.isascii() and len(as_of) <= 18:
-        return AsOf(version=int(as_of))
-    return AsOf(moment=moment_in("as_of", as_of))
-
-
-def name_in_path(field: str, value: str) -> str:
-    """A path segment as a name, an encoded slash and all. Raises InvalidInput."""
-    return checked(field, check_name, value.replace(SLASH_IN_SEGMENT, "/"))
-
-
-async def session_name(session_id: Annotated[str, Path(examples=["trip-to-lisbon"])]) -> str:
-    return name_in_path("session_id", session_id)
-
-
-async def user_name(user_id: Annotated[str, Path(examples=["ana"])]) -> str:
-    return name_in_path("user_id", user_id)
+async def user_name(user_id: Annotated[NameInPath, Path(examples=["ana"])]) -> str:
+    return user_id
 
 
 MessageId = Annotated[UUID, Path(examples=[ID_EXAMPLE])]
@@ -285,12 +235,5 @@ ThreadId = Annotated[UUID, Path(examples=[ID_EXAMPLE])]
 StoreOf = Annotated[Store, Depends(store)]
 Write = Annotated[Writing, Depends(writing)]
 Read = Annotated[Reading, Depends(reading)]
-Admin = Annotated[Caller, Depends(needs("admin"))]
-Windowed = Annotated[Window, Depends(window)]
-WindowedNewest = Annotated[Window, Depends(newest_window)]
-Filtered = Annotated[Filter, Depends(criteria)]
-FilteredByUser = Annotated[Filter, Depends(criteria_with_user)]
-Role = Annotated[Text | None, Query()]
-Moment_ = Annotated[AsOf | None, Depends(as_of)]
 SessionName = Annotated[str, Depends(session_name)]
 UserName = Annotated[str, Depends(user_name)]

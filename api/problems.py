@@ -102,7 +102,7 @@ async def on_recount_error(request: Request, error: Exception) -> Problem:
 async def on_validation_error(request: Request, error: Exception) -> Problem:
     assert isinstance(error, RequestValidationError)
     found = error.errors()[:20]
-    if found[0]["type"] == "json_invalid":
+    if found[0]["type"] == "json_invalid" and found[0]["loc"][0] == "body":
         reason = f"not valid JSON at character {found[0]['loc'][-1]}"
         errors = [{"field": "body", "reason": reason}]
         return Problem(400, "malformed", "The body is not JSON", reason, errors=errors)

@@ -24,8 +24,9 @@ from eventlog.recorder import LogEntry, LogRecorder
 from projections.history import AsOf, page_as_of
 from projections.messages import page_messages
 from projections.names import find_stream
-from projections.paging import KEY_MAX, LIMIT_DEFAULT, LIMIT_MAX, Filter, Order, Page, Window, page_of
+from projections.paging import KEY_MAX, LIMIT_DEFAULT, LIMIT_MAX, Filter, Order, Page, Window
 from projections.sessions import list_sessions
+from projections.trail import page_stream
 
 T = TypeVar("T")
 
@@ -127,24 +128,12 @@ def audit(
         stream_id = find_stream(database, Name(project, kind, "", name))
         if stream_id is None:
             raise NotFound(kind)
-        found = paged(partial(events_page, LogRecorder(database), stream_id), limit or KEY_MAX, order)
+        found = paged(partial(page_stream, LogRecorder(database), stream_id), limit or KEY_MAX, order)
         if as_json:
             show_all_json(map(event_resource, found))
         else:
             columns = ["version", "type", "recorded", "actor", "request", "payload"]
             show_table(columns, map(event_row, found))
-
-
-def events_page(log: LogRecorder, stream_id: Any, window: Window) -> Page[LogEntry]:
-    after, is_newest_first = window.after(), window.order == "newest"
-    entries = log.select_stream(
-        stream_id,
-        gt=0 if is_newest_first else after or 0,
-        lt=after or KEY_MAX if is_newest_first else KEY_MAX,
-        limit=window.limit + 1,
-        desc=is_newest_first,
-    )
-    return page_of(entries, window, lambda entry: entry.originator_version)
 
 
 def event_row(entry: LogEntry) -> list[Any]:

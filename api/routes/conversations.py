@@ -7,20 +7,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from api.dependencies import (
-    FilteredByUser,
-    MessageId,
-    Moment_,
-    Read,
-    Role,
-    Windowed,
-    WindowedNewest,
-    Write,
-    Writing,
-)
+from api.dependencies import MessageId, Read, Store, Write, Writing
+from api.queries import ConversationQuery, PageQuery, PastQuery
 from api.resources import (
     AddedResource,
     EventResource,
@@ -45,17 +35,15 @@ from domain.commands import (
     Delete,
     DeleteMessage,
     MergeMetadata,
-    Name,
     Undelete,
 )
 from domain.conversation import Conversation
 from domain.messages import MessageAdded, MessageState, message_from
 from domain.values import Text
-from eventlog.application import Recount
 from eventlog.changes import Outcome
-from projections.history import message_as_of, messages_at, page_as_of, stream_named
+from projections.history import message_as_of, messages_at, page_as_of
 from projections.messages import ConversationKind, page_messages
-from projections.paging import KEY_MAX, page_of
+from projections.trail import page_named
 
 
 def versioned(state: Aggregate, body: object, status: int = 200) -> Json:
@@ -110,20 +98,11 @@ def lifecycle_routes(kind: str, name_of: Callable[..., Awaitable[str]], resource
         return await carried_out(writing, Undelete(kind=kind, name=name, expected_version=expected))
 
     @router.get(f"{path}/events", response_model=PageResource[EventResource], name=f"audit {kind}")
-    def events(reading: Read, window: Windowed, name: str = Depends(name_of)) -> Response:
+    async def events(
+        reading: Read, query: Annotated[PageQuery, Query()], name: str = Depends(name_of)
+    ) -> Response:
         """The audit trail: everything that was ever recorded of it, by whom and when."""
-        application = reading.store.application
-        stream_id = stream_named(application, Name(reading.project, kind, "", name))
-        after = window.after()
-        is_newest_first = window.order == "newest"
-        entries = application.log.select_stream(
-            stream_id,
-            gt=0 if is_newest_first else after or 0,
-            lt=after or KEY_MAX if is_newest_first else KEY_MAX,
-            limit=window.limit + 1,
-            desc=is_newest_first,
-        )
-        page = page_of(entries, window, lambda entry: entry.originator_version)
+        page = await reading.recall(page_named, reading.name(kind, name), query.window)
         return Json(page_resource(page, event_resource))
 
     return router
@@ -151,7 +130,7 @@ def message_routes(
                 expected_version=writing.expected_version,
             )
         )
-        messages = await recorded(writing.store.application, outcome)
+        messages = await recorded(writing.store, outcome)
         return versioned(outcome.state, added_resource(outcome.state, messages), 201)
 
     # FastAPI reads off the annotation what the body is.
@@ -160,30 +139,26 @@ def message_routes(
     adding(add_messages)
 
     @router.get(path, response_model=PageResource[MessageResource], name=f"list {kind} messages")
-    def list_messages(
-        reading: Read,
-        window: WindowedNewest,
-        criteria: FilteredByUser,
-        as_of: Moment_,
-        name: str = Depends(name_of),
-        role: Role = None,
+    async def list_messages(
+        reading: Read, query: Annotated[ConversationQuery, Query()], name: str = Depends(name_of)
     ) -> Response:
         """Messages, the newest first unless ``order=oldest``; as they were then with ``as_of``."""
-        criteria = criteria.with_role(role)
-        if as_of is not None:
-            target = Name(reading.project, kind, "", name)
-            page = page_as_of(reading.store.application, target, as_of, window, criteria)
+        window, criteria = query.window, query.criteria
+        if query.as_of is not None:
+            page = await reading.recall(page_as_of, reading.name(kind, name), query.as_of, window, criteria)
         else:
-            page = page_messages(reading.store.database, reading.project, kind, name, window, criteria)
+            page = await reading.find(page_messages, kind, name, window, criteria)
         return Json(page_resource(page, message_resource), headers={"ETag": f'"{page.version}"'})
 
     @router.get(f"{path}/{{message_id}}", response_model=MessageResource, name=f"get {kind} message")
-    def get_message(
-        message_id: MessageId, reading: Read, as_of: Moment_, name: str = Depends(name_of)
+    async def get_message(
+        message_id: MessageId,
+        reading: Read,
+        query: Annotated[PastQuery, Query()],
+        name: str = Depends(name_of),
     ) -> Response:
         """A message of this conversation now, or as it was then with ``as_of``."""
-        target = Name(reading.project, kind, "", name)
-        message = message_as_of(reading.store.application, target, message_id, as_of)
+        message = await reading.recall(message_as_of, reading.name(kind, name), message_id, query.as_of)
         return Json(message_resource(message))
 
     @router.patch(f"{path}/{{message_id}}", response_model=MessageResource, name=f"change {kind} message")
@@ -216,11 +191,11 @@ def message_routes(
 async def message_answer(writing: Writing, command: Command) -> Json:
     """The answer to a command about one message: the message as it is after it."""
     outcome = await writing.execute(command)
-    (message,) = await recorded(writing.store.application, outcome)
+    (message,) = await recorded(writing.store, outcome)
     return versioned(outcome.state, message_resource(message))
 
 
-async def recorded(application: Recount, outcome: Outcome) -> Iterable[MessageState]:
+async def recorded(store: Store, outcome: Outcome) -> Iterable[MessageState]:
     """The messages an outcome is about, as they were right after it, in the caller's order."""
     added = {
         event.message.id: message_from(event) for event in outcome.events if isinstance(event, MessageAdded)
@@ -228,5 +203,5 @@ async def recorded(application: Recount, outcome: Outcome) -> Iterable[MessageSt
     others = [message_id for message_id in outcome.message_ids if message_id not in added]
     if others:
         assert isinstance(outcome.state, Conversation)
-        added |= await run_in_threadpool(messages_at, application, outcome.state, others)
+        added |= await store.call(messages_at, store.application, outcome.state, others)
     return [added[message_id] for message_id in outcome.message_ids]

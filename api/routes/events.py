@@ -2,59 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query
 from pydantic_core import to_json
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from api.dependencies import Read, Reading, Store, Windowed
+from api.dependencies import Read, Reading, Store
+from api.queries import EventListQuery, EventsQuery, EventStreamQuery
 from api.resources import EventResource, Json, PageResource, event_resource, page_resource
-from domain import values
-from domain.commands import Name
 from domain.errors import InvalidInput
+from domain.sessions import Session
+from domain.threads import Thread
 from eventlog.recorder import LogEntry
 from projections.history import stream_named
-from projections.paging import KEY_MAX, page_of
+from projections.trail import page_project
 
 router = APIRouter(tags=["events"])
 
 HEARTBEAT_SECONDS = 15.0
 PAGE_ENTRIES = 500
 
-Types = Annotated[list[values.Text] | None, Query(alias="type", description="only these types; repeatable")]
-SessionId = Annotated[values.Name | None, Query(description="only this session's")]
-ThreadId = Annotated[UUID | None, Query(description="only this thread's")]
-
 
 @router.get("/events", response_model=PageResource[EventResource], name="list events")
-def list_(
-    reading: Read,
-    window: Windowed,
-    types: Types = None,
-    session_id: SessionId = None,
-    thread_id: ThreadId = None,
-) -> Response:
+async def list_(reading: Read, query: Annotated[EventListQuery, Query()]) -> Response:
     """Everything recorded in the project, in the one order of the log."""
-    log = reading.store.application.log
-    stream_id = stream_asked_for(reading, session_id, thread_id)
-    settled = log.settled_position()
-    after = window.after()
-    is_newest_first = window.order == "newest"
-    entries = log.select_project(
-        reading.project,
-        gt=0 if is_newest_first else after or 0,
-        lt=min(after or KEY_MAX, settled + 1) if is_newest_first else settled + 1,
-        limit=window.limit + 1,
-        topics=types or (),
-        stream_id=stream_id,
-        desc=is_newest_first,
+    stream_id = await stream_asked_for(reading, query)
+    page = await reading.recall(
+        page_project, reading.project, query.window, topics=query.type, stream_id=stream_id
     )
-    page = page_of(entries, window, lambda entry: entry.id)
     return Json(page_resource(page, event_resource))
 
 
@@ -66,13 +44,7 @@ def list_(
 )
 async def stream(
     reading: Read,
-    types: Types = None,
-    session_id: SessionId = None,
-    thread_id: ThreadId = None,
-    after: Annotated[
-        int | None,
-        Query(ge=0, le=KEY_MAX, description="from after this position; else from now on"),
-    ] = None,
+    query: Annotated[EventStreamQuery, Query()],
     last_event_id: Annotated[str | None, Header(description="resume after this event")] = None,
 ) -> Response:
     """New events as they are recorded, as server-sent events; none is missed and none repeated.
@@ -80,11 +52,11 @@ async def stream(
     Each has its position as ``id``; after a lost connection a client resumes by sending the last
     one it saw as ``Last-Event-ID``, as browsers do by themselves.
     """
-    stream_id = await run_in_threadpool(stream_asked_for, reading, session_id, thread_id)
-    start = position_in(last_event_id) if last_event_id is not None else after
+    stream_id = await stream_asked_for(reading, query)
+    start = position_in(last_event_id) if last_event_id is not None else query.after
     if start is None:
-        start = await run_in_threadpool(reading.store.application.log.settled_position)
-    records = follow(reading.store, reading.project, start, types or (), stream_id)
+        start = await reading.store.call(reading.store.application.log.settled_position)
+    records = follow(reading.store, reading.project, start, query.type, stream_id)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(records, media_type="text/event-stream", headers=headers)
 
@@ -95,18 +67,16 @@ def position_in(last_event_id: str) -> int:
     raise InvalidInput("Last-Event-ID", "must be the id of an event, a number")
 
 
-def stream_asked_for(reading: Reading, session_id: str | None, thread_id: UUID | None) -> UUID | None:
-    if session_id is not None:
-        name = Name(reading.project, "session", "", session_id)
-    elif thread_id is not None:
-        name = Name(reading.project, "thread", "", str(thread_id))
-    else:
-        return None
-    return stream_named(reading.store.application, name)
+async def stream_asked_for(reading: Reading, query: EventsQuery) -> UUID | None:
+    if query.session_id is not None:
+        return await reading.recall(stream_named, reading.name(Session.KIND, query.session_id))
+    if query.thread_id is not None:
+        return await reading.recall(stream_named, reading.name(Thread.KIND, str(query.thread_id)))
+    return None
 
 
 async def follow(
-    store: Store, project: str, position: int, types: list[str] | tuple[()], stream_id: UUID | None
+    store: Store, project: str, position: int, types: list[str], stream_id: UUID | None
 ) -> AsyncIterator[bytes]:
     """The project's entries after ``position`` as records of server-sent events, without end."""
     yield b": following\n\n"
@@ -116,7 +86,7 @@ async def follow(
             if not await store.tail.wait_beyond(position, timeout_seconds=HEARTBEAT_SECONDS):
                 yield b": still here\n\n"
             continue
-        entries = await asyncio.to_thread(
+        entries = await store.call(
             store.application.log.select_project,
             project,
             gt=position,

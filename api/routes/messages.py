@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from api.dependencies import FilteredByUser, MessageId, Read, Role, WindowedNewest
+from api.dependencies import MessageId, Read
+from api.queries import MessageListQuery
 from api.resources import (
     FoundMessageResource,
     Json,
@@ -19,20 +22,15 @@ router = APIRouter(tags=["messages"])
 
 
 @router.get("/messages", response_model=PageResource[FoundMessageResource], name="list messages")
-def list_(reading: Read, window: WindowedNewest, criteria: FilteredByUser, role: Role = None) -> Response:
+async def list_(reading: Read, query: Annotated[MessageListQuery, Query()]) -> Response:
     """Messages of all conversations, in the order they were recorded; the newest first by default."""
-    page = search_messages(
-        reading.store.database,
-        reading.project,
-        window,
-        criteria.with_role(role),
-        settled=reading.store.application.log.settled_position(),
-    )
+    settled = await reading.store.call(reading.store.application.log.settled_position)
+    page = await reading.find(search_messages, query.window, query.criteria, settled=settled)
     return Json(page_resource(page, found_message_resource))
 
 
 @router.get("/messages/{message_id}", response_model=FoundMessageResource, name="get message")
-def get(message_id: MessageId, reading: Read) -> Response:
+async def get(message_id: MessageId, reading: Read) -> Response:
     """A message wherever it is, and the conversation it is in."""
-    found = get_message(reading.store.database, reading.project, message_id)
+    found = await reading.find(get_message, message_id)
     return Json(found_message_resource(found))

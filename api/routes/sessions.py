@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
-from api.dependencies import FilteredByUser, Moment_, Read, SessionName, Windowed, Write, session_name
+from api.dependencies import Read, SessionName, Write, session_name
+from api.queries import OwnedListQuery, StateQuery
 from api.resources import (
     Json,
     NewName,
@@ -24,12 +27,14 @@ from api.routes.conversations import (
     metadata_route,
     versioned,
 )
-from domain.commands import Name, RenameSession, Start
+from domain.commands import RenameSession, Start
 from domain.sessions import Session
 from projections.history import state_as_of
 from projections.sessions import get_session, list_sessions
 
 router = APIRouter(tags=["sessions"])
+# First what is asked for most: each request is compared with one route after the other.
+router.include_router(message_routes("session", session_name, NewSessionMessages))
 
 
 @router.post("/sessions", response_model=SessionResource, status_code=201)
@@ -49,20 +54,19 @@ async def start_session(body: NewSession, writing: Write) -> Response:
 
 
 @router.get("/sessions", response_model=PageResource[SessionResource], name="list sessions")
-def list_(reading: Read, window: Windowed, criteria: FilteredByUser) -> Response:
+async def list_(reading: Read, query: Annotated[OwnedListQuery, Query()]) -> Response:
     """Sessions in the order they began."""
-    page = list_sessions(reading.store.database, reading.project, window, criteria)
+    page = await reading.find(list_sessions, query.window, query.criteria)
     return Json(page_resource(page, aggregate_resource))
 
 
 @router.get("/sessions/{session_id}", response_model=SessionResource, name="get session")
-def get(name: SessionName, reading: Read, as_of: Moment_, deleted: bool = False) -> Response:
+async def get(name: SessionName, reading: Read, query: Annotated[StateQuery, Query()]) -> Response:
     """The session now, or as it was then with ``as_of``."""
-    if as_of is not None:
-        target = Name(reading.project, Session.KIND, "", name)
-        state = state_as_of(reading.store.application, target, as_of)
+    if query.as_of is not None:
+        state = await reading.recall(state_as_of, reading.name(Session.KIND, name), query.as_of)
     else:
-        state = get_session(reading.store.database, reading.project, name, deleted=deleted)
+        state = await reading.find(get_session, name, deleted=query.deleted)
     return versioned(state, aggregate_resource(state))
 
 
@@ -74,6 +78,5 @@ async def rename(name: SessionName, body: NewName, writing: Write) -> Response:
     return await carried_out(writing, command)
 
 
-router.include_router(message_routes("session", session_name, NewSessionMessages))
 router.include_router(metadata_route("session", session_name, SessionResource))
 router.include_router(lifecycle_routes("session", session_name, SessionResource))

@@ -23,14 +23,14 @@ async def health() -> Response:
     response_model=StatusResource,
     responses={503: {"description": "the database does not answer"}},
 )
-def ready(store: StoreOf) -> Response:
+async def ready(store: StoreOf) -> Response:
     """200 when the database answers; 503 while it does not."""
-    store.database.fetch("SELECT 1")
+    await store.call(store.database.fetch, "SELECT 1")
     return Json({"status": "ready"})
 
 
 @router.get("/metrics", name="get metrics", response_class=PlainTextResponse)
-def metrics(store: StoreOf) -> Response:
+async def metrics(store: StoreOf) -> Response:
     """Numbers for Prometheus."""
     store.metrics.settled_position.set(store.tail.settled)
     content_type = "text/plain; version=0.0.4; charset=utf-8"

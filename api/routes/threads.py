@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
-from api.dependencies import Filtered, Moment_, Read, ThreadId, Windowed, Write
+from api.dependencies import Read, ThreadId, Write
+from api.queries import ListQuery, StateQuery
 from api.resources import (
     Json,
     NewMessages,
@@ -27,7 +28,7 @@ from api.routes.conversations import (
     metadata_route,
     versioned,
 )
-from domain.commands import Name, SetThreadState, Start
+from domain.commands import SetThreadState, Start
 from domain.threads import Thread
 from domain.values import Text
 from projections.history import state_as_of
@@ -43,6 +44,8 @@ async def thread_name(thread_id: ThreadId) -> str:
 
 
 ThreadName = Annotated[str, Depends(thread_name)]
+
+router.include_router(message_routes("thread", thread_name, NewMessages))
 
 
 @router.post("/threads", response_model=ThreadResource, status_code=201)
@@ -61,20 +64,19 @@ async def start_thread(body: NewThread, writing: Write) -> Response:
 
 
 @router.get("/threads", response_model=PageResource[ThreadResource], name="list threads")
-def list_(reading: Read, window: Windowed, criteria: Filtered) -> Response:
+async def list_(reading: Read, query: Annotated[ListQuery, Query()]) -> Response:
     """Threads in the order they began."""
-    page = list_threads(reading.store.database, reading.project, window, criteria)
+    page = await reading.find(list_threads, query.window, query.criteria)
     return Json(page_resource(page, aggregate_resource))
 
 
 @router.get("/threads/{thread_id}", response_model=ThreadResource, name="get thread")
-def get(name: ThreadName, reading: Read, as_of: Moment_, deleted: bool = False) -> Response:
+async def get(name: ThreadName, reading: Read, query: Annotated[StateQuery, Query()]) -> Response:
     """The thread now, or as it was then with ``as_of``."""
-    if as_of is not None:
-        target = Name(reading.project, Thread.KIND, "", name)
-        state = state_as_of(reading.store.application, target, as_of)
+    if query.as_of is not None:
+        state = await reading.recall(state_as_of, reading.name(Thread.KIND, name), query.as_of)
     else:
-        state = get_thread(reading.store.database, reading.project, name, deleted=deleted)
+        state = await reading.find(get_thread, name, deleted=query.deleted)
     return versioned(state, aggregate_resource(state))
 
 
@@ -88,11 +90,10 @@ async def set_state(name: ThreadName, body: NewState, writing: Write, key: Key =
 
 
 @router.get("/threads/{thread_id}/state", response_model=StateResource, name="get thread state")
-def get_state(name: ThreadName, reading: Read, key: Key = None) -> Response:
+async def get_state(name: ThreadName, reading: Read, key: Key = None) -> Response:
     """The state document under ``key``; null where none was set."""
-    return Json({"state": get_thread_state(reading.store.database, reading.project, name, key)})
+    return Json({"state": await reading.find(get_thread_state, name, key)})
 
 
-router.include_router(message_routes("thread", thread_name, NewMessages))
 router.include_router(metadata_route("thread", thread_name, ThreadResource))
 router.include_router(lifecycle_routes("thread", thread_name, ThreadResource))

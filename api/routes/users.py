@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from api.dependencies import Filtered, Moment_, Read, UserName, Windowed, Write, user_name
+from api.dependencies import Read, UserName, Write, user_name
+from api.queries import ListQuery, StateQuery
 from api.resources import (
     Json,
     NewUser,
@@ -19,7 +21,7 @@ from api.resources import (
     page_resource,
 )
 from api.routes.conversations import carried_out, lifecycle_routes, versioned
-from domain.commands import ChangeUser, Name, Start
+from domain.commands import ChangeUser, Start
 from domain.users import User
 from projections.history import state_as_of
 from projections.sessions import list_sessions
@@ -45,20 +47,19 @@ async def create_user(body: NewUser, writing: Write) -> Response:
 
 
 @router.get("/users", response_model=PageResource[UserResource], name="list users")
-def list_(reading: Read, window: Windowed, criteria: Filtered) -> Response:
+async def list_(reading: Read, query: Annotated[ListQuery, Query()]) -> Response:
     """Users in the order they were created."""
-    page = list_users(reading.store.database, reading.project, window, criteria)
+    page = await reading.find(list_users, query.window, query.criteria)
     return Json(page_resource(page, aggregate_resource))
 
 
 @router.get("/users/{user_id}", response_model=UserResource, name="get user")
-def get(name: UserName, reading: Read, as_of: Moment_, deleted: bool = False) -> Response:
+async def get(name: UserName, reading: Read, query: Annotated[StateQuery, Query()]) -> Response:
     """The user now, or as they were then with ``as_of``."""
-    if as_of is not None:
-        target = Name(reading.project, User.KIND, "", name)
-        state = state_as_of(reading.store.application, target, as_of)
+    if query.as_of is not None:
+        state = await reading.recall(state_as_of, reading.name(User.KIND, name), query.as_of)
     else:
-        state = get_user(reading.store.database, reading.project, name, deleted=deleted)
+        state = await reading.find(get_user, name, deleted=query.deleted)
     return versioned(state, aggregate_resource(state))
 
 
@@ -79,10 +80,10 @@ async def change_user(name: UserName, body: UserChanges, writing: Write) -> Resp
     response_model=PageResource[SessionResource],
     name="list user sessions",
 )
-def sessions_of(name: UserName, reading: Read, window: Windowed, criteria: Filtered) -> Response:
+async def sessions_of(name: UserName, reading: Read, query: Annotated[ListQuery, Query()]) -> Response:
     """The user's sessions in the order they began; none for a user nobody has heard of."""
-    own = replace(criteria, user_id=name)
-    page = list_sessions(reading.store.database, reading.project, window, own)
+    own = replace(query.criteria, user_id=name)
+    page = await reading.find(list_sessions, query.window, own)
     return Json(page_resource(page, aggregate_resource))
 
 

@@ -1,0 +1,59 @@
+"""The audit trail: pages of what was recorded, of one stream or of a whole project."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from domain.commands import Name
+from eventlog.application import Recount
+from eventlog.recorder import LogEntry, LogRecorder
+from projections.history import stream_named
+from projections.paging import KEY_MAX, Page, Window, page_of
+
+
+def page_stream(log: LogRecorder, stream_id: UUID, window: Window) -> Page[LogEntry]:
+    """Everything that was ever recorded of one stream, by version."""
+    low, high = bounds(window, KEY_MAX)
+    is_newest_first = window.order == "newest"
+    entries = log.select_stream(stream_id, gt=low, lt=high, limit=window.limit + 1, desc=is_newest_first)
+    return page_of(entries, window, lambda entry: entry.originator_version)
+
+
+def page_named(application: Recount, name: Name, window: Window) -> Page[LogEntry]:
+    """Everything that was ever recorded of what has this name today. Raises NotFound."""
+    return page_stream(application.log, stream_named(application, name), window)
+
+
+def page_project(
+    application: Recount,
+    project: str,
+    window: Window,
+    *,
+    topics: Sequence[str] = (),
+    stream_id: UUID | None = None,
+) -> Page[LogEntry]:
+    """Everything recorded in a project, or what is of ``topics`` or of one stream, by position.
+
+    Up to the settled position (see eventlog.order), so that no page has gaps that fill later.
+    """
+    log = application.log
+    low, high = bounds(window, log.settled_position() + 1)
+    entries = log.select_project(
+        project,
+        gt=low,
+        lt=high,
+        limit=window.limit + 1,
+        topics=topics,
+        stream_id=stream_id,
+        desc=window.order == "newest",
+    )
+    return page_of(entries, window, lambda entry: entry.id)
+
+
+def bounds(window: Window, end: int) -> tuple[int, int]:
+    """The keys between which the page lies, themselves not in it."""
+    after = window.after()
+    if window.order == "newest":
+        return 0, min(after or end, end)
+    return after or 0, end
