@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
@@ -25,7 +25,6 @@ from domain.sessions import Session
 from domain.threads import Thread
 from domain.users import Profile, User
 from domain.values import (
-    NAME_LENGTH_MAX,
     Content,
     Document,
     Metadata,
@@ -33,7 +32,7 @@ from domain.values import (
     Name,
     NonEmptyText,
     Text,
-    check_text,
+    UserId,
 )
 from eventlog.recorder import LogEntry
 from projections.messages import FoundMessage
@@ -46,10 +45,6 @@ MESSAGE_EXAMPLE: Any = {"role": "user", "content": "One chai latte, please."}
 DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 MOMENT_EXAMPLE = "2026-11-20T19:50:25.368956Z"
 ID_EXAMPLE = "01a1fa82-995b-71d2-8226-548dfde85271"
-
-
-UserId = Annotated[str, Field(max_length=NAME_LENGTH_MAX), AfterValidator(check_text)]
-"""Whose message it is. Any text, yet no longer than a user's name: messages are looked up by it."""
 
 
 TokenCount = Annotated[int, Field(strict=True, ge=0, le=2**53)]

@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from domain.events import Event
-from domain.values import Content, Document, Metadata, Moment, NonEmptyText, Text, merge
+from domain.values import Content, Document, Metadata, Moment, NonEmptyText, Text, UserId, merge
 
 
 class Message(BaseModel):
@@ -28,7 +28,7 @@ class Message(BaseModel):
     role: NonEmptyText
     content: Content = None
     name: Text | None = None
-    user_id: Text | None = None
+    user_id: UserId | None = None
     timestamp: Moment | None = None
     tool_calls: Annotated[list[Document], Field()] | None = None
     tool_call_id: Text | None = None

@@ -95,6 +95,9 @@ def is_same(one: Any, other: Any) -> bool:
 Text = Annotated[str, AfterValidator(check_text)]
 NonEmptyText = Annotated[Text, Field(min_length=1)]
 Name = Annotated[str, AfterValidator(check_name)]
+UserId = Annotated[Text, Field(max_length=NAME_LENGTH_MAX)]
+"""Whose message it is. Any text, yet no longer than a user's name: messages are looked up by it."""
+
 Document = Annotated[JsonValue, AfterValidator(check_document)]
 Metadata = Annotated[dict[str, JsonValue], AfterValidator(check_document)]
 Content = Annotated[str | list[JsonValue] | None, AfterValidator(check_document)]

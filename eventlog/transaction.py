@@ -88,6 +88,16 @@ class Transaction:
     def __exit__(self, *error: Any) -> None:
         self._resources.__exit__(*error)
 
+    def lock_counters(self, requests: Sequence[Request]) -> None:
+        """Lock the counters of what ``requests`` may begin, in one order for all transactions.
+
+        Drawn one by one as commands come, two transactions could each wait for the other's.
+        """
+        unknown = {(r.name.project, r.name.kind) for r in requests if self._streams.get(r.name) is None}
+        if len(unknown) > 1:
+            for key in sorted(unknown):
+                self._numbers[key] = self._views.last_number(self._locked(), *key)
+
     def decide(self, request: Request) -> Outcome | RecountError:
         """What the command leads to; a refusal is an answer too. Raises VersionConflict."""
         try:

@@ -178,6 +178,7 @@ class Writer:
     def _attempt(self, requests: Sequence[Request]) -> Committed:
         """Decide and commit ``requests`` in one transaction. Raises VersionConflict, Unavailable."""
         with Transaction(self._application, self._streams, self._connection.get()) as transaction:
+            transaction.lock_counters(requests)
             answers = [transaction.decide(request) for request in requests]
             positions = transaction.commit()
         return Committed(answers, positions, transaction.changes())

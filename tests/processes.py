@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -61,6 +62,14 @@ def _enter(barrier: Barrier) -> None:
 
 def wait_for_others() -> None:
     _gate[0].wait(PATIENCE_SECONDS)
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Return as soon as it holds; fails when it does not for a long time."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
 
 
 def flat(lists: Iterable[Iterable[T]]) -> list[T]:

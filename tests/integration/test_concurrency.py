@@ -15,13 +15,22 @@ from domain.errors import AlreadyExists, ExpectationFailed, KeyReused, RecountEr
 from domain.messages import Message
 from eventlog.application import Recount
 from eventlog.changes import Outcome
-from eventlog.database import Database
+from eventlog.database import Database, connect
 from eventlog.writer import ATTEMPTS_MAX
 from projections.core import CoreViews
 from projections.messages import page_messages
 from projections.paging import LIMIT_MAX, Window
 from projections.sessions import get_session, list_sessions
-from tests.processes import context, flat, in_processes, in_threads, recount_on, wait_for_others
+from tests.processes import (
+    PATIENCE_SECONDS,
+    context,
+    flat,
+    in_processes,
+    in_threads,
+    recount_on,
+    wait_for_others,
+    wait_until,
+)
 from tests.together import submit_together
 
 PROCESSES = 3
@@ -303,6 +312,25 @@ def blind(application: Recount, database: Database) -> BlindViews:
     views = BlindViews(database)
     application.views = views
     return views
+
+
+def test_counters_are_locked_in_one_order_however_commands_come(
+    conninfo: str, application: Recount, database: Database
+) -> None:
+    """Two transactions that lock the same rows in different orders may wait for each other for ever."""
+    for project in ("alpha", "beta"):
+        application.execute(Start(kind="session", name="first"), context(project=project))
+    find = "SELECT last FROM counters WHERE project = %s FOR UPDATE SKIP LOCKED"
+    with connect(conninfo) as other, other.transaction():
+        assert other.execute(find, ["beta"]).fetchall() == [(1,)]
+        begun = submit_together(
+            application,
+            [(Start(kind="session", name="next"), context(project=p)) for p in ("beta", "alpha")],
+        )
+        wait_until(lambda: database.fetch("SELECT FROM pg_locks WHERE NOT granted") != [])
+        assert other.execute(find, ["alpha"]).fetchall() == []
+    for future in begun:
+        assert future.result(PATIENCE_SECONDS).state.number == 2
 
 
 def test_a_conflict_that_stays_is_told_after_some_tries(

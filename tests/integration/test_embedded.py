@@ -34,6 +34,7 @@ from domain.errors import RecountError
 from eventlog import embedded, programs
 from eventlog.embedded import EmbeddedPostgres
 from eventlog.programs import Account, EmbeddedPostgresFailed, Programs, packaged_home
+from tests.processes import wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 IS_ROOT = os.geteuid() == 0
@@ -181,13 +182,6 @@ def is_running(directory: Path) -> bool:
 
 def postmaster(directory: Path) -> int:
     return int((directory / "postgres" / "postmaster.pid").read_text().split()[0])
-
-
-def wait_until(holds: Callable[[], bool], *, timeout_seconds: float = 20) -> None:
-    deadline = time.monotonic() + timeout_seconds
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)
 
 
 def process_exists(number: int) -> bool:
