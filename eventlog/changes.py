@@ -62,11 +62,10 @@ class Outcome:
     """What a command led to.
 
     ``events`` may be empty (it was so already). ``message_ids``: the messages it was about, in the
-    caller's order. ``positions``: of the events, in the whole log; empty for a repeat.
+    caller's order.
     """
 
     state: Aggregate
     events: Sequence[Event]
     message_ids: Sequence[UUID] = ()
-    positions: Sequence[int] = ()
     is_repeat: bool = False

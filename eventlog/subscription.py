@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 CHANNEL = "recount_events"
 POLL_SECONDS = 0.5  # a notification can be lost, so nobody relies on one
 RECONNECT_SECONDS = 1.0
+LOOK_SECONDS = 0.01  # from one look at the log to the next at least: a busy log is read in larger pieces
 
 
 class SettledPositions(Iterator[int]):
@@ -32,6 +34,7 @@ class SettledPositions(Iterator[int]):
         self._conninfo = conninfo
         self._last = gt
         self._connection: Connection | None = None
+        self._looked_at = 0.0
         self._stopped = threading.Event()
 
     def __next__(self) -> int:
@@ -48,8 +51,9 @@ class SettledPositions(Iterator[int]):
 
     def _wait_for_growth(self) -> int:
         connection = self._listen()
-        while not self._stopped.is_set():
+        while not self._stopped.wait(max(0, self._looked_at + LOOK_SECONDS - time.monotonic())):
             settled = settled_position(connection)
+            self._looked_at = time.monotonic()
             if settled > self._last:
                 self._last = settled
                 return settled

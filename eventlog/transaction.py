@@ -161,11 +161,11 @@ class Transaction:
     def _keep(self, name: Name, draft: Draft[Any], looked_up: dict[UUID, MessageState]) -> None:
         state = draft.existing()
         before = self._changes.get(state.id) or StreamChange(state)
-        touched = {**looked_up, **before.messages}
-        messages = touched_by(draft.events, touched)
-        self._changes[state.id] = StreamChange(
-            state, [*before.events, *draft.events], {**before.messages, **messages}
-        )
+        messages = fold_messages({**looked_up, **before.messages}, draft.events)
+        for message_id, message in looked_up.items():
+            if messages[message_id] is message:  # it was not touched
+                del messages[message_id]
+        self._changes[state.id] = StreamChange(state, [*before.events, *draft.events], messages)
         self._started[name] = state.id
 
     def _replay(self, request: Request) -> Outcome | None:
@@ -216,29 +216,17 @@ class Transaction:
             self._is_open = True
         return self._connection
 
-    def commit(self) -> dict[tuple[UUID, int], int]:
-        """Append all that was decided. Returns the position of each (stream, version)."""
-        events = [event for change in self.changes() for event in change.events]
-        if not events:
-            self._resources.close()
-            return {}
-        recordings = self._application.events.put(
-            events,
-            connection=self._connection,
-            writes=self._views.writes_for(self.changes()),
-        )
+    def commit(self) -> Sequence[StreamChange]:
+        """Append all that was decided. Returns what that was."""
+        # By stream id: all transactions write streams in the same order, so none wait in a circle.
+        changes = [self._changes[stream_id] for stream_id in sorted(self._changes)]
+        if changes:
+            mapper = self._application.mapper
+            stored = [mapper.to_stored_event(event) for change in changes for event in change.events]
+            writes = self._views.writes_for(changes)
+            self._application.log.insert_events(stored, connection=self._connection, writes=writes)
         self._resources.close()
-        return {
-            (
-                recording.domain_event.originator_id,
-                recording.domain_event.originator_version,
-            ): recording.notification.id
-            for recording in recordings
-        }
-
-    def changes(self) -> list[StreamChange]:
-        """By stream id: all transactions write streams in the same order, so none wait in a circle."""
-        return [self._changes[stream_id] for stream_id in sorted(self._changes)]
+        return changes
 
 
 class TransactionFacts:
@@ -280,9 +268,3 @@ class PastFacts:
     def messages(self, ids: Collection[UUID] = (), instants: Collection[datetime] = ()) -> list[MessageState]:
         today = self._application.views.find_messages(self._stream_id, ids, instants)
         return list(messages_at(self._application, self._stream_id, self._version, today).values())
-
-
-def touched_by(events: Sequence[Event], known: dict[UUID, MessageState]) -> dict[UUID, MessageState]:
-    """The state after ``events`` of each message that they added or changed."""
-    folded = fold_messages(dict(known), events)
-    return {id: state for id, state in folded.items() if known.get(id) is not state}

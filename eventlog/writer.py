@@ -15,9 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
-from uuid import UUID
 
 from domain.commands import AddMessages, Name, RenameSession
 from domain.errors import RecountError, Unavailable, VersionConflict
@@ -61,13 +59,9 @@ class AppendingConnection:
 
 
 class Committed(NamedTuple):
-    """What one transaction led to: an answer for each request, and what is new in the log.
-
-    ``positions``: by (stream, version) of each event.
-    """
+    """What one transaction led to: an answer for each request, and what is new in the log."""
 
     answers: Sequence[Outcome | RecountError]
-    positions: dict[tuple[UUID, int], int]
     changes: Sequence[StreamChange]
 
 
@@ -180,8 +174,8 @@ class Writer:
         with Transaction(self._application, self._streams, self._connection.get()) as transaction:
             transaction.lock_counters(requests)
             answers = [transaction.decide(request) for request in requests]
-            positions = transaction.commit()
-        return Committed(answers, positions, transaction.changes())
+            changes = transaction.commit()
+        return Committed(answers, changes)
 
     def _conclude(self, requests: Sequence[Request], committed: Committed) -> None:
         """Remember what is now recorded, and tell everyone."""
@@ -189,8 +183,8 @@ class Writer:
             self._application.remember(state)
             self._streams.put(Name(state.project, state.KIND, state.scope, state.name), state.id)
         for request, answer in zip(requests, committed.answers, strict=True):
-            request.answer(with_positions(answer, committed.positions))
-        if committed.positions:
+            request.answer(answer)
+        if committed.changes:
             self._herald.announce()
             self._application.take_snapshots(committed.changes)
 
@@ -216,15 +210,6 @@ def messages_in(request: Request) -> int:
 def idempotency_key(request: Request) -> tuple[str, str] | None:
     idempotency = request.context.idempotency
     return (request.context.project, idempotency.key) if idempotency else None
-
-
-def with_positions(
-    answer: Outcome | RecountError, positions: dict[tuple[UUID, int], int]
-) -> Outcome | RecountError:
-    if isinstance(answer, RecountError) or answer.is_repeat:
-        return answer
-    found = [positions[event.originator_id, event.originator_version] for event in answer.events]
-    return replace(answer, positions=found)
 
 
 def answer_all(requests: Sequence[Request], error: BaseException) -> None:

@@ -59,13 +59,12 @@ class Acknowledged:
     session: str
     message_ids: Sequence[UUID]
     versions: Sequence[int]
-    positions: Sequence[int]
 
 
 def add(application: Recount, session: str, messages: list[Message]) -> Acknowledged:
     outcome = execute(application, AddMessages(kind="session", name=session, messages=messages))
     versions = [event.originator_version for event in outcome.events]
-    return Acknowledged(session, outcome.message_ids, versions, outcome.positions)
+    return Acknowledged(session, outcome.message_ids, versions)
 
 
 def write_batches(conninfo: str, process: int, batches: int) -> list[Acknowledged]:
@@ -102,9 +101,6 @@ def test_every_acknowledged_message_is_there_once_and_batches_stay_whole(
             added = [*range(last - len(batch_.message_ids) + 1, last + 1)]
             assert [found[version] for version in added] == list(batch_.message_ids)
             assert list(batch_.versions) in (added, [1, *added])
-            assert list(batch_.positions) == sorted(batch_.positions)
-    positions = [position for batch_ in told for position in batch_.positions]
-    assert len(set(positions)) == len(positions)
 
 
 def write_first(conninfo: str, process: int, names: int) -> list[Acknowledged]:
