@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import signal
@@ -102,12 +103,24 @@ def operation_id(route: APIRoute) -> str:
     return name if "_" in name else f"{tag}_{name}"
 
 
+def create_lasting_app(settings: Settings, conninfo: str) -> FastAPI:
+    """As ``create_app``, in a process that does nothing else to its end.
+
+    What was made so far stays: the garbage collector need not look through it again and again, which
+    would hold up all requests for 40 ms, three times a second under load.
+    """
+    app = create_app(settings, conninfo)
+    gc.collect()
+    gc.freeze()
+    return app
+
+
 def from_environment() -> FastAPI:
     """For server processes that a supervisor starts: all they need is in the environment."""
     end_with_supervisor()
     settings = read_settings()
     assert settings.conninfo is not None, "the supervisor sets RECOUNT_DATABASE_URL"
-    return create_app(settings, settings.conninfo)
+    return create_lasting_app(settings, settings.conninfo)
 
 
 def end_with_supervisor() -> None:

@@ -21,7 +21,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess
 
-from api.app import NotServable, create_app, refuse_open_server
+from api.app import NotServable, create_lasting_app, refuse_open_server
 from api.cli.claim import claimed
 from api.cli.logs import configuration
 from api.cli.migrating import migrate_at
@@ -134,7 +134,7 @@ def run(running: Running) -> None:
 
 
 def serve_alone(running: Running) -> bool:
-    server = uvicorn.Server(uvicorn_config(running, create_app(running.settings, running.conninfo)))
+    server = uvicorn.Server(uvicorn_config(running, create_lasting_app(running.settings, running.conninfo)))
     try:
         server.run(sockets=[running.listener])
     except SystemExit:
