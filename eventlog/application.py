@@ -8,7 +8,7 @@ ours. Commands that arrive together are decided one after the other and committe
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -167,6 +167,29 @@ class Recount(Application[UUID]):
         except AggregateNotFoundError:
             return None
         return state
+
+    def known_state(self, stream_id: UUID) -> Aggregate | None:
+        """The state as this process last saw it; None where it has not, or not lately."""
+        assert self.repository.cache is not None
+        try:
+            state = self.repository.cache.get(stream_id)
+        except KeyError:
+            return None
+        assert isinstance(state, Aggregate)
+        return state
+
+    def catch_up(self, stream_ids: Iterable[UUID]) -> None:
+        """Bring the known states of these streams up to date with what others recorded."""
+        states = {state.id: state for state in map(self.known_state, stream_ids) if state is not None}
+        versions = {stream_id: state.version for stream_id, state in states.items()}
+        for stored in self.log.select_after(versions, limit=SNAPSHOT_INTERVAL):
+            event = self.read(stored)
+            states[event.originator_id] = states[event.originator_id].evolve(event)
+        for stream_id, state in states.items():
+            if state.version == versions[stream_id] + SNAPSHOT_INTERVAL:
+                self.forget(stream_id)  # it may have gone on: a snapshot is nearer to its end
+            else:
+                self.remember(state)
 
     def forget(self, stream_id: UUID) -> None:
         """Drop the cached state, so that the next look reads the log."""

@@ -8,7 +8,7 @@ eventlog.order).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -111,6 +111,11 @@ class LogRecorder(ApplicationRecorder):
         sql = SQL["select_stream_descending"] if desc else SQL["select_stream"]
         bounds = {"id": originator_id, "gt": gt, "lt": lt, "limit": limit}
         return [entry_from(row) for row in self.database.fetch(sql, bounds)]
+
+    def select_after(self, versions: Mapping[UUID, int], *, limit: int) -> Sequence[StoredEvent]:
+        """What came after these versions (by stream), up to ``limit`` of each; by stream and version."""
+        bounds = {"ids": list(versions), "versions": list(versions.values()), "limit": limit}
+        return [stored_from(row) for row in self.database.fetch(SQL["select_after"], bounds)]
 
     def select_changes(self, originator_id: UUID, *, lte: int | None = None) -> Sequence[StoredEvent]:
         """All events of a stream but those that added messages, oldest first."""

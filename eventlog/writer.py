@@ -142,7 +142,7 @@ class Writer:
 
     def _carry_out(self, requests: list[Request]) -> None:
         try:
-            committed = self._attempt(requests)
+            committed = self._attempt_twice(requests)
         except Unavailable as error:
             self._forget(requests)
             answer_all(requests, error)
@@ -152,6 +152,15 @@ class Writer:
                 self._carry_out_alone(request)
         else:
             self._conclude(requests, committed)
+
+    def _attempt_twice(self, requests: Sequence[Request]) -> Committed:
+        """As ``_attempt``; where others wrote to the same streams, read what, and decide again upon it."""
+        try:
+            return self._attempt(requests)
+        except VersionConflict:
+            streams = [self._streams.get(request.name) for request in requests]
+            self._application.catch_up({stream_id for stream_id in streams if stream_id is not None})
+            return self._attempt(requests)
 
     def _carry_out_alone(self, request: Request) -> None:
         for attempt in range(ATTEMPTS_MAX):

@@ -30,6 +30,16 @@ SELECT originator_id, originator_version, topic, state::text
  ORDER BY originator_version DESC
  LIMIT %(limit)s::bigint;
 
+-- name: select_after
+-- What came after the known versions of some streams, up to so many events of each.
+SELECT event.originator_id, event.originator_version, event.topic, event.state::text
+  FROM unnest(%(ids)s::uuid[], %(versions)s::bigint[]) AS known (id, version)
+  JOIN stored_events AS event
+    ON event.originator_id = known.id
+   AND event.originator_version > known.version
+   AND event.originator_version <= known.version + %(limit)s
+ ORDER BY event.originator_id, event.originator_version;
+
 -- name: select_stream
 SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
   FROM stored_events

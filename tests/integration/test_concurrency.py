@@ -13,7 +13,7 @@ import pytest
 from domain.commands import AddMessages, Command, MergeMetadata, Name, RenameSession, Start
 from domain.errors import AlreadyExists, ExpectationFailed, KeyReused, RecountError, VersionConflict
 from domain.messages import Message
-from eventlog.application import Recount
+from eventlog.application import SNAPSHOT_INTERVAL, Recount
 from eventlog.changes import Outcome
 from eventlog.database import Database, connect
 from eventlog.writer import ATTEMPTS_MAX
@@ -329,12 +329,30 @@ def test_counters_are_locked_in_one_order_however_commands_come(
         assert future.result(PATIENCE_SECONDS).state.number == 2
 
 
+@pytest.mark.parametrize("others", [1, SNAPSHOT_INTERVAL, SNAPSHOT_INTERVAL + 1])
+def test_a_batch_is_decided_upon_what_another_process_wrote(
+    conninfo: str, application: Recount, others: int
+) -> None:
+    """However much that is, and none of it is lost or written over."""
+    names = ["a", "b", "c"]
+    adding = [AddMessages(kind="session", name=name, messages=batch(1)) for name in names]
+    for command in adding:
+        application.execute(command, context())
+    with recount_on(conninfo) as other:
+        for name in names[:2]:
+            other.execute(AddMessages(kind="session", name=name, messages=batch(others)), context())
+    again = [AddMessages(kind="session", name=name, messages=batch(1)) for name in names]
+    futures = submit_together(application, [(command, context()) for command in again])
+    states = [future.result(PATIENCE_SECONDS).state for future in futures]
+    assert [state.version for state in states] == [3 + others, 3 + others, 3]
+
+
 def test_a_conflict_that_stays_is_told_after_some_tries(
     application: Recount, database: Database, blind: BlindViews
 ) -> None:
     error = refusal(application, Start(kind="session", name="hidden"))
     assert type(error) is VersionConflict
-    assert blind.asked == ATTEMPTS_MAX + 1  # the first time together, then alone
+    assert blind.asked == ATTEMPTS_MAX + 2  # twice together, then alone
     assert get_session(database, "default", "hidden").version == 1
 
 

@@ -231,11 +231,8 @@ def told(futures: list[Future[Outcome]]) -> list[BaseException | None]:
     [
         lambda text: Start(kind="session", name="talk", scope=text),
         lambda text: Start(kind="session", name="talk", user_id=text),
-        lambda text: AddMessages(
-            kind="session", name="talk", messages=[Message(id=uuid4(), role="user", user_id=text)]
-        ),
     ],
-    ids=["scope", "user", "user of a message"],
+    ids=["scope", "user"],
 )
 def test_a_text_too_long_to_be_looked_up_by_is_its_own_callers_alone(
     application: Recount, too_long: Callable[[str], Command]
