@@ -35,9 +35,10 @@ from domain.catalog import events_by_topic
 from domain.commands import KINDS, Command
 from domain.errors import Unavailable
 from domain.events import Context, Event
+from eventlog.chain import Chain
 from eventlog.changes import Outcome, StreamChange, Views
 from eventlog.database import Database
-from eventlog.mapper import EventMapper, SnapshotMapper
+from eventlog.mapper import EventMapper, SnapshotMapper, StoredRow
 from eventlog.recorder import LogRecorder, SnapshotRecorder
 from eventlog.transaction import Answer, Request
 from eventlog.writer import Writer
@@ -95,6 +96,7 @@ class Recount(Application[UUID]):
         self.views = views
         self._snapshot_mapper = SnapshotMapper(KINDS)
         super().__init__()
+        self.chain = Chain(self.log.select_links)
         self._writer = Writer(self)
 
     def construct_env(self, name: str, env: EnvType | None = None) -> Environment:
@@ -131,6 +133,11 @@ class Recount(Application[UUID]):
         event = self.mapper.to_domain_event(stored)
         assert isinstance(event, Event)
         return event
+
+    def stored(self, event: Event) -> StoredRow:
+        """``event`` as it is stored."""
+        assert isinstance(self.mapper, EventMapper)
+        return self.mapper.to_stored_event(event)
 
     def send(self, command: Command, context: Context, answer: Answer) -> None:
         """Have ``command`` carried out; ``answer`` is called on the writer's thread once it is committed.

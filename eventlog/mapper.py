@@ -31,6 +31,7 @@ KEY_FIELDS = {"originator_id", "originator_version"}
 class StoredRow(StoredEvent):
     """A stored event with the columns that the log is searched by."""
 
+    originator_id: UUID
     project: str
     recorded_at: datetime
 

@@ -23,6 +23,7 @@ from eventsourcing.persistence import (
 )
 from pydantic_core import to_json
 
+from eventlog.chain import Link
 from eventlog.database import Connection, Database
 from eventlog.mapper import StoredRow
 from eventlog.order import settled_position
@@ -68,25 +69,30 @@ class LogRecorder(ApplicationRecorder):
         self,
         stored_events: Sequence[StoredEvent],
         *,
+        links: Sequence[Link] = (),
         connection: Connection | None = None,
         writes: Sequence[Write] = (),
         **kwargs: Any,
     ) -> Sequence[int]:
-        """Append events and carry out ``writes``: all or nothing, in one round trip.
+        """Append events with their ``links`` and carry out ``writes``: all or nothing, in one round trip.
 
         Returns the positions, in the order of the events. A ``connection`` may have a transaction
         open, which its caller then commits. Raises VersionConflict when a version is there already.
         """
         if connection is None:
             with self.database.connection() as pooled:
-                return self._insert(pooled, stored_events, writes)
-        return self._insert(connection, stored_events, writes)
+                return self._insert(pooled, stored_events, links, writes)
+        return self._insert(connection, stored_events, links, writes)
 
     def _insert(
-        self, connection: Connection, stored_events: Sequence[StoredEvent], writes: Sequence[Write]
+        self,
+        connection: Connection,
+        stored_events: Sequence[StoredEvent],
+        links: Sequence[Link],
+        writes: Sequence[Write],
     ) -> list[int]:
         sql = append_statement(tuple(write.sql for write in writes))
-        rows = [events_as_json(stored_events), *(as_json(write.rows) for write in writes)]
+        rows = [events_as_json(stored_events, links), *(as_json(write.rows) for write in writes)]
         # One statement is one round trip, and a transaction by itself where none is open.
         return [position for (position,) in connection.execute(sql, rows, prepare=True).fetchall()]
 
@@ -111,6 +117,11 @@ class LogRecorder(ApplicationRecorder):
         sql = SQL["select_stream_descending"] if desc else SQL["select_stream"]
         bounds = {"id": originator_id, "gt": gt, "lt": lt, "limit": limit}
         return [entry_from(row) for row in self.database.fetch(sql, bounds)]
+
+    def select_links(self, versions: Mapping[UUID, int]) -> dict[UUID, bytes]:
+        """The chain's link at each of these versions (by stream), as far as they are there."""
+        bounds = {"ids": list(versions), "versions": list(versions.values())}
+        return dict(self.database.fetch(SQL["select_links"], bounds))
 
     def select_after(self, versions: Mapping[UUID, int], *, limit: int) -> Sequence[StoredEvent]:
         """What came after these versions (by stream), up to ``limit`` of each; by stream and version."""
@@ -225,12 +236,13 @@ def as_json(rows: Sequence[dict[str, Any]]) -> str:
     return to_json(rows).decode()
 
 
-def events_as_json(stored_events: Sequence[StoredEvent]) -> str:
+def events_as_json(stored_events: Sequence[StoredEvent], links: Sequence[Link]) -> str:
     """The rows as a JSON array, with each payload verbatim in its place."""
-    return (b"[" + b",".join(map(event_as_json, stored_events)) + b"]").decode()
+    rows = (event_as_json(*row) for row in zip(stored_events, links, strict=True))
+    return (b"[" + b",".join(rows) + b"]").decode()
 
 
-def event_as_json(stored: StoredEvent) -> bytes:
+def event_as_json(stored: StoredEvent, link: Link) -> bytes:
     assert isinstance(stored, StoredRow)
     columns = to_json(
         {
@@ -239,9 +251,16 @@ def event_as_json(stored: StoredEvent) -> bytes:
             "project": stored.project,
             "topic": stored.topic,
             "recorded_at": stored.recorded_at,
+            "salt": bytea(link.salt),
+            "link": bytea(link.link),
         }
     )
     return b'%b,"state":%b}' % (columns[:-1], stored.state)
+
+
+def bytea(value: bytes | None) -> str | None:
+    """As PostgreSQL reads bytes."""
+    return None if value is None else rf"\x{value.hex()}"
 
 
 def stored_from(row: tuple[Any, ...]) -> StoredEvent:

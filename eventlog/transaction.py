@@ -74,6 +74,7 @@ class Transaction:
         self._application = application
         self._connection = connection
         self._views = application.views
+        self._chain = application.chain
         self._streams = streams
         self._changes: dict[UUID, StreamChange] = {}
         self._started: dict[Name, UUID] = {}
@@ -221,11 +222,14 @@ class Transaction:
         # By stream id: all transactions write streams in the same order, so none wait in a circle.
         changes = [self._changes[stream_id] for stream_id in sorted(self._changes)]
         if changes:
-            mapper = self._application.mapper
-            stored = [mapper.to_stored_event(event) for change in changes for event in change.events]
-            writes = self._views.writes_for(changes)
-            self._application.log.insert_events(stored, connection=self._connection, writes=writes)
+            stored = [self._application.stored(event) for change in changes for event in change.events]
+            links = self._chain.links_for(stored)
+            self._application.log.insert_events(
+                stored, links=links, connection=self._connection, writes=self._views.writes_for(changes)
+            )
         self._resources.close()
+        if changes:
+            self._chain.keep(stored, links)
         return changes
 
 

@@ -28,7 +28,8 @@ from domain.sessions import MessageAdded
 from eventlog.database import connect
 from eventlog.mapper import encode
 
-INTO = "(originator_id, originator_version, project, topic, recorded_at, state)"
+INTO = "(originator_id, originator_version, project, topic, recorded_at, state, salt, link)"
+SALT, LINK = bytes(16), bytes(32)
 
 
 def make_table(conninfo: str, schema: str) -> None:
@@ -59,11 +60,12 @@ class PsycopgInsert:
 
     @contextmanager
     def _appending(self) -> Iterator[Append]:
-        insert = f"INSERT INTO bare_psycopg.stored_events {INTO} VALUES (%s, %s, %s, %s, %s, %s)"
+        insert = f"INSERT INTO bare_psycopg.stored_events {INTO} VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
         stream_id, versions, state = uuid7(), itertools.count(1), payload()
 
         def append() -> None:
-            row = (stream_id, next(versions), PROJECT, MessageAdded.TOPIC, datetime.now(UTC), state)
+            place = (stream_id, next(versions), PROJECT, MessageAdded.TOPIC, datetime.now(UTC))
+            row = (*place, state, SALT, LINK)
             connection.execute(insert, row, prepare=True)
 
         with psycopg.connect(self._conninfo, autocommit=True) as connection:
@@ -104,11 +106,12 @@ class PgbenchInsert:
     def _script(self) -> str:
         run = secrets.token_hex(8)  # so that each client's stream is a new one
         stream_id = f"md5('{run}' || :client_id)::uuid"
+        salt_and_link = f"'\\x{SALT.hex()}', '\\x{LINK.hex()}'"
         kind = f"'{PROJECT}', '{MessageAdded.TOPIC}'"
         return (
             "\\set version :version + 1\n"
             f"INSERT INTO bare_pgbench.stored_events {INTO}"
-            f" VALUES ({stream_id}, :version, {kind}, clock_timestamp(), :state);\n"
+            f" VALUES ({stream_id}, :version, {kind}, clock_timestamp(), :state, {salt_and_link});\n"
         )
 
 

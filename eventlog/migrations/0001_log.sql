@@ -9,6 +9,9 @@ CREATE TABLE stored_events (
     recorded_at        timestamptz NOT NULL,
     -- json, not jsonb: the text stays as it was written, so numbers of any size come back equal.
     state              json        NOT NULL,
+    -- The stream's chain (see eventlog/chain.py). The salt is erased with the payload.
+    salt               bytea,
+    link               bytea       NOT NULL,
     CONSTRAINT stored_events_pkey PRIMARY KEY (originator_id, originator_version)
 );
 
@@ -29,4 +32,13 @@ CREATE TABLE snapshots (
     topic              text   NOT NULL,
     state              json   NOT NULL,
     PRIMARY KEY (originator_id, originator_version)
+);
+
+-- What the log was at some moments (see eventlog/checkpoints.py).
+CREATE TABLE checkpoints (
+    position bigint      PRIMARY KEY,
+    events   bigint      NOT NULL,
+    root     bytea       NOT NULL,
+    digest   bytea       NOT NULL,
+    taken_at timestamptz NOT NULL DEFAULT now()
 );

@@ -2,14 +2,14 @@
 -- Takes the events as one JSON array; yields their positions. The advisory lock spells "recount"; every
 -- append shares it from before it draws a position until it ends (see eventlog/order.py).
 INSERT INTO stored_events
-    (originator_id, originator_version, project, topic, recorded_at, state)
+    (originator_id, originator_version, project, topic, recorded_at, state, salt, link)
 SELECT event.originator_id, event.originator_version, event.project, event.topic,
-       event.recorded_at, event.state
+       event.recorded_at, event.state, event.salt, event.link
   -- The lock comes first: no row, hence no position, is drawn before it is held.
   FROM (SELECT pg_advisory_xact_lock_shared(32199625091149428) OFFSET 0) AS lock
  CROSS JOIN json_to_recordset(%s::json) AS event (
        originator_id uuid, originator_version bigint, project text, topic text,
-       recorded_at timestamptz, state json)
+       recorded_at timestamptz, salt bytea, link bytea, state json)
 RETURNING notification_id;
 
 -- name: select_events
@@ -29,6 +29,12 @@ SELECT originator_id, originator_version, topic, state::text
    AND originator_version <= coalesce(%(lte)s::bigint, 9223372036854775807)
  ORDER BY originator_version DESC
  LIMIT %(limit)s::bigint;
+
+-- name: select_links
+SELECT event.originator_id, event.link
+  FROM unnest(%(ids)s::uuid[], %(versions)s::bigint[]) AS known (id, version)
+  JOIN stored_events AS event
+    ON event.originator_id = known.id AND event.originator_version = known.version;
 
 -- name: select_after
 -- What came after the known versions of some streams, up to so many events of each.

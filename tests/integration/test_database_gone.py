@@ -171,8 +171,8 @@ def foreign_event(connection: Connection, talk: Recount, topic: str, state: byte
     version = talk.log.last_version(stream_id) + 1
     connection.execute(
         "INSERT INTO stored_events"
-        " (originator_id, originator_version, project, topic, recorded_at, state)"
-        " VALUES (%s, %s, 'default', %s, now(), %s)",
+        " (originator_id, originator_version, project, topic, recorded_at, state, link)"
+        " VALUES (%s, %s, 'default', %s, now(), %s, '')",
         (stream_id, version, topic, state.decode()),
     )
     return version

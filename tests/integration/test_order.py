@@ -21,6 +21,7 @@ from domain.errors import Unavailable, VersionConflict
 from domain.messages import Message
 from domain.sessions import MetadataMerged, SessionDeleted
 from eventlog.application import Recount
+from eventlog.chain import Chain
 from eventlog.database import Connection, Database, connect
 from eventlog.mapper import EventMapper
 from eventlog.order import settled_position
@@ -53,8 +54,9 @@ def append(connection: Connection, database: Database, stream_id: UUID | None = 
     """One event of a stream of its own, as every append does it; returns its position."""
     envelope = context().envelope(stream_id or uuid4(), 1, not_before=None)
     event = MetadataMerged(**envelope, metadata={})
-    rows = [EventMapper({}).to_stored_event(event)]
-    (position,) = LogRecorder(database).insert_events(rows, connection=connection)
+    log, rows = LogRecorder(database), [EventMapper({}).to_stored_event(event)]
+    links = Chain(log.select_links).links_for(rows)
+    (position,) = log.insert_events(rows, links=links, connection=connection)
     return position
 
 
