@@ -11,6 +11,7 @@ import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -18,16 +19,20 @@ from fastapi.routing import APIRoute
 
 from api import openapi, problems
 from api.dependencies import Store
+from api.following import Following
 from api.keys import KeyRing
 from api.live import Tail, released_by_signals
 from api.metrics import Metrics
 from api.middleware import Edge, ExactPaths
 from api.opening import migrate_database as migrate_database
 from api.opening import open_database
-from api.routes import events, messages, sessions, system, threads, users
+from api.periodic import Periodic
+from api.reads import ReadRecorder
+from api.routes import audit, events, messages, sessions, system, threads, users, webhooks
 from api.settings import Settings, read_settings
 from domain.errors import RecountError
 from eventlog.application import Recount
+from eventlog.checkpoints import take_checkpoints
 from projections.core import CoreViews
 
 DESCRIPTION = """
@@ -55,6 +60,7 @@ def refuse_open_server(settings: Settings, keys: KeyRing) -> None:
 def create_app(settings: Settings, conninfo: str) -> FastAPI:
     """The server's application on the database at ``conninfo``, which must be migrated."""
     metrics = Metrics(is_multiprocess="PROMETHEUS_MULTIPROC_DIR" in os.environ)
+    reads = ReadRecorder(conninfo) if settings.audit_reads else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -68,11 +74,23 @@ def create_app(settings: Settings, conninfo: str) -> FastAPI:
             # As many threads as there are connections to wait for.
             threads = ThreadPoolExecutor(settings.connections_max, thread_name_prefix="recount-reader")
             app.state.store = Store(settings, database, application, keys, tail, metrics, threads)
+            following = Following(conninfo, allow_private=settings.webhooks_allow_private)
+            following.start()
+            checkpoints = Periodic(
+                "checkpoints", settings.checkpoint_seconds, partial(take_checkpoints, database)
+            )
+            checkpoints.start()
+            if reads is not None:
+                reads.start()
             try:
                 with released_by_signals(tail, loop):
                     yield
             finally:
                 tail.stop()
+                following.stop()
+                checkpoints.stop()
+                if reads is not None:
+                    reads.stop()
                 threads.shutdown()
                 application.close()
 
@@ -85,14 +103,14 @@ def create_app(settings: Settings, conninfo: str) -> FastAPI:
         separate_input_output_schemas=False,
         redirect_slashes=False,
     )
-    for module in (sessions, threads, messages, users, events):
+    for module in (sessions, threads, messages, users, events, webhooks, audit):
         app.include_router(module.router, prefix="/v1")
     app.include_router(system.router)
     metrics.know(app.routes)
     problems.install(app)
     openapi.install(app)
     app.add_middleware(ExactPaths)
-    app.add_middleware(Edge, metrics=metrics, body_bytes_max=settings.body_bytes_max)
+    app.add_middleware(Edge, metrics=metrics, body_bytes_max=settings.body_bytes_max, reads=reads)
     return app
 
 

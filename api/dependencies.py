@@ -109,6 +109,7 @@ async def caller(request: Request, store: Store, scope: str) -> Caller:
         )
     if found is LOCAL:
         refuse_strange_pages(request)
+    request.scope["caller"] = found
     if not found.may(scope):
         raise Forbidden(f"this key lacks the scope '{scope}'")
     return found
@@ -214,6 +215,13 @@ async def reading(request: Request) -> Reading:
     return Reading(here, who.project)
 
 
+async def administering(request: Request) -> Reading:
+    """As ``reading``, for those who look after the project."""
+    here = await store(request)
+    who = await caller(request, here, "admin")
+    return Reading(here, who.project)
+
+
 def name_in_path(segment: str) -> str:
     """A path segment as a name, an encoded slash and all. Raises ValueError."""
     return check_name(segment.replace(SLASH_IN_SEGMENT, "/"))
@@ -235,5 +243,6 @@ ThreadId = Annotated[UUID, Path(examples=[ID_EXAMPLE])]
 StoreOf = Annotated[Store, Depends(store)]
 Write = Annotated[Writing, Depends(writing)]
 Read = Annotated[Reading, Depends(reading)]
+Administer = Annotated[Reading, Depends(administering)]
 SessionName = Annotated[str, Depends(session_name)]
 UserName = Annotated[str, Depends(user_name)]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fastapi.routing import iter_route_contexts
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.routing import BaseRoute
+
+from projections.follow import Lag
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -44,13 +46,33 @@ class Metrics:
             multiprocess_mode="max",
         )
 
+        self.follower_lag_events = follower_gauge(
+            "recount_follower_lag_events", "Positions in the log that a follower is behind", registry
+        )
+        self.follower_lag_seconds = follower_gauge(
+            "recount_follower_lag_seconds", "Age of the first event that a follower has not handled", registry
+        )
+        self.follower_parked_streams = follower_gauge(
+            "recount_follower_parked_streams", "Streams with an event that it could not handle", registry
+        )
+
+    def show_lags(self, lags: Iterable[Lag]) -> None:
+        for lag in lags:
+            self.follower_lag_events.labels(lag.follower).set(lag.events)
+            self.follower_lag_seconds.labels(lag.follower).set(lag.seconds)
+            self.follower_parked_streams.labels(lag.follower).set(lag.parked_streams)
+
     def know(self, routes: Sequence[BaseRoute]) -> None:
         """Learn the whole paths of the application's routes: a route that was included knows its end only."""
         for context in iter_route_contexts(routes):
             self._templates[id(context.original_route)] = context.path or "none"
 
+    def template(self, scope: Mapping[str, Any]) -> str:
+        """The path of the route that ``scope`` came to, with its parameters as such; else ``none``."""
+        return self._templates.get(id(scope.get("route")), "none")
+
     def observe(self, scope: Mapping[str, Any], status: int, seconds: float) -> None:
-        route = self._templates.get(id(scope.get("route")), "none")
+        route = self.template(scope)
         method = scope["method"] if route != "none" and scope["method"] in METHODS else "any"
         self.requests.labels(method, route, status).inc()
         self.request_seconds.labels(method, route).observe(seconds)
@@ -62,3 +84,8 @@ class Metrics:
         everyone = CollectorRegistry()
         MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]
         return generate_latest(everyone)
+
+
+def follower_gauge(name: str, meaning: str, registry: CollectorRegistry) -> Gauge:
+    """By follower. Any process knows it of all, so the one that was asked last is right."""
+    return Gauge(name, meaning, ["follower"], registry=registry, multiprocess_mode="mostrecent")

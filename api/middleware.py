@@ -16,6 +16,7 @@ from uuid_utils.compat import uuid7
 
 from api.metrics import Metrics
 from api.problems import Problem
+from api.reads import ReadRecorder
 
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
@@ -32,9 +33,12 @@ No name may contain a control character, so it can stand for nothing else.
 class Edge:
     """Gives each request an id, refuses what is too large, and counts what is answered."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, body_bytes_max: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, body_bytes_max: int, reads: ReadRecorder | None = None
+    ) -> None:
         self.app = app
         self._metrics = metrics
+        self._reads = reads
         self._body_bytes_max = body_bytes_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,6 +57,8 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if self._reads is not None and scope["method"] == "GET":
+                    self._note_read(self._reads, scope, status)
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
             await send(message)
 
@@ -60,6 +66,21 @@ class Edge:
             await self._pass_on(scope, receive, answer, headers)
         finally:
             self._metrics.observe(scope, status, time.perf_counter() - started)
+
+    def _note_read(self, reads: ReadRecorder, scope: Scope, status: int) -> None:
+        """Of a caller we know; nobody else is shown anything."""
+        caller = scope.get("caller")
+        if caller is not None:
+            values = scope.get("path_params", {}).items()
+            reads.note(
+                project=caller.project,
+                actor=caller.actor,
+                request_id=scope["request_id"],
+                method=scope["method"],
+                route=self._metrics.template(scope),
+                parameters={name: str(value).replace(SLASH_IN_SEGMENT, "/") for name, value in values},
+                status=status,
+            )
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes]) -> None:
         limit = self._body_bytes_max

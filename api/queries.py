@@ -14,11 +14,13 @@ from pydantic import BaseModel, BeforeValidator, Field, Json, TypeAdapter, WithJ
 
 from api.resources import SentMoment
 from domain.values import Metadata, Name, Text
+from projections.audit import AuditFilter
 from projections.history import AsOf
 from projections.paging import KEY_MAX, LIMIT_DEFAULT, LIMIT_MAX, Filter, Order, Window
 
 MOMENT = TypeAdapter(SentMoment)
 VERSION_DIGITS_MAX = 18
+SPEED_MAX = 1_000_000
 DELETED = {"false": False, "true": True, "any": None}
 
 
@@ -31,18 +33,51 @@ def as_of_from(text: object) -> object:
     return AsOf(moment=MOMENT.validate_python(text))
 
 
+Moment = Annotated[AsOf, BeforeValidator(as_of_from), WithJsonSchema({"type": "string", "maxLength": 64})]
+
+
 class PastQuery(BaseModel):
     """One thing; ``as_of`` None: as it is now."""
 
-    as_of: Annotated[
-        AsOf | None, BeforeValidator(as_of_from), WithJsonSchema({"type": "string", "maxLength": 64})
-    ] = Field(None, description="as it was: a version (7) or a time (RFC 3339)")
+    as_of: Moment | None = Field(None, description="as it was: a version (7) or a time (RFC 3339)")
 
 
 class StateQuery(PastQuery):
     """A session, thread or user."""
 
     deleted: bool = Field(False, description="find it also where it is deleted")
+
+
+class DifferenceQuery(BaseModel):
+    """Two moments; ``to`` None: now."""
+
+    from_: Moment = Field(alias="from", description="a version (7) or a time (RFC 3339)")
+    to: Moment | None = Field(None, description="a version or a time; else now")
+
+
+def speed_from(text: object) -> object:
+    """``max`` → 0, which is without pauses."""
+    return 0 if text == "max" else text
+
+
+class ReplayQuery(BaseModel):
+    """A part of a stream, and how fast it goes by."""
+
+    speed: Annotated[
+        float,
+        Field(ge=0, le=SPEED_MAX, allow_inf_nan=False),
+        BeforeValidator(speed_from),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "number", "minimum": 0, "maximum": SPEED_MAX},
+                    {"type": "string", "enum": ["max"]},
+                ]
+            }
+        ),
+    ] = Field(1, description="how many times as fast as it was; 0 or max: without pauses")
+    from_: int = Field(1, alias="from", ge=1, lt=KEY_MAX, description="from this version on")
+    to: int | None = Field(None, ge=0, lt=KEY_MAX, description="up to this version; else to the end")
 
 
 class PageQuery(BaseModel):
@@ -115,3 +150,51 @@ class EventStreamQuery(EventsQuery):
     after: int | None = Field(
         None, ge=0, le=KEY_MAX, description="from after this position; else from now on"
     )
+
+
+class AuditQuery(EventListQuery):
+    """What was recorded; what is given must all be so."""
+
+    actor: Text | None = Field(None, description="only what this one did, as key:1f0c9a7e")
+    user_id: Name | None = Field(None, description="only of this user and of their sessions")
+    since: SentMoment | None = Field(None, description="recorded from this time on (RFC 3339)")
+    until: SentMoment | None = Field(None, description="recorded before this time (RFC 3339)")
+    request_id: Text | None = Field(None, description="only what this request recorded")
+    causation_id: str | None = Field(
+        None, max_length=64, description="only what this event led to: <stream id>/<version>"
+    )
+    chain: bool = Field(False, description="with causation_id: the event, and all that followed from it")
+    format: Literal["json", "ndjson"] = Field("json", description="a page, or JSON lines of all matches")
+
+    @property
+    def criteria(self) -> AuditFilter:
+        """But for the session or thread, which must be looked up."""
+        return AuditFilter(
+            actor=self.actor,
+            user_id=self.user_id,
+            types=self.type,
+            since=self.since,
+            until=self.until,
+            request_id=self.request_id,
+            causation_id=self.causation_id,
+            chain=self.chain,
+        )
+
+
+class ReadListQuery(PageQuery):
+    """A page of recorded reads."""
+
+    order: Order = Field("newest", description="which end to begin with")
+    actor: Text | None = Field(None, description="only what this one read")
+
+
+class DeliveryListQuery(PageQuery):
+    """A page of a webhook's deliveries."""
+
+    order: Order = Field("newest", description="which end to begin with")
+
+
+class ResumeQuery(BaseModel):
+    """How to go on."""
+
+    skip: bool = Field(False, description="leave out the event that could not be sent")

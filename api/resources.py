@@ -9,15 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar
+from types import MappingProxyType
+from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
+from api.reads import RecordedRead
 from domain.aggregate import Aggregate
+from domain.catalog import events_by_topic
 from domain.conversation import Conversation
 from domain.events import Event
 from domain.messages import Message, MessageState
@@ -37,17 +40,22 @@ from domain.values import (
 from eventlog.recorder import LogEntry
 from projections.messages import FoundMessage
 from projections.paging import Page
+from projections.webhooks import Delivery, Webhook
 
 T = TypeVar("T")
+
+NO_ORIGINS: Mapping[UUID, str] = MappingProxyType({})
 
 METADATA_EXAMPLE: Any = {"channel": "web", "plan": {"tier": "pro"}}
 MESSAGE_EXAMPLE: Any = {"role": "user", "content": "One chai latte, please."}
 DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 MOMENT_EXAMPLE = "2026-11-20T19:50:25.368956Z"
 ID_EXAMPLE = "01a1fa82-995b-71d2-8226-548dfde85271"
+WEBHOOK_EXAMPLE = "wh_5b1f0c9a7e3d2846"
 
 
 TokenCount = Annotated[int, Field(strict=True, ge=0, le=2**53)]
+Version = Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)]
 
 
 def written_out(moment: object) -> object:
@@ -70,6 +78,16 @@ def text_or_parts(content: object) -> object:
 
 
 SentContent = Annotated[Content, BeforeValidator(text_or_parts)]
+
+
+def known_type(topic: str) -> str:
+    """Return ``topic``; raises ValueError where no event is called so."""
+    if topic not in events_by_topic():
+        raise ValueError("is no type of event")
+    return topic
+
+
+EventType = Annotated[str, AfterValidator(known_type)]
 
 
 class Json(Response):
@@ -230,10 +248,51 @@ class NewName(Incoming):
     session_id: Name
 
 
+class NewFork(Incoming):
+    """Without ``version`` and ``message_id``: the session as it is now, with all its messages."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"session_id": "trip-with-a-detour", "version": 2}]}
+    )
+
+    session_id: Name | None = Field(None, description="the new session's; made here when left out")
+    version: Version | None = Field(
+        None, description="as it was at this version; else as it was when the message was added"
+    )
+    message_id: UUID | None = Field(None, description="up to and with this message; else with all")
+    metadata: Metadata | None = Field(None, description="to merge into those of then")
+
+
 class NewState(Incoming):
     model_config = ConfigDict(json_schema_extra={"examples": [{"state": {"step": 3}}]})
 
     state: Document
+
+
+def position_or_now(value: object) -> object:
+    """Return ``value``; raises ValueError in one sentence, not in one for each thing it could be."""
+    if value == "now" or (type(value) is int and 0 <= value < 2**63):
+        return value
+    raise ValueError('must be a position, or "now"')
+
+
+class NewWebhook(Incoming):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"url": "https://example.org/recount", "types": ["session.message-added"]}]
+        }
+    )
+
+    url: Text = Field(max_length=2000, description="https, or http to this machine")
+    types: list[EventType] | None = Field(None, min_length=1, description="only these; else all")
+    from_: Annotated[
+        Annotated[int, Field(ge=0, lt=2**63)] | Literal["now"], BeforeValidator(position_or_now)
+    ] = Field("now", alias="from", description="what comes after this position; else from now on")
+
+    @property
+    def after(self) -> int | None:
+        """None: from now on."""
+        return None if self.from_ == "now" else self.from_
 
 
 class MessageResource(BaseModel):
@@ -271,11 +330,20 @@ class AggregateResource(BaseModel):
     deleted_at: datetime | None
 
 
+class OriginResource(BaseModel):
+    """``session_id`` is what the session is called today; null where it is no longer there."""
+
+    session_id: str | None = Field(examples=["trip-to-lisbon"])
+    stream_id: UUID = Field(examples=[ID_EXAMPLE])
+    version: int = Field(description="as it was at this version", examples=[2])
+
+
 class SessionResource(AggregateResource):
     session_id: str = Field(examples=["trip-to-lisbon"])
     scope: str = Field(description="the flow a foreign protocol filed it under; else empty")
     user_id: str | None = Field(examples=["ana"])
     message_count: int = Field(examples=[2])
+    forked_from: OriginResource | None = Field(description="the session it was forked from; else null")
 
 
 class ThreadResource(AggregateResource):
@@ -320,6 +388,111 @@ class EventResource(BaseModel):
     payload: dict[str, Any]
 
 
+class PatchOperationResource(BaseModel):
+    """One step of a JSON Patch (RFC 6902)."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    op: Literal["add", "remove", "replace", "move"]
+    path: str = Field(description="a JSON Pointer (RFC 6901)", examples=["/session/metadata/plan/tier"])
+    from_: str | None = Field(None, alias="from", description="of a move: from where")
+    value: Any = Field(None, description="of add and replace")
+
+
+class DifferenceResource(BaseModel):
+    """``patch`` makes the earlier document the later one, ``words`` tell it without what was said.
+
+    The document has the conversation under ``session`` or ``thread``, and under ``messages``, by
+    their ids, those messages that are not the same.
+    """
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    from_: int = Field(alias="from", description="the version compared", examples=[2])
+    to: int = Field(description="the version it is compared with", examples=[5])
+    patch: list[PatchOperationResource]
+    words: list[str] = Field(examples=[["metadata: plan.tier changed", "message 2 was edited: content"]])
+
+
+class WebhookResource(BaseModel):
+    """``from``: the position after which it gets events. ``pending``: events that wait to be sent."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    id: str = Field(examples=[WEBHOOK_EXAMPLE])
+    url: str = Field(examples=["https://example.org/recount"])
+    types: list[str] | None = Field(description="null: all types")
+    from_: int = Field(alias="from", examples=[42])
+    status: str = Field(description="active, parked or disabled", examples=["active"])
+    pending: int = Field(examples=[0])
+    next_attempt_at: datetime = Field(description="not before then", examples=[MOMENT_EXAMPLE])
+    created_at: datetime = Field(examples=[MOMENT_EXAMPLE])
+
+
+class NewWebhookResource(WebhookResource):
+    secret: str = Field(description="what signatures are made with; shown this once")
+
+
+class DeliveryResource(BaseModel):
+    """What became of one event. ``response_status`` and ``error`` are those of the last attempt."""
+
+    position: int = Field(description="of the event", examples=[42])
+    type: str = Field(examples=["session.message-added"])
+    recorded_at: datetime = Field(examples=[MOMENT_EXAMPLE])
+    status: str = Field(description="pending, delivered or skipped", examples=["delivered"])
+    attempts: int = Field(examples=[1])
+    response_status: int | None = Field(description="null: no answer", examples=[204])
+    error: str | None
+    attempted_at: datetime | None
+
+
+class ReadResource(BaseModel):
+    """One request that read. ``parameters``: what stood in its path."""
+
+    number: int = Field(examples=[7])
+    read_at: datetime = Field(examples=[MOMENT_EXAMPLE])
+    actor: str = Field(examples=["key:1f0c9a7e"])
+    request_id: str
+    method: str = Field(examples=["GET"])
+    route: str = Field(examples=["/v1/sessions/{session_id}"])
+    parameters: dict[str, str] = Field(examples=[{"session_id": "trip-to-lisbon"}])
+    status: int = Field(description="of the answer", examples=[200])
+
+
+class ProvedEventResource(BaseModel):
+    """``payload``: as it is stored, letter by letter; null, with its salt, where it was erased."""
+
+    version: int
+    topic: str
+    project: str
+    recorded_at: int = Field(description="microseconds since 1970-01-01 UTC")
+    payload: str | None
+    salt: str | None
+    commitment: str
+    link: str
+
+
+class ProvedCheckpointResource(BaseModel):
+    """The checkpoint that covers the event at ``version``, and the path from there to its root."""
+
+    version: int
+    event_position: int
+    index: int
+    path: list[str]
+    position: int
+    events: int
+    root: str
+    digest_before: str
+    digest: str
+
+
+class ProofResource(BaseModel):
+    format: str = Field(examples=["recount-proof/1"])
+    stream_id: UUID
+    events: list[ProvedEventResource]
+    checkpoint: ProvedCheckpointResource | None = Field(description="null: none covers it yet")
+
+
 class PageResource(BaseModel, Generic[T]):
     items: list[T]
     next_cursor: str | None = Field(description="for the next page; null at the end")
@@ -352,8 +525,8 @@ def found_message_resource(found: FoundMessage) -> dict[str, Any]:
     }
 
 
-def aggregate_resource(state: Aggregate) -> dict[str, Any]:
-    """The resource of a session, thread or user."""
+def aggregate_resource(state: Aggregate, origins: Mapping[UUID, str] = NO_ORIGINS) -> dict[str, Any]:
+    """The resource of a session, thread or user. ``origins``: of a fork, its origin's name by stream id."""
     common = {
         "number": state.number,
         "version": state.version,
@@ -364,13 +537,27 @@ def aggregate_resource(state: Aggregate) -> dict[str, Any]:
     }
     match state:
         case Session():
-            own = {"session_id": state.name, "scope": state.scope, "user_id": state.user_id}
-            return {**own, "message_count": state.message_count, **common}
+            own: dict[str, Any] = {"session_id": state.name, "scope": state.scope, "user_id": state.user_id}
+            own |= {"message_count": state.message_count, "forked_from": origin_resource(state, origins)}
+            return {**own, **common}
         case Conversation():
             return {"thread_id": state.name, "message_count": state.message_count, **common}
         case User():
             return {"user_id": state.name, **state.profile.model_dump(), **common}
     raise AssertionError(state)
+
+
+def origin_resource(session: Session, origins: Mapping[UUID, str]) -> dict[str, Any] | None:
+    if session.origin is None:
+        return None
+    stream_id, version = session.origin.stream_id, session.origin.version
+    return {"session_id": origins.get(stream_id), "stream_id": stream_id, "version": version}
+
+
+def origin_ids(states: Iterable[Aggregate]) -> set[UUID]:
+    """The streams that the forks among ``states`` were taken from."""
+    sessions = (state for state in states if isinstance(state, Session))
+    return {session.origin.stream_id for session in sessions if session.origin is not None}
 
 
 def added_resource(state: Aggregate, messages: Iterable[MessageState]) -> dict[str, Any]:
@@ -407,3 +594,24 @@ def event_resource(entry: LogEntry) -> dict[str, Any]:
 
 def page_resource(page: Page[T], resource: Callable[[T], dict[str, Any]]) -> dict[str, Any]:
     return {"items": [resource(item) for item in page.items], "next_cursor": page.next_cursor}
+
+
+def webhook_resource(webhook: Webhook) -> dict[str, Any]:
+    return {
+        "id": webhook.id,
+        "url": webhook.url,
+        "types": webhook.types,
+        "from": webhook.starts_after,
+        "status": webhook.status,
+        "pending": webhook.pending,
+        "next_attempt_at": webhook.next_attempt_at,
+        "created_at": webhook.created_at,
+    }
+
+
+def delivery_resource(delivery: Delivery) -> dict[str, Any]:
+    return vars(delivery)
+
+
+def read_resource(read: RecordedRead) -> dict[str, Any]:
+    return {name: value for name, value in vars(read).items() if name != "project"}

@@ -41,9 +41,16 @@ class Settings(BaseSettings):
     connections_max: Annotated[int, Field(ge=2)] = Field(
         10, description="database connections for reading, per process"
     )
+    checkpoint_seconds: Annotated[float, Field(gt=0)] = Field(
+        60, description="how often the server takes a checkpoint of the log"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="what the server logs to standard error"
     )
+    webhooks_allow_private: bool = Field(
+        False, description="let webhooks lead to this machine and into private networks"
+    )
+    audit_reads: bool = Field(False, description="record each reading request, too")
     debug: bool = Field(False, description="show the traceback of an unexpected failure")
 
     @property

@@ -16,12 +16,13 @@ from pydantic import JsonValue
 
 from domain import aggregate, conversation, sessions, threads, users
 from domain.aggregate import Aggregate, Draft
-from domain.errors import AlreadyExists
+from domain.errors import AlreadyExists, RecountError
 from domain.events import Event
 from domain.messages import Message, MessageAdded, MessageState
-from domain.sessions import Session
+from domain.sessions import Origin, Session
 from domain.threads import Thread
 from domain.users import Profile, User
+from domain.values import merge
 
 KINDS: dict[str, type[Aggregate]] = {kind.KIND: kind for kind in (Session, Thread, User)}
 
@@ -91,6 +92,43 @@ class Start(Command):
             payload["profile"] = self.profile
         begin(self, draft, facts, **payload)
         return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fork(Command):
+    """Begin a session with what another one held at a moment. Raises AlreadyExists.
+
+    ``source``: that other session as it was then. ``messages``: those that could be seen then, in
+    order, under ids of their own. ``metadata`` are merged into the source's.
+    """
+
+    kind: str = Session.KIND
+    source: Session
+    messages: Sequence[Message]
+    metadata: dict[str, JsonValue] | None = None
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        if draft.state is not None:
+            raise AlreadyExists(self.kind, is_deleted=draft.state.is_deleted)
+        metadata: JsonValue = self.source.metadata
+        if self.metadata is not None:
+            metadata = merge(metadata or {}, self.metadata)
+        origin = Origin(stream_id=self.source.id, version=self.source.version)
+        begin(self, draft, facts, metadata=metadata, user_id=self.source.user_id, origin=origin)
+        return conversation.add_messages(draft, self.messages, (), by_instant=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refuse(Command):
+    """Raise ``error``: what was asked for could not be made into a command.
+
+    It is sent all the same, for a repeat of an earlier request is answered before it is decided.
+    """
+
+    error: RecountError
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        raise self.error
 
 
 @dataclass(frozen=True, kw_only=True)

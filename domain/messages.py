@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -64,9 +63,8 @@ class MessageDeleted(MessageEvent):
     """The message disappeared from reads."""
 
 
-@dataclass(frozen=True, slots=True)
-class MessageState:
-    """A message as it is now.
+class MessageState(NamedTuple):
+    """A message as it is now. A tuple, for there are many, and it is made in a third of the time.
 
     ``version`` is that of the event that added it, and its place in the order of the
     conversation; ``changed_version`` that of the last event that touched it.
@@ -108,8 +106,7 @@ class MessageState:
                 }
             case _:
                 return self
-        return replace(
-            self,
+        return self._replace(
             changed_version=event.originator_version,
             updated_at=event.recorded_at,
             **changes,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
 
 from domain import aggregate, messages
 from domain.aggregate import Draft, Started
@@ -11,11 +14,21 @@ from domain.conversation import Conversation, ConversationFamily
 from domain.events import Event
 
 
+class Origin(BaseModel):
+    """Where a fork was taken from: the stream of another session, up to ``version``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stream_id: UUID
+    version: int
+
+
 class SessionStarted(Started):
-    """A session began, by a call of its own or by the first message."""
+    """A session began, by a call of its own, by the first message, or as a fork of its ``origin``."""
 
     TOPIC: ClassVar[str] = "session.started"
     user_id: str | None = None
+    origin: Origin | None = None
 
 
 class MessageAdded(messages.MessageAdded):
@@ -55,7 +68,10 @@ class SessionUndeleted(aggregate.Undeleted):
 
 @dataclass(frozen=True, kw_only=True)
 class Session(Conversation):
-    """``user_id`` is set when the session starts and never changes; None for nobody's session."""
+    """``user_id`` and ``origin`` are set when the session starts and never change.
+
+    ``user_id``: None for nobody's session. ``origin``: None unless the session is a fork.
+    """
 
     KIND: ClassVar[str] = "session"
     EVENTS: ClassVar[ConversationFamily] = ConversationFamily(
@@ -70,11 +86,12 @@ class Session(Conversation):
     )
 
     user_id: str | None = None
+    origin: Origin | None = None
 
     @classmethod
     def from_started(cls, event: Started, **more: Any) -> Self:
         assert isinstance(event, SessionStarted)
-        return super().from_started(event, user_id=event.user_id, **more)
+        return super().from_started(event, user_id=event.user_id, origin=event.origin, **more)
 
     def evolve(self, event: Event) -> Self:
         match event:

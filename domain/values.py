@@ -29,8 +29,10 @@ def check_text(text: str) -> str:
     """Return ``text`` or raise ValueError when PostgreSQL could not store it."""
     if "\x00" in text:
         raise ValueError("must not contain the NUL character")
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("must not contain lone surrogates")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must not contain lone surrogates") from None
     return text
 
 
@@ -45,11 +47,11 @@ def check_name(name: str) -> str:
 
 def check_document(value: Any, depth: int = 0) -> Any:
     """Return ``value`` or raise ValueError when it would not come back equal."""
+    if isinstance(value, str):
+        return check_text(value)
     if isinstance(value, dict | list) and depth >= DEPTH_MAX:
         raise ValueError(f"must not be nested deeper than {DEPTH_MAX} levels")
-    if isinstance(value, str):
-        check_text(value)
-    elif isinstance(value, dict):
+    if isinstance(value, dict):
         for key, member in value.items():
             check_text(key)
             check_document(member, depth + 1)

@@ -45,8 +45,9 @@ def append_statement(writes: tuple[str, ...]) -> str:
 
 
 class Write(NamedTuple):
-    """A part of the appending statement. ``sql`` takes ``rows`` as its one parameter, a JSON array."""
+    """A part of the appending statement: ``sql`` brings ``rows``, a JSON array, into ``table``."""
 
+    table: str
     sql: str
     rows: Sequence[dict[str, Any]]
 

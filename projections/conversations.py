@@ -23,7 +23,7 @@ def puts_for(
                 touched.append(counts_of(change.state))
             else:
                 put.append(row_of(change.state))
-    return [Write(sql[f"put_{view}"], put), Write(sql[f"touch_{view}"], touched)]
+    return [Write(view, sql[f"put_{view}"], put), Write(view, sql[f"touch_{view}"], touched)]
 
 
 def is_about_messages(event: object) -> bool:

@@ -42,16 +42,27 @@ def state_as_of(application: Recount, name: Name, as_of: AsOf) -> Aggregate:
     Raises NotFound before it began, InvalidInput for a version that is not recorded yet.
     """
     stream_id = stream_named(application, name)
-    version = as_of.version
+    return state_at(application, name.kind, stream_id, version_as_of(application, stream_id, as_of))
+
+
+def version_as_of(application: Recount, stream_id: UUID, as_of: AsOf, *, field: str = "as_of") -> int:
+    """The version that a stream had at that moment; 0 before it began.
+
+    Raises InvalidInput, which names ``field``, for a version that is not recorded yet.
+    """
     if as_of.moment is not None:
-        version = application.log.version_at(stream_id, as_of.moment)
-    elif version is None:
-        version = application.log.last_version(stream_id)
-    elif version > application.log.last_version(stream_id):
-        raise InvalidInput("as_of", "this version is not recorded yet")
-    state = application.state_of(KINDS[name.kind], stream_id, version) if version else None
+        return application.log.version_at(stream_id, as_of.moment)
+    last = application.log.last_version(stream_id)
+    if as_of.version is not None and as_of.version > last:
+        raise InvalidInput(field, "this version is not recorded yet")
+    return last if as_of.version is None else as_of.version
+
+
+def state_at(application: Recount, kind: str, stream_id: UUID, version: int) -> Aggregate:
+    """The state of a stream at ``version``. Raises NotFound before it began."""
+    state = application.state_of(KINDS[kind], stream_id, version) if version else None
     if state is None:
-        raise NotFound(name.kind)
+        raise NotFound(kind)
     return state
 
 

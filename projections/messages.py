@@ -48,7 +48,10 @@ def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
         for message in change.messages.values():
             rows = added if message.version >= first_version else changed
             rows.append(row_of(message))
-    return [Write(SQL["insert_messages"], added), Write(SQL["change_messages"], changed)]
+    return [
+        Write("messages", SQL["insert_messages"], added),
+        Write("messages", SQL["change_messages"], changed),
+    ]
 
 
 def row_of(message: MessageState) -> dict[str, Any]:

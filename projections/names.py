@@ -29,9 +29,9 @@ def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
             renamed.append({"stream_id": state.id, "name": state.name})
     counters = [{"project": project, "kind": kind, "last": last} for (project, kind), last in numbers.items()]
     return [
-        Write(SQL["insert_names"], started),
-        Write(SQL["rename_streams"], renamed),
-        Write(SQL["advance_counters"], counters),
+        Write("names", SQL["insert_names"], started),
+        Write("names", SQL["rename_streams"], renamed),
+        Write("counters", SQL["advance_counters"], counters),
     ]
 
 

@@ -31,7 +31,7 @@ def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
                 },
             )
             row["last_version"] = event.originator_version
-    return [Write(SQL["insert_requests"], list(rows.values()))]
+    return [Write("requests", SQL["insert_requests"], list(rows.values()))]
 
 
 def find_request(database: Database, project: str, key: str) -> RecordedRequest | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
+from uuid import UUID
 
 from domain.errors import NotFound
-from domain.sessions import Session
+from domain.sessions import Origin, Session
 from eventlog.changes import StreamChange
 from eventlog.database import Database
 from eventlog.recorder import Write
@@ -20,12 +22,16 @@ def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
     return puts_for(changes, Session, SQL, "sessions")
 
 
+def session_from(origin: dict[str, Any] | None, **columns: Any) -> Session:
+    return Session(origin=None if origin is None else Origin.model_validate(origin), **columns)
+
+
 def get_session(
     database: Database, project: str, name: str, *, scope: str = "", deleted: bool = False
 ) -> Session:
     """The session, live, or with ``deleted`` in either state. Raises NotFound."""
     key = {"project": project, "scope": scope, "name": name}
-    for session in database.fetch_as(Session, SQL["get_session"], key):
+    for session in database.fetch_as(session_from, SQL["get_session"], key):
         if deleted or not session.is_deleted:
             return session
     raise NotFound(Session.KIND)
@@ -38,5 +44,12 @@ def list_sessions(
     sql = SQL[f"list_sessions_{window.order}_first"]
     bound = (criteria or Filter()).parameters()
     bound |= {"project": project, "after": window.after(), "limit": window.limit + 1}
-    rows = database.fetch_as(Session, sql, bound, prepare=False)
+    rows = database.fetch_as(session_from, sql, bound, prepare=False)
     return page_of(rows, window, lambda session: session.number)
+
+
+def session_names(database: Database, project: str, ids: Collection[UUID]) -> dict[UUID, str]:
+    """Stream id → name, of the sessions among ``ids`` that there are, live or deleted."""
+    if not ids:
+        return {}
+    return dict(database.fetch(SQL["session_names"], {"project": project, "ids": list(ids)}))

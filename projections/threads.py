@@ -32,7 +32,7 @@ def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
     }
     return [
         *puts_for(changes, Thread, SQL, "threads"),
-        Write(SQL["put_thread_states"], list(documents.values())),
+        Write("thread_states", SQL["put_thread_states"], list(documents.values())),
     ]
 
 

@@ -19,7 +19,7 @@ SQL = Statements("projections", "users")
 
 def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
     users = [change.state for change in changes if isinstance(change.state, User)]
-    return [Write(SQL["put_users"], [row_of(user) for user in users])]
+    return [Write("users", SQL["put_users"], [row_of(user) for user in users])]
 
 
 def user_from(profile: dict[str, Any], **columns: Any) -> User:

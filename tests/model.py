@@ -19,6 +19,7 @@ Ask = dict[str, Any]
 
 PROFILE: Row = {"display_name": None, "email": None, "first_name": None, "last_name": None, "tags": []}
 WORDS = ("role", "content", "name", "user_id", "timestamp", "tool_calls", "tool_call_id")
+SAID = (*WORDS, "metadata", "token_count")
 
 
 class No(Exception):
@@ -139,15 +140,36 @@ class Draft:
 def start(draft: Draft, ask: Ask) -> None:
     if draft.history:
         raise No("AlreadyExists")
-    own: Row = {"user_id": ask["user_id"]} if ask["kind"] == "session" else {}
+    own = owned(ask)
     own |= {"profile": PROFILE | (ask["profile"] or {})} if ask["kind"] == "user" else {}
     draft.begin(metadata=ask["metadata"], **own)
 
 
+def owned(ask: Ask) -> Row:
+    """What only sessions begin with."""
+    return {"user_id": ask["user_id"], "origin": None} if ask["kind"] == "session" else {}
+
+
+def fork(draft: Draft, ask: Ask) -> list[Any]:
+    """``source``: a stream and the state it had; ``copies``: the ids that its messages get."""
+    if draft.history:
+        raise No("AlreadyExists")
+    stream_id, then = ask["source"]
+    metadata = then["metadata"]
+    if ask["metadata"] is not None:
+        metadata = merged(metadata or {}, ask["metadata"])
+    origin = {"stream_id": stream_id, "version": then["version"]}
+    draft.begin(metadata=metadata, user_id=then["user_id"], origin=origin)
+    shown = [message for message in then["messages"] if not is_hidden(then, message)]
+    return [
+        say(draft, {**{member: message[member] for member in SAID}, "message_id": copy})
+        for message, copy in zip(shown, ask["copies"], strict=True)
+    ]
+
+
 def add(draft: Draft, ask: Ask) -> list[Any]:
     if not draft.history:
-        own = {"user_id": ask["user_id"]} if ask["kind"] == "session" else {}
-        draft.begin(metadata=ask["metadata"], **own)
+        draft.begin(metadata=ask["metadata"], **owned(ask))
     draft.revive()
     return [say(draft, message) for message in ask["messages"]]
 
@@ -254,6 +276,7 @@ COMMANDS: dict[str, Callable[[Draft, Ask], list[Any] | None]] = {
     function.__name__: function
     for function in (
         start,
+        fork,
         add,
         merge_metadata,
         delete,

@@ -16,8 +16,8 @@ def sorted_rows(rows: Any) -> list[str]:
 def row_of(state: Aggregate) -> Row:
     row = dict(vars(state))
     row["stream_id"] = row.pop("id")
-    if "profile" in row:
-        row["profile"] = row["profile"].model_dump()
+    for name in row.keys() & {"profile", "origin"}:
+        row[name] = None if row[name] is None else row[name].model_dump()
     return row
 
 
@@ -32,7 +32,7 @@ def row_of_stream(stream: Stream, state: Row) -> Row:
 
 
 def vars_of(message: MessageState) -> Row:
-    row = {name: getattr(message, name) for name in MessageState.__slots__}
+    row = {name: getattr(message, name) for name in MessageState.__annotations__}
     row["message_id"] = row.pop("id")
     return row
 

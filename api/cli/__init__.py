@@ -45,6 +45,10 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(keys, name="keys")
+followers = typer.Typer(
+    help="Look after what follows the log, webhooks among it.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(followers, name="followers")
 
 Data = Annotated[
     Path | None,
@@ -163,6 +167,41 @@ def migrate(data: Data = None) -> None:
     migrating.migrate(data)
 
 
+Workers = Annotated[int, typer.Option(min=1, max=64, metavar="N", help="Processes that fold the log.")]
+
+
+@app.command()
+def rebuild(
+    workers: Workers = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be different; change nothing.")
+    ] = False,
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Go back to the tables from before the last rebuild.")
+    ] = False,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Make the views again from the log, beside those in use, and put them in their place.
+
+    The server may go on all the while. One that was stopped goes on where it was.
+    """
+    from api.cli import maintenance
+
+    maintenance.rebuild_views(data, workers=workers, is_rehearsal=dry_run, back=rollback, as_json=as_json)
+
+
+@app.command()
+def verify(workers: Workers = 1, as_json: AsJson = False, data: Data = None) -> None:
+    """Check that the log is what was recorded, and that the views are what follows from it.
+
+    Prints the digest of the last checkpoint: kept elsewhere, it shows later what the log was now.
+    """
+    from api.cli import maintenance
+
+    maintenance.verify(data, workers=workers, as_json=as_json)
+
+
 @app.command("import")
 def import_(
     file: Annotated[
@@ -258,19 +297,106 @@ def audit(
     session: Annotated[str | None, typer.Argument(metavar="SESSION", help="The session's id.")] = None,
     thread: Annotated[str | None, typer.Option(metavar="ID", help="A thread instead.")] = None,
     user: Annotated[str | None, typer.Option(metavar="ID", help="A user instead.")] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="How many events at most; else all.")
+    actor: Annotated[
+        str | None, typer.Option(metavar="ACTOR", help="Only what this one did, as key:1f0c9a7e.")
     ] = None,
+    of_user: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only of this user and of their sessions.")
+    ] = None,
+    type_: Annotated[
+        list[str] | None, typer.Option("--type", metavar="TYPE", help="Only this type; may be repeated.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Recorded from then on.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Recorded before then.")] = None,
+    request_id: Annotated[str | None, typer.Option(metavar="ID", help="Only what this request did.")] = None,
+    causation_id: Annotated[
+        str | None, typer.Option(metavar="EVENT", help="Only what this event led to: STREAM/VERSION.")
+    ] = None,
+    chain: Annotated[
+        bool, typer.Option("--chain", help="With --causation-id: the event and all that followed from it.")
+    ] = False,
+    reads: Annotated[
+        bool, typer.Option("--reads", help="Who read what instead, if the server records it.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="How many at most; else all.")] = None,
     order: Order = "oldest",
+    project: Project = "default",
+    all_projects: Annotated[bool, typer.Option("--all-projects", help="Whatever project it is.")] = False,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Show what was recorded: what, when and by whom. Of a session, thread or user, or over the whole log."""
+    from api.cli import auditing, reading
+
+    where = None if all_projects else project
+    if reads:
+        auditing.reads(data, where, actor=actor, limit=limit, order=order, as_json=as_json)
+        return
+    named = {"session": session, "thread": thread, "user": user}
+    filters = {
+        "actor": actor,
+        "user_id": of_user,
+        "since": since,
+        "until": until,
+        "request_id": request_id,
+        "causation_id": causation_id,
+        "chain": chain,
+    }
+    if any(named.values()) and not (any(filters.values()) or type_ or all_projects):
+        reading.audit(data, project, named, limit=limit, order=order, as_json=as_json)
+        return
+    auditing.audit(
+        *(data, where, named),
+        filters=filters,
+        types=type_ or [],
+        limit=limit,
+        order=order,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def diff(
+    session: SessionName,
+    from_: Annotated[
+        str, typer.Option("--from", metavar="MOMENT", help="A version (7) or a time (RFC 3339).")
+    ],
+    to: Annotated[str | None, typer.Option(metavar="MOMENT", help="A version or a time; else now.")] = None,
+    project: Project = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, with a JSON Patch.")] = False,
+    data: Data = None,
+) -> None:
+    """Tell what changed in a session. Between two moments, in words that do not say what was said."""
+    from api.cli import timetravel
+
+    timetravel.diff(data, project, session, from_=from_, to=to, as_json=as_json)
+
+
+@app.command()
+def replay(
+    session: SessionName,
+    speed: Annotated[
+        str,
+        typer.Option(metavar="SPEED", help="How many times as fast as it was: 10x; max for no pauses."),
+    ] = "1x",
+    first: Annotated[
+        int | None,
+        typer.Option("--from", min=1, metavar="V", help="From this version on; else from the start."),
+    ] = None,
+    last: Annotated[
+        int | None, typer.Option("--to", min=1, metavar="V", help="Up to this version; else to the end.")
+    ] = None,
     project: Project = "default",
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
-    """Show what was recorded. Everything of a session, thread or user: what, when and by whom."""
-    from api.cli import reading
+    """Play a session again, turn by turn.
 
-    named = {"session": session, "thread": thread, "user": user}
-    reading.audit(data, project, named, limit=limit, order=order, as_json=as_json)
+    With the pauses there were, if none longer than 5 seconds. Ctrl-C ends it.
+    """
+    from api.cli import timetravel
+
+    timetravel.replay(data, project, session, speed=speed, first=first, last=last, as_json=as_json)
 
 
 @keys.command("create")
@@ -318,6 +444,28 @@ def revoke_key(
     from api.cli import keyring
 
     keyring.revoke(data, key_id)
+
+
+@followers.command("list")
+def list_followers(as_json: AsJson = False, data: Data = None) -> None:
+    """Say how far each follower of the log is, and which streams are parked."""
+    from api.cli import tending
+
+    tending.list_all(data, as_json=as_json)
+
+
+@followers.command("resume")
+def resume_follower(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The follower's name.")],
+    stream: Annotated[
+        str | None, typer.Argument(metavar="STREAM", help="Only this stream; else all that are parked.")
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Handle what was set aside with parked streams. Works beside a running server."""
+    from api.cli import tending
+
+    tending.resume(data, name, stream)
 
 
 @app.command()

@@ -17,6 +17,7 @@ from eventlog.database import Connection, Database, connect
 from eventlog.recorder import LogRecorder
 from eventlog.schema import applied, check_schema
 from projections.counts import count_all
+from projections.follow import lags
 
 
 def status(data: Path | None, *, as_json: bool) -> None:
@@ -49,6 +50,7 @@ def facts_of(here: Place, database: Database, server: RunningServer | None) -> d
     if facts["schema"]["problem"] is None:
         facts["counts"] = {part: vars(count) for part, count in count_all(database).items()}
         facts["settled_position"] = LogRecorder(database).settled_position()
+        facts["followers"] = [vars(lag) for lag in lags(database)]
     return facts
 
 
@@ -90,7 +92,8 @@ def lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         found.append((part, f"about {count['rows']:,}" if count["is_estimate"] else f"{count['rows']:,}"))
     if "settled_position" in facts:
         found.append(("settled position", f"{facts['settled_position']:,}"))
-    return found
+    followers = facts.get("followers", [])
+    return [*found, *((f"follower {lag['follower']}", lag_line(lag)) for lag in followers)]
 
 
 def database_line(database: dict[str, Any]) -> str:
@@ -100,6 +103,17 @@ def database_line(database: dict[str, Any]) -> str:
         f"{database['name']} of PostgreSQL {database['postgresql']} at {database['host']}:{database['port']},"
         f" as {database['user']}"
     )
+
+
+def lag_line(lag: dict[str, Any]) -> str:
+    if lag["events"] == 0:
+        line = "is up to date"
+    else:
+        line = f"is {lag['events']:,} positions and {lag['seconds']:,.0f} seconds behind"
+    parked = lag["parked_streams"]
+    if parked == 0:
+        return line
+    return f"{line}; 1 stream is parked" if parked == 1 else f"{line}; {parked:,} streams are parked"
 
 
 def server_line(server: dict[str, Any] | None) -> str:

@@ -13,19 +13,20 @@ from pydantic import TypeAdapter, ValidationError
 from api.cli.failures import tell
 from api.cli.output import shortened, show_json, show_table
 from api.cli.store import opened, place, running
-from api.resources import aggregate_resource, event_resource, message_resource
+from api.resources import aggregate_resource, event_resource, message_resource, origin_ids
 from domain.commands import Name
 from domain.errors import InvalidInput, NotFound
 from domain.messages import MessageState
 from domain.sessions import Session
 from domain.values import Metadata, Moment
 from eventlog.application import Recount
+from eventlog.database import Database
 from eventlog.recorder import LogEntry, LogRecorder
 from projections.history import AsOf, page_as_of
 from projections.messages import page_messages
 from projections.names import find_stream
 from projections.paging import KEY_MAX, LIMIT_DEFAULT, LIMIT_MAX, Filter, Order, Page, Window
-from projections.sessions import list_sessions
+from projections.sessions import list_sessions, session_names
 from projections.trail import page_stream
 
 T = TypeVar("T")
@@ -50,10 +51,14 @@ def sessions(
     with opened(place(data)) as database:
         found = listed(partial(list_sessions, database, project, criteria=criteria), limit, order)
         if as_json:
-            show_all_json(map(aggregate_resource, found))
+            show_all_json(session_resource(database, project, session) for session in found)
         else:
             columns = ["session", "user", "messages", "version", "updated", "metadata"]
             show_table(columns, map(session_row, found))
+
+
+def session_resource(database: Database, project: str, session: Session) -> dict[str, Any]:
+    return aggregate_resource(session, session_names(database, project, origin_ids([session])))
 
 
 def session_row(session: Session) -> list[Any]:
@@ -178,12 +183,12 @@ def metadata_in(text: str) -> dict[str, Any]:
         raise InvalidInput("--metadata", "must be a JSON object") from None
 
 
-def moment_in(text: str) -> AsOf:
+def moment_in(text: str, option: str = "--as-of") -> AsOf:
     if text.isdecimal() and text.isascii() and len(text) <= 18:
         return AsOf(version=int(text))
     try:
         moment: datetime = MOMENT.validate_python(text)
     except ValidationError:
         reason = "must be a version like 7 or a time like 2026-11-20T19:50:25Z"
-        raise InvalidInput("--as-of", reason) from None
+        raise InvalidInput(option, reason) from None
     return AsOf(moment=moment)

@@ -3,8 +3,9 @@
 One function makes the routes for either kind, so that both read alike and neither can drift.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
@@ -21,10 +22,12 @@ from api.resources import (
     NewMessage,
     NewMessages,
     PageResource,
+    ProofResource,
     added_resource,
     aggregate_resource,
     event_resource,
     message_resource,
+    origin_ids,
     page_resource,
 )
 from domain.aggregate import Aggregate
@@ -41,8 +44,10 @@ from domain.conversation import Conversation
 from domain.messages import MessageAdded, MessageState, message_from
 from domain.values import Text
 from eventlog.changes import Outcome
-from projections.history import message_as_of, messages_at, page_as_of
+from eventlog.proof import proof_of
+from projections.history import message_as_of, messages_at, page_as_of, stream_named
 from projections.messages import ConversationKind, page_messages
+from projections.sessions import session_names
 from projections.trail import page_named
 
 
@@ -54,7 +59,19 @@ def versioned(state: Aggregate, body: object, status: int = 200) -> Json:
 async def carried_out(writing: Writing, command: Command, status: int = 200) -> Json:
     """The answer to a command about a session, thread or user as a whole."""
     outcome = await writing.execute(command)
-    return versioned(outcome.state, aggregate_resource(outcome.state), status)
+    return await described(writing.store, outcome.state, status)
+
+
+async def described(store: Store, state: Aggregate, status: int = 200) -> Json:
+    """A session, thread or user as an answer."""
+    origins = await origins_of(store, state.project, [state])
+    return versioned(state, aggregate_resource(state, origins), status)
+
+
+async def origins_of(store: Store, project: str, states: Sequence[Aggregate]) -> dict[UUID, str]:
+    """What ``aggregate_resource`` takes: the names of the sessions that forks among ``states`` came from."""
+    ids = origin_ids(states)
+    return await store.call(session_names, store.database, project, ids) if ids else {}
 
 
 def metadata_route(kind: str, name_of: Callable[..., Awaitable[str]], resource: type) -> APIRouter:
@@ -96,6 +113,15 @@ def lifecycle_routes(kind: str, name_of: Callable[..., Awaitable[str]], resource
         """Bring back exactly what the deletion removed."""
         expected = writing.expected_version
         return await carried_out(writing, Undelete(kind=kind, name=name, expected_version=expected))
+
+    @router.get(f"{path}/proof", response_model=ProofResource, name=f"prove {kind}")
+    async def proof(reading: Read, name: str = Depends(name_of)) -> Response:
+        """What somebody without the store needs to check what was recorded, word for word.
+
+        `eventlog/check_proof.py` in the repository checks it with Python alone.
+        """
+        stream_id = await reading.recall(stream_named, reading.name(kind, name))
+        return Json(await reading.store.call(proof_of, reading.store.database, stream_id))
 
     @router.get(f"{path}/events", response_model=PageResource[EventResource], name=f"audit {kind}")
     async def events(

@@ -57,6 +57,11 @@ async def stream(
     if start is None:
         start = await reading.store.call(reading.store.application.log.settled_position)
     records = follow(reading.store, reading.project, start, query.type, stream_id)
+    return event_stream(records)
+
+
+def event_stream(records: AsyncIterator[bytes]) -> StreamingResponse:
+    """Records of server-sent events as an answer."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(records, media_type="text/event-stream", headers=headers)
 
@@ -96,10 +101,10 @@ async def follow(
             stream_id=stream_id,
         )
         if entries:
-            yield b"".join(map(record, entries))
+            yield b"".join(record(entry, entry.id) for entry in entries)
         position = entries[-1].id if len(entries) == PAGE_ENTRIES else settled
 
 
-def record(entry: LogEntry) -> bytes:
+def record(entry: LogEntry, id: int) -> bytes:
     data = to_json(event_resource(entry))
-    return b"id: %d\nevent: %b\ndata: %b\n\n" % (entry.id, entry.topic.encode(), data)
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (id, entry.topic.encode(), data)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
-from api.dependencies import Read, SessionName, Write, session_name
+from api.dependencies import Read, Reading, SessionName, Write, session_name
 from api.queries import OwnedListQuery, StateQuery
 from api.resources import (
     Json,
@@ -20,16 +21,19 @@ from api.resources import (
     aggregate_resource,
     page_resource,
 )
+from api.routes import timetravel
 from api.routes.conversations import (
     carried_out,
+    described,
     lifecycle_routes,
     message_routes,
     metadata_route,
-    versioned,
+    origins_of,
 )
 from domain.commands import RenameSession, Start
 from domain.sessions import Session
 from projections.history import state_as_of
+from projections.paging import Page
 from projections.sessions import get_session, list_sessions
 
 router = APIRouter(tags=["sessions"])
@@ -57,7 +61,13 @@ async def start_session(body: NewSession, writing: Write) -> Response:
 async def list_(reading: Read, query: Annotated[OwnedListQuery, Query()]) -> Response:
     """Sessions in the order they began."""
     page = await reading.find(list_sessions, query.window, query.criteria)
-    return Json(page_resource(page, aggregate_resource))
+    return await sessions_page(reading, page)
+
+
+async def sessions_page(reading: Reading, page: Page[Session]) -> Json:
+    """A page of sessions as an answer."""
+    origins = await origins_of(reading.store, reading.project, page.items)
+    return Json(page_resource(page, partial(aggregate_resource, origins=origins)))
 
 
 @router.get("/sessions/{session_id}", response_model=SessionResource, name="get session")
@@ -67,7 +77,7 @@ async def get(name: SessionName, reading: Read, query: Annotated[StateQuery, Que
         state = await reading.recall(state_as_of, reading.name(Session.KIND, name), query.as_of)
     else:
         state = await reading.find(get_session, name, deleted=query.deleted)
-    return versioned(state, aggregate_resource(state))
+    return await described(reading.store, state)
 
 
 @router.post("/sessions/{session_id}/rename", response_model=SessionResource, name="rename session")
@@ -80,3 +90,5 @@ async def rename(name: SessionName, body: NewName, writing: Write) -> Response:
 
 router.include_router(metadata_route("session", session_name, SessionResource))
 router.include_router(lifecycle_routes("session", session_name, SessionResource))
+router.include_router(timetravel.difference_route("session", session_name))
+router.include_router(timetravel.router)

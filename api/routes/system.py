@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from starlette.responses import PlainTextResponse, Response
 
 from api.dependencies import StoreOf
+from api.following import known_lags
 from api.resources import Json, StatusResource
 
 router = APIRouter(tags=["system"])
@@ -33,5 +34,6 @@ async def ready(store: StoreOf) -> Response:
 async def metrics(store: StoreOf) -> Response:
     """Numbers for Prometheus."""
     store.metrics.settled_position.set(store.tail.settled)
+    store.metrics.show_lags(await store.call(known_lags, store.database))
     content_type = "text/plain; version=0.0.4; charset=utf-8"
     return Response(store.metrics.exposition(), media_type=content_type)

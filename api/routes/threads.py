@@ -21,6 +21,7 @@ from api.resources import (
     aggregate_resource,
     page_resource,
 )
+from api.routes import timetravel
 from api.routes.conversations import (
     carried_out,
     lifecycle_routes,
@@ -97,3 +98,4 @@ async def get_state(name: ThreadName, reading: Read, key: Key = None) -> Respons
 
 router.include_router(metadata_route("thread", thread_name, ThreadResource))
 router.include_router(lifecycle_routes("thread", thread_name, ThreadResource))
+router.include_router(timetravel.difference_route("thread", thread_name))

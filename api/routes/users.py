@@ -21,6 +21,7 @@ from api.resources import (
     page_resource,
 )
 from api.routes.conversations import carried_out, lifecycle_routes, versioned
+from api.routes.sessions import sessions_page
 from domain.commands import ChangeUser, Start
 from domain.users import User
 from projections.history import state_as_of
@@ -84,7 +85,7 @@ async def sessions_of(name: UserName, reading: Read, query: Annotated[ListQuery,
     """The user's sessions in the order they began; none for a user nobody has heard of."""
     own = replace(query.criteria, user_id=name)
     page = await reading.find(list_sessions, query.window, own)
-    return Json(page_resource(page, aggregate_resource))
+    return await sessions_page(reading, page)
 
 
 router.include_router(lifecycle_routes("user", user_name, UserResource))

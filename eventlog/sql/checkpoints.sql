@@ -11,13 +11,15 @@ SELECT position, events, root, digest FROM checkpoints ORDER BY position DESC LI
 SELECT position, events, root, digest FROM checkpoints ORDER BY position;
 
 -- name: select_checkpoint_over
--- The first that covers a position, with the digest before it.
-SELECT position, events, root, digest,
-       (SELECT digest FROM checkpoints AS before WHERE before.position < this.position
-         ORDER BY position DESC LIMIT 1)
+-- The first that covers a position, with the position and the digest of the one before it.
+SELECT this.position, this.events, this.root, this.digest, coalesce(before.position, 0), before.digest
   FROM checkpoints AS this
- WHERE position >= %s
- ORDER BY position
+  LEFT JOIN LATERAL (
+       SELECT position, digest FROM checkpoints WHERE position < this.position
+        ORDER BY position DESC LIMIT 1
+       ) AS before ON true
+ WHERE this.position >= %s
+ ORDER BY this.position
  LIMIT 1;
 
 -- name: select_leaves

@@ -26,6 +26,7 @@ CREATE TABLE sessions (
     name            text        NOT NULL,
     number          bigint      NOT NULL,
     user_id         text,
+    origin          json,       -- of a fork: stream_id and version of the session it was taken from
     metadata        json,
     message_count   bigint      NOT NULL,
     hidden_through  bigint      NOT NULL,

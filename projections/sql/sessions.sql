@@ -1,12 +1,12 @@
 -- name: put_sessions
 INSERT INTO sessions (
-       stream_id, project, scope, name, number, user_id, metadata, message_count, hidden_through,
-       version, created_at, updated_at, deleted_at, deleted_version)
-SELECT stream_id, project, scope, name, number, user_id, metadata, message_count, hidden_through,
-       version, created_at, updated_at, deleted_at, deleted_version
+       stream_id, project, scope, name, number, user_id, origin, metadata, message_count,
+       hidden_through, version, created_at, updated_at, deleted_at, deleted_version)
+SELECT stream_id, project, scope, name, number, user_id, origin, metadata, message_count,
+       hidden_through, version, created_at, updated_at, deleted_at, deleted_version
   FROM json_to_recordset(%s::json) AS row (
        stream_id uuid, project text, scope text, name text, number bigint, user_id text,
-       metadata json, message_count bigint, hidden_through bigint, version bigint,
+       origin json, metadata json, message_count bigint, hidden_through bigint, version bigint,
        created_at timestamptz, updated_at timestamptz, deleted_at timestamptz,
        deleted_version bigint)
 ON CONFLICT (stream_id) DO UPDATE
@@ -28,14 +28,15 @@ UPDATE sessions
  WHERE sessions.stream_id = row.stream_id;
 
 -- name: get_session
-SELECT s.stream_id AS id, s.project, s.scope, s.name, s.number, s.user_id, s.metadata, s.message_count,
-       s.hidden_through, s.version, s.created_at, s.updated_at, s.deleted_at, s.deleted_version
+SELECT s.stream_id AS id, s.project, s.scope, s.name, s.number, s.user_id, s.origin, s.metadata,
+       s.message_count, s.hidden_through, s.version, s.created_at, s.updated_at, s.deleted_at,
+       s.deleted_version
   FROM names n
   JOIN sessions s USING (stream_id)
  WHERE n.project = %(project)s AND n.kind = 'session' AND n.scope = %(scope)s AND n.name = %(name)s;
 
 -- name: list_sessions_oldest_first
-SELECT stream_id AS id, project, scope, name, number, user_id, metadata, message_count,
+SELECT stream_id AS id, project, scope, name, number, user_id, origin, metadata, message_count,
        hidden_through, version, created_at, updated_at, deleted_at, deleted_version
   FROM sessions
  WHERE project = %(project)s
@@ -50,7 +51,7 @@ SELECT stream_id AS id, project, scope, name, number, user_id, metadata, message
  LIMIT %(limit)s;
 
 -- name: list_sessions_newest_first
-SELECT stream_id AS id, project, scope, name, number, user_id, metadata, message_count,
+SELECT stream_id AS id, project, scope, name, number, user_id, origin, metadata, message_count,
        hidden_through, version, created_at, updated_at, deleted_at, deleted_version
   FROM sessions
  WHERE project = %(project)s
@@ -63,3 +64,8 @@ SELECT stream_id AS id, project, scope, name, number, user_id, metadata, message
    AND (%(deleted)s::boolean IS NULL OR (deleted_at IS NOT NULL) = %(deleted)s)
  ORDER BY number DESC
  LIMIT %(limit)s;
+
+-- name: session_names
+SELECT stream_id, name
+  FROM sessions
+ WHERE stream_id = ANY(%(ids)s::uuid[]) AND project = %(project)s;

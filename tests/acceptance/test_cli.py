@@ -15,17 +15,37 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from psycopg.conninfo import make_conninfo
 
 from api import cli
 from api.app import NotServable
-from api.cli import reading, serving
+from api.cli import reading, serving, timetravel
 from api.cli.claim import DirectoryIsServed, claimed, running_server
-from eventlog.database import connect
+from domain.commands import (
+    AddMessages,
+    ChangeMessage,
+    Delete,
+    DeleteMessage,
+    Fork,
+    MergeMetadata,
+    RenameSession,
+)
+from domain.events import Context
+from domain.messages import Message
+from eventlog.application import Recount as Application
+from eventlog.database import Database, connect
+from projections.core import CoreViews
+from projections.follow import begin
+from projections.messages import page_messages
+from projections.paging import Window
+from projections.sessions import get_session
+from projections.webhooks import FOLLOWER as WEBHOOKS
 from tests.postgres import new_database
 
 ROOT = Path(__file__).parents[2]
@@ -164,6 +184,20 @@ def test_wrong_use(program: Recount, arguments: list[str]) -> None:
             2,
             "--as-of: must be a version like 7 or a time like 2026-11-20T19:50:25Z.",
         ),
+        (["diff", "nobody", "--from", "1"], 2, "There is no such session."),
+        (
+            ["diff", "a", "--from", "then"],
+            2,
+            "--from: must be a version like 7 or a time like 2026-11-20T19:50:25Z.",
+        ),
+        (
+            ["diff", "a", "--from", "1", "--to", "x"],
+            2,
+            "--to: must be a version like 7 or a time like 2026-11-20T19:50:25Z.",
+        ),
+        (["replay", "nobody"], 2, "There is no such session."),
+        (["replay", "a", "--speed", "fast"], 2, "--speed: must be a number like 10x, or max for no pauses."),
+        (["replay", "a", "--speed", "-1"], 2, "--speed: must be a number like 10x, or max for no pauses."),
         (["export", "--session", "nobody"], 2, "There is no such session."),
         (["keys", "revoke", "nothing"], 2, "There is no such key."),
         (["import", "/no/such/file"], 2, "Cannot use /no/such/file: No such file or directory."),
@@ -310,6 +344,100 @@ def test_audit(recount: Recount, talk: str) -> None:
     assert len(rows) == 4
 
 
+def test_audit_of_the_whole_log(recount: Recount, talk: str, database: Database) -> None:
+    trail = recount("audit", talk, "--json").items()
+    whole = recount("audit", "--json").items()
+    assert whole == [{"project": "default", **item} for item in trail]
+    (request_id,) = {item["request_id"] for item in trail}
+    actor = trail[0]["actor"]
+    for arguments, count in {
+        ("--actor", actor): 4,
+        ("--actor", "nobody"): 0,
+        ("--of-user", "ana"): 4,
+        ("--type", "session.started", "--type", "session.deleted"): 1,
+        ("--since", "2026-01-01T00:00:00Z", "--until", "9999-01-01"): 4,
+        ("--until", "2026-01-01T00:00:00Z"): 0,
+        ("--request-id", request_id, "--limit", "3"): 3,
+        ("--causation-id", f"{trail[0]['stream_id']}/1"): 0,
+        ("--causation-id", f"{trail[0]['stream_id']}/1", "--chain"): 1,
+        ("--project", "other"): 0,
+        ("--project", "other", "--all-projects"): 4,
+        (talk, "--type", "session.message-added"): 3,
+    }.items():
+        assert len(recount("audit", "--json", *arguments).items()) == count, arguments
+    head, *rows = recount("audit", "--order", "newest").out.splitlines()
+    assert head.split() == [
+        *("position", "type", "recorded", "actor", "request", "stream", "version", "payload")
+    ]
+    assert [row.split()[0] for row in rows] == ["4", "3", "2", "1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--since", "yesterday"], "--since: must be a time like 2026-11-20T19:50:25Z."),
+        (["--causation-id", "x"], "Causation_id: must be an event, as <stream id>/<version>."),
+        (["nobody", "--actor", "x"], "There is no such session."),
+        (["a", "--user", "b", "--actor", "x"], "SESSION: name one session, thread or user, and that of"),
+        (["a", "--all-projects"], "SESSION: name one session, thread or user, and that of one project."),
+    ],
+    ids=str,
+)
+def test_an_audit_that_cannot_be(recount: Recount, arguments: list[str], says: str) -> None:
+    ended = recount("audit", *arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(says)
+
+
+def test_audit_of_reads(recount: Recount, database: Database) -> None:
+    for project in ("default", "shop"):
+        database.fetch(
+            "INSERT INTO reads (read_at, project, actor, request_id, method, route, parameters, status)"
+            " VALUES (now(), %s, 'key:one', 'r1', 'GET', '/v1/users/{user_id}', %s::json, 200) RETURNING 1",
+            [project, '{"user_id": "ana"}'],
+        )
+    (read,) = recount("audit", "--reads", "--json").items()
+    assert (read["project"], read["actor"], read["parameters"]) == ("default", "key:one", {"user_id": "ana"})
+    assert len(recount("audit", "--reads", "--json", "--all-projects").items()) == 2
+    assert recount("audit", "--reads", "--json", "--actor", "key:two").items() == []
+    _, row = recount("audit", "--reads", "--project", "shop").out.splitlines()
+    assert "/v1/users/{user_id}" in row
+
+
+def test_followers(recount: Recount, talk: str, database: Database) -> None:
+    assert recount("followers", "list", "--json").items() == []
+    assert recount("followers", "resume", "nobody").err == "There is no such follower.\n"
+    with connect(database.conninfo) as connection:
+        begin(connection, WEBHOOKS)
+    ((stream_id,),) = database.fetch("SELECT stream_id FROM sessions")
+    database.fetch(
+        "INSERT INTO parked_streams VALUES ('webhooks', %s, 2, 'KeyError', now()) RETURNING 1", [stream_id]
+    )
+    (follower,) = recount("followers", "list", "--json").items()
+    assert (follower["follower"], follower["position"], follower["events"]) == ("webhooks", 4, 0)
+    assert [one["stream_id"] for one in follower["parked_streams"]] == [str(stream_id)]
+    out = recount("followers", "list").out
+    assert re.search(rf"^webhooks +{stream_id} +2 +KeyError ", out, re.MULTILINE)
+    assert re.search(r"^follower webhooks is up to date; 1 stream is parked$", recount("status").out, re.M)
+
+    assert recount("followers", "resume", "webhooks", "x").code == 2
+    assert recount("followers", "resume", "webhooks", uuid4()).err == "There is no such parked stream.\n"
+    assert recount("followers", "resume", "webhooks", stream_id).err == "The stream goes on.\n"
+    assert recount("followers", "resume", "webhooks").err == "Nothing is set aside any more.\n"
+    (follower,) = recount("followers", "list", "--json").items()
+    assert follower["parked_streams"] == []
+
+
+def test_status_tells_how_far_followers_are(recount: Recount, talk: str, database: Database) -> None:
+    database.fetch("INSERT INTO followers (name, position) VALUES ('webhooks', 1) RETURNING 1")
+    (status,) = recount("status", "--json").items()
+    (lag,) = status["followers"]
+    assert (lag["follower"], lag["events"], lag["parked_streams"]) == ("webhooks", 3, 0)
+    assert lag["seconds"] > 0
+    out = recount("status").out
+    assert re.search(r"^follower webhooks is 3 positions and \d+ seconds behind$", out, re.MULTILINE)
+
+
 def test_status(recount: Recount, talk: str) -> None:
     (status,) = recount("status", "--json").items()
     counts = {part: count["rows"] for part, count in status["counts"].items()}
@@ -327,6 +455,118 @@ def test_status_never_shows_a_password(
         ended = recount(*arguments)
         assert ended.code == 0
         assert SECRET not in ended.out
+
+
+# Two moments compared, and a talk replayed
+
+
+def changed(conninfo: str, session: str) -> None:
+    """Edit the first message of ``session`` and delete the last, rename it, delete it, write to it again."""
+    kind, new = "session", f"{session}-b"
+    database = Database(conninfo)
+    database.open()
+    application = Application(database, CoreViews(database))
+    messages = page_messages(database, "default", "session", session, Window(order="oldest")).items
+    first, last = messages[0].id, messages[-1].id
+    said = Message(id=uuid4(), role="user", content="And a scone.")
+    for hours, command in enumerate(
+        [
+            ChangeMessage(kind=kind, name=session, message_id=first, changes={"content": "Two, please."}),
+            ChangeMessage(kind=kind, name=session, message_id=first, metadata={"mood": "good"}),
+            DeleteMessage(kind=kind, name=session, message_id=last),
+            MergeMetadata(kind=kind, name=session, metadata={"city": "Porto"}),
+            RenameSession(name=session, new_name=new),
+            Delete(kind=kind, name=new),
+            AddMessages(kind=kind, name=new, messages=[said]),
+            Fork(name="fork", source=get_session(database, "default", session), messages=[]),
+        ]
+    ):
+        at = datetime(2096, 1, 1, tzinfo=UTC) + timedelta(hours=hours)
+        application.execute(command, Context(project="default", actor="test", at=at))
+    application.close()
+    database.close()
+
+
+@on_embedded
+def test_diff_tells_what_changed_in_words(recount: Recount, talk: str, conninfo: str) -> None:
+    changed(conninfo, talk)
+    assert recount("diff", "talk-b", "--from", 1, "--to", 4).out.splitlines() == [
+        "message 2 was added",
+        "message 3 was added",
+        "message 4 was added",
+    ]
+    ended = recount("diff", "talk-b", "--from", "4", "--to", "2096-01-01T04:30:00Z")
+    assert ended.out.splitlines() == [
+        "the session was renamed",
+        "metadata: city changed",
+        "message 2 was edited: content",
+        "message 2, metadata: mood added",
+        "message 4 was deleted",
+    ]
+    assert recount("diff", "talk-b", "--from", 12) == Ended(0, "", "")
+    (answer,) = recount("diff", "talk-b", "--from", 8, "--json").items()
+    assert (answer["from"], answer["to"]) == (8, 12)
+    assert {"op", "path"} <= answer["patch"][0].keys()
+    assert answer["words"][-1] == "message 12 was added"
+
+
+@on_embedded
+def test_replay_shows_a_session_turn_by_turn(recount: Recount, talk: str, conninfo: str) -> None:
+    changed(conninfo, talk)
+    lines = recount("replay", "talk-b", "--speed", "max").out.splitlines()
+    moment = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ  "
+    assert all(re.match(moment, line) for line in lines)
+    assert [re.sub(moment, "", line) for line in lines] == [
+        "the session began",
+        "user: One chai latte, please.",
+        'assistant: → get_menu({"of": "day"})',
+        "tool: \N{REPLACEMENT CHARACTER}[31mred\N{REPLACEMENT CHARACTER}[0m [bold]x[/bold]",
+        "message 2 was edited: Two, please.",
+        'message 2 metadata: {"mood":"good"}',
+        "message 4 was deleted",
+        'metadata: {"city":"Porto"}',
+        "renamed to talk-b",
+        "the session was deleted",
+        "the session was undeleted",
+        "user: And a scone.",
+    ]
+    some = recount("replay", "talk-b", "--speed", "max", "--from", 7, "--to", 8).out.splitlines()
+    assert [re.sub(moment, "", line) for line in some] == [
+        "message 4 was deleted",
+        'metadata: {"city":"Porto"}',
+    ]
+    (origin,) = recount("replay", "fork", "--speed", "max").out.splitlines()
+    assert origin.endswith("Z  forked at version 4")
+    (shown,) = recount("sessions", "--json", "--order", "newest", "--limit", 1).items()
+    assert shown["forked_from"]["session_id"] == "talk-b"
+
+
+@on_embedded
+def test_replay_as_json_is_the_audit_trail(recount: Recount, talk: str) -> None:
+    assert recount("replay", talk, "--json").items() == recount("audit", talk, "--json").items()
+
+
+@on_embedded
+def test_replay_pauses_as_long_as_it_was_or_less(
+    recount: Recount, talk: str, conninfo: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    changed(conninfo, talk)
+    pauses: list[float] = []
+
+    def replay(speed: str, pause: Callable[[float], object]) -> str:
+        capfd.readouterr()
+        timetravel.replay(None, "default", "talk-b", speed=speed, first=5, last=8, as_json=False, pause=pause)
+        return capfd.readouterr().out
+
+    replay("3600x", pauses.append)
+    replay("0.5", pauses.append)
+    replay("0", pauses.append)
+    assert pauses == [1, 1, 1, 5, 5, 5]
+
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    assert replay("10x", interrupted).endswith("message 2 was edited: Two, please.\n")
 
 
 # Import and export

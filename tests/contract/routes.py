@@ -30,6 +30,7 @@ RESOURCES: dict[str, type[BaseModel]] = {
 """Operation id → the shape of its answers."""
 METADATA: Any = {"channel": "web", "plan": {"tier": "pro"}}
 WORDS = "One chai latte, please."
+WEBHOOK: Any = {"url": "https://hooks.example/recount", "types": ["session.renamed"], "from": 0}
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,15 @@ class Route:
 
     @property
     def writes(self) -> bool:
-        return self.method != "GET"
+        """Whether it records something in the log."""
+        return self.method != "GET" and "webhooks" not in self.operation["tags"]
+
+    @property
+    def scope(self) -> str:
+        """What a key must be allowed to do."""
+        if {"webhooks", "audit"} & set(self.operation["tags"]):
+            return "admin"
+        return "write" if self.writes else "read"
 
     @property
     def takes_body(self) -> bool:
@@ -97,6 +106,14 @@ ANSWERING = [route for route in ROUTES if route.id != ENDLESS]
 """Those whose answer ends."""
 
 
+QUERIES: dict[str, dict[str, Any]] = {
+    "diff_session": {"from": 1},
+    "diff_thread": {"from": 1},
+    "replay_session": {"speed": "max"},
+}
+"""What routes need, or are better called with, in the query string."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Names of a session, thread and user of a test's own, and of the messages in them."""
@@ -106,6 +123,8 @@ class Place:
     user_id: str = field(default_factory=lambda: f"ana-{uuid4()}")
     session_message: str = field(default_factory=lambda: str(uuid4()))
     thread_message: str = field(default_factory=lambda: str(uuid4()))
+    webhooks: list[str] = field(default_factory=lambda: [f"wh_{uuid4().hex[:16]}"])
+    """The last one is there once the place is furnished, by a key that may do so."""
 
     def furnish(
         self, client: TestClient, *, words: str = WORDS, headers: dict[str, str] | None = None
@@ -127,6 +146,9 @@ class Place:
             assert client.post(path, json=body, headers=headers).status_code == 201
         state = client.put(f"/v1/threads/{self.thread_id}/state", json={"state": metadata}, headers=headers)
         assert state.status_code == 200
+        webhook = client.post("/v1/webhooks", json=WEBHOOK, headers=headers)
+        if webhook.status_code == 201:
+            self.webhooks.append(webhook.json()["id"])
 
     def values(self, route: Route) -> dict[str, str]:
         """What goes into the path of ``route``."""
@@ -137,6 +159,7 @@ class Place:
             "thread_id": self.thread_id,
             "user_id": self.user_id,
             "message_id": message,
+            "webhook_id": self.webhooks[-1],
         }
 
     def url(self, route: Route, **others: str) -> str:
@@ -170,6 +193,12 @@ def body_for(route: Route, place: Place) -> dict[str, Any]:
         "start_session": {"session_id": f"new-{uuid4()}", "user_id": place.user_id, "metadata": METADATA},
         "merge_session_metadata": {"metadata": METADATA},
         "rename_session": {"session_id": f"new-{uuid4()}"},
+        "fork_session": {
+            "session_id": f"new-{uuid4()}",
+            "version": 2,
+            "message_id": place.session_message,
+            "metadata": METADATA,
+        },
         "add_session_messages": {"messages": [new_message], "user_id": place.user_id},
         "change_session_message": message,
         "start_thread": {"thread_id": str(uuid4()), "metadata": METADATA},
@@ -179,6 +208,7 @@ def body_for(route: Route, place: Place) -> dict[str, Any]:
         "change_thread_message": message,
         "create_user": {"user_id": f"new-{uuid4()}", **profile},
         "change_user": profile,
+        "create_webhook": WEBHOOK,
     }
     assert route.id in bodies, f"{route} takes a body: give body_for one for it"
     return bodies[route.id]
@@ -188,4 +218,6 @@ def call(client: TestClient, route: Route, place: Place, *, headers: Any = None,
     """A valid request to ``route``, but for what ``more`` says of it."""
     if route.takes_body and not more.keys() & {"json", "content"}:
         more["json"] = body_for(route, place)
+    if route.id in QUERIES:
+        more.setdefault("params", QUERIES[route.id])
     return client.request(route.method, place.url(route), headers=headers, **more)

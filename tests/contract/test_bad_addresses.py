@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.contract.hostile import DOCUMENTS, SECRET, assert_refused
-from tests.contract.routes import ROUTES, Place, Route, body_for
+from tests.contract.routes import QUERIES, ROUTES, Place, Route, body_for
 
 pytestmark = pytest.mark.usefixtures("nothing_recorded", "nothing_told")
 
@@ -23,6 +23,7 @@ IDS = {
     "user_id": [*CONTROLS, "x" * 513],
     "thread_id": [*CONTROLS, "x", "1", str(uuid4())[:-1], f"{uuid4()}%2F", "%F0%9F%91%A9", "x" * 5000],
     "message_id": [*CONTROLS, "x", "1", str(uuid4())[:-1], f"{uuid4()}%20", "null", "x" * 5000],
+    "webhook_id": [*CONTROLS, "x", "wh_1", "wh_ABCDEF0123456789", "wh_0123456789abcdef%0a", "x" * 5000],
 }
 
 TIMES = [
@@ -47,6 +48,10 @@ TIMES = [
     "2026-11-20T19:50:25Z\0",
     "x" * 10_000,
 ]
+
+
+NEITHER = [time for time in TIMES if not time.isascii() or not time.isdecimal()]
+"""Neither times nor versions."""
 
 
 def cursor(text: str) -> str:
@@ -84,6 +89,9 @@ QUERY: dict[str, list[str]] = {
     "since": TIMES,
     "until": TIMES,
     "as_of": [*TIMES, "9" * 18, "1.0", "0x1"],
+    "from": NEITHER,
+    "to": NEITHER,
+    "speed": ["", "-1", "1e400", "NaN", "infinity", "1000001", "10x", "fast", "\0"],
     "metadata": [
         *("", "x", "{", "7", "null", "[]", '"a"', "{}{}", "{'a': 1}"),
         *(f'{{"a": {fragment}}}' for fragment in QUOTABLE),
@@ -95,6 +103,12 @@ QUERY: dict[str, list[str]] = {
     "type": ["\0", "session.started\0"],
     "session_id": ["\0", "\x1f", "a\n", "", "x" * 513],
     "thread_id": ["\0", "", "x", "1", str(uuid4())[:-1]],
+    "actor": ["\0", f"{SECRET}\0"],
+    "request_id": ["\0", f"{SECRET}\0"],
+    "causation_id": ["", "\0", "x", str(uuid4()), f"{uuid4()}/0", f"{uuid4()}/x", f"{uuid4()}/{10**18}"],
+    "chain": ["", "maybe", "true", "\0"],
+    "format": ["", "xml", "\0"],
+    "skip": ["", "maybe", "\0"],
     "after": ["", "-1", "x", "1.5", str(2**63), str(10**30), "9" * 5000, "\0"],
 }
 """Query parameter → values that it does not take, in any route."""
@@ -109,7 +123,8 @@ def place(shared: TestClient) -> Place:
 
 def send(client: TestClient, route: Route, url: str) -> Any:
     body = body_for(route, Place()) if route.takes_body else None
-    return client.request(route.method, url, json=body)
+    query = None if "?" in url else QUERIES.get(route.id)
+    return client.request(route.method, url, json=body, params=query)
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.names("query")], ids=str)

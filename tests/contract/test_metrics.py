@@ -9,8 +9,12 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
+from eventlog.database import Database
+from projections.follow import lags
 from tests.contract.conftest import Talk
+from tests.contract.outage import database_gone
 from tests.contract.routes import ANSWERING, ROUTES, Place, Route, call
+from tests.processes import wait_until
 
 
 def families(client: TestClient) -> dict[str, Metric]:
@@ -94,6 +98,29 @@ def test_answers_are_timed_and_events_counted(client: TestClient) -> None:
         if sample.name.endswith("_count") and sample.labels["route"] == "/v1/sessions/{session_id}/messages"
     )
     assert count == 1
+
+
+def test_how_far_followers_are_is_told_by_any_server(client: TestClient, database: Database) -> None:
+    wait_until(lambda: bool(lags(database)))
+    database.fetch("INSERT INTO followers (name, position) VALUES ('idle', 0) RETURNING 1")
+    Talk(client, "/v1/sessions/trip").add("one", "two")
+    wait_until(lambda: [lag.events for lag in lags(database)] == [3, 0])
+    found = families(client)
+    values = {
+        name: {
+            sample.labels["follower"]: sample.value for sample in found[f"recount_follower_{name}"].samples
+        }
+        for name in ("lag_events", "lag_seconds", "parked_streams")
+    }
+    assert values["lag_events"] == {"idle": 3, "webhooks": 0}
+    assert values["lag_seconds"]["idle"] > values["lag_seconds"]["webhooks"] == 0
+    assert values["parked_streams"] == {"idle": 0, "webhooks": 0}
+
+
+def test_numbers_are_told_while_the_database_is_gone(client: TestClient, server: str, conninfo: str) -> None:
+    client.app.state.store.database._pool.timeout = 0.2  # type: ignore[attr-defined]
+    with database_gone(server, conninfo):
+        assert "recount_http_requests_total" in client.get("/metrics").text
 
 
 def test_a_repeat_counts_no_events(client: TestClient) -> None:

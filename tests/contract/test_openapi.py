@@ -23,7 +23,10 @@ def test_the_document_is_served_as_it_is_made(shared: TestClient) -> None:
 def test_operation_ids_are_unique_and_read_as_what_they_do() -> None:
     ids = [route.id for route in ALL]
     assert len(set(ids)) == len(ids)
-    verbs = "start|create|add|list|get|audit|rename|merge|change|set|delete|undelete|stream"
+    verbs = (
+        "start|create|add|list|get|audit|rename|merge|change|set|delete|undelete|stream"
+        "|diff|fork|replay|resume"
+    )
     for name in ids:
         assert re.fullmatch(rf"(?:{verbs})(?:_[a-z]+)+", name), name
 

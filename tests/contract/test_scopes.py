@@ -40,19 +40,15 @@ def place(shared: TestClient, keys: Keys) -> Place:
     return place
 
 
-def needed(route: Route) -> str:
-    return "write" if route.writes else "read"
-
-
 @pytest.mark.usefixtures("nothing_recorded")
 @pytest.mark.parametrize("route", ROUTES, ids=str)
 def test_a_key_without_the_scope_is_refused(
     shared: TestClient, route: Route, keys: Keys, place: Place
 ) -> None:
     for scopes, headers in keys.items():
-        if needed(route) not in MAY[scopes]:
+        if route.scope not in MAY[scopes]:
             problem = assert_refused(call(shared, route, place, headers=headers), 403)
-            assert problem["detail"] == f"this key lacks the scope '{needed(route)}'"
+            assert problem["detail"] == f"this key lacks the scope '{route.scope}'"
 
 
 @pytest.mark.parametrize("route", ANSWERING, ids=str)
@@ -60,7 +56,7 @@ def test_a_key_with_the_scope_is_let_in(shared: TestClient, route: Route, keys: 
     place = Place()
     place.furnish(shared, headers=keys["admin",])
     for scopes, headers in keys.items():
-        if needed(route) in MAY[scopes]:
+        if route.scope in MAY[scopes]:
             answer = call(shared, route, place, headers=headers)
             assert answer.status_code in (route.status, 404), answer.text  # 404: deleted just before
 

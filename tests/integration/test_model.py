@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 
 import eventlog.application
 from domain.aggregate import Aggregate
-from domain.commands import KINDS, Command, Name
+from domain.commands import KINDS, Command, Fork, Name, Refuse
 from domain.errors import NotFound
 from domain.events import Context, Event
 from domain.messages import fold_messages
@@ -37,13 +37,15 @@ from eventlog.database import Database
 from eventlog.recorder import LogEntry
 from projections import history
 from projections.core import CoreViews
+from projections.difference import compare
+from projections.forking import Cut, fork
 from projections.history import AsOf
 from projections.messages import MessagePage, get_message, page_messages, search_messages
 from projections.paging import Filter, Order, Page, Window
 from projections.sessions import get_session, list_sessions
 from projections.threads import get_thread, get_thread_state, list_threads
 from projections.users import get_user, list_users
-from tests.asks import BEGINNING, FIRST, asks, command_of, context_of, filters, target_of
+from tests.asks import BEGINNING, FIRST, asks, command_of, context_of, documents, filters, target_of
 from tests.model import Answer, Ask, Model, No, Row, Stream, is_hidden, page_of, text
 from tests.rows import (
     as_columns,
@@ -102,6 +104,40 @@ class Store(RuleBasedStateMachine):
         """The caller heard no answer and asks once more; ids that it did not choose are made anew."""
         self.carry_out([self.keyed[earlier % len(self.keyed)]], which, peek)
 
+    @precondition(lambda self: any(self.of_kind("session")))
+    @rule(
+        source=st.integers(0, 99),
+        version=st.integers(0, 99),
+        name=st.sampled_from(["s1", "s2", "s3", "s4", "s5"]),
+        metadata=st.none() | documents,
+        which=st.integers(0, 1),
+        peek=st.integers(0, 99),
+    )
+    def fork(self, source: int, version: int, name: str, metadata: Row | None, which: int, peek: int) -> None:
+        """A session as it was becomes another; a deleted one does not."""
+        sessions = list(self.of_kind("session"))
+        stream = sessions[source % len(sessions)]
+        then = stream.history[version % len(stream.history)]
+        target = Name(*stream.key())
+        application = self.applications[which]
+        command = fork(application, target, name, Cut(version=then["version"]), metadata=metadata)
+        if then["deleted_version"] is not None:
+            assert isinstance(command, Refuse)
+            return
+        assert isinstance(command, Fork)
+        common = {"project": target.project, "kind": "session", "scope": target.scope, "name": name}
+        ask: Ask = {**common, "command": "fork", "expected": None, "key": None, "at": self.clock}
+        copies = [message.id for message in command.messages]
+        ask |= {"source": (stream.stream_id, then), "copies": copies, "metadata": metadata}
+        self.check([self.answer(ask)], [(command, context_of(ask))], which, peek)
+
+    def answer(self, ask: Ask) -> Answer | No:
+        """The model's."""
+        try:
+            return self.model.carry_out(ask)
+        except No as no:
+            return no
+
     @precondition(lambda self: self.model.streams)
     @rule(
         criteria=filters,
@@ -127,10 +163,17 @@ class Store(RuleBasedStateMachine):
         for ask in batch:
             ask = self.resolved(ask)
             ready.append((command_of(ask), context_of(ask)))
-            try:
-                answers.append(self.model.carry_out(ask))
-            except No as no:
-                answers.append(no)
+            answers.append(self.answer(ask))
+        self.check(answers, ready, which, peek)
+
+    def check(
+        self,
+        answers: Sequence[Answer | No],
+        ready: Sequence[tuple[Command, Context]],
+        which: int,
+        peek: int,
+    ) -> None:
+        """Have the commands carried out, and compare all there is with the model."""
         futures = submit_together(self.applications[which], ready)
         wait(futures)
         self.entries = self.applications[0].log.select_notifications(None, 10_000)
@@ -322,6 +365,17 @@ class Store(RuleBasedStateMachine):
             self.check_pages(stream, past, by_version, {**ANY, "deleted": deleted}, 2, order)
             for message in past["messages"][peek % 5 : peek % 5 + 2]:
                 self.check_message_as_of(name, past, message, by_version)
+            self.check_difference(stream, past, stream.history[peek // 7 % len(stream.history)])
+
+    def check_difference(self, stream: Stream, old: Row, new: Row) -> None:
+        """Those messages differ that the model has otherwise, at one moment and at the other."""
+        moments = (AsOf(version=state["version"]) for state in (old, new))
+        points = compare(self.applications[0], Name(*stream.key()), *moments)
+        shown = [shown_in(stream, state) for state in (old, new)]
+        for point, state, here, there in zip(points, (old, new), shown, shown[::-1], strict=True):
+            assert text(row_of(point.conversation)) == text(row_of_stream(stream, state))
+            found = {message.id: text(vars_of(message)) for message in point.messages}
+            assert list(found.items()) == [item for item in here.items() if item not in there.items()]
 
     def check_message_as_of(self, name: Name, past: Row, message: Row, as_of: AsOf) -> None:
         try:
@@ -419,6 +473,15 @@ def get(database: Database, project: str, kind: str, name: str, *, scope: str, d
             return get_thread(database, project, name, deleted=deleted)
         case _:
             return get_user(database, project, name, deleted=deleted)
+
+
+def shown_in(stream: Stream, state: Row) -> dict[UUID, str]:
+    """The messages that could be seen, by id, in order."""
+    return {
+        message["message_id"]: text(message_row(stream, message))
+        for message in state["messages"]
+        if not is_hidden(state, message)
+    }
 
 
 def some_message(stream: Stream | None, which: int) -> UUID:

@@ -1,0 +1,96 @@
+"""``recount audit`` over the whole log: what was recorded, found by any of its marks; and who read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from api.cli.output import shortened, show_table
+from api.cli.reading import MOMENT, paged, show_all_json
+from api.cli.store import opened, place, running
+from api.reads import RecordedRead, page_reads
+from api.resources import event_resource
+from domain.commands import Name
+from domain.errors import InvalidInput, NotFound
+from eventlog.recorder import LogEntry
+from projections.audit import AuditFilter, page_audit
+from projections.names import find_stream
+from projections.paging import KEY_MAX, Order
+
+
+def audit(
+    data: Path | None,
+    project: str | None,
+    named: Mapping[str, str | None],
+    *,
+    filters: Mapping[str, Any],
+    types: Sequence[str],
+    limit: int | None,
+    order: Order,
+    as_json: bool,
+) -> None:
+    """``project`` None: all. ``named``: kind → name; one at most has one. ``filters``: see AuditFilter."""
+    moments = {name: moment_in(filters[name], name) for name in ("since", "until")}
+    criteria = AuditFilter(types=types, **{**filters, **moments})
+    given = [(kind, name) for kind, name in named.items() if name is not None]
+    if len(given) > 1 or (given and project is None):
+        raise InvalidInput("SESSION", "name one session, thread or user, and that of one project")
+    with opened(place(data)) as database, running(database) as application:
+        for kind, name in given:
+            assert project is not None
+            stream_id = find_stream(database, Name(project, kind, "", name))
+            if stream_id is None:
+                raise NotFound(kind)
+            criteria = replace(criteria, stream_id=stream_id)
+        fetch = partial(page_audit, application, project, criteria=criteria)
+        found = paged(fetch, limit or KEY_MAX, order)
+        if as_json:
+            show_all_json({"project": entry.project, **event_resource(entry)} for entry in found)
+        else:
+            columns = ["position", "type", "recorded", "actor", "request", "stream", "version", "payload"]
+            show_table(columns, map(entry_row, found))
+
+
+def moment_in(text: str | None, name: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return MOMENT.validate_python(text)
+    except ValidationError:
+        raise InvalidInput(f"--{name}", "must be a time like 2026-11-20T19:50:25Z") from None
+
+
+def entry_row(entry: LogEntry) -> list[Any]:
+    event = event_resource(entry)
+    shown = ("position", "type", "recorded_at", "actor", "request_id", "stream_id", "version")
+    return [*(event[name] for name in shown), shortened(event["payload"])]
+
+
+def reads(
+    data: Path | None,
+    project: str | None,
+    *,
+    actor: str | None,
+    limit: int | None,
+    order: Order,
+    as_json: bool,
+) -> None:
+    """What was read, where the server records that. ``project`` None: in all."""
+    with opened(place(data)) as database:
+        found = paged(partial(page_reads, database, project, actor=actor), limit or KEY_MAX, order)
+        if as_json:
+            show_all_json(map(vars, found))
+        else:
+            columns = ["read", "project", "actor", "request", "method", "route", "parameters", "status"]
+            show_table(columns, map(read_row, found))
+
+
+def read_row(read: RecordedRead) -> list[Any]:
+    asked = [read.request_id, read.method, read.route, shortened(read.parameters)]
+    return [read.read_at, read.project, read.actor, *asked, read.status]

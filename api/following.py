@@ -1,0 +1,56 @@
+"""What runs beside the requests of a server: the followers of the log, and who sends webhooks.
+
+Every server process stands ready for each of them; one at a time does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from api.sending import Sender
+from domain.errors import NotFound, Unavailable
+from eventlog.database import Database
+from projections.follow import Follower, Lag, follow, lags
+from projections.leading import Leader
+from projections.webhooks import FOLLOWER as WEBHOOKS
+
+FOLLOWERS: Sequence[Follower] = (WEBHOOKS,)
+
+
+def follower_named(name: str) -> Follower:
+    """Raises NotFound."""
+    for follower in FOLLOWERS:
+        if follower.name == name:
+            return follower
+    raise NotFound("follower")
+
+
+def known_lags(database: Database) -> list[Lag]:
+    """How far each follower is behind; of none while the database does not answer."""
+    try:
+        return lags(database)
+    except Unavailable:
+        return []
+
+
+class Following:
+    """The threads of one process."""
+
+    def __init__(self, conninfo: str, *, allow_private: bool) -> None:
+        self._leaders = [
+            Leader(conninfo, f"follower {follower.name}", partial(follow, follower=follower))
+            for follower in FOLLOWERS
+        ]
+        self._leaders.append(Leader(conninfo, "sender", Sender(allow_private=allow_private)))
+
+    def start(self) -> None:
+        for leader in self._leaders:
+            leader.start()
+
+    def stop(self) -> None:
+        """Have all end at once, and wait for them."""
+        for leader in self._leaders:
+            leader.tell_to_stop()
+        for leader in self._leaders:
+            leader.stop()

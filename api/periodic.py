@@ -1,0 +1,35 @@
+"""Work that a server does again and again, beside what it is asked for."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from domain.errors import Unavailable
+
+logger = logging.getLogger(__name__)
+
+
+class Periodic(threading.Thread):
+    """Calls ``work`` every so many seconds until it is stopped."""
+
+    def __init__(self, name: str, seconds: float, work: Callable[[], object]) -> None:
+        super().__init__(name=f"recount-{name}", daemon=True)
+        self._seconds = seconds
+        self._work = work
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        while not self._stopped.wait(self._seconds):
+            try:
+                self._work()
+            except Unavailable:
+                pass  # next time
+            except Exception:
+                logger.exception("%s failed", self.name)
+
+    def stop(self) -> None:
+        """Wait for what is under way, and do no more."""
+        self._stopped.set()
+        self.join()

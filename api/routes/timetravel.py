@@ -1,0 +1,121 @@
+"""What can be done with the past: compare two moments of it, fork it, replay it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query
+from starlette.responses import Response, StreamingResponse
+from uuid_utils.compat import uuid7
+
+from api.dependencies import Read, SessionName, Store, Write, Writing
+from api.difference import difference_resource
+from api.queries import DifferenceQuery, ReplayQuery
+from api.resources import DifferenceResource, Json, NewFork, SessionResource
+from api.routes.conversations import carried_out, origins_of
+from api.routes.events import event_stream, position_in, record
+from domain.commands import Command, Fork, Name
+from domain.sessions import Session
+from projections.difference import compare
+from projections.forking import Cut, fork
+from projections.history import AsOf, stream_named
+from projections.messages import ConversationKind
+from projections.paging import KEY_MAX
+from projections.replaying import PAGE_ENTRIES, paced
+
+router = APIRouter()
+
+Pause = Callable[[float], Awaitable[object]]
+"""Waits for so many seconds."""
+
+
+def difference_route(kind: ConversationKind, name_of: Callable[..., Awaitable[str]]) -> APIRouter:
+    """The difference of two moments of a conversation."""
+    router = APIRouter()
+
+    @router.get(f"/{kind}s/{{{kind}_id}}/diff", response_model=DifferenceResource, name=f"diff {kind}")
+    async def difference(
+        reading: Read, query: Annotated[DifferenceQuery, Query()], name: str = Depends(name_of)
+    ) -> Response:
+        """What changed between two moments: as a JSON Patch (RFC 6902), and in words.
+
+        The patch is for a document of the conversation and those of its messages that differ, by id.
+        """
+        old, new = await reading.recall(
+            compare, reading.name(kind, name), query.from_, query.to if query.to is not None else AsOf()
+        )
+        origins = await origins_of(reading.store, reading.project, [new.conversation])
+        return Json(await reading.store.call(difference_resource, old, new, origins))
+
+    return router
+
+
+@router.post(
+    "/sessions/{session_id}/fork", response_model=SessionResource, status_code=201, name="fork session"
+)
+async def fork_session(name: SessionName, body: NewFork, writing: Write) -> Response:
+    """Begin another session with what this one held then: its messages, metadata and user.
+
+    They are copies: what happens to one session later leaves the other as it is.
+    """
+    command = await writing.store.call(
+        fork,
+        writing.store.application,
+        Name(writing.context.project, Session.KIND, "", name),
+        body.session_id or str(uuid7()),
+        Cut(body.version, body.message_id),
+        metadata=body.metadata,
+        expected_version=writing.expected_version,
+    )
+    return await carried_out(because_of_source(writing, command), command, 201)
+
+
+def because_of_source(writing: Writing, command: Command) -> Writing:
+    """``writing`` whose events name the last event of a fork's source as the one that led to them."""
+    if not isinstance(command, Fork):
+        return writing
+    cause = f"{command.source.id}/{command.source.version}"
+    return replace(writing, context=replace(writing.context, causation_id=cause))
+
+
+@router.get(
+    "/sessions/{session_id}/replay",
+    name="replay session",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "server-sent events"}},
+)
+async def replay_session(
+    name: SessionName,
+    reading: Read,
+    query: Annotated[ReplayQuery, Query()],
+    last_event_id: Annotated[str | None, Header(description="go on after this version")] = None,
+) -> Response:
+    """The session's events once more, as server-sent events, with the pauses there were between them.
+
+    Each has its version as ``id``. A pause is never longer than 5 seconds. Last comes an event ``end``.
+    """
+    stream_id = await reading.recall(stream_named, reading.name(Session.KIND, name))
+    first = query.from_ if last_event_id is None else position_in(last_event_id) + 1
+    last = KEY_MAX - 1 if query.to is None else query.to
+    return event_stream(replayed(reading.store, stream_id, first, last, query.speed))
+
+
+async def replayed(
+    store: Store, stream_id: UUID, first: int, last: int, speed: float, pause: Pause = asyncio.sleep
+) -> AsyncIterator[bytes]:
+    """The stream's entries from version ``first`` to ``last``, as records of server-sent events."""
+    select = store.application.log.select_stream
+    after, before = first - 1, None
+    while entries := await store.call(select, stream_id, gt=after, lt=last + 1, limit=PAGE_ENTRIES):
+        for seconds, entry in paced(entries, speed, before):
+            if seconds:
+                await pause(seconds)
+            if store.tail.is_stopped:
+                return
+            yield record(entry, entry.originator_version)
+        after, before = entries[-1].originator_version, entries[-1].recorded_at
+    yield b"event: end\ndata: {}\n\n"

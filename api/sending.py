@@ -1,0 +1,200 @@
+"""Sends what webhooks are due: signed, within ten seconds or not at all, in order for each webhook.
+
+One process sends at a time (see projections.leading); where it dies between an answer and the note of
+it, the same is sent again, under the same id. Signatures are those of Standard Webhooks.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import socket
+import ssl
+import threading
+import time
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from functools import cache
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from importlib.metadata import version
+from queue import Empty, SimpleQueue
+
+from pydantic_core import to_json
+from standardwebhooks import Webhook as Signer
+
+from api.addresses import AddressRefused, checked_url, resolved
+from api.resources import event_resource
+from projections.leading import Lead
+from projections.webhooks import (
+    CHANNEL,
+    Attempt,
+    Due,
+    delay_seconds,
+    due_deliveries,
+    forget_delivered,
+    record_attempt,
+)
+
+ANSWER_SECONDS_MAX = 10.0
+AT_ONCE_MAX = 16  # webhooks
+POLL_SECONDS = 0.5  # also how late a retry, and a receiver that is too slow, may be noticed
+CLEAN_UP_SECONDS = 600.0
+
+logger = logging.getLogger(__name__)
+
+
+class Post(threading.Thread):
+    """One attempt at a delivery. ``finish`` tells it to take no longer."""
+
+    def __init__(self, due: Due, done: SimpleQueue[Post], lead: Lead, *, allow_private: bool) -> None:
+        super().__init__(name="recount-post", daemon=True)
+        self.due = due
+        self.began = time.monotonic()
+        self.attempt = Attempt(None, f"no answer within {ANSWER_SECONDS_MAX:.0f} seconds")
+        self._done = done
+        self._lead = lead
+        self._allow_private = allow_private
+        self._socket: socket.socket | None = None
+
+    def run(self) -> None:
+        try:
+            status = self._send()
+            self.attempt = Attempt(status, None if 200 <= status < 300 else refusal(status))
+        except AddressRefused as refused:
+            self.attempt = Attempt(None, f"the address {refused}")
+        except TimeoutError:
+            pass
+        except (OSError, HTTPException, ValueError) as error:
+            self.attempt = Attempt(None, reason_of(error))
+        except Exception as error:
+            logger.exception("a webhook's event could not be sent")
+            self.attempt = Attempt(None, f"a fault of Recount itself ({type(error).__name__})")
+        self._done.put(self)
+        self._lead.ring()
+
+    def _send(self) -> int:
+        """The status of the answer. Redirects are not followed, and the answer's body is not read."""
+        parts = checked_url(self.due.url)
+        assert parts.hostname is not None
+        address = resolved(parts, allow_private=self._allow_private)
+        is_encrypted = parts.scheme == "https"
+        connection = (
+            HTTPSConnection(parts.hostname, parts.port, context=trust())
+            if is_encrypted
+            else HTTPConnection(parts.hostname, parts.port)
+        )
+        body = to_json(event_resource(self.due.entry))
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        with closing(connection):
+            self._socket = socket.create_connection(address, ANSWER_SECONDS_MAX)
+            # A connection that has its socket connects nowhere by itself.
+            connection.sock = self._socket
+            if is_encrypted:
+                self._socket = trust().wrap_socket(self._socket, server_hostname=parts.hostname)
+                connection.sock = self._socket
+            connection.request("POST", target, body, headers_of(self.due, body))
+            with closing(connection.getresponse()) as answer:
+                return answer.status
+
+    @property
+    def is_late(self) -> bool:
+        return time.monotonic() > self.began + ANSWER_SECONDS_MAX
+
+    def break_off(self) -> None:
+        """Have it end soon; nobody waits for it any more."""
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+
+@cache
+def trust() -> ssl.SSLContext:
+    """Which certificates are trusted: those that the system trusts."""
+    return ssl.create_default_context()
+
+
+def headers_of(due: Due, body: bytes) -> dict[str, str]:
+    now = datetime.now(UTC)
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": f"Recount/{version('recount')}",
+        "Connection": "close",
+        "webhook-id": due.id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Signer(due.secret).sign(due.id, now, body.decode()),
+    }
+
+
+def refusal(status: int) -> str:
+    """What an answer that is no success means."""
+    if 300 <= status < 400:
+        return f"answered {status}; redirects are not followed"
+    return f"answered {status}"
+
+
+def reason_of(error: Exception) -> str:
+    """Why there was no answer, in words of ours: a receiver's may hold anything."""
+    match error:
+        case socket.gaierror() | UnicodeError():
+            return "nobody knows the name"
+        case ssl.SSLCertVerificationError():
+            return "the certificate cannot be trusted"
+        case ssl.SSLError():
+            return "no TLS connection came about"
+        case ConnectionRefusedError():
+            return "the connection was refused"
+        case OSError():
+            return "the connection broke, or did not come about"
+        case _:
+            return "the answer is not HTTP"
+
+
+class Sender:
+    """The work of whoever sends (see projections.leading.Leader)."""
+
+    def __init__(self, *, allow_private: bool) -> None:
+        self._allow_private = allow_private
+        self._done: SimpleQueue[Post] = SimpleQueue()
+        self._under_way: dict[str, Post] = {}
+        self._cleaned_up = 0.0
+
+    def __call__(self, lead: Lead) -> None:
+        lead.connection.execute(f"LISTEN {CHANNEL}")
+        try:
+            while not lead.is_over:
+                self._begin(lead)
+                lead.wait(POLL_SECONDS)
+                self._note(lead)
+                self._clean_up(lead)
+        finally:
+            for post in self._under_way.values():
+                post.break_off()
+            self._under_way.clear()
+
+    def _begin(self, lead: Lead) -> None:
+        free = AT_ONCE_MAX - len(self._under_way)
+        for due in due_deliveries(lead.connection, but=list(self._under_way), limit=free):
+            post = Post(due, self._done, lead, allow_private=self._allow_private)
+            self._under_way[due.webhook_id] = post
+            post.start()
+
+    def _note(self, lead: Lead) -> None:
+        """Write down what came of those that are done, or late."""
+        with suppress(Empty):
+            while True:
+                self._finish(lead, self._done.get_nowait())
+        for post in [post for post in self._under_way.values() if post.is_late]:
+            self._finish(lead, post)
+            post.break_off()
+
+    def _finish(self, lead: Lead, post: Post) -> None:
+        if self._under_way.get(post.due.webhook_id) is not post:
+            return  # it was late, or of an earlier lead
+        delay = delay_seconds(post.due.attempts + 1, random.random())  # noqa: S311 - no secret
+        record_attempt(lead.connection, post.due, post.attempt, delay_seconds=delay)
+        del self._under_way[post.due.webhook_id]
+
+    def _clean_up(self, lead: Lead) -> None:
+        if time.monotonic() > self._cleaned_up + CLEAN_UP_SECONDS:
+            forget_delivered(lead.connection)
+            self._cleaned_up = time.monotonic()

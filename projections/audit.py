@@ -1,0 +1,92 @@
+"""The audit query: what was recorded, over the whole log, by who did it, when, and what led to it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from domain.errors import InvalidInput
+from eventlog.application import Recount
+from eventlog.database import Database
+from eventlog.recorder import LogEntry, entry_from
+from eventlog.statements import Statements
+from projections.paging import Page, Window, page_of
+from projections.trail import bounds
+
+SQL = Statements("projections", "audit")
+
+CAUSE = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/([1-9][0-9]{0,17})")
+
+
+@dataclass(frozen=True)
+class AuditFilter:
+    """What entries to see. None, or no types, filters nothing.
+
+    ``stream_id``: of one session, thread or user. ``user_id``: what was recorded of this user and of their
+    sessions. ``since`` (inclusive) and ``until`` (exclusive): when it was recorded. ``causation_id``: what
+    this event ("<stream>/<version>") led to; ``chain``: itself, and all that this led to in turn.
+    """
+
+    actor: str | None = None
+    stream_id: UUID | None = None
+    user_id: str | None = None
+    types: Sequence[str] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    request_id: str | None = None
+    causation_id: str | None = None
+    chain: bool = False
+
+
+def page_audit(
+    application: Recount, project: str | None, window: Window, criteria: AuditFilter
+) -> Page[LogEntry]:
+    """What was recorded in a project, or in all (None), by position. Raises InvalidInput.
+
+    Up to the settled position (see eventlog.order), so that no page has gaps that fill later.
+    """
+    low, high = bounds(window, application.log.settled_position() + 1)
+    bound = {"project": project, "gt": low, "lt": high, "limit": window.limit + 1}
+    bound |= parameters(application.database, project, criteria)
+    sql = SQL["select_audit_descending" if window.order == "newest" else "select_audit"]
+    # Planned for the filters that are given, so that the index of one of them is used.
+    rows = application.database.fetch(sql, bound, prepare=False)
+    return page_of([entry_from(row) for row in rows], window, lambda entry: entry.id)
+
+
+def parameters(database: Database, project: str | None, criteria: AuditFilter) -> dict[str, Any]:
+    causes, root_stream, root_version = causes_of(database, project, criteria)
+    return {
+        "actor": criteria.actor,
+        "stream": criteria.stream_id,
+        "user_id": criteria.user_id,
+        "topics": list(criteria.types) or None,
+        "since": criteria.since,
+        "until": criteria.until,
+        "request_id": criteria.request_id,
+        "causes": causes,
+        "root_stream": root_stream,
+        "root_version": root_version,
+    }
+
+
+def causes_of(
+    database: Database, project: str | None, criteria: AuditFilter
+) -> tuple[list[str] | None, UUID | None, int | None]:
+    """The events one of which must have led to an entry, and the one that is an entry itself."""
+    if criteria.causation_id is None:
+        if criteria.chain:
+            raise InvalidInput("chain", "goes with causation_id, which says where the chain begins")
+        return None, None, None
+    match = CAUSE.fullmatch(criteria.causation_id)
+    if match is None:
+        raise InvalidInput("causation_id", "must be an event, as <stream id>/<version>")
+    if not criteria.chain:
+        return [criteria.causation_id], None, None
+    bound = {"project": project, "causation_id": criteria.causation_id}
+    causes = [cause for (cause,) in database.fetch(SQL["select_chain"], bound, prepare=False)]
+    return causes, UUID(match[1]), int(match[2])

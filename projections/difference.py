@@ -1,0 +1,102 @@
+"""What differs between two moments of a conversation: its state, and those messages that are not the same.
+
+Messages that nothing happened to in between are not read, however many there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import takewhile
+from uuid import UUID
+
+from domain.commands import Name
+from domain.conversation import Conversation
+from domain.errors import InvalidInput
+from domain.messages import MessageEvent, MessageState, fold_messages
+from eventlog.application import Recount
+from projections.history import AsOf, messages_as_of, messages_at, state_at, stream_named, version_as_of
+from projections.paging import LIMIT_MAX, Window, cursor_for
+
+EVENTS_MAX = 10_000
+"""Events between two moments, and messages that a deletion between them hid or brought back."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A conversation at one of two moments.
+
+    ``messages``: those that could be seen then and were not the same at the other moment, in order.
+    """
+
+    conversation: Conversation
+    messages: list[MessageState]
+
+
+def compare(application: Recount, name: Name, old: AsOf, new: AsOf) -> tuple[Point, Point]:
+    """The conversation at ``old`` and at ``new``, either of which may be the earlier one.
+
+    Raises NotFound before it began, InvalidInput for a version that is not recorded yet, or where
+    more than EVENTS_MAX lie in between.
+    """
+    stream_id = stream_named(application, name)
+    from_version = version_as_of(application, stream_id, old, field="from")
+    to_version = version_as_of(application, stream_id, new, field="to")
+    earlier, later = (
+        conversation_at(application, name.kind, stream_id, version)
+        for version in sorted((from_version, to_version))
+    )
+    before, after = points(application, earlier, later)
+    return (before, after) if from_version <= to_version else (after, before)
+
+
+def conversation_at(application: Recount, kind: str, stream_id: UUID, version: int) -> Conversation:
+    conversation = state_at(application, kind, stream_id, version)
+    assert isinstance(conversation, Conversation)
+    return conversation
+
+
+def points(application: Recount, earlier: Conversation, later: Conversation) -> tuple[Point, Point]:
+    refuse_too_many(later.version - earlier.version)
+    stored = application.log.select_events(later.id, gt=earlier.version, lte=later.version)
+    events = [application.read(entry) for entry in stored]
+    changed = {event.message_id for event in events if isinstance(event, MessageEvent)}
+    before = messages_at(application, earlier, changed) if changed else {}
+    before |= {message.id: message for message in hidden_between(application, earlier, later)}
+    after = fold_messages(dict(before), events)
+    return (
+        Point(earlier, seen(earlier, before.values())),
+        Point(later, seen(later, after.values())),
+    )
+
+
+def hidden_between(application: Recount, earlier: Conversation, later: Conversation) -> list[MessageState]:
+    """Messages of ``earlier``, as they were, that the conversation as a whole hides at one of both only."""
+    one, other = (shown_after(conversation, earlier.version) for conversation in (earlier, later))
+    low, high = min(one, other), max(one, other)
+    if low == high:
+        return []
+    window = Window(min(high - low, LIMIT_MAX), "oldest", cursor_for(low, "oldest"))
+    messages = messages_as_of(application, earlier, window)
+    found = []
+    for message in takewhile(lambda message: message.version <= high, messages):
+        found.append(message)
+        refuse_too_many(len(found))
+    return found
+
+
+def shown_after(conversation: Conversation, end: int) -> int:
+    """Of the messages up to version ``end``, those after this version were not deleted as a whole."""
+    return end if conversation.is_deleted else min(conversation.hidden_through, end)
+
+
+def seen(conversation: Conversation, messages: Iterable[MessageState]) -> list[MessageState]:
+    visible = (message for message in messages if not conversation.hides(message))
+    return sorted(visible, key=lambda message: message.version)
+
+
+def refuse_too_many(count: int) -> None:
+    if count > EVENTS_MAX:
+        raise InvalidInput(
+            "from", f"more than {EVENTS_MAX:,} events or messages lie in between: name two nearer moments"
+        )

@@ -1,0 +1,201 @@
+"""Makes the views again from the log, beside those in use, and puts them in their place.
+
+The new rows are made as the old ones were: the events of a stream are folded, and each view says
+what rows follow (``writes_for``). What differs is the way in: whole streams at a time, by COPY, into
+tables of the same shape in the schema ``recount_rebuild``, by as many processes as one likes.
+
+Writers go on writing the views in use all along. What they add is caught up with: streams with
+newer events are folded again. At the end writers wait for some milliseconds, while the last of it is
+caught up with and the tables change places; the old ones stay in the schema ``recount_previous``.
+
+Work is cut into *units*, ranges of streams, and each is marked as done in the transaction that
+writes its rows; so a rebuild that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from itertools import islice
+
+from eventsourcing.persistence import StoredEvent
+from pydantic_core import to_json
+
+from domain.catalog import events_by_topic
+from domain.errors import RecordUnreadable
+from eventlog.database import Connection, connect, told
+from eventlog.mapper import EventMapper
+from eventlog.order import settled_position
+from eventlog.recorder import stored_from
+from eventlog.statements import Statements
+from projections import shadow
+from projections.copying import columns_of, copy_lines, line_maker
+from projections.core import VIEWS
+from projections.folding import SetAside, fold_streams
+from projections.shadow import BY_STREAM, LIVE, SHADOW, TABLES, Difference
+
+SQL = Statements("projections", "rebuild")
+
+FETCHED = 2000  # rows of the log that are read at a time
+CHANGES = 100  # streams that are turned into rows at a time
+CAUGHT_UP = 200  # events behind: few enough to be caught up with while writers wait
+CATCH_UPS_MAX = 10
+
+Progress = Callable[[int], object]
+"""Called with how many events were folded since it was last called."""
+
+
+def refuse(error: RecordUnreadable) -> None:
+    raise error
+
+
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Looking for circles, of which there are none, among ever more events takes more time than all else."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+class Folder:
+    """Folds streams and copies the rows that follow into the shadow tables, over one connection."""
+
+    def __init__(self, connection: Connection, set_aside: SetAside = refuse) -> None:
+        self._connection = connection
+        self._set_aside = set_aside
+        self._mapper = EventMapper(events_by_topic())
+        self._columns = {table: columns_of(connection, LIVE, table) for table in TABLES}
+        self._line_of = {table: line_maker(columns) for table, columns in self._columns.items()}
+
+    def fold_unit(self) -> int:
+        """Fold one unit that nobody is at; returns how many events it had, 0 where none is left."""
+        with told(), self._connection.transaction(), no_garbage_collection():
+            for number, low, high, events in self._connection.execute(SQL["take_unit"]).fetchall():
+                with self._connection.cursor("recount_streams") as cursor:
+                    cursor.itersize = FETCHED
+                    cursor.execute(SQL["select_streams"], [low, high])
+                    self.fold(map(stored_from, cursor))
+                self._connection.execute(SQL["finish_unit"], [number])
+                return int(events)
+        return 0
+
+    def fold(self, stored: Iterable[StoredEvent]) -> None:
+        """Copy the rows of whole streams, none of which are there yet."""
+        lines: dict[str, list[str]] = {table: [] for table in BY_STREAM}
+        numbers: dict[tuple[str, str], int] = {}
+        changes = fold_streams(stored, self._mapper, self._set_aside)
+        while some := list(islice(changes, CHANGES)):
+            for table, _, rows in (write for view in VIEWS for write in view.writes_for(some)):
+                if table == "counters":
+                    for row in rows:
+                        key = (row["project"], row["kind"])
+                        numbers[key] = max(numbers.get(key, 0), row["last"])
+                else:
+                    lines[table] += map(self._line_of[table], rows)
+        for table, found in lines.items():
+            if found:
+                copy_lines(self._connection, SHADOW, table, list(self._columns[table]), found)
+        counters = [{"project": p, "kind": k, "last": last} for (p, k), last in numbers.items()]
+        self._connection.execute(SQL["raise_counters"], [to_json(counters).decode()])
+
+    def catch_up(self, settled: int) -> int:
+        """Fold again what was written to since the last time; returns how many events these were."""
+        with told(), self._connection.transaction():
+            ((position,),) = self._connection.execute(SQL["caught_up_to"]).fetchall()
+            ((streams, events),) = self._connection.execute(SQL["streams_since"], [position, settled])
+            if streams:
+                shadow.clear_streams(self._connection, streams)
+                self.fold(map(stored_from, self._connection.execute(SQL["select_some_streams"], [streams])))
+            self._connection.execute(SQL["note_caught_up"], [settled])
+        return int(events)
+
+    def come_close(self) -> None:
+        """Catch up until little is left, or as long as it helps: writers may be faster than this."""
+        for _ in range(CATCH_UPS_MAX):
+            if self.catch_up(settled_position(self._connection)) <= CAUGHT_UP:
+                break
+
+
+def rebuild(conninfo: str, *, workers: int = 1, progress: Progress = lambda count: None) -> None:
+    """Fill the shadow tables from the whole log, or go on where another rebuild was stopped.
+
+    Raises RecordUnreadable for an event that cannot be read, which names stream and version.
+    """
+    with told(), connect(conninfo) as connection:
+        shadow.begin(connection, settled_position(connection))
+        fill(conninfo, workers, progress)
+        shadow.make_indexes(connection)
+        Folder(connection).come_close()
+
+
+def log_size(connection: Connection) -> int:
+    """How many events there are."""
+    ((events,),) = connection.execute(SQL["log_size"]).fetchall()
+    return int(events)
+
+
+def fill(conninfo: str, workers: int, progress: Progress) -> None:
+    """Fold all units that are not done."""
+    if workers == 1:
+        with connect(conninfo) as connection:
+            for events in iter(Folder(connection).fold_unit, 0):
+                progress(events)
+        return
+    spawning = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawning, initializer=begin_work, initargs=(conninfo,)) as pool:
+        running = {pool.submit(fold_unit) for _ in range(workers)}
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for events in (future.result() for future in done):
+                if events:
+                    progress(events)
+                    running.add(pool.submit(fold_unit))
+
+
+_folder: list[Folder] = []
+"""In a process of the pool: its own, for all units it folds."""
+
+
+def begin_work(conninfo: str) -> None:
+    _folder.append(Folder(connect(conninfo)))
+
+
+def fold_unit() -> int:
+    return _folder[0].fold_unit()
+
+
+def differences(connection: Connection) -> Iterator[Difference]:
+    """Rows in use that are not as the log has them, after ``rebuild``; none of streams written to since."""
+    with told(), connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        ((position,),) = connection.execute(SQL["caught_up_to"]).fetchall()
+        ((newer, _),) = connection.execute(SQL["streams_since"], [position, 2**63 - 1])
+        yield from shadow.differences(connection, but=newer or [])
+
+
+def put_in_place(conninfo: str) -> float:
+    """Let the rebuilt tables take the place of those in use; returns for how many seconds writers waited."""
+    with told(), connect(conninfo) as connection:
+        folder = Folder(connection)
+
+        def catch_up_with_all() -> None:
+            ((last,),) = connection.execute(SQL["last_position"]).fetchall()
+            folder.catch_up(last)
+
+        folder.come_close()
+        return shadow.swap(connection, catch_up_with_all)
+
+
+def roll_back(conninfo: str) -> float:
+    """Let the tables from before the last rebuild take their place again, caught up with the log.
+
+    As ``put_in_place``. Raises NotFound where there are none.
+    """
+    with told(), connect(conninfo) as connection:
+        shadow.take_previous(connection)
+    return put_in_place(conninfo)

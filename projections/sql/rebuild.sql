@@ -1,0 +1,49 @@
+-- name: take_unit
+SELECT number, low, high, events
+  FROM recount_rebuild.units
+ WHERE done_at IS NULL
+ ORDER BY events DESC, number
+ LIMIT 1
+   FOR UPDATE SKIP LOCKED;
+
+-- name: finish_unit
+UPDATE recount_rebuild.units SET done_at = now() WHERE number = %s;
+
+-- name: remaining
+SELECT coalesce(sum(events), 0) FROM recount_rebuild.units WHERE done_at IS NULL;
+
+-- name: select_streams
+SELECT originator_id, originator_version, topic, state::text
+  FROM stored_events
+ WHERE originator_id BETWEEN %s AND %s
+ ORDER BY originator_id, originator_version;
+
+-- name: select_some_streams
+SELECT originator_id, originator_version, topic, state::text
+  FROM stored_events
+ WHERE originator_id = ANY(%s::uuid[])
+ ORDER BY originator_id, originator_version;
+
+-- name: streams_since
+SELECT array_agg(DISTINCT originator_id), count(*)
+  FROM stored_events
+ WHERE notification_id > %s AND notification_id <= %s;
+
+-- name: raise_counters
+INSERT INTO recount_rebuild.counters AS counter (project, kind, last)
+SELECT project, kind, last
+  FROM json_to_recordset(%s::json) AS row (project text, kind text, last bigint)
+ ORDER BY project, kind
+    ON CONFLICT (project, kind) DO UPDATE SET last = greatest(counter.last, excluded.last);
+
+-- name: caught_up_to
+SELECT position FROM recount_rebuild.progress;
+
+-- name: note_caught_up
+UPDATE recount_rebuild.progress SET position = %s;
+
+-- name: last_position
+SELECT coalesce(max(notification_id), 0) FROM stored_events;
+
+-- name: log_size
+SELECT count(*) FROM stored_events;

@@ -1,0 +1,128 @@
+-- name: insert_deliveries
+-- ON CONFLICT: what was made up for a webhook may have been set aside with a parked stream.
+INSERT INTO deliveries (webhook_id, position)
+SELECT w.id, e.position
+  FROM unnest(%(positions)s::bigint[], %(projects)s::text[], %(topics)s::text[])
+       AS e (position, project, topic)
+  JOIN webhooks AS w
+    ON w.project = e.project AND w.status = 'active' AND w.starts_after < e.position
+   AND (w.types IS NULL OR e.topic = ANY(w.types))
+    ON CONFLICT DO NOTHING;
+
+-- name: insert_past_deliveries
+INSERT INTO deliveries (webhook_id, position)
+SELECT w.id, e.notification_id
+  FROM webhooks AS w
+  JOIN stored_events AS e ON e.project = w.project AND (w.types IS NULL OR e.topic = ANY(w.types))
+ WHERE w.id = %(webhook_id)s AND e.notification_id > %(gt)s AND e.notification_id <= %(lte)s
+    ON CONFLICT DO NOTHING;
+
+-- name: insert_webhook
+INSERT INTO webhooks (id, project, url, types, secret, starts_after)
+VALUES (%(id)s, %(project)s, %(url)s, %(types)s, %(secret)s, %(starts_after)s);
+
+-- name: select_webhook
+SELECT number, id, url, types, starts_after, status,
+       (SELECT count(*) FROM deliveries WHERE webhook_id = webhooks.id AND status = 'pending'),
+       next_attempt_at, created_at
+  FROM webhooks
+ WHERE project = %(project)s AND id = %(id)s;
+
+-- name: page_webhooks
+SELECT number, id, url, types, starts_after, status,
+       (SELECT count(*) FROM deliveries WHERE webhook_id = webhooks.id AND status = 'pending'),
+       next_attempt_at, created_at
+  FROM webhooks
+ WHERE project = %(project)s AND number > %(after)s
+ ORDER BY number
+ LIMIT %(limit)s;
+
+-- name: page_webhooks_descending
+SELECT number, id, url, types, starts_after, status,
+       (SELECT count(*) FROM deliveries WHERE webhook_id = webhooks.id AND status = 'pending'),
+       next_attempt_at, created_at
+  FROM webhooks
+ WHERE project = %(project)s AND number < %(after)s
+ ORDER BY number DESC
+ LIMIT %(limit)s;
+
+-- name: delete_webhook
+DELETE FROM webhooks WHERE project = %(project)s AND id = %(id)s RETURNING id;
+
+-- name: resume_webhook
+-- Yields the last position that was written down for it, if it was not active. The one it stopped at
+-- is always there: only what was sent is deleted.
+UPDATE webhooks SET status = 'active', next_attempt_at = now()
+ WHERE project = %(project)s AND id = %(id)s AND status <> 'active'
+RETURNING coalesce((SELECT max(position) FROM deliveries WHERE webhook_id = webhooks.id), starts_after);
+
+-- name: retry_head
+-- With as many attempts as at first.
+UPDATE deliveries SET attempts = 0
+ WHERE webhook_id = %(webhook_id)s
+   AND position = (SELECT min(position) FROM deliveries
+                    WHERE webhook_id = %(webhook_id)s AND status = 'pending');
+
+-- name: skip_head
+UPDATE deliveries SET status = 'skipped'
+ WHERE webhook_id = %(webhook_id)s
+   AND position = (SELECT min(position) FROM deliveries
+                    WHERE webhook_id = %(webhook_id)s AND status = 'pending');
+
+-- name: page_deliveries
+SELECT d.position, e.topic, e.recorded_at, d.status, d.attempts, d.response_status, d.error, d.attempted_at
+  FROM deliveries AS d
+  JOIN stored_events AS e ON e.notification_id = d.position
+ WHERE d.webhook_id = %(webhook_id)s AND d.position > %(after)s
+ ORDER BY d.position
+ LIMIT %(limit)s;
+
+-- name: page_deliveries_descending
+SELECT d.position, e.topic, e.recorded_at, d.status, d.attempts, d.response_status, d.error, d.attempted_at
+  FROM deliveries AS d
+  JOIN stored_events AS e ON e.notification_id = d.position
+ WHERE d.webhook_id = %(webhook_id)s AND d.position < %(after)s
+ ORDER BY d.position DESC
+ LIMIT %(limit)s;
+
+-- name: select_due
+SELECT w.id, w.url, w.secret, d.attempts,
+       e.notification_id, e.originator_id, e.originator_version, e.project, e.topic, e.recorded_at,
+       e.state::text
+  FROM webhooks AS w
+ CROSS JOIN LATERAL (
+       SELECT position, attempts
+         FROM deliveries
+        WHERE webhook_id = w.id AND status = 'pending'
+        ORDER BY position
+        LIMIT 1
+       ) AS d
+  JOIN stored_events AS e ON e.notification_id = d.position
+ WHERE w.status = 'active' AND w.next_attempt_at <= now() AND w.id <> ALL(%(but)s::text[])
+ ORDER BY w.next_attempt_at
+ LIMIT %(limit)s;
+
+-- name: record_success
+-- The webhook goes behind the others whose time has come, so that each has its turn.
+WITH delivered AS (
+     UPDATE deliveries
+        SET status = 'delivered', attempts = attempts + 1, response_status = %(response_status)s,
+            error = NULL, attempted_at = now()
+      WHERE webhook_id = %(webhook_id)s AND position = %(position)s
+     )
+UPDATE webhooks SET next_attempt_at = now() WHERE id = %(webhook_id)s;
+
+-- name: record_failure
+UPDATE deliveries
+   SET attempts = attempts + 1, response_status = %(response_status)s, error = %(error)s,
+       attempted_at = now()
+ WHERE webhook_id = %(webhook_id)s AND position = %(position)s;
+
+-- name: put_off
+UPDATE webhooks
+   SET status = %(status)s, next_attempt_at = now() + make_interval(secs => %(delay)s)
+ WHERE id = %(id)s;
+
+-- name: delete_old_deliveries
+DELETE FROM deliveries
+ WHERE status <> 'pending' AND attempted_at < now() - make_interval(days => %(days)s);

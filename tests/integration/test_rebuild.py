@@ -1,0 +1,253 @@
+"""The views made again from the log: the same rows, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from domain.commands import AddMessages, Name
+from domain.errors import NotFound, RecordUnreadable
+from eventlog.application import Recount
+from eventlog.database import Connection, Database, connect
+from projections import rebuild, shadow
+from projections.messages import page_messages
+from projections.paging import Window
+from projections.sessions import get_session
+from projections.shadow import LIVE, PREVIOUS, SHADOW, TABLES
+from tests.processes import context, in_threads
+from tests.stories import say, tell_stories
+
+
+@pytest.fixture
+def connection(conninfo: str) -> Iterator[Connection]:
+    with connect(conninfo) as connection:
+        yield connection
+
+
+def rows_of(connection: Connection, schema: str) -> dict[str, list[str]]:
+    """All rows of the views, as texts."""
+    return {
+        table: sorted(row for (row,) in connection.execute(f"SELECT t::text FROM {schema}.{table} t"))
+        for table in TABLES
+    }
+
+
+def indexes_of(connection: Connection, schema: str) -> list[Any]:
+    found = connection.execute(
+        "SELECT tablename, indexname, replace(indexdef, schemaname || '.', '') FROM pg_indexes"
+        " WHERE schemaname = %s AND tablename = ANY(%s) ORDER BY 1, 2",
+        (schema, list(TABLES)),
+    )
+    return found.fetchall()
+
+
+def found(connection: Connection) -> list[str]:
+    return [str(difference) for difference in rebuild.differences(connection)]
+
+
+class TestRows:
+    @pytest.mark.parametrize(("workers", "unit"), [(1, 20_000), (1, 1), (2, 10)])
+    def test_they_are_those_that_writing_made(
+        self,
+        application: Recount,
+        connection: Connection,
+        conninfo: str,
+        monkeypatch: pytest.MonkeyPatch,
+        workers: int,
+        unit: int,
+    ) -> None:
+        tell_stories(application, 5)
+        monkeypatch.setattr(shadow, "UNIT_EVENTS", unit)
+        rebuild.rebuild(conninfo, workers=workers)
+        made, live = rows_of(connection, SHADOW), rows_of(connection, LIVE)
+        assert made == live
+        assert all(live.values())
+        assert found(connection) == []
+
+    def test_an_empty_log_makes_empty_tables(self, connection: Connection, conninfo: str) -> None:
+        rebuild.rebuild(conninfo)
+        assert not any(rows_of(connection, SHADOW).values())
+
+    def test_progress_counts_every_event_once(
+        self, application: Recount, conninfo: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tell_stories(application, 3)
+        monkeypatch.setattr(shadow, "UNIT_EVENTS", 5)
+        counted: list[int] = []
+        rebuild.rebuild(conninfo, progress=counted.append)
+        assert len(counted) > 3
+        assert sum(counted) == rebuild.log_size(connection)
+
+    def test_an_event_that_cannot_be_read_stops_it_and_is_named(
+        self, application: Recount, connection: Connection, conninfo: str
+    ) -> None:
+        tell_stories(application)
+        ((stream_id, version),) = connection.execute(
+            "UPDATE stored_events SET state = '{\"secret\": 1}' WHERE topic = 'session.renamed'"
+            " RETURNING originator_id, originator_version"
+        ).fetchall()
+        with pytest.raises(RecordUnreadable) as caught:
+            rebuild.rebuild(conninfo)
+        assert (caught.value.stream_id, caught.value.version) == (stream_id, version)
+        assert "secret" not in str(caught.value)
+
+
+DAMAGE = {
+    "UPDATE sessions SET message_count = 9 WHERE name = 'gone 0'": ["sessions", "differs in message_count"],
+    "UPDATE messages SET content = '\"other\"' WHERE content::text = '\"two\"'": [
+        "messages",
+        "differs in content",
+    ],
+    "DELETE FROM messages WHERE content::text = '\"two\"'": ["messages", "is missing"],
+    "DELETE FROM thread_states WHERE key IS NULL": ["thread_states", "is missing"],
+    "INSERT INTO requests VALUES ('default', 'x', '', 'session', gen_random_uuid(), 1, 1)": [
+        "requests",
+        "should not be there",
+    ],
+    "UPDATE counters SET last = 0 WHERE kind = 'session'": ["counters", "differs in last"],
+    "UPDATE names SET name = 'x' WHERE name = 'gone 0'": ["names", "differs in name"],
+    'UPDATE users SET metadata = \'{"a": {"b": 1} }\'': ["users", "differs in how a document is spelled"],
+}
+
+
+class TestDifferences:
+    @pytest.mark.parametrize(("damage", "told"), DAMAGE.items(), ids=DAMAGE)
+    def test_each_is_named(
+        self,
+        application: Recount,
+        connection: Connection,
+        conninfo: str,
+        damage: str,
+        told: list[str],
+    ) -> None:
+        tell_stories(application)
+        assert connection.execute(damage).rowcount == 1
+        rebuild.rebuild(conninfo)
+        (difference,) = rebuild.differences(connection)
+        assert [difference.table, difference.reason] == told
+
+    def test_a_rebuild_mends_them(self, application: Recount, connection: Connection, conninfo: str) -> None:
+        tell_stories(application)
+        before = rows_of(connection, LIVE)
+        for damage in DAMAGE:
+            connection.execute(damage)
+        rebuild.rebuild(conninfo)
+        rebuild.put_in_place(conninfo)
+        assert rows_of(connection, LIVE) == before
+
+    def test_what_is_written_later_is_none(
+        self, application: Recount, connection: Connection, conninfo: str
+    ) -> None:
+        tell_stories(application)
+        rebuild.rebuild(conninfo)
+        tell_stories(application, 2, first=1)
+        assert found(connection) == []
+
+
+class TestInPlace:
+    def test_tables_indexes_and_views_are_as_before(
+        self, application: Recount, connection: Connection, conninfo: str, database: Database
+    ) -> None:
+        tell_stories(application)
+        rows, indexes = rows_of(connection, LIVE), indexes_of(connection, LIVE)
+        rebuild.rebuild(conninfo)
+        assert rebuild.put_in_place(conninfo) > 0
+        assert rows_of(connection, LIVE) == rows
+        assert indexes_of(connection, LIVE) == indexes
+        tell_stories(application, first=1)
+        assert page_messages(database, "default", "session", "trip 1 renamed", Window()).items
+        rebuild.rebuild(conninfo)
+        assert found(connection) == []
+
+    def test_the_tables_before_can_come_back(
+        self, application: Recount, connection: Connection, conninfo: str, database: Database
+    ) -> None:
+        tell_stories(application)
+        connection.execute('UPDATE sessions SET metadata = \'{"from": "before"}\' WHERE number = 1')
+        rebuild.rebuild(conninfo)
+        rebuild.put_in_place(conninfo)
+        (name,) = (name for (name,) in connection.execute("SELECT name FROM sessions WHERE number = 1"))
+        assert get_session(database, "default", name).metadata != {"from": "before"}
+        application.execute(AddMessages(kind="session", name="later", messages=say("x")), context())
+        rebuild.roll_back(conninfo)
+        assert get_session(database, "default", name).metadata == {"from": "before"}
+        assert get_session(database, "default", "later").message_count == 1
+
+    def test_without_tables_before_there_is_no_way_back(self, conninfo: str) -> None:
+        with pytest.raises(NotFound):
+            rebuild.roll_back(conninfo)
+
+    def test_writers_go_on_all_the_while(
+        self, application: Recount, connection: Connection, conninfo: str
+    ) -> None:
+        tell_stories(application, 3)
+        is_over = threading.Event()
+
+        def write(number: int) -> int:
+            count = 0
+            while not is_over.is_set() or count < 5:
+                command = AddMessages(kind="session", name=f"busy {number}", messages=say("x"))
+                application.execute(command, context())
+                count += 1
+            return count
+
+        def rebuild_twice() -> int:
+            try:
+                for _ in range(2):
+                    rebuild.rebuild(conninfo)
+                    rebuild.put_in_place(conninfo)
+            finally:
+                is_over.set()
+            return 0
+
+        written = in_threads(
+            lambda work, *some: work(*some), [(rebuild_twice,), *((write, n) for n in range(4))]
+        )
+        rebuild.rebuild(conninfo)
+        assert found(connection) == []
+        for number, count in enumerate(written[1:]):
+            stream_id = application.views.find_stream(Name("default", "session", "", f"busy {number}"))
+            assert isinstance(stream_id, UUID)
+            ((there,),) = connection.execute(
+                "SELECT count(*) FROM messages WHERE stream_id = %s", [stream_id]
+            ).fetchall()
+            assert there == count
+
+
+class TestStopped:
+    def test_it_goes_on_where_it_was(
+        self, application: Recount, connection: Connection, conninfo: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tell_stories(application, 4)
+        monkeypatch.setattr(shadow, "UNIT_EVENTS", 10)
+
+        class Killed(Exception):
+            pass
+
+        def stop_at_third(count: int) -> None:
+            folded.append(count)
+            if len(folded) == 3:
+                raise Killed
+
+        folded: list[int] = []
+        with pytest.raises(Killed):
+            rebuild.rebuild(conninfo, progress=stop_at_third)
+        tell_stories(application, first=4)
+        rest: list[int] = []
+        rebuild.rebuild(conninfo, progress=rest.append)
+        assert rest
+        assert rows_of(connection, SHADOW) == rows_of(connection, LIVE)
+
+    def test_what_was_put_aside_goes_with_the_next(
+        self, application: Recount, connection: Connection, conninfo: str
+    ) -> None:
+        tell_stories(application)
+        for _ in range(2):
+            rebuild.rebuild(conninfo)
+            rebuild.put_in_place(conninfo)
+        schemas = connection.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'recount%'")
+        assert schemas.fetchall() == [(PREVIOUS,)]
