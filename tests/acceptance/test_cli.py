@@ -40,6 +40,7 @@ from domain.events import Context
 from domain.messages import Message
 from eventlog.application import Recount as Application
 from eventlog.database import Database, connect
+from eventlog.schema import migrations_of
 from projections.core import CoreViews
 from projections.follow import begin
 from projections.messages import page_messages
@@ -172,7 +173,6 @@ def test_wrong_use(program: Recount, arguments: list[str]) -> None:
     [
         (["messages", "nobody"], 2, "There is no such session."),
         (["audit", "--thread", "nobody"], 2, "There is no such thread."),
-        (["audit"], 2, "SESSION: name a session, or a thread with --thread, or a user with --user."),
         (
             ["audit", "a", "--user", "b"],
             2,
@@ -264,7 +264,7 @@ def test_a_schema_that_does_not_fit(recount: Recount, conninfo: str) -> None:
     ended = recount("import", os.devnull)
     assert (ended.code, ended.err) == (
         3,
-        "The database lacks 1 migration(s): run 'recount migrate' first.\n",
+        f"The database lacks {len(migrations_of('api'))} migration(s): run 'recount migrate' first.\n",
     )
 
 

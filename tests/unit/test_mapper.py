@@ -16,7 +16,7 @@ from domain.catalog import events_by_topic
 from domain.commands import KINDS
 from domain.errors import RecordUnreadable
 from domain.events import Event, Idempotency
-from domain.sessions import SessionStarted
+from domain.sessions import Origin, SessionStarted
 from domain.threads import StateSet
 from domain.users import Profile
 from domain.values import is_same
@@ -40,6 +40,7 @@ MEMBERS: dict[str, st.SearchStrategy[Any]] = {
     "scope": texts,
     "number": st.integers(1, 2**63 - 1),
     "user_id": st.none() | texts,
+    "origin": st.none() | st.builds(Origin, stream_id=st.uuids(), version=st.integers(1, 2**63 - 1)),
     "metadata": objects(),
     "reason": st.none() | texts,
     "restores_content": st.booleans(),
