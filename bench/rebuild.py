@@ -8,8 +8,6 @@ Measured on one log of conversations of ten messages, in events a second:
     SQL          the messages view alone by one INSERT … SELECT over the log, the upper bound of what
                  a rebuild in the database could do
     copy         the finished messages table copied by one INSERT … SELECT
-    library      the eventsourcing library's ProjectionRunner, which counts the events and does
-                 nothing else, over as many of them as it manages in some seconds
 
 Then the rebuilt tables take the place of those in use while ``--writers`` threads write: how long
 the tables were locked, the longest that one write took meanwhile, and how many were refused.

@@ -16,20 +16,26 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
-from itertools import islice
+from copy import copy
+from itertools import groupby, islice
+from operator import itemgetter
+from typing import Any
+from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
-from pydantic_core import to_json
 
+from domain.aggregate import Aggregate
 from domain.catalog import events_by_topic
 from domain.errors import RecordUnreadable
+from domain.messages import MessageEvent, MessageState, fold_messages
+from eventlog.changes import StreamChange
 from eventlog.database import Connection, connect, told
 from eventlog.mapper import EventMapper
 from eventlog.order import settled_position
-from eventlog.recorder import stored_from
+from eventlog.recorder import as_json, stored_from
 from eventlog.statements import Statements
 from projections import shadow
 from projections.copying import columns_of, copy_lines, line_maker
@@ -43,6 +49,8 @@ FETCHED = 2000  # rows of the log that are read at a time
 CHANGES = 100  # streams that are turned into rows at a time
 CAUGHT_UP = 200  # events behind: few enough to be caught up with while writers wait
 CATCH_UPS_MAX = 10
+
+FIND_MESSAGES = Statements("projections", "messages")["find_messages"]
 
 Progress = Callable[[int], object]
 """Called with how many events were folded since it was last called."""
@@ -68,6 +76,7 @@ class Folder:
     def __init__(self, connection: Connection, set_aside: SetAside = refuse) -> None:
         self._connection = connection
         self._set_aside = set_aside
+        self._states: dict[UUID, Aggregate] | None = None  # of streams met while catching up
         self._mapper = EventMapper(events_by_topic())
         self._columns = {table: columns_of(connection, LIVE, table) for table in TABLES}
         self._line_of = {table: line_maker(columns) for table, columns in self._columns.items()}
@@ -87,32 +96,80 @@ class Folder:
     def fold(self, stored: Iterable[StoredEvent]) -> None:
         """Copy the rows of whole streams, none of which are there yet."""
         lines: dict[str, list[str]] = {table: [] for table in BY_STREAM}
-        numbers: dict[tuple[str, str], int] = {}
+        numbers: dict[tuple[str, str], dict[str, Any]] = {}
         changes = fold_streams(stored, self._mapper, self._set_aside)
         while some := list(islice(changes, CHANGES)):
+            if self._states is not None:
+                self._states.update((change.state.id, change.state) for change in some)
             for table, _, rows in (write for view in VIEWS for write in view.writes_for(some)):
                 if table == "counters":
                     for row in rows:
                         key = (row["project"], row["kind"])
-                        numbers[key] = max(numbers.get(key, 0), row["last"])
+                        numbers[key] = max(row, numbers.get(key, row), key=itemgetter("last"))
                 else:
                     lines[table] += map(self._line_of[table], rows)
         for table, found in lines.items():
             if found:
                 copy_lines(self._connection, SHADOW, table, list(self._columns[table]), found)
-        counters = [{"project": p, "kind": k, "last": last} for (p, k), last in numbers.items()]
-        self._connection.execute(SQL["raise_counters"], [to_json(counters).decode()])
+        # Once and in order, last of all: several processes lock these rows.
+        self._raise_counters(list(numbers.values()))
+
+    def _raise_counters(self, rows: Sequence[dict[str, Any]]) -> None:
+        if rows:
+            self._connection.execute(SQL["raise_counters"], [as_json(rows)])
 
     def catch_up(self, settled: int) -> int:
-        """Fold again what was written to since the last time; returns how many events these were."""
+        """Take in what was recorded since the last time; returns how many events these were.
+
+        A stream that is met for the first time is folded anew; from then on its state is known, and
+        what follows from further events is written as appends write it, only into the shadow tables.
+        """
+        states = self._states = {} if self._states is None else self._states
         with told(), self._connection.transaction():
             ((position,),) = self._connection.execute(SQL["caught_up_to"]).fetchall()
-            ((streams, events),) = self._connection.execute(SQL["streams_since"], [position, settled])
-            if streams:
-                shadow.clear_streams(self._connection, streams)
-                self.fold(map(stored_from, self._connection.execute(SQL["select_some_streams"], [streams])))
+            found = self._connection.execute(SQL["events_since"], [position, settled]).fetchall()
+            newer = {
+                stream_id: [stored_from(row) for row in rows]
+                for stream_id, rows in groupby(found, key=itemgetter(0))
+            }
+            unknown = [stream_id for stream_id in newer if stream_id not in states]
+            self._append({stream_id: newer[stream_id] for stream_id in newer if stream_id in states})
+            shadow.clear_streams(self._connection, unknown)
+            self.fold(map(stored_from, self._connection.execute(SQL["select_some_streams"], [unknown])))
             self._connection.execute(SQL["note_caught_up"], [settled])
-        return int(events)
+        return len(found)
+
+    def _append(self, newer: Mapping[UUID, Sequence[StoredEvent]]) -> None:
+        """Write what follows from events of streams whose states are known."""
+        self._connection.execute(SQL["look_into_shadow"])
+        found = (self._change(stream_id, stored) for stream_id, stored in newer.items())
+        changes = [change for change in found if change is not None]
+        for table, sql, rows in (write for view in VIEWS for write in view.writes_for(changes)):
+            if table == "counters":
+                self._raise_counters(rows)
+            elif rows:
+                self._connection.execute(sql, [as_json(rows)])
+
+    def _change(self, stream_id: UUID, stored: Sequence[StoredEvent]) -> StreamChange | None:
+        """What ``stored`` changes; None where all of it was folded in already."""
+        assert self._states is not None
+        state = self._states[stream_id]
+        events = [self._mapper.to_domain_event(e) for e in stored if e.originator_version > state.version]
+        if not events:
+            return None
+        ids = [event.message_id for event in events if isinstance(event, MessageEvent)]
+        rows = self._connection.execute(FIND_MESSAGES, {"stream_id": stream_id, "ids": ids, "instants": []})
+        known = {message.id: message for message in (MessageState(*row) for row in rows)}
+        for event in events:
+            state = state.evolve(event)
+        self._states[stream_id] = state
+        return StreamChange(state, events, fold_messages(known, events))
+
+    def for_one_try(self) -> Folder:
+        """One like this, for a transaction that may be rolled back: this one learns nothing from it."""
+        tried = copy(self)
+        tried._states = dict(self._states or {})
+        return tried
 
     def come_close(self) -> None:
         """Catch up until little is left, or as long as it helps: writers may be faster than this."""
@@ -185,7 +242,7 @@ def put_in_place(conninfo: str) -> float:
 
         def catch_up_with_all() -> None:
             ((last,),) = connection.execute(SQL["last_position"]).fetchall()
-            folder.catch_up(last)
+            folder.for_one_try().catch_up(last)
 
         folder.come_close()
         return shadow.swap(connection, catch_up_with_all)

@@ -29,6 +29,16 @@ SELECT array_agg(DISTINCT originator_id), count(*)
   FROM stored_events
  WHERE notification_id > %s AND notification_id <= %s;
 
+-- name: events_since
+SELECT originator_id, originator_version, topic, state::text
+  FROM stored_events
+ WHERE notification_id > %s AND notification_id <= %s
+ ORDER BY originator_id, originator_version;
+
+-- name: look_into_shadow
+-- For the rest of the transaction, what appends write goes into the shadow tables.
+SET LOCAL search_path TO recount_rebuild, public;
+
 -- name: raise_counters
 INSERT INTO recount_rebuild.counters AS counter (project, kind, last)
 SELECT project, kind, last

@@ -9,17 +9,18 @@ from uuid import UUID
 
 import pytest
 
-from domain.commands import AddMessages, Name
+from domain.commands import AddMessages, Delete, Name
 from domain.errors import NotFound, RecordUnreadable
 from eventlog.application import Recount
 from eventlog.database import Connection, Database, connect
+from eventlog.order import settled_position
 from projections import rebuild, shadow
 from projections.messages import page_messages
 from projections.paging import Window
 from projections.sessions import get_session
 from projections.shadow import LIVE, PREVIOUS, SHADOW, TABLES
 from tests.processes import context, in_threads
-from tests.stories import say, tell_stories
+from tests.stories import say, story, tell_stories
 
 
 @pytest.fixture
@@ -216,6 +217,38 @@ class TestInPlace:
                 "SELECT count(*) FROM messages WHERE stream_id = %s", [stream_id]
             ).fetchall()
             assert there == count
+
+
+class TestCatchingUp:
+    def test_all_that_happens_to_streams_it_knows_is_taken_in(
+        self, application: Recount, connection: Connection, conninfo: str
+    ) -> None:
+        """First each stream is folded whole, then event by event; either way the rows are the same."""
+        rebuild.rebuild(conninfo)
+        folder = rebuild.Folder(connection)
+        for number, command in enumerate([*story(0), *story(1)]):
+            application.execute(command, context())
+            if number % 2 == 0:
+                assert folder.catch_up(settled_position(connection)) > 0
+        folder.catch_up(settled_position(connection))
+        assert folder.catch_up(settled_position(connection)) == 0
+        assert rows_of(connection, SHADOW) == rows_of(connection, LIVE)
+
+    def test_a_try_that_was_rolled_back_is_made_again(
+        self, application: Recount, connection: Connection, conninfo: str
+    ) -> None:
+        tell_stories(application)
+        rebuild.rebuild(conninfo)
+        folder = rebuild.Folder(connection)
+        for text in ("more", "most"):
+            adding = AddMessages(kind="session", name="gone 0", messages=say(text))
+            application.execute(adding, context())
+            folder.catch_up(settled_position(connection))
+            application.execute(Delete(kind="session", name="gone 0"), context())
+            with connection.transaction(force_rollback=True):
+                assert folder.for_one_try().catch_up(settled_position(connection)) == 1
+            folder.catch_up(settled_position(connection))
+        assert rows_of(connection, SHADOW) == rows_of(connection, LIVE)
 
 
 class TestStopped:
