@@ -26,6 +26,9 @@ SQL = Statements("eventlog", "checkpoints")
 EVENTS_MAX = 1000
 """Events under one checkpoint: so near to what is wrong does a wrong root point."""
 
+BEGINNING = -(2**63)
+"""Before every position there can be, also one that no sequence drew."""
+
 CHECKPOINT_LOCK = 0x7265636F756E76  # an advisory lock: one process takes checkpoints at a time
 
 
@@ -105,7 +108,7 @@ def take_checkpoint(connection: Connection, settled: int) -> int:
         if not is_ours:
             return 0
         last = last_checkpoint(connection)
-        position, digest = (last.position, last.digest) if last else (0, GENESIS)
+        position, digest = (last.position, last.digest) if last else (BEGINNING, GENESIS)
         leaves = leaves_between(connection, position, settled)
         if not leaves:
             return 0

@@ -14,7 +14,7 @@ from uuid import UUID
 from pydantic_core import from_json
 
 from eventlog.chain import GENESIS, commitment_to, link_after
-from eventlog.checkpoints import checkpoint_after, checkpoints, last_checkpoint, leaves_between
+from eventlog.checkpoints import BEGINNING, checkpoint_after, checkpoints, leaves_between
 from eventlog.database import Connection
 from eventlog.statements import Statements
 
@@ -118,10 +118,10 @@ def commitment_of(row: StoredLink) -> bytes | None:
 
 def checkpoint_flaws(connection: Connection) -> Iterator[Flaw]:
     """The first checkpoint that does not fit the links it covers, or the one before it."""
-    position, digest = 0, GENESIS
+    position, digest = BEGINNING, GENESIS
     for checkpoint in checkpoints(connection):
         leaves = leaves_between(connection, position, checkpoint.position, limit=checkpoint.events + 1)
-        between = f"between the positions {position} and {checkpoint.position}"
+        between = f"between the positions {max(position, 0)} and {checkpoint.position}"
         if len(leaves) != checkpoint.events:
             yield Flaw(f"{checkpoint.events} events were recorded {between}, now it is not as many")
             return
@@ -129,9 +129,3 @@ def checkpoint_flaws(connection: Connection) -> Iterator[Flaw]:
             yield Flaw(f"the events {between} are not those that were recorded there")
             return
         position, digest = checkpoint.position, checkpoint.digest
-
-
-def log_digest(connection: Connection) -> tuple[int, bytes]:
-    """The position and the digest of the last checkpoint: to be written down elsewhere."""
-    last = last_checkpoint(connection)
-    return (last.position, last.digest) if last else (0, GENESIS)

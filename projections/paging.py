@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
@@ -51,9 +51,6 @@ class Filter:
     since: datetime | None = None
     until: datetime | None = None
     deleted: bool | None = False
-
-    def with_role(self, role: str | None) -> Filter:
-        return replace(self, role=role)
 
     def parameters(self) -> dict[str, Any]:
         metadata = None if self.metadata is None else to_json(self.metadata).decode()

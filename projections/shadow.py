@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -39,6 +40,7 @@ EQUAL = "coalesce(live.{0}::text, '') = coalesce(made.{0}::text, '')"
 """A thread's own slot has no key, and no slot has an empty one."""
 
 UNIT_EVENTS = 20_000
+SHADOW_LOCK = 0x7265636F756E77  # an advisory lock
 DIFFERENCES_MAX = 100  # of each table that are told
 LOCKED_SECONDS_MAX = 0.05  # whoever does not get a lock by then lets everyone pass and tries again
 SWAP_ATTEMPTS_MAX = 100
@@ -54,6 +56,18 @@ class Difference:
 
     def __str__(self) -> str:
         return f"{self.table} ({self.key}): {self.reason}"
+
+
+@contextmanager
+def alone(connection: Connection) -> Iterator[None]:
+    """Only one at a time has to do with the shadow tables. Raises Unavailable where another one has."""
+    ((is_ours,),) = connection.execute(SQL["try_alone"], [SHADOW_LOCK]).fetchall()
+    if not is_ours:
+        raise Unavailable("another rebuild or check of the views is under way: wait until it is done")
+    try:
+        yield
+    finally:
+        connection.execute(SQL["leave_alone"], [SHADOW_LOCK])
 
 
 def begin(connection: Connection, settled: int) -> None:

@@ -32,12 +32,12 @@ def say(*texts: str, **more: Any) -> list[Message]:
     return [Message(id=uuid4(), role="user", content=text, **more) for text in texts]
 
 
-def tell_stories(application: Recount, count: int = 1, *, first: int = 0) -> None:
+def tell_stories(application: Recount, count: int = 1, *, first: int = 0, project: str = "default") -> None:
     """What people do to sessions, threads and users, ``count`` times over, under names of their own."""
     for number in range(first, first + count):
         for position, command in enumerate(story(number)):
             key = f"key {number} {position}" if position % 4 == 0 else None
-            application.execute(command, context(key))
+            application.execute(command, context(key, project=project))
 
 
 def story(number: int) -> list[Command]:

@@ -25,7 +25,7 @@ TOLD_MAX = 20  # things that are wrong; the rest is counted
 
 def rebuild_views(data: Path | None, *, workers: int, is_rehearsal: bool, back: bool, as_json: bool) -> None:
     """Rebuild, say what was different, and put the new tables in place unless it is a rehearsal."""
-    with opened(place(data)) as database:
+    with opened(place(data)) as database, alone(database):
         if back:
             told_swap(roll_back(database.conninfo), "The views from before the last rebuild", as_json)
             return
@@ -39,6 +39,12 @@ def rebuild_views(data: Path | None, *, workers: int, is_rehearsal: bool, back: 
             tell("This was a rehearsal: the views are as they were.")
         else:
             told_swap(put_in_place(database.conninfo), "The rebuilt views", as_json)
+
+
+@contextmanager
+def alone(database: Database) -> Iterator[None]:
+    with connect(database.conninfo) as connection, shadow.alone(connection):
+        yield
 
 
 def told_swap(seconds: float, what: str, as_json: bool) -> None:

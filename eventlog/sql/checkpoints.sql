@@ -12,7 +12,7 @@ SELECT position, events, root, digest FROM checkpoints ORDER BY position;
 
 -- name: select_checkpoint_over
 -- The first that covers a position, with the position and the digest of the one before it.
-SELECT this.position, this.events, this.root, this.digest, coalesce(before.position, 0), before.digest
+SELECT this.position, this.events, this.root, this.digest, coalesce(before.position, -9223372036854775808), before.digest
   FROM checkpoints AS this
   LEFT JOIN LATERAL (
        SELECT position, digest FROM checkpoints WHERE position < this.position

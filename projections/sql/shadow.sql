@@ -1,3 +1,9 @@
+-- name: try_alone
+SELECT pg_try_advisory_lock(%s);
+
+-- name: leave_alone
+SELECT pg_advisory_unlock(%s);
+
 -- name: cut_units
 -- Ranges of streams with about so many events each. Whole streams: one that is longer is a unit alone.
 INSERT INTO recount_rebuild.units (number, low, high, events)

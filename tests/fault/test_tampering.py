@@ -155,6 +155,19 @@ def forge(connection: Connection, events: list[Event], chance: random.Random) ->
     return Change("forge", [event])
 
 
+def slip_in(connection: Connection, events: list[Event], chance: random.Random) -> Change:
+    """A stream of its own with a chain that holds, at a position before all others."""
+    event = chance.choice(events) | {
+        "originator_id": UUID(int=chance.getrandbits(128)),
+        "originator_version": 1,
+        "notification_id": -chance.randrange(1, 10**6),
+    }
+    forged = StoredLink(**event)
+    link = link_after(GENESIS, forged, commitment_to(forged.salt or b"", forged.state.encode()))
+    put(connection, event | {"link": link})
+    return Change("slip in", [event])
+
+
 CHANGES: list[Callable[[Connection, list[Event], random.Random], Change]] = [
     edit,
     remove,
@@ -163,6 +176,7 @@ CHANGES: list[Callable[[Connection, list[Event], random.Random], Change]] = [
     cut_tail,
     drop_stream,
     forge,
+    slip_in,
 ]
 
 

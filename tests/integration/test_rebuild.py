@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from domain.commands import AddMessages, Delete, Name
-from domain.errors import NotFound, RecordUnreadable
+from domain.errors import NotFound, RecordUnreadable, Unavailable
 from eventlog.application import Recount
 from eventlog.database import Connection, Database, connect
 from eventlog.order import settled_position
@@ -61,7 +61,8 @@ class TestRows:
         workers: int,
         unit: int,
     ) -> None:
-        tell_stories(application, 5)
+        for project in ("alpha", "beta", "gamma"):
+            tell_stories(application, 2, project=project)
         monkeypatch.setattr(shadow, "UNIT_EVENTS", unit)
         rebuild.rebuild(conninfo, workers=workers)
         made, live = rows_of(connection, SHADOW), rows_of(connection, LIVE)
@@ -249,6 +250,18 @@ class TestCatchingUp:
                 assert folder.for_one_try().catch_up(settled_position(connection)) == 1
             folder.catch_up(settled_position(connection))
         assert rows_of(connection, SHADOW) == rows_of(connection, LIVE)
+
+
+def test_two_do_not_get_in_each_others_way(connection: Connection, conninfo: str) -> None:
+    with (
+        shadow.alone(connection),
+        connect(conninfo) as other,
+        pytest.raises(Unavailable),
+        shadow.alone(other),
+    ):
+        pass
+    with connect(conninfo) as other, shadow.alone(other):
+        pass
 
 
 class TestStopped:
