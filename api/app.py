@@ -27,8 +27,9 @@ from api.middleware import Edge, ExactPaths
 from api.opening import migrate_database as migrate_database
 from api.opening import open_database
 from api.periodic import Periodic
+from api.purging import purge_due
 from api.reads import ReadRecorder
-from api.routes import audit, events, messages, sessions, system, threads, users, webhooks
+from api.routes import audit, events, messages, purges, sessions, system, threads, users, webhooks
 from api.settings import Settings, read_settings
 from domain.errors import RecountError
 from eventlog.application import Recount
@@ -76,10 +77,14 @@ def create_app(settings: Settings, conninfo: str) -> FastAPI:
             app.state.store = Store(settings, database, application, keys, tail, metrics, threads)
             following = Following(conninfo, allow_private=settings.webhooks_allow_private)
             following.start()
-            checkpoints = Periodic(
-                "checkpoints", settings.checkpoint_seconds, partial(take_checkpoints, database)
-            )
-            checkpoints.start()
+            chores = [
+                Periodic("checkpoints", settings.checkpoint_seconds, partial(take_checkpoints, database))
+            ]
+            if settings.retention_days != "forever":
+                purging = partial(purge_due, application, settings.retention_days)
+                chores.append(Periodic("purge", settings.purge_seconds, purging))
+            for chore in chores:
+                chore.start()
             if reads is not None:
                 reads.start()
             try:
@@ -88,7 +93,8 @@ def create_app(settings: Settings, conninfo: str) -> FastAPI:
             finally:
                 tail.stop()
                 following.stop()
-                checkpoints.stop()
+                for chore in chores:
+                    chore.stop()
                 if reads is not None:
                     reads.stop()
                 threads.shutdown()
@@ -103,7 +109,7 @@ def create_app(settings: Settings, conninfo: str) -> FastAPI:
         separate_input_output_schemas=False,
         redirect_slashes=False,
     )
-    for module in (sessions, threads, messages, users, events, webhooks, audit):
+    for module in (sessions, threads, messages, users, events, webhooks, audit, purges):
         app.include_router(module.router, prefix="/v1")
     app.include_router(system.router)
     metrics.know(app.routes)

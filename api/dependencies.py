@@ -147,21 +147,34 @@ class Writing:
         return await self.store.execute(command, self.context)
 
 
+IdempotencyKey = Annotated[
+    str | None, Header(description="repeat the request with the same key: it is done once")
+]
+IfMatch = Annotated[str | None, Header(description="only if it is at this version (ETag)")]
+
+
 async def writing(
-    request: Request,
-    idempotency_key: Annotated[
-        str | None, Header(description="repeat the request with the same key: it is done once")
-    ] = None,
-    if_match: Annotated[str | None, Header(description="only if it is at this version (ETag)")] = None,
+    request: Request, idempotency_key: IdempotencyKey = None, if_match: IfMatch = None
 ) -> Writing:
+    return await writing_as("write", request, idempotency_key, if_match)
+
+
+async def ruling(
+    request: Request, idempotency_key: IdempotencyKey = None, if_match: IfMatch = None
+) -> Writing:
+    """As ``writing``, for those who look after the project."""
+    return await writing_as("admin", request, idempotency_key, if_match)
+
+
+async def writing_as(scope: str, request: Request, key: str | None, if_match: str | None) -> Writing:
     here = await store(request)
-    who = await caller(request, here, "write")
+    who = await caller(request, here, scope)
     context = Context(
         project=who.project,
         actor=who.actor,
         at=datetime.now(UTC),
         request_id=request.scope["request_id"],
-        idempotency=await idempotency(request, idempotency_key),
+        idempotency=await idempotency(request, key),
     )
     return Writing(here, context, expected_version(if_match))
 
@@ -242,6 +255,7 @@ MessageId = Annotated[UUID, Path(examples=[ID_EXAMPLE])]
 ThreadId = Annotated[UUID, Path(examples=[ID_EXAMPLE])]
 StoreOf = Annotated[Store, Depends(store)]
 Write = Annotated[Writing, Depends(writing)]
+Rule = Annotated[Writing, Depends(ruling)]
 Read = Annotated[Reading, Depends(reading)]
 Administer = Annotated[Reading, Depends(administering)]
 SessionName = Annotated[str, Depends(session_name)]

@@ -60,6 +60,8 @@ def conversation_words(kind: str, old: dict[str, Any], new: dict[str, Any]) -> I
         yield f"the {kind} was renamed"
     if old["deleted_at"] != new["deleted_at"]:
         yield f"the {kind} was {'undeleted' if new['deleted_at'] is None else 'deleted'}"
+    if old["hold"] != new["hold"]:
+        yield f"a legal hold was {'released' if new['hold'] is None else 'placed'}"
     for change in changed_paths(old["metadata"], new["metadata"]):
         yield f"metadata: {change}"
 

@@ -1,4 +1,4 @@
-"""What runs beside the requests of a server: the followers of the log, and who sends webhooks.
+"""What runs beside the requests of a server: the followers of the log, who sends webhooks, and who erases.
 
 Every server process stands ready for each of them; one at a time does it.
 """
@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from api.reads import forget_reads
 from api.sending import Sender
 from domain.errors import NotFound, Unavailable
 from eventlog.database import Database
+from projections.erasure import keep_erasing
 from projections.follow import Follower, Lag, follow, lags
 from projections.leading import Leader
 from projections.webhooks import FOLLOWER as WEBHOOKS
@@ -43,6 +45,7 @@ class Following:
             for follower in FOLLOWERS
         ]
         self._leaders.append(Leader(conninfo, "sender", Sender(allow_private=allow_private)))
+        self._leaders.append(Leader(conninfo, "erasure", partial(keep_erasing, forget=forget_reads)))
 
     def start(self) -> None:
         for leader in self._leaders:

@@ -22,6 +22,7 @@ from domain.errors import (
     KeyReused,
     MessageIdTaken,
     NotFound,
+    OnHold,
     RecordUnreadable,
     RecountError,
     Unavailable,
@@ -41,6 +42,7 @@ class Forbidden(RecountError):
 
 STATUSES: dict[type[RecountError], tuple[int, str, str]] = {
     InvalidInput: (422, "invalid-input", "The request cannot be taken"),
+    OnHold: (409, "on-hold", "Under a legal hold"),
     AlreadyExists: (409, "already-exists", "The name is taken"),
     VersionConflict: (409, "version-conflict", "Others wrote first"),
     MessageIdTaken: (409, "message-id-taken", "The message id is taken"),

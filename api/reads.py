@@ -20,6 +20,7 @@ from pydantic_core import to_json
 from domain.errors import Unavailable
 from eventlog.database import Connection, Database, connect
 from eventlog.statements import Statements
+from projections.erasure import Subject
 from projections.paging import KEY_MAX, Page, Window, page_of
 
 SQL = Statements("api", "reads")
@@ -119,6 +120,18 @@ class ReadRecorder:
         for _ in rows:
             self._notes.popleft()
         return True
+
+
+def forget_reads(connection: Connection, subject: Subject) -> None:
+    """Note of the reads of a stream that is being erased just which it was, not how it was called."""
+    bounds = {
+        "kind": subject.kind,
+        "project": subject.project,
+        "stream_id": str(subject.stream_id),
+        "names": list(subject.names),
+        "until": subject.purged_at,
+    }
+    connection.execute(SQL["forget_reads"], bounds, prepare=False)
 
 
 def page_reads(

@@ -248,6 +248,10 @@ class NewName(Incoming):
     session_id: Name
 
 
+class NewHold(Incoming):
+    reason: NonEmptyText = Field(max_length=500, description="kept in the log", examples=["case 2026-118"])
+
+
 class NewFork(Incoming):
     """Without ``version`` and ``message_id``: the session as it is now, with all its messages."""
 
@@ -328,6 +332,7 @@ class AggregateResource(BaseModel):
     created_at: datetime = Field(examples=[MOMENT_EXAMPLE])
     updated_at: datetime = Field(examples=[MOMENT_EXAMPLE])
     deleted_at: datetime | None
+    hold: str | None = Field(description="why it may not be purged; else null")
 
 
 class OriginResource(BaseModel):
@@ -381,11 +386,11 @@ class EventResource(BaseModel):
     type: str = Field(examples=["session.message-added"])
     payload_version: int = Field(description="shape of the payload", examples=[1])
     recorded_at: datetime = Field(examples=[MOMENT_EXAMPLE])
-    actor: str = Field(examples=["key:1f0c9a7e"])
+    actor: str | None = Field(description="null where the event was erased", examples=["key:1f0c9a7e"])
     request_id: str | None
     causation_id: str | None
     idempotency_key: str | None
-    payload: dict[str, Any]
+    payload: dict[str, Any] = Field(description="where the event was erased, only its commitment")
 
 
 class PatchOperationResource(BaseModel):
@@ -534,6 +539,7 @@ def aggregate_resource(state: Aggregate, origins: Mapping[UUID, str] = NO_ORIGIN
         "created_at": state.created_at,
         "updated_at": state.updated_at,
         "deleted_at": state.deleted_at,
+        "hold": state.hold,
     }
     match state:
         case Session():

@@ -44,6 +44,12 @@ class Settings(BaseSettings):
     checkpoint_seconds: Annotated[float, Field(gt=0)] = Field(
         60, description="how often the server takes a checkpoint of the log"
     )
+    retention_days: Annotated[float, Field(ge=0)] | Literal["forever"] = Field(
+        30, description="how long what was deleted can be undeleted; then it is purged"
+    )
+    purge_seconds: Annotated[float, Field(gt=0)] = Field(
+        3600, description="how often the server purges what was deleted long enough ago"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="what the server logs to standard error"
     )

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 from uuid import UUID
 
 from pydantic import JsonValue
 
 from domain import aggregate, conversation, sessions, threads, users
 from domain.aggregate import Aggregate, Draft
-from domain.errors import AlreadyExists, RecountError
+from domain.errors import AlreadyExists, NotFound, RecountError
 from domain.events import Event
 from domain.messages import Message, MessageAdded, MessageState
 from domain.sessions import Origin, Session
@@ -45,6 +45,12 @@ class Facts(Protocol):
     def is_taken(self, name: str) -> bool:
         """Whether another stream of the same project, kind and scope has ``name``."""
 
+    def hold_on_user(self, user_id: str) -> str | None:
+        """Why what this user owns and said may not be purged; None: it may."""
+
+    def is_purged(self, stream_id: UUID) -> bool:
+        """Whether a session, thread or user that there was is there no more."""
+
     def messages(self, ids: Collection[UUID] = (), instants: Collection[datetime] = ()) -> list[MessageState]:
         """The stream's messages, hidden ones too, with one of ``ids`` or said at one of ``instants``."""
 
@@ -57,6 +63,9 @@ class Command:
     name: str
     scope: str = ""
     expected_version: int | None = None
+
+    STANDS_ALONE: ClassVar[bool] = False
+    """Whether it needs to see all that is before it committed, and be committed before all after it."""
 
     def looks_up_messages(self) -> bool:
         """Whether ``decide`` asks for recorded messages."""
@@ -110,6 +119,8 @@ class Fork(Command):
     def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
         if draft.state is not None:
             raise AlreadyExists(self.kind, is_deleted=draft.state.is_deleted)
+        if facts.is_purged(self.source.id):  # after its messages were read
+            raise NotFound(self.kind)
         metadata: JsonValue = self.source.metadata
         if self.metadata is not None:
             metadata = merge(metadata or {}, self.metadata)
@@ -164,7 +175,10 @@ class AddMessages(Command):
     def recorded_ids(self, draft: Draft[Any], facts: Facts, events: Sequence[Event]) -> list[UUID]:
         # Decided afresh, the same messages join; those without an id of their caller's have another.
         ids = self.decide(draft, facts)
-        recorded = dict(zip(ids_added(draft.events), ids_added(events), strict=True))
+        added, recorded_then = ids_added(draft.events), ids_added(events)
+        if len(added) != len(recorded_then):
+            return recorded_then  # the others were erased since
+        recorded = dict(zip(added, recorded_then, strict=True))
         return [recorded.get(message_id, message_id) for message_id in ids]
 
 
@@ -194,7 +208,73 @@ class Undelete(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlaceHold(Command):
+    """Keep a session, thread or user from being purged. A user of whom nothing is known yet is started."""
+
+    reason: str
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        if draft.state is None and self.kind == User.KIND:
+            begin(self, draft, facts)
+        aggregate.place_hold(draft, reason=self.reason)
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseHold(Command):
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        aggregate.release_hold(draft)
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Purge(Command):
+    """End a session, thread or user and have all that it said erased. Raises OnHold.
+
+    ``messages``: how many it holds at ``expected_version``, hidden ones too.
+    """
+
+    STANDS_ALONE: ClassVar[bool] = True
+
+    messages: int = 0
+    reason: str | None = None
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        state = draft.existing()
+        owner = state.name if self.kind == User.KIND else getattr(state, "user_id", None)
+        if owner is not None:
+            aggregate.refuse_hold(User.KIND, facts.hold_on_user(owner))
+        aggregate.purge(draft, messages=self.messages, reason=self.reason)
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class EraseMessages(Command):
+    """Have some messages of a conversation erased, deleted or live. Raises OnHold.
+
+    ``versions``: of all events about them, as of ``expected_version``.
+    """
+
+    STANDS_ALONE: ClassVar[bool] = True
+
+    message_ids: Collection[UUID]
+    versions: Sequence[int]
+    reason: str | None = None
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        draft.existing()
+        found = facts.messages(self.message_ids)
+        for user_id in {message.user_id for message in found if message.user_id is not None}:
+            aggregate.refuse_hold(User.KIND, facts.hold_on_user(user_id))
+        if found:
+            conversation.erase_messages(draft, found, self.versions, reason=self.reason)
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
 class RenameSession(Command):
+    STANDS_ALONE: ClassVar[bool] = True
+
     kind: str = Session.KIND
     new_name: str
 

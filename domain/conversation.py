@@ -10,9 +10,9 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from domain.aggregate import Aggregate, Draft, Family, Undeleted, revive_for_writing
+from domain.aggregate import Aggregate, Draft, Family, Undeleted, refuse_hold, revive_for_writing
 from domain.errors import MessageIdTaken, NotFound
-from domain.events import Event
+from domain.events import Erased, Event
 from domain.messages import (
     SAID,
     Message,
@@ -20,6 +20,7 @@ from domain.messages import (
     MessageDeleted,
     MessageEdited,
     MessageMetadataMerged,
+    MessagesErased,
     MessageState,
 )
 from domain.values import is_same, merge
@@ -33,6 +34,7 @@ class ConversationFamily(Family):
     message_edited: type[MessageEdited]
     message_metadata_merged: type[MessageMetadataMerged]
     message_deleted: type[MessageDeleted]
+    messages_erased: type[MessagesErased]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +63,21 @@ class Conversation(Aggregate):
                 return self.then(event, message_count=self.message_count + 1)
             case MessageDeleted():
                 return self.then(event, message_count=self.message_count - 1)
+            case MessagesErased():
+                return self.then(event, message_count=self.message_count - event.message_count)
+            case Erased():
+                return self.then(event, message_count=self.message_count + counted(event))
             case Undeleted(restores_content=False) if self.deleted_version is not None:
                 hidden = {"message_count": 0, "hidden_through": self.deleted_version}
                 return self.then(event, deleted_at=None, deleted_version=None, **hidden)
             case _:
                 return super().evolve(event)
+
+
+def counted(erased: Erased) -> int:
+    """What an event of which only its topic is left did to the number of messages."""
+    what = erased.topic.partition(".")[2]
+    return {"message-added": 1, "message-deleted": -1}.get(what, 0)
 
 
 def add_messages(
@@ -158,6 +170,22 @@ def merge_message_metadata(
 def delete_message(draft: Draft[Any], message: MessageState | None) -> None:
     """Delete one message. Raises NotFound when it is not there or out of sight already."""
     draft.record(draft.kind.EVENTS.message_deleted, message_id=visible(draft, message).id)
+
+
+def erase_messages(
+    draft: Draft[Any], messages: Sequence[MessageState], versions: Sequence[int], *, reason: str | None
+) -> None:
+    """Have ``messages`` be gone for good. ``versions``: of all events about them. Raises OnHold."""
+    state = draft.existing()
+    refuse_hold(state.KIND, state.hold)
+    live = [m for m in messages if m.deleted_version is None and m.version > state.hidden_through]
+    draft.record(
+        draft.kind.EVENTS.messages_erased,
+        versions=sorted(versions),
+        messages=len(messages),
+        message_count=len(live),
+        reason=reason,
+    )
 
 
 def visible(draft: Draft[Any], message: MessageState | None) -> MessageState:

@@ -7,7 +7,8 @@ RecountError
 │  ├─ VersionConflict    others kept writing first; nothing was recorded
 │  ├─ ExpectationFailed  the caller named a version that is no longer current
 │  ├─ MessageIdTaken     a message id came again with other content
-│  └─ KeyReused          an idempotency key came again with another request
+│  ├─ KeyReused          an idempotency key came again with another request
+│  └─ OnHold             a legal hold keeps it from being purged
 ├─ NotFound              no such session, thread, user or message, or not as of that moment
 ├─ RecordUnreadable      a stored payload this program cannot understand: a person must look
 └─ Unavailable           the store cannot answer now; trying again later may help
@@ -73,6 +74,14 @@ class KeyReused(Refused):
 
     def __init__(self) -> None:
         super().__init__("this Idempotency-Key was used for a different request")
+
+
+class OnHold(Refused):
+    """A legal hold on a ``kind`` keeps it, or what it owns, from being purged."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"the {kind} is under a legal hold: release it first")
+        self.kind = kind
 
 
 class NotFound(RecountError):

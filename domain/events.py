@@ -42,6 +42,16 @@ class Event(BaseModel):
     idempotency: Idempotency | None = None
 
 
+class Erased(Event):
+    """What is left of an event whose payload was erased: where it stood, when, and of what ``topic``.
+
+    It is read where another event was stored, and never recorded itself.
+    """
+
+    actor: str = ""
+    topic: str
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """Who asks, when, and on whose behalf; the same for all events of one command."""

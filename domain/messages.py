@@ -63,6 +63,19 @@ class MessageDeleted(MessageEvent):
     """The message disappeared from reads."""
 
 
+class MessagesErased(Event):
+    """Some messages are gone for good, and all that was recorded of them is erased.
+
+    ``versions``: of the events that added and changed them, ascending. ``messages``: how many they were;
+    ``message_count``: how many of these were live.
+    """
+
+    versions: list[int]
+    messages: int
+    message_count: int
+    reason: str | None = None
+
+
 class MessageState(NamedTuple):
     """A message as it is now. A tuple, for there are many, and it is made in a third of the time.
 
@@ -152,4 +165,8 @@ def fold_messages(messages: dict[UUID, MessageState], events: Iterable[Event]) -
             messages[event.message.id] = message_from(event)
         elif isinstance(event, MessageEvent) and event.message_id in messages:
             messages[event.message_id] = messages[event.message_id].evolve(event)
+        elif isinstance(event, MessagesErased):
+            gone = set(event.versions)
+            for id in [id for id, message in messages.items() if message.version in gone]:
+                del messages[id]
     return messages

@@ -66,6 +66,22 @@ class SessionUndeleted(aggregate.Undeleted):
     TOPIC: ClassVar[str] = "session.undeleted"
 
 
+class HoldPlaced(aggregate.HoldPlaced):
+    TOPIC: ClassVar[str] = "session.hold-placed"
+
+
+class HoldReleased(aggregate.HoldReleased):
+    TOPIC: ClassVar[str] = "session.hold-released"
+
+
+class SessionPurged(aggregate.Purged):
+    TOPIC: ClassVar[str] = "session.purged"
+
+
+class MessagesErased(messages.MessagesErased):
+    TOPIC: ClassVar[str] = "session.messages-erased"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Session(Conversation):
     """``user_id`` and ``origin`` are set when the session starts and never change.
@@ -79,10 +95,14 @@ class Session(Conversation):
         metadata_merged=MetadataMerged,
         deleted=SessionDeleted,
         undeleted=SessionUndeleted,
+        hold_placed=HoldPlaced,
+        hold_released=HoldReleased,
+        purged=SessionPurged,
         message_added=MessageAdded,
         message_edited=MessageEdited,
         message_metadata_merged=MessageMetadataMerged,
         message_deleted=MessageDeleted,
+        messages_erased=MessagesErased,
     )
 
     user_id: str | None = None

@@ -55,6 +55,22 @@ class ThreadUndeleted(aggregate.Undeleted):
     TOPIC: ClassVar[str] = "thread.undeleted"
 
 
+class HoldPlaced(aggregate.HoldPlaced):
+    TOPIC: ClassVar[str] = "thread.hold-placed"
+
+
+class HoldReleased(aggregate.HoldReleased):
+    TOPIC: ClassVar[str] = "thread.hold-released"
+
+
+class ThreadPurged(aggregate.Purged):
+    TOPIC: ClassVar[str] = "thread.purged"
+
+
+class MessagesErased(messages.MessagesErased):
+    TOPIC: ClassVar[str] = "thread.messages-erased"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Thread(Conversation):
     KIND: ClassVar[str] = "thread"
@@ -63,10 +79,14 @@ class Thread(Conversation):
         metadata_merged=MetadataMerged,
         deleted=ThreadDeleted,
         undeleted=ThreadUndeleted,
+        hold_placed=HoldPlaced,
+        hold_released=HoldReleased,
+        purged=ThreadPurged,
         message_added=MessageAdded,
         message_edited=MessageEdited,
         message_metadata_merged=MessageMetadataMerged,
         message_deleted=MessageDeleted,
+        messages_erased=MessagesErased,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -49,6 +49,18 @@ class UserUndeleted(aggregate.Undeleted):
     TOPIC: ClassVar[str] = "user.undeleted"
 
 
+class HoldPlaced(aggregate.HoldPlaced):
+    TOPIC: ClassVar[str] = "user.hold-placed"
+
+
+class HoldReleased(aggregate.HoldReleased):
+    TOPIC: ClassVar[str] = "user.hold-released"
+
+
+class UserPurged(aggregate.Purged):
+    TOPIC: ClassVar[str] = "user.purged"
+
+
 @dataclass(frozen=True, kw_only=True)
 class User(Aggregate):
     KIND: ClassVar[str] = "user"
@@ -57,9 +69,12 @@ class User(Aggregate):
         metadata_merged=MetadataMerged,
         deleted=UserDeleted,
         undeleted=UserUndeleted,
+        hold_placed=HoldPlaced,
+        hold_released=HoldReleased,
+        purged=UserPurged,
     )
 
-    profile: Profile
+    profile: Profile = field(default_factory=Profile)
 
     @classmethod
     def from_started(cls, event: Started, **more: Any) -> Self:

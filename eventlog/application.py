@@ -213,7 +213,8 @@ class Recount(Application[UUID]):
         snapshots = [
             Snapshot(change.state.id, change.state.version, change.state)
             for change in changes
-            if change.state.version // SNAPSHOT_INTERVAL
+            if not change.state.is_purged
+            and change.state.version // SNAPSHOT_INTERVAL
             > (change.state.version - len(change.events)) // SNAPSHOT_INTERVAL
         ]
         # The events are committed: a snapshot that could not be saved only makes a later load slower.

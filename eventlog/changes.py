@@ -53,6 +53,12 @@ class Views(Protocol):
         self, stream_id: UUID, ids: Collection[UUID], instants: Collection[datetime]
     ) -> list[MessageState]: ...
 
+    def find_hold(self, project: str, user_id: str) -> str | None:
+        """The legal hold on a user; None where there is none, or no such user."""
+
+    def is_there(self, stream_id: UUID) -> bool:
+        """Whether a stream has a name, live or deleted."""
+
     def last_number(self, connection: Connection, project: str, kind: str) -> int:
         """The last number drawn; from here to the end of the transaction nobody else draws one."""
 

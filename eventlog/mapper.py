@@ -22,7 +22,10 @@ from pydantic_core import from_json
 
 from domain.aggregate import Aggregate, Snapshot
 from domain.errors import RecordUnreadable
-from domain.events import Event
+from domain.events import Erased, Event
+
+ERASED = b'{"erased"'
+"""How a payload begins that was erased (see eventlog/sql/erasure.sql); no other one does."""
 
 KEY_FIELDS = {"originator_id", "originator_version"}
 """Stored in columns of their own, so not in the payload."""
@@ -58,6 +61,8 @@ class EventMapper(Mapper[UUID]):
 
     def to_domain_event(self, stored_event: StoredEvent) -> Event:
         """Raises RecordUnreadable."""
+        if stored_event.state.startswith(ERASED):
+            return erased_from(stored_event)
         event_class = self._catalog.get(stored_event.topic)
         if event_class is None:
             raise unreadable(stored_event, "an unknown topic; is a newer Recount writing here?")
@@ -81,6 +86,22 @@ class EventMapper(Mapper[UUID]):
             return event_class.model_validate(payload)
         except ValidationError as error:
             raise unreadable(stored_event, where(error)) from None
+
+
+def erased_from(stored: StoredEvent) -> Erased:
+    """What is left of an event. Raises RecordUnreadable."""
+    payload = from_json(stored.state)
+    assert isinstance(stored.originator_id, UUID)
+    try:
+        return Erased(
+            originator_id=stored.originator_id,
+            originator_version=stored.originator_version,
+            recorded_at=payload["recorded_at"],
+            project=payload["project"],
+            topic=stored.topic,
+        )
+    except (KeyError, ValidationError):
+        raise unreadable(stored, "erased in a way that this program does not know") from None
 
 
 def with_key(stored: StoredEvent) -> bytes:

@@ -56,6 +56,7 @@ class Write(NamedTuple):
 class LogEntry(Notification):
     """A stored event with its place in the order of the whole log, ``id``; gaps are normal."""
 
+    originator_id: UUID
     project: str
     recorded_at: datetime
 
@@ -214,7 +215,12 @@ class SnapshotRecorder(AggregateRecorder):
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> None:
         rows = [
-            (stored.originator_id, stored.originator_version, stored.topic, stored.state.decode())
+            {
+                "id": stored.originator_id,
+                "version": stored.originator_version,
+                "topic": stored.topic,
+                "state": stored.state.decode(),
+            }
             for stored in stored_events
         ]
         with self.database.connection() as connection, connection.cursor() as cursor:

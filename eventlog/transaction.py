@@ -160,11 +160,12 @@ class Transaction:
         return Outcome(draft.state, draft.events, message_ids)
 
     def _keep(self, name: Name, draft: Draft[Any], looked_up: dict[UUID, MessageState]) -> None:
-        state = draft.existing()
+        state = draft.state
+        assert state is not None
         before = self._changes.get(state.id) or StreamChange(state)
         messages = fold_messages({**looked_up, **before.messages}, draft.events)
         for message_id, message in looked_up.items():
-            if messages[message_id] is message:  # it was not touched
+            if messages.get(message_id) is message:  # it was not touched
                 del messages[message_id]
         self._changes[state.id] = StreamChange(state, [*before.events, *draft.events], messages)
         self._started[name] = state.id
@@ -249,6 +250,12 @@ class TransactionFacts:
     def is_taken(self, name: str) -> bool:
         return self._views.find_stream(self._name._replace(name=name)) is not None
 
+    def hold_on_user(self, user_id: str) -> str | None:
+        return self._views.find_hold(self._name.project, user_id)
+
+    def is_purged(self, stream_id: UUID) -> bool:
+        return not self._views.is_there(stream_id)
+
     def messages(self, ids: Collection[UUID] = (), instants: Collection[datetime] = ()) -> list[MessageState]:
         found = self._views.find_messages(self._stream_id, ids, instants)
         self.looked_up.update((message.id, message) for message in found)
@@ -267,6 +274,12 @@ class PastFacts:
         return 0  # nobody sees it: what it is given to is not recorded
 
     def is_taken(self, name: str) -> bool:
+        return False
+
+    def hold_on_user(self, user_id: str) -> str | None:
+        return None
+
+    def is_purged(self, stream_id: UUID) -> bool:
         return False
 
     def messages(self, ids: Collection[UUID] = (), instants: Collection[datetime] = ()) -> list[MessageState]:

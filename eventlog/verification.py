@@ -6,9 +6,12 @@ checkpoint with the links it covers. What is reported names a place, never what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
 from uuid import UUID
 
 from pydantic_core import from_json
@@ -69,17 +72,42 @@ def log_flaws(connection: Connection, progress: Progress = lambda count: None) -
 
 def chain_flaws(connection: Connection, progress: Progress) -> Iterator[Flaw]:
     """The first flaw of each stream."""
-    stream_id, version, link, is_broken = None, 0, GENESIS, False
-    for row in stored_links(connection, progress):
-        if row.originator_id != stream_id:
-            stream_id, version, link, is_broken = row.originator_id, 0, GENESIS, False
-        if is_broken:
-            continue
+    for _, rows in groupby(stored_links(connection, progress), key=attrgetter("originator_id")):
+        flaw = first_flaw(rows)
+        if flaw is not None:
+            yield flaw
+
+
+def first_flaw(rows: Iterable[StoredLink]) -> Flaw | None:
+    """Of one stream, by version."""
+    version, link = 0, GENESIS
+    erased: dict[int, StoredLink] = {}
+    for row in rows:
         flaw = flaw_of(row, version, link)
         if flaw is not None:
-            is_broken = True
-            yield flaw
+            return flaw
         version, link = row.originator_version, row.link
+        if row.salt is None:
+            erased[version] = row
+        else:
+            for explained in erasures_of(row, erased):
+                erased.pop(explained, None)
+    for row in erased.values():
+        reason = "the event was erased, though its stream does not say so"
+        return Flaw(reason, row.originator_id, row.originator_version, row.notification_id)
+    return None
+
+
+def erasures_of(row: StoredLink, erased: Collection[int]) -> list[int]:
+    """Which of the ``erased`` versions an event says are to be so."""
+    match row.topic.partition(".")[2]:
+        case "purged":
+            return list(erased)
+        case "messages-erased":
+            versions: list[int] = from_json(row.state)["versions"]
+            return versions
+        case _:
+            return []
 
 
 def stored_links(connection: Connection, progress: Progress) -> Iterator[StoredLink]:
@@ -98,7 +126,7 @@ def flaw_of(row: StoredLink, version: int, link: bytes) -> Flaw | None:
         return Flaw("the event is missing", row.originator_id, version + 1)
     commitment = commitment_of(row)
     if commitment is None:
-        reason = "the event has no salt, though it was not erased"
+        reason = "the event has no salt, and is not as erased ones are"
     elif link_after(link, row, commitment) != row.link:
         reason = "the event is not what was recorded"
     else:
@@ -111,9 +139,17 @@ def commitment_of(row: StoredLink) -> bytes | None:
     if row.salt is not None:
         return commitment_to(row.salt, row.state.encode())
     try:
-        return bytes.fromhex(from_json(row.state)["erased"]["commitment"])
+        payload = from_json(row.state)
+        commitment = payload["erased"]["commitment"]
+        return bytes.fromhex(commitment) if payload == erased_payload(row, commitment) else None
     except (ValueError, TypeError, KeyError):
         return None
+
+
+def erased_payload(row: StoredLink, commitment: str) -> dict[str, Any]:
+    """What is left of an event (see SQL erase_payloads); besides the commitment, as in its columns."""
+    recorded_at = row.recorded_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return {"erased": {"commitment": commitment}, "recorded_at": recorded_at, "project": row.project}
 
 
 def checkpoint_flaws(connection: Connection) -> Iterator[Flaw]:

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from domain.commands import AddMessages, Name, RenameSession
+from domain.commands import AddMessages, Name
 from domain.errors import RecountError, Unavailable, VersionConflict
 from eventlog.changes import Outcome, StreamChange
 from eventlog.database import Connection, connect
@@ -123,7 +123,7 @@ class Writer:
                 touched.add(request.name)
                 if key is not None:
                     keys.add(key)
-                if isinstance(request.command, RenameSession):
+                if request.command.STANDS_ALONE:
                     break
             return batch
 
@@ -189,8 +189,11 @@ class Writer:
     def _conclude(self, requests: Sequence[Request], committed: Committed) -> None:
         """Remember what is now recorded, and tell everyone."""
         for state in (change.state for change in committed.changes):
-            self._application.remember(state)
-            self._streams.put(Name(state.project, state.KIND, state.scope, state.name), state.id)
+            if state.is_purged:
+                self._forget(requests)  # it stood alone
+            else:
+                self._application.remember(state)
+                self._streams.put(Name(state.project, state.KIND, state.scope, state.name), state.id)
         for request, answer in zip(requests, committed.answers, strict=True):
             request.answer(answer)
         if committed.changes:
@@ -207,7 +210,7 @@ class Writer:
 def must_see_committed(request: Request, touched: Collection[Name]) -> bool:
     """Whether the command looks at rows that a command before it in the batch may be about to change."""
     command = request.command
-    if isinstance(command, RenameSession):
+    if command.STANDS_ALONE:
         return True
     return command.looks_up_messages() and request.name in touched
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from domain.aggregate import Aggregate
 from domain.conversation import Conversation
 from domain.messages import MessageAdded, MessageEvent
 from eventlog.changes import StreamChange
@@ -18,12 +19,22 @@ def puts_for(
     put: list[dict[str, Any]] = []
     touched: list[dict[str, Any]] = []
     for change in changes:
-        if isinstance(change.state, kind):
+        if isinstance(change.state, kind) and not change.state.is_purged:
             if all(map(is_about_messages, change.events)):
                 touched.append(counts_of(change.state))
             else:
                 put.append(row_of(change.state))
-    return [Write(view, sql[f"put_{view}"], put), Write(view, sql[f"touch_{view}"], touched)]
+    return [
+        Write(view, sql[f"put_{view}"], put),
+        Write(view, sql[f"touch_{view}"], touched),
+        Write(view, sql[f"delete_{view}"], purged_streams(changes, kind)),
+    ]
+
+
+def purged_streams(changes: Sequence[StreamChange], kind: type[Aggregate]) -> list[dict[str, Any]]:
+    """The ids of the streams of a kind that were purged, as rows."""
+    states = (change.state for change in changes)
+    return [{"stream_id": state.id} for state in states if isinstance(state, kind) and state.is_purged]
 
 
 def is_about_messages(event: object) -> bool:

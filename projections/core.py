@@ -36,5 +36,11 @@ class CoreViews:
     ) -> list[MessageState]:
         return messages.find_messages(self._database, stream_id, ids, instants)
 
+    def find_hold(self, project: str, user_id: str) -> str | None:
+        return users.find_hold(self._database, project, user_id)
+
+    def is_there(self, stream_id: UUID) -> bool:
+        return names.is_there(self._database, stream_id)
+
     def last_number(self, connection: Connection, project: str, kind: str) -> int:
         return names.last_number(connection, project, kind)

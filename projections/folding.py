@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
 
@@ -10,10 +10,9 @@ from eventsourcing.persistence import StoredEvent
 
 from domain.commands import KINDS
 from domain.errors import RecordUnreadable
-from domain.events import Event
 from domain.messages import fold_messages
 from eventlog.changes import StreamChange
-from eventlog.mapper import EventMapper
+from eventlog.mapper import EventMapper, unreadable
 
 SetAside = Callable[[RecordUnreadable], object]
 """Told of a stream with an event that cannot be read, which is then passed over; may raise it instead."""
@@ -25,14 +24,19 @@ def fold_streams(
     """One change for each stream. ``stored``: whole streams, one after the other, by version."""
     for _, entries in groupby(stored, key=attrgetter("originator_id")):
         try:
-            change = fold_stream([mapper.to_domain_event(entry) for entry in entries])
+            change = fold_stream(list(entries), mapper)
         except RecordUnreadable as error:
             set_aside(error)
         else:
             yield change
 
 
-def fold_stream(events: list[Event]) -> StreamChange:
-    state = KINDS[events[0].TOPIC.partition(".")[0]].project_all(None, events)
-    assert state is not None
-    return StreamChange(state, events, fold_messages({}, events))
+def fold_stream(stored: Sequence[StoredEvent], mapper: EventMapper) -> StreamChange:
+    """Raises RecordUnreadable."""
+    kind = KINDS[stored[0].topic.partition(".")[0]]
+    events = [mapper.to_domain_event(entry) for entry in stored]
+    state = kind.project_all(None, events)
+    if state is None:
+        raise unreadable(stored[-1], "the stream was erased, but never purged")
+    messages = {} if state.is_purged else fold_messages({}, events)
+    return StreamChange(state, events, messages)

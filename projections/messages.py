@@ -9,7 +9,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from domain.errors import NotFound
-from domain.messages import MessageState
+from domain.messages import MessagesErased, MessageState
 from eventlog.changes import StreamChange
 from eventlog.database import Database
 from eventlog.recorder import Write
@@ -40,17 +40,23 @@ class FoundMessage:
 
 
 def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
-    """Messages that joined are inserted as they now are; others that were touched are updated."""
+    """Messages that joined are inserted as they now are; others that were touched are updated, or go."""
     added: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
+    erased: list[dict[str, Any]] = []
     for change in changes:
         first_version = change.events[0].originator_version
         for message in change.messages.values():
             rows = added if message.version >= first_version else changed
             rows.append(row_of(message))
+        for event in change.events:
+            if isinstance(event, MessagesErased):
+                earlier = (version for version in event.versions if version < first_version)
+                erased += ({"stream_id": change.state.id, "version": version} for version in earlier)
     return [
         Write("messages", SQL["insert_messages"], added),
         Write("messages", SQL["change_messages"], changed),
+        Write("messages", SQL["delete_messages"], erased),
     ]
 
 

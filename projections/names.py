@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from domain.aggregate import Started
+from domain.aggregate import Aggregate, Started
 from domain.commands import Name
+from domain.events import Erased
 from domain.sessions import SessionRenamed
 from eventlog.changes import StreamChange
 from eventlog.database import Connection, Database
 from eventlog.recorder import Write
 from eventlog.statements import Statements
+from projections.conversations import purged_streams
 
 SQL = Statements("projections", "names")
 
@@ -20,17 +22,21 @@ def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
     started, renamed = [], []
     numbers: dict[tuple[str, str], int] = {}
     for state, events in ((change.state, change.events) for change in changes):
+        if isinstance(events[0], Started | Erased):
+            key = (state.project, state.KIND)
+            numbers[key] = max(numbers.get(key, 0), state.number)
+        if state.is_purged:
+            continue
         if isinstance(events[0], Started):
             name = {"project": state.project, "kind": state.KIND, "scope": state.scope}
             started.append({**name, "name": state.name, "stream_id": state.id})
-            key = (state.project, state.KIND)
-            numbers[key] = max(numbers.get(key, 0), state.number)
         elif any(isinstance(event, SessionRenamed) for event in events):
             renamed.append({"stream_id": state.id, "name": state.name})
     counters = [{"project": project, "kind": kind, "last": last} for (project, kind), last in numbers.items()]
     return [
         Write("names", SQL["insert_names"], started),
         Write("names", SQL["rename_streams"], renamed),
+        Write("names", SQL["delete_names"], purged_streams(changes, Aggregate)),
         Write("counters", SQL["advance_counters"], counters),
     ]
 
@@ -41,6 +47,12 @@ def find_stream(database: Database, name: Name) -> UUID | None:
         assert isinstance(stream_id, UUID)
         return stream_id
     return None
+
+
+def is_there(database: Database, stream_id: UUID) -> bool:
+    """Whether a stream has a name, live or deleted."""
+    ((found,),) = database.fetch(SQL["is_there"], [stream_id])
+    return bool(found)
 
 
 def last_number(connection: Connection, project: str, kind: str) -> int:

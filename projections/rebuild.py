@@ -101,13 +101,15 @@ class Folder:
         while some := list(islice(changes, CHANGES)):
             if self._states is not None:
                 self._states.update((change.state.id, change.state) for change in some)
+            purged = {change.state.id for change in some if change.state.is_purged}
             for table, _, rows in (write for view in VIEWS for write in view.writes_for(some)):
                 if table == "counters":
                     for row in rows:
                         key = (row["project"], row["kind"])
                         numbers[key] = max(row, numbers.get(key, row), key=itemgetter("last"))
                 else:
-                    lines[table] += map(self._line_of[table], rows)
+                    kept = (row for row in rows if row["stream_id"] not in purged) if purged else rows
+                    lines[table] += map(self._line_of[table], kept)
         for table, found in lines.items():
             if found:
                 copy_lines(self._connection, SHADOW, table, list(self._columns[table]), found)
@@ -227,12 +229,16 @@ def fold_unit() -> int:
 
 
 def differences(connection: Connection) -> Iterator[Difference]:
-    """Rows in use that are not as the log has them, after ``rebuild``; none of streams written to since."""
+    """Rows in use that are not as the log has them, after ``rebuild``.
+
+    None of streams that were written to since, or are just being erased.
+    """
     with told(), connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         ((position,),) = connection.execute(SQL["caught_up_to"]).fetchall()
         ((newer, _),) = connection.execute(SQL["streams_since"], [position, 2**63 - 1])
-        yield from shadow.differences(connection, but=newer or [])
+        erased = [stream_id for (stream_id,) in connection.execute(SQL["being_erased"])]
+        yield from shadow.differences(connection, but=[*(newer or []), *erased])
 
 
 def put_in_place(conninfo: str) -> float:

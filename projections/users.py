@@ -11,7 +11,7 @@ from eventlog.changes import StreamChange
 from eventlog.database import Database
 from eventlog.recorder import Write
 from eventlog.statements import Statements
-from projections.conversations import row_of
+from projections.conversations import purged_streams, row_of
 from projections.paging import Filter, Page, Window, page_of
 
 SQL = Statements("projections", "users")
@@ -19,7 +19,10 @@ SQL = Statements("projections", "users")
 
 def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
     users = [change.state for change in changes if isinstance(change.state, User)]
-    return [Write("users", SQL["put_users"], [row_of(user) for user in users])]
+    return [
+        Write("users", SQL["put_users"], [row_of(user) for user in users if not user.is_purged]),
+        Write("users", SQL["delete_users"], purged_streams(changes, User)),
+    ]
 
 
 def user_from(profile: dict[str, Any], **columns: Any) -> User:
@@ -32,6 +35,14 @@ def get_user(database: Database, project: str, name: str, *, deleted: bool = Fal
         if deleted or not user.is_deleted:
             return user
     raise NotFound(User.KIND)
+
+
+def find_hold(database: Database, project: str, name: str) -> str | None:
+    """Why this user may not be purged; None where there is no hold, or no such user."""
+    for (hold,) in database.fetch(SQL["find_hold"], {"project": project, "name": name}):
+        assert hold is None or isinstance(hold, str)
+        return hold
+    return None
 
 
 def list_users(

@@ -6,7 +6,7 @@ when is filled in here, and held to be right in whatever is decided.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -102,12 +102,20 @@ class GivenFacts:
 
     events: Sequence[Event]
     taken: Collection[str] = ()
+    user_holds: Mapping[str, str] = field(default_factory=dict)
+    purged: Collection[UUID] = ()
 
     def next_number(self) -> int:
         return NEXT_NUMBER
 
     def is_taken(self, name: str) -> bool:
         return name in self.taken
+
+    def hold_on_user(self, user_id: str) -> str | None:
+        return self.user_holds.get(user_id)
+
+    def is_purged(self, stream_id: UUID) -> bool:
+        return stream_id in self.purged
 
     def messages(self, ids: Collection[UUID] = (), instants: Collection[datetime] = ()) -> list[MessageState]:
         known = fold_messages({}, self.events).values()

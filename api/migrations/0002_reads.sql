@@ -12,3 +12,8 @@ CREATE TABLE reads (
 );
 
 CREATE INDEX reads_project ON reads (project, number);
+
+-- Whom the reads of a stream that is being erased are looked for by.
+CREATE INDEX reads_session ON reads ((parameters ->> 'session_id')) WHERE parameters ->> 'session_id' IS NOT NULL;
+CREATE INDEX reads_thread ON reads ((parameters ->> 'thread_id')) WHERE parameters ->> 'thread_id' IS NOT NULL;
+CREATE INDEX reads_user ON reads ((parameters ->> 'user_id')) WHERE parameters ->> 'user_id' IS NOT NULL;

@@ -10,7 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from api.dependencies import MessageId, Read, Store, Write, Writing
+from api.dependencies import MessageId, Read, Rule, Store, Write, Writing
 from api.queries import ConversationQuery, PageQuery, PastQuery
 from api.resources import (
     AddedResource,
@@ -19,6 +19,7 @@ from api.resources import (
     MessageChanges,
     MessageResource,
     MetadataPatch,
+    NewHold,
     NewMessage,
     NewMessages,
     PageResource,
@@ -38,6 +39,8 @@ from domain.commands import (
     Delete,
     DeleteMessage,
     MergeMetadata,
+    PlaceHold,
+    ReleaseHold,
     Undelete,
 )
 from domain.conversation import Conversation
@@ -93,7 +96,7 @@ def metadata_route(kind: str, name_of: Callable[..., Awaitable[str]], resource: 
 
 
 def lifecycle_routes(kind: str, name_of: Callable[..., Awaitable[str]], resource: type) -> APIRouter:
-    """Deletion, undeletion and the audit trail of anything with a name."""
+    """Deletion, undeletion, legal holds and the audit trail of anything with a name."""
     router = APIRouter()
     path = f"/{kind}s/{{{kind}_id}}"
 
@@ -113,6 +116,19 @@ def lifecycle_routes(kind: str, name_of: Callable[..., Awaitable[str]], resource
         """Bring back exactly what the deletion removed."""
         expected = writing.expected_version
         return await carried_out(writing, Undelete(kind=kind, name=name, expected_version=expected))
+
+    @router.put(f"{path}/hold", response_model=resource, name=f"hold {kind}", tags=["holds"])
+    async def place_hold(body: NewHold, writing: Rule, name: str = Depends(name_of)) -> Response:
+        """Keep it from being purged, deleted or live, until the hold is released."""
+        expected = writing.expected_version
+        command = PlaceHold(kind=kind, name=name, reason=body.reason, expected_version=expected)
+        return await carried_out(writing, command)
+
+    @router.delete(f"{path}/hold", response_model=resource, name=f"release {kind}", tags=["holds"])
+    async def release_hold(writing: Rule, name: str = Depends(name_of)) -> Response:
+        """Let it be purged again."""
+        expected = writing.expected_version
+        return await carried_out(writing, ReleaseHold(kind=kind, name=name, expected_version=expected))
 
     @router.get(f"{path}/proof", response_model=ProofResource, name=f"prove {kind}")
     async def proof(reading: Read, name: str = Depends(name_of)) -> Response:

@@ -22,3 +22,11 @@ SELECT number, read_at, project, actor, request_id, method, route, parameters, s
    AND (%(actor)s::text IS NULL OR actor = %(actor)s)
  ORDER BY number DESC
  LIMIT %(limit)s;
+
+-- name: forget_reads
+UPDATE reads
+   SET parameters = json_build_object('stream_id', %(stream_id)s::text)
+ WHERE project = %(project)s AND read_at <= %(until)s
+   AND ((%(kind)s = 'session' AND parameters ->> 'session_id' = ANY(%(names)s::text[]))
+        OR (%(kind)s = 'thread' AND parameters ->> 'thread_id' = ANY(%(names)s::text[]))
+        OR (%(kind)s = 'user' AND parameters ->> 'user_id' = ANY(%(names)s::text[])));

@@ -25,6 +25,10 @@ CREATE INDEX stored_events_project ON stored_events (project, notification_id);
 CREATE INDEX stored_events_changes ON stored_events (originator_id, originator_version)
     WHERE topic NOT LIKE '%.message-added';
 
+-- What says that something is to be erased: few events, looked for by whoever erases it.
+CREATE INDEX stored_events_erasures ON stored_events (project, notification_id)
+    WHERE topic LIKE '%.purged' OR topic LIKE '%.messages-erased';
+
 -- A cache of aggregate states; may be emptied any time.
 CREATE TABLE snapshots (
     originator_id      uuid   NOT NULL,

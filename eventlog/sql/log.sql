@@ -103,8 +103,12 @@ SELECT notification_id, originator_id, originator_version, project, topic, recor
  LIMIT %(limit)s;
 
 -- name: insert_snapshot
+-- None of what is erased meanwhile: who erases an event waits for us, and then finds the snapshot.
 INSERT INTO snapshots (originator_id, originator_version, topic, state)
-VALUES (%s, %s, %s, %s::json)
+SELECT originator_id, originator_version, %(topic)s, %(state)s::json
+  FROM stored_events
+ WHERE originator_id = %(id)s AND originator_version = %(version)s AND salt IS NOT NULL
+   FOR SHARE
 ON CONFLICT DO NOTHING;
 
 -- name: select_snapshots

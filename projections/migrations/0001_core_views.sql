@@ -35,10 +35,14 @@ CREATE TABLE sessions (
     updated_at      timestamptz NOT NULL,
     deleted_at      timestamptz,
     deleted_version bigint,
+    hold            text,       -- why it may not be purged
     UNIQUE (project, number)
 ) WITH (fillfactor = 70);  -- room on the page for the new version of a row at each append
 
 CREATE INDEX sessions_user ON sessions (project, user_id, number) WHERE user_id IS NOT NULL;
+-- What may be purged: few are deleted at a time, or have messages that were deleted with them once.
+CREATE INDEX sessions_deleted ON sessions (deleted_at) WHERE deleted_at IS NOT NULL;
+CREATE INDEX sessions_hidden ON sessions (stream_id) WHERE hidden_through > 0;
 CREATE INDEX sessions_metadata ON sessions USING gin ((metadata::jsonb) jsonb_path_ops);
 
 CREATE TABLE threads (
@@ -55,9 +59,12 @@ CREATE TABLE threads (
     updated_at      timestamptz NOT NULL,
     deleted_at      timestamptz,
     deleted_version bigint,
+    hold            text,       -- why it may not be purged
     UNIQUE (project, number)
 ) WITH (fillfactor = 70);
 
+CREATE INDEX threads_deleted ON threads (deleted_at) WHERE deleted_at IS NOT NULL;
+CREATE INDEX threads_hidden ON threads (stream_id) WHERE hidden_through > 0;
 CREATE INDEX threads_metadata ON threads USING gin ((metadata::jsonb) jsonb_path_ops);
 
 CREATE TABLE thread_states (
@@ -81,9 +88,11 @@ CREATE TABLE users (
     updated_at      timestamptz NOT NULL,
     deleted_at      timestamptz,
     deleted_version bigint,
+    hold            text,       -- why it may not be purged
     UNIQUE (project, number)
 );
 
+CREATE INDEX users_deleted ON users (deleted_at) WHERE deleted_at IS NOT NULL;
 CREATE INDEX users_metadata ON users USING gin ((metadata::jsonb) jsonb_path_ops);
 
 -- version: that of the event that added the message, hence its place in the conversation.
@@ -112,14 +121,17 @@ CREATE TABLE messages (
 );
 
 CREATE INDEX messages_said_at ON messages (stream_id, said_at) WHERE said_at IS NOT NULL;
+CREATE INDEX messages_deleted ON messages (deleted_at) WHERE deleted_at IS NOT NULL;
 CREATE INDEX messages_user ON messages (project, user_id) WHERE user_id IS NOT NULL;
 
 -- Sessions and threads alike, as far as their messages are concerned.
 CREATE VIEW conversations AS
-    SELECT 'session' AS kind, stream_id, project, scope, name, version, hidden_through, deleted_at
+    SELECT 'session' AS kind, stream_id, project, scope, name, version, hidden_through, deleted_at,
+           user_id, hold
       FROM sessions
      UNION ALL
-    SELECT 'thread', stream_id, project, scope, name, version, hidden_through, deleted_at
+    SELECT 'thread', stream_id, project, scope, name, version, hidden_through, deleted_at,
+           NULL, hold
       FROM threads;
 
 -- What each request with an idempotency key recorded.

@@ -4,6 +4,9 @@ INSERT INTO followers (name, position) VALUES (%s, %s) ON CONFLICT (name) DO NOT
 -- name: lock_checkpoint
 SELECT position FROM followers WHERE name = %s FOR UPDATE;
 
+-- name: select_checkpoint
+SELECT position FROM followers WHERE name = %s;
+
 -- name: move_checkpoint
 UPDATE followers SET position = %(position)s, moved_at = now()
  WHERE name = %(name)s AND position < %(position)s;

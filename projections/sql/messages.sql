@@ -28,6 +28,12 @@ UPDATE messages
        deleted_version bigint)
  WHERE messages.stream_id = row.stream_id AND messages.version = row.version;
 
+-- name: delete_messages
+-- They were erased.
+DELETE FROM messages
+ USING json_to_recordset(%s::json) AS row (stream_id uuid, version bigint)
+ WHERE messages.stream_id = row.stream_id AND messages.version = row.version;
+
 -- name: find_messages
 -- Hidden ones too: a message id stays taken until it is purged.
 SELECT m.stream_id, m.project, m.version, m.changed_version, m.message_id, m.role, m.content, m.name,

@@ -11,10 +11,19 @@ UPDATE names
   FROM json_to_recordset(%s::json) AS row (stream_id uuid, name text)
  WHERE names.stream_id = row.stream_id;
 
+-- name: delete_names
+-- Their streams were purged: the names are free.
+DELETE FROM names
+ USING json_to_recordset(%s::json) AS row (stream_id uuid)
+ WHERE names.stream_id = row.stream_id;
+
 -- name: find_stream
 SELECT stream_id
   FROM names
  WHERE project = %(project)s AND kind = %(kind)s AND scope = %(scope)s AND name = %(name)s;
+
+-- name: is_there
+SELECT EXISTS (SELECT FROM names WHERE stream_id = %s);
 
 -- name: lock_counter
 -- The last number drawn; the row stays locked until the transaction ends, so numbers have no gaps.

@@ -29,6 +29,13 @@ SELECT array_agg(DISTINCT originator_id), count(*)
   FROM stored_events
  WHERE notification_id > %s AND notification_id <= %s;
 
+-- name: being_erased
+-- Streams that were purged, or have messages that were, while rows of that may still be there.
+SELECT DISTINCT originator_id
+  FROM stored_events
+ WHERE (topic LIKE '%%.purged' OR topic LIKE '%%.messages-erased')
+   AND notification_id > coalesce((SELECT position FROM followers WHERE name = 'erasure'), 0);
+
 -- name: events_since
 SELECT originator_id, originator_version, topic, state::text
   FROM stored_events

@@ -1,14 +1,14 @@
 -- name: put_sessions
 INSERT INTO sessions (
        stream_id, project, scope, name, number, user_id, origin, metadata, message_count,
-       hidden_through, version, created_at, updated_at, deleted_at, deleted_version)
+       hidden_through, version, created_at, updated_at, deleted_at, deleted_version, hold)
 SELECT stream_id, project, scope, name, number, user_id, origin, metadata, message_count,
-       hidden_through, version, created_at, updated_at, deleted_at, deleted_version
+       hidden_through, version, created_at, updated_at, deleted_at, deleted_version, hold
   FROM json_to_recordset(%s::json) AS row (
        stream_id uuid, project text, scope text, name text, number bigint, user_id text,
        origin json, metadata json, message_count bigint, hidden_through bigint, version bigint,
        created_at timestamptz, updated_at timestamptz, deleted_at timestamptz,
-       deleted_version bigint)
+       deleted_version bigint, hold text)
 ON CONFLICT (stream_id) DO UPDATE
    SET name = excluded.name,
        metadata = excluded.metadata,
@@ -17,7 +17,14 @@ ON CONFLICT (stream_id) DO UPDATE
        version = excluded.version,
        updated_at = excluded.updated_at,
        deleted_at = excluded.deleted_at,
-       deleted_version = excluded.deleted_version;
+       deleted_version = excluded.deleted_version,
+       hold = excluded.hold;
+
+-- name: delete_sessions
+-- They were purged.
+DELETE FROM sessions
+ USING json_to_recordset(%s::json) AS row (stream_id uuid)
+ WHERE sessions.stream_id = row.stream_id;
 
 -- name: touch_sessions
 -- Only messages came or went: the row's other members need not travel again.
@@ -30,14 +37,14 @@ UPDATE sessions
 -- name: get_session
 SELECT s.stream_id AS id, s.project, s.scope, s.name, s.number, s.user_id, s.origin, s.metadata,
        s.message_count, s.hidden_through, s.version, s.created_at, s.updated_at, s.deleted_at,
-       s.deleted_version
+       s.deleted_version, s.hold
   FROM names n
   JOIN sessions s USING (stream_id)
  WHERE n.project = %(project)s AND n.kind = 'session' AND n.scope = %(scope)s AND n.name = %(name)s;
 
 -- name: list_sessions_oldest_first
 SELECT stream_id AS id, project, scope, name, number, user_id, origin, metadata, message_count,
-       hidden_through, version, created_at, updated_at, deleted_at, deleted_version
+       hidden_through, version, created_at, updated_at, deleted_at, deleted_version, hold
   FROM sessions
  WHERE project = %(project)s
    AND number > coalesce(%(after)s::bigint, 0)
@@ -52,7 +59,7 @@ SELECT stream_id AS id, project, scope, name, number, user_id, origin, metadata,
 
 -- name: list_sessions_newest_first
 SELECT stream_id AS id, project, scope, name, number, user_id, origin, metadata, message_count,
-       hidden_through, version, created_at, updated_at, deleted_at, deleted_version
+       hidden_through, version, created_at, updated_at, deleted_at, deleted_version, hold
   FROM sessions
  WHERE project = %(project)s
    AND number < coalesce(%(after)s::bigint, 9223372036854775807)

@@ -1,14 +1,14 @@
 -- name: put_threads
 INSERT INTO threads (
        stream_id, project, scope, name, number, metadata, message_count, hidden_through,
-       version, created_at, updated_at, deleted_at, deleted_version)
+       version, created_at, updated_at, deleted_at, deleted_version, hold)
 SELECT stream_id, project, scope, name, number, metadata, message_count, hidden_through,
-       version, created_at, updated_at, deleted_at, deleted_version
+       version, created_at, updated_at, deleted_at, deleted_version, hold
   FROM json_to_recordset(%s::json) AS row (
        stream_id uuid, project text, scope text, name text, number bigint,
        metadata json, message_count bigint, hidden_through bigint, version bigint,
        created_at timestamptz, updated_at timestamptz, deleted_at timestamptz,
-       deleted_version bigint)
+       deleted_version bigint, hold text)
 ON CONFLICT (stream_id) DO UPDATE
    SET name = excluded.name,
        metadata = excluded.metadata,
@@ -17,7 +17,14 @@ ON CONFLICT (stream_id) DO UPDATE
        version = excluded.version,
        updated_at = excluded.updated_at,
        deleted_at = excluded.deleted_at,
-       deleted_version = excluded.deleted_version;
+       deleted_version = excluded.deleted_version,
+       hold = excluded.hold;
+
+-- name: delete_threads
+-- They were purged.
+DELETE FROM threads
+ USING json_to_recordset(%s::json) AS row (stream_id uuid)
+ WHERE threads.stream_id = row.stream_id;
 
 -- name: touch_threads
 -- Only messages came or went: the row's other members need not travel again.
@@ -29,14 +36,14 @@ UPDATE threads
 
 -- name: get_thread
 SELECT t.stream_id AS id, t.project, t.scope, t.name, t.number, t.metadata, t.message_count,
-       t.hidden_through, t.version, t.created_at, t.updated_at, t.deleted_at, t.deleted_version
+       t.hidden_through, t.version, t.created_at, t.updated_at, t.deleted_at, t.deleted_version, t.hold
   FROM names n
   JOIN threads t USING (stream_id)
  WHERE n.project = %(project)s AND n.kind = 'thread' AND n.scope = %(scope)s AND n.name = %(name)s;
 
 -- name: list_threads_oldest_first
 SELECT stream_id AS id, project, scope, name, number, metadata, message_count,
-       hidden_through, version, created_at, updated_at, deleted_at, deleted_version
+       hidden_through, version, created_at, updated_at, deleted_at, deleted_version, hold
   FROM threads
  WHERE project = %(project)s
    AND number > coalesce(%(after)s::bigint, 0)
@@ -50,7 +57,7 @@ SELECT stream_id AS id, project, scope, name, number, metadata, message_count,
 
 -- name: list_threads_newest_first
 SELECT stream_id AS id, project, scope, name, number, metadata, message_count,
-       hidden_through, version, created_at, updated_at, deleted_at, deleted_version
+       hidden_through, version, created_at, updated_at, deleted_at, deleted_version, hold
   FROM threads
  WHERE project = %(project)s
    AND number < coalesce(%(after)s::bigint, 9223372036854775807)

@@ -1,32 +1,45 @@
 -- name: put_users
 INSERT INTO users (
        stream_id, project, name, number, profile, metadata,
-       version, created_at, updated_at, deleted_at, deleted_version)
+       version, created_at, updated_at, deleted_at, deleted_version, hold)
 SELECT stream_id, project, name, number, profile, metadata,
-       version, created_at, updated_at, deleted_at, deleted_version
+       version, created_at, updated_at, deleted_at, deleted_version, hold
   FROM json_to_recordset(%s::json) AS row (
        stream_id uuid, project text, name text, number bigint, profile json,
        metadata json, version bigint,
        created_at timestamptz, updated_at timestamptz, deleted_at timestamptz,
-       deleted_version bigint)
+       deleted_version bigint, hold text)
 ON CONFLICT (stream_id) DO UPDATE
    SET profile = excluded.profile,
        metadata = excluded.metadata,
        version = excluded.version,
        updated_at = excluded.updated_at,
        deleted_at = excluded.deleted_at,
-       deleted_version = excluded.deleted_version;
+       deleted_version = excluded.deleted_version,
+       hold = excluded.hold;
+
+-- name: delete_users
+-- They were purged.
+DELETE FROM users
+ USING json_to_recordset(%s::json) AS row (stream_id uuid)
+ WHERE users.stream_id = row.stream_id;
+
+-- name: find_hold
+SELECT u.hold
+  FROM names n
+  JOIN users u USING (stream_id)
+ WHERE n.project = %(project)s AND n.kind = 'user' AND n.scope = '' AND n.name = %(name)s;
 
 -- name: get_user
 SELECT u.stream_id AS id, u.project, u.name, u.number, u.profile, u.metadata,
-       u.version, u.created_at, u.updated_at, u.deleted_at, u.deleted_version
+       u.version, u.created_at, u.updated_at, u.deleted_at, u.deleted_version, u.hold
   FROM names n
   JOIN users u USING (stream_id)
  WHERE n.project = %(project)s AND n.kind = 'user' AND n.scope = '' AND n.name = %(name)s;
 
 -- name: list_users_oldest_first
 SELECT stream_id AS id, project, name, number, profile, metadata,
-       version, created_at, updated_at, deleted_at, deleted_version
+       version, created_at, updated_at, deleted_at, deleted_version, hold
   FROM users
  WHERE project = %(project)s
    AND number > coalesce(%(after)s::bigint, 0)
@@ -39,7 +52,7 @@ SELECT stream_id AS id, project, name, number, profile, metadata,
 
 -- name: list_users_newest_first
 SELECT stream_id AS id, project, name, number, profile, metadata,
-       version, created_at, updated_at, deleted_at, deleted_version
+       version, created_at, updated_at, deleted_at, deleted_version, hold
   FROM users
  WHERE project = %(project)s
    AND number < coalesce(%(after)s::bigint, 9223372036854775807)

@@ -50,12 +50,12 @@ class Route:
     @property
     def writes(self) -> bool:
         """Whether it records something in the log."""
-        return self.method != "GET" and "webhooks" not in self.operation["tags"]
+        return self.method != "GET" and not {"webhooks", "purges"} & set(self.operation["tags"])
 
     @property
     def scope(self) -> str:
         """What a key must be allowed to do."""
-        if {"webhooks", "audit"} & set(self.operation["tags"]):
+        if {"webhooks", "audit", "purges", "holds"} & set(self.operation["tags"]):
             return "admin"
         return "write" if self.writes else "read"
 
@@ -209,6 +209,8 @@ def body_for(route: Route, place: Place) -> dict[str, Any]:
         "create_user": {"user_id": f"new-{uuid4()}", **profile},
         "change_user": profile,
         "create_webhook": WEBHOOK,
+        "purges_purge": {"session_id": f"gone-{uuid4()}", "reason": "asked for", "dry_run": True},
+        **{f"hold_{kind}": {"reason": "case 7"} for kind in ("session", "thread", "user")},
     }
     assert route.id in bodies, f"{route} takes a body: give body_for one for it"
     return bodies[route.id]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_core import from_json, to_json
 
-from domain.aggregate import Snapshot
+from domain.aggregate import HoldPlaced, Snapshot
 from domain.catalog import events_by_topic
 from domain.commands import KINDS
 from domain.errors import RecordUnreadable
@@ -43,6 +43,10 @@ MEMBERS: dict[str, st.SearchStrategy[Any]] = {
     "origin": st.none() | st.builds(Origin, stream_id=st.uuids(), version=st.integers(1, 2**63 - 1)),
     "metadata": objects(),
     "reason": st.none() | texts,
+    "events": st.integers(0, 2**63 - 1),
+    "messages": st.integers(0, 2**63 - 1),
+    "versions": st.lists(st.integers(1, 2**63 - 1), max_size=3),
+    "message_count": st.integers(0, 2**63 - 1),
     "restores_content": st.booleans(),
     "message": messages(),
     "message_id": st.uuids(),
@@ -57,7 +61,8 @@ MEMBERS: dict[str, st.SearchStrategy[Any]] = {
 
 def events(event_class: type[Event]) -> st.SearchStrategy[Event]:
     optional = {"metadata": st.none() | MEMBERS["metadata"]} if "number" in event_class.model_fields else {}
-    members = {**MEMBERS, **optional}
+    required = {"reason": texts} if issubclass(event_class, HoldPlaced) else {}
+    members = {**MEMBERS, **optional, **required}
     return st.builds(event_class, **{name: members[name] for name in event_class.model_fields})
 
 

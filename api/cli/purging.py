@@ -1,0 +1,152 @@
+"""``recount purge``, ``purges``, ``hold`` and ``release``: what goes for good, and what must not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from api.cli.failures import PARTLY, tell
+from api.cli.output import show_json, show_table
+from api.cli.store import contexts, opened, place, running
+from api.purging import carry_out, wanted
+from api.routes.purges import receipt_resource, target_resource
+from domain.commands import Command, PlaceHold, ReleaseHold
+from domain.errors import InvalidInput
+from eventlog.database import connect
+from projections.erasure import scrub as scrub_tables
+from projections.paging import LIMIT_MAX, Window
+from projections.purge import Receipt, Result, page_receipts, receipts_of, rehearse
+
+AGE = re.compile(r"(\d{1,6})([dhm])")
+DAYS = {"d": 1.0, "h": 1 / 24, "m": 1 / 1440}
+
+
+def purge(
+    data: Path | None,
+    project: str,
+    named: Mapping[str, str | None],
+    *,
+    older_than: str | None,
+    reason: str | None,
+    is_rehearsal: bool,
+    scrub: bool,
+    as_json: bool,
+) -> None:
+    """``named``: by kind; without any, what was deleted long ago. Exits with PARTLY where some stays."""
+    at = place(data)
+    which: dict[str, Any] = {kind: name for kind, name in named.items() if name is not None}
+    if older_than is not None or not which:
+        which["older_than_days"] = days_in(older_than or retention(at.settings.retention_days))
+    if len(which) > 1:
+        raise InvalidInput("purge", "name one session, thread or user, or an age")
+    with opened(at) as database, running(database) as application:
+        targets = wanted(database, project, **which)
+        if is_rehearsal:
+            results = [rehearse(application, target) for target in targets]
+        else:
+            insist = "older_than_days" not in which
+            context_for = contexts(project)
+            results = carry_out(application, targets, lambda _: context_for(), reason=reason, insist=insist)
+        receipts = receipts_of(database, results)
+        if scrub and not is_rehearsal:
+            with connect(database.conninfo) as connection:
+                scrub_tables(connection)
+    show_results(results, receipts, is_rehearsal=is_rehearsal, as_json=as_json)
+    if any(result.why_not is not None for result in results):
+        raise typer.Exit(PARTLY)
+
+
+def retention(days: float | str) -> str:
+    if isinstance(days, str):
+        raise InvalidInput("--older-than", "must be given, for RECOUNT_RETENTION_DAYS keeps things forever")
+    return f"{round(days * 1440)}m"
+
+
+def days_in(age: str) -> float:
+    """``30d``, ``12h`` or ``5m`` in days. Raises InvalidInput."""
+    match = AGE.fullmatch(age)
+    if match is None:
+        raise InvalidInput("--older-than", "must be an age like 30d, 12h or 5m")
+    return int(match[1]) * DAYS[match[2]]
+
+
+def show_results(
+    results: Sequence[Result], receipts: Sequence[Receipt], *, is_rehearsal: bool, as_json: bool
+) -> None:
+    if as_json:
+        for result in results if is_rehearsal else [r for r in results if r.why_not is not None]:
+            show_json(target_resource(result))
+        for receipt in receipts:
+            show_json(receipt_resource(receipt))
+        return
+    for result in results:
+        if result.why_not is not None:
+            tell(f"{result.target.kind} {result.target.name} stays: {result.why_not}")
+    going = [result.target for result in results if result.why_not is None]
+    if is_rehearsal:
+        rows = [[t.kind, t.name, "whole" if t.message_ids is None else "some", t.messages] for t in going]
+        show_table(["kind", "name", "of it", "messages"], rows)
+        tell(f"This was a rehearsal: {len(going)} would be purged, nothing was.")
+        return
+    show_receipts(receipts)
+    if not all(receipt.is_erased for receipt in receipts):
+        tell("Some are not erased yet, for the views are being rebuilt: a server does it, or the next purge.")
+
+
+def show_receipts(receipts: Sequence[Receipt]) -> None:
+    columns = ["position", "kind", "stream", "events", "messages", "purged", "by", "reason", "chain head"]
+    rows = [
+        [
+            receipt.position,
+            receipt.kind,
+            receipt.stream_id,
+            "" if receipt.events is None else receipt.events,
+            receipt.messages,
+            receipt.purged_at,
+            receipt.actor,
+            receipt.reason or "",
+            receipt.chain_head.hex(),
+        ]
+        for receipt in receipts
+    ]
+    show_table(columns, rows)
+
+
+def purges(data: Path | None, project: str, *, limit: int | None, order: str, as_json: bool) -> None:
+    """What was purged in a project."""
+    window = Window(min(limit or LIMIT_MAX, LIMIT_MAX), "newest" if order == "newest" else "oldest")
+    with opened(place(data)) as database, running(database) as application:
+        receipts = page_receipts(application, project, window).items
+    if as_json:
+        for receipt in receipts:
+            show_json(receipt_resource(receipt))
+    else:
+        show_receipts(receipts)
+
+
+def hold(data: Path | None, project: str, named: Mapping[str, str | None], reason: str) -> None:
+    kind, name = the_one(named)
+    rule(data, project, PlaceHold(kind=kind, name=name, reason=reason))
+    tell(f"The {kind} is not purged until 'recount release'.")
+
+
+def release(data: Path | None, project: str, named: Mapping[str, str | None]) -> None:
+    kind, name = the_one(named)
+    rule(data, project, ReleaseHold(kind=kind, name=name))
+    tell(f"The {kind} may be purged again.")
+
+
+def rule(data: Path | None, project: str, command: Command) -> None:
+    with opened(place(data)) as database, running(database) as application:
+        application.execute(command, contexts(project)())
+
+
+def the_one(named: Mapping[str, str | None]) -> tuple[str, str]:
+    given = [(kind, name) for kind, name in named.items() if name is not None]
+    if len(given) != 1:
+        raise InvalidInput("hold", "name one session, thread or user")
+    return given[0]

@@ -1,0 +1,85 @@
+"""Purging as it is asked for: by the clock, over HTTP or from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from uuid_utils.compat import uuid7
+
+from api.reads import forget_reads
+from domain.commands import Name
+from domain.errors import Unavailable
+from domain.events import Context
+from domain.sessions import Session
+from domain.threads import Thread
+from eventlog.application import Recount
+from eventlog.database import Database, connect
+from eventlog.order import settled_position
+from projections.erasure import erase_until
+from projections.purge import Result, Target, alone, due, named, of_user, purge
+
+ACTOR = "job:purge"
+RETENTION_OVER = "deleted longer ago than the retention time"
+
+ContextFor = Callable[[str], Context]
+"""The context in which something of a project is purged."""
+
+
+def carry_out(
+    application: Recount,
+    targets: Iterable[Target],
+    context_for: ContextFor,
+    *,
+    reason: str | None,
+    insist: bool,
+) -> list[Result]:
+    """Purge ``targets``, and have them erased before this returns.
+
+    Where the views are just being rebuilt, the erasing waits for that, and this does not: then
+    receipts say so. ``insist``: see projections.purge. Raises Unavailable where another purge is under way.
+    """
+    with connect(application.database.conninfo) as connection, alone(connection):
+        results = [
+            purge(application, target, context_for(target.project), reason=reason, insist=insist)
+            for target in targets
+        ]
+        with suppress(Unavailable):
+            erase_until(connection, settled_position(connection), forget_reads)
+        return results
+
+
+def purge_due(application: Recount, retention_days: float) -> list[Result]:
+    """Purge, in all projects, what was deleted longer ago than that."""
+    request_id = str(uuid7())
+
+    def context_for(project: str) -> Context:
+        return Context(project, ACTOR, datetime.now(UTC), request_id)
+
+    targets = due(application.database, days_ago(retention_days))
+    return carry_out(application, targets, context_for, reason=RETENTION_OVER, insist=False)
+
+
+def days_ago(days: float) -> datetime:
+    return datetime.now(UTC) - timedelta(days=days)
+
+
+def wanted(
+    database: Database,
+    project: str,
+    *,
+    session: str | None = None,
+    thread: str | None = None,
+    user: str | None = None,
+    older_than_days: float | None = None,
+) -> Iterable[Target]:
+    """What is to go where somebody names one of these. Raises NotFound, perhaps only once it is iterated."""
+    if user is not None:
+        return of_user(database, project, user)
+    if session is not None:
+        return [named(database, Name(project, Session.KIND, "", session))]
+    if thread is not None:
+        return [named(database, Name(project, Thread.KIND, "", thread))]
+    assert older_than_days is not None
+    return due(database, days_ago(older_than_days), project)
