@@ -12,8 +12,7 @@ from api.reads import forget_reads
 from domain.commands import Name
 from domain.errors import Unavailable
 from domain.events import Context
-from domain.sessions import Session
-from domain.threads import Thread
+from domain.users import User
 from eventlog.application import Recount
 from eventlog.database import Database, connect
 from eventlog.order import settled_position
@@ -65,21 +64,8 @@ def days_ago(days: float) -> datetime:
     return datetime.now(UTC) - timedelta(days=days)
 
 
-def wanted(
-    database: Database,
-    project: str,
-    *,
-    session: str | None = None,
-    thread: str | None = None,
-    user: str | None = None,
-    older_than_days: float | None = None,
-) -> Iterable[Target]:
-    """What is to go where somebody names one of these. Raises NotFound, perhaps only once it is iterated."""
-    if user is not None:
-        return of_user(database, project, user)
-    if session is not None:
-        return [named(database, Name(project, Session.KIND, "", session))]
-    if thread is not None:
-        return [named(database, Name(project, Thread.KIND, "", thread))]
-    assert older_than_days is not None
-    return due(database, days_ago(older_than_days), project)
+def all_of(database: Database, name: Name) -> Iterable[Target]:
+    """A session or thread, or a user with all that is theirs. Raises NotFound, perhaps only when iterated."""
+    if name.kind == User.KIND:
+        return of_user(database, name.project, name.name)
+    return [named(database, name)]

@@ -249,7 +249,9 @@ class NewName(Incoming):
 
 
 class NewHold(Incoming):
-    reason: NonEmptyText = Field(max_length=500, description="kept in the log", examples=["case 2026-118"])
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "case 2026-118"}]})
+
+    reason: NonEmptyText = Field(max_length=500, description="kept in the log")
 
 
 class NewFork(Incoming):

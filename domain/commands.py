@@ -209,13 +209,11 @@ class Undelete(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class PlaceHold(Command):
-    """Keep a session, thread or user from being purged. A user of whom nothing is known yet is started."""
+    """Keep a session, thread or user from being purged; a user's hold covers all that is theirs."""
 
     reason: str
 
     def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
-        if draft.state is None and self.kind == User.KIND:
-            begin(self, draft, facts)
         aggregate.place_hold(draft, reason=self.reason)
         return []
 

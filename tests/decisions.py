@@ -63,6 +63,10 @@ metadata_merged = telling("metadata_merged")
 deleted = telling("deleted")
 undeleted = telling("undeleted")
 renamed = telling("renamed")
+hold_placed = telling("hold_placed")
+hold_released = telling("hold_released")
+purged = telling("purged")
+messages_erased = telling("messages_erased")
 state_set = telling("state_set")
 profile_replaced = telling("profile_replaced")
 
@@ -103,7 +107,6 @@ class GivenFacts:
     events: Sequence[Event]
     taken: Collection[str] = ()
     user_holds: Mapping[str, str] = field(default_factory=dict)
-    purged: Collection[UUID] = ()
 
     def next_number(self) -> int:
         return NEXT_NUMBER
@@ -115,7 +118,7 @@ class GivenFacts:
         return self.user_holds.get(user_id)
 
     def is_purged(self, stream_id: UUID) -> bool:
-        return stream_id in self.purged
+        return False
 
     def messages(self, ids: Collection[UUID] = (), instants: Collection[datetime] = ()) -> list[MessageState]:
         known = fold_messages({}, self.events).values()
@@ -191,11 +194,13 @@ class Given:
     def messages(self) -> list[MessageState]:
         return list(fold_messages({}, self.events).values())
 
-    def when(self, command_class: type[Command], **members: Any) -> Decided:
+    def when(
+        self, command_class: type[Command], *, user_holds: Mapping[str, str] | None = None, **members: Any
+    ) -> Decided:
         command = command_class(**{"kind": self.kind, "name": NAME, **members})
         draft = Draft(KINDS[self.kind], self.state, context(self.at), STREAM)
         try:
-            ids = command.decide(draft, GivenFacts(self.events, self.taken))
+            ids = command.decide(draft, GivenFacts(self.events, self.taken, user_holds or {}))
         except Exception as error:  # whatever it was, then_refuses says what it should have been
             return Decided(self.kind, error=error)
         return Decided(self.kind, draft.events, ids, versions_before=len(self.told))

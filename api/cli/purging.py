@@ -5,21 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import typer
 
 from api.cli.failures import PARTLY, tell
 from api.cli.output import show_json, show_table
 from api.cli.store import contexts, opened, place, running
-from api.purging import carry_out, wanted
+from api.purging import all_of, carry_out, days_ago
 from api.routes.purges import receipt_resource, target_resource
-from domain.commands import Command, PlaceHold, ReleaseHold
+from domain.commands import Command, Name, PlaceHold, ReleaseHold
 from domain.errors import InvalidInput
 from eventlog.database import connect
 from projections.erasure import scrub as scrub_tables
 from projections.paging import LIMIT_MAX, Window
-from projections.purge import Receipt, Result, page_receipts, receipts_of, rehearse
+from projections.purge import Receipt, Result, due, page_receipts, receipts_of, rehearse
 
 AGE = re.compile(r"(\d{1,6})([dhm])")
 DAYS = {"d": 1.0, "h": 1 / 24, "m": 1 / 1440}
@@ -38,19 +37,23 @@ def purge(
 ) -> None:
     """``named``: by kind; without any, what was deleted long ago. Exits with PARTLY where some stays."""
     at = place(data)
-    which: dict[str, Any] = {kind: name for kind, name in named.items() if name is not None}
-    if older_than is not None or not which:
-        which["older_than_days"] = days_in(older_than or retention(at.settings.retention_days))
-    if len(which) > 1:
+    given = [(kind, name) for kind, name in named.items() if name is not None]
+    if len(given) + (older_than is not None) > 1:
         raise InvalidInput("purge", "name one session, thread or user, or an age")
     with opened(at) as database, running(database) as application:
-        targets = wanted(database, project, **which)
+        if given:
+            kind, name = given[0]
+            targets = all_of(database, Name(project, kind, "", name))
+        else:
+            days = days_in(older_than) if older_than else retention(at.settings.retention_days)
+            targets = due(database, days_ago(days), project)
         if is_rehearsal:
             results = [rehearse(application, target) for target in targets]
         else:
-            insist = "older_than_days" not in which
             context_for = contexts(project)
-            results = carry_out(application, targets, lambda _: context_for(), reason=reason, insist=insist)
+            results = carry_out(
+                application, targets, lambda _: context_for(), reason=reason, insist=bool(given)
+            )
         receipts = receipts_of(database, results)
         if scrub and not is_rehearsal:
             with connect(database.conninfo) as connection:
@@ -60,10 +63,11 @@ def purge(
         raise typer.Exit(PARTLY)
 
 
-def retention(days: float | str) -> str:
+def retention(days: float | str) -> float:
+    """In days. Raises InvalidInput where it never ends."""
     if isinstance(days, str):
         raise InvalidInput("--older-than", "must be given, for RECOUNT_RETENTION_DAYS keeps things forever")
-    return f"{round(days * 1440)}m"
+    return days
 
 
 def days_in(age: str) -> float:

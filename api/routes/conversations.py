@@ -31,6 +31,7 @@ from api.resources import (
     origin_ids,
     page_resource,
 )
+from api.routes.purges import purge_route
 from domain.aggregate import Aggregate
 from domain.commands import (
     AddMessages,
@@ -96,7 +97,7 @@ def metadata_route(kind: str, name_of: Callable[..., Awaitable[str]], resource: 
 
 
 def lifecycle_routes(kind: str, name_of: Callable[..., Awaitable[str]], resource: type) -> APIRouter:
-    """Deletion, undeletion, legal holds and the audit trail of anything with a name."""
+    """Deletion, undeletion, legal holds, purging and the audit trail of anything with a name."""
     router = APIRouter()
     path = f"/{kind}s/{{{kind}_id}}"
 
@@ -129,6 +130,8 @@ def lifecycle_routes(kind: str, name_of: Callable[..., Awaitable[str]], resource
         """Let it be purged again."""
         expected = writing.expected_version
         return await carried_out(writing, ReleaseHold(kind=kind, name=name, expected_version=expected))
+
+    router.include_router(purge_route(kind, name_of))
 
     @router.get(f"{path}/proof", response_model=ProofResource, name=f"prove {kind}")
     async def proof(reading: Read, name: str = Depends(name_of)) -> Response:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
-from typing import Annotated, Any, Self
+from functools import partial
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field, model_validator
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from api.dependencies import Administer, Rule, Writing
-from api.purging import carry_out, wanted
+from api.purging import all_of, carry_out, days_ago
 from api.queries import PageQuery
 from api.resources import ID_EXAMPLE, MOMENT_EXAMPLE, Incoming, Json, PageResource, page_resource
-from domain.values import Name, Text
-from projections.purge import Receipt, Result, page_receipts, receipts_of, rehearse
+from domain.commands import Name
+from domain.values import Text
+from projections.purge import Receipt, Result, Target, due, page_receipts, receipts_of, rehearse
 
 router = APIRouter(tags=["purges"])
 
@@ -23,23 +26,18 @@ DAYS_MAX = 36_500
 
 
 class NewPurge(Incoming):
-    """What is to go: one of ``session_id``, ``thread_id``, ``user_id`` and ``older_than_days``."""
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "request of 2026-11-20"}]})
 
-    session_id: Name | None = Field(None, examples=["trip-to-lisbon"])
-    thread_id: UUID | None = None
-    user_id: Name | None = Field(None, description="a user, their sessions, and what they said among others")
-    older_than_days: Annotated[float, Field(ge=0, le=DAYS_MAX)] | None = Field(
-        None, description="what was deleted longer ago than this"
-    )
     reason: Text | None = Field(None, max_length=500, description="kept in the log for good")
-    dry_run: bool = Field(False, description="only say what would go")
+    dry_run: bool = Field(False, strict=True, description="only say what would go")
 
-    @model_validator(mode="after")
-    def names_one_thing(self) -> Self:
-        wanted = (self.session_id, self.thread_id, self.user_id, self.older_than_days)
-        if sum(one is not None for one in wanted) != 1:
-            raise ValueError("name one of session_id, thread_id, user_id and older_than_days")
-        return self
+
+class RetentionPurge(NewPurge):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"older_than_days": 30, "dry_run": True}]})
+
+    older_than_days: Annotated[float, Field(ge=0, le=DAYS_MAX, strict=True)] = Field(
+        description="what was deleted longer ago than this"
+    )
 
 
 class TargetResource(BaseModel):
@@ -74,33 +72,27 @@ class PurgeResource(BaseModel):
     receipts: list[ReceiptResource] = Field(description="none of a dry run")
 
 
-@router.post("/purges", response_model=PurgeResource, name="purge")
-async def purge(body: NewPurge, writing: Rule) -> Response:
-    """Erase for good, deleted or live. What is under a legal hold stays, and the answer says so."""
-    results = await writing.store.call(purged, writing, body)
-    receipts = await writing.store.call(receipts_of, writing.store.database, results)
-    return Json(
-        {
-            "targets": [target_resource(result) for result in results],
-            "receipts": [receipt_resource(receipt) for receipt in receipts],
-        }
-    )
+def purge_route(kind: str, name_of: Callable[..., Awaitable[str]]) -> APIRouter:
+    """Purging one session, thread or user."""
+    router = APIRouter(tags=["purges"])
+
+    @router.post(f"/{kind}s/{{{kind}_id}}/purge", response_model=PurgeResource, name=f"purge {kind}")
+    async def purge(body: NewPurge, writing: Rule, name: str = Depends(name_of)) -> Response:
+        """Erase for good, deleted or live; of a user also their sessions, and what they said among others.
+
+        What is under a legal hold stays, and the answer says so.
+        """
+        find = partial(all_of, writing.store.database, Name(writing.context.project, kind, "", name))
+        return await purged(writing, find, body, insist=True)
+
+    return router
 
 
-def purged(writing: Writing, body: NewPurge) -> list[Result]:
-    application = writing.store.application
-    targets = wanted(
-        application.database,
-        writing.context.project,
-        session=body.session_id,
-        thread=None if body.thread_id is None else str(body.thread_id),
-        user=body.user_id,
-        older_than_days=body.older_than_days,
-    )
-    if body.dry_run:
-        return [rehearse(application, target) for target in targets]
-    insist = body.older_than_days is None
-    return carry_out(application, targets, lambda project: writing.context, reason=body.reason, insist=insist)
+@router.post("/purges", response_model=PurgeResource, name="purge deleted")
+async def purge_deleted(body: RetentionPurge, writing: Rule) -> Response:
+    """Erase for good what was deleted long ago: sessions, threads, users, and single messages."""
+    find = partial(due, writing.store.database, days_ago(body.older_than_days), writing.context.project)
+    return await purged(writing, find, body, insist=False)
 
 
 @router.get("/purges", response_model=PageResource[ReceiptResource], name="list purges")
@@ -108,6 +100,29 @@ async def list_(reading: Administer, query: Annotated[PageQuery, Query()]) -> Re
     """What was purged, in the order of the log."""
     page = await reading.recall(page_receipts, reading.project, query.window)
     return Json(page_resource(page, receipt_resource))
+
+
+async def purged(
+    writing: Writing, find: Callable[[], Iterable[Target]], body: NewPurge, *, insist: bool
+) -> Json:
+    """Purge what ``find`` finds, or only say what it is, and answer."""
+    application = writing.store.application
+
+    def carried_out() -> tuple[list[Result], list[Receipt]]:
+        if body.dry_run:
+            return [rehearse(application, target) for target in find()], []
+        results = carry_out(
+            application, find(), lambda project: writing.context, reason=body.reason, insist=insist
+        )
+        return results, receipts_of(application.database, results)
+
+    results, receipts = await writing.store.call(carried_out)
+    return Json(
+        {
+            "targets": [target_resource(result) for result in results],
+            "receipts": [receipt_resource(receipt) for receipt in receipts],
+        }
+    )
 
 
 def target_resource(result: Result) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.settings import Settings
+from domain.commands import KINDS
 
 APP = create_app(Settings(), "")
 DOCUMENT: dict[str, Any] = APP.openapi()
@@ -209,11 +210,20 @@ def body_for(route: Route, place: Place) -> dict[str, Any]:
         "create_user": {"user_id": f"new-{uuid4()}", **profile},
         "change_user": profile,
         "create_webhook": WEBHOOK,
-        "purges_purge": {"session_id": f"gone-{uuid4()}", "reason": "asked for", "dry_run": True},
-        **{f"hold_{kind}": {"reason": "case 7"} for kind in ("session", "thread", "user")},
+        "purge_deleted": {"older_than_days": 36500, "reason": "asked for", "dry_run": False},
+        **{f"purge_{kind}": {"reason": "asked for", "dry_run": False} for kind in KINDS},
+        **{f"hold_{kind}": {"reason": "case 7"} for kind in KINDS},
     }
     assert route.id in bodies, f"{route} takes a body: give body_for one for it"
     return bodies[route.id]
+
+
+def make_ready(client: TestClient, route: Route, place: Place, *, headers: Any = None) -> None:
+    """Have something there for ``route`` to undo."""
+    if route.id.startswith("undelete"):
+        client.delete(place.url(route).removesuffix("/undelete"), headers=headers)
+    elif route.id.startswith("release"):
+        client.put(place.url(route), json={"reason": "case 7"}, headers=headers)
 
 
 def call(client: TestClient, route: Route, place: Place, *, headers: Any = None, **more: Any) -> Response:

@@ -10,7 +10,7 @@ from httpx2 import Response
 from starlette.testclient import TestClient
 
 from tests.contract.conftest import Talk
-from tests.contract.routes import ROUTES, Place, Route, body_for, call
+from tests.contract.routes import ROUTES, Place, Route, body_for, call, make_ready
 
 WRITES = [route for route in ROUTES if route.writes]
 OF_ONE_REQUEST = {"x-request-id", "date"}
@@ -35,8 +35,7 @@ def prepared(shared: TestClient, route: Route) -> tuple[Place, dict[str, Any]]:
     """A furnished place where ``route`` has something to do, and what to send."""
     place = Place()
     place.furnish(shared)
-    if route.id.startswith("undelete"):
-        shared.delete(place.url(route).removesuffix("/undelete"))
+    make_ready(shared, route, place)
     return place, {"json": body_for(route, place)} if route.takes_body else {}
 
 

@@ -25,7 +25,7 @@ def test_operation_ids_are_unique_and_read_as_what_they_do() -> None:
     assert len(set(ids)) == len(ids)
     verbs = (
         "start|create|add|list|get|audit|rename|merge|change|set|delete|undelete|stream"
-        "|diff|fork|replay|prove|resume"
+        "|diff|fork|replay|prove|resume|hold|release|purge"
     )
     for name in ids:
         assert re.fullmatch(rf"(?:{verbs})(?:_[a-z]+)+", name), name

@@ -5,15 +5,14 @@ from __future__ import annotations
 import pytest
 from starlette.testclient import TestClient
 
-from tests.contract.routes import ROUTES, Place, Route, call
+from tests.contract.routes import ROUTES, Place, Route, call, make_ready
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.writes], ids=str)
 def test_what_a_request_records_has_its_id(shared: TestClient, route: Route) -> None:
     place = Place()
     place.furnish(shared)
-    if route.id.startswith("undelete"):
-        shared.delete(place.url(route).removesuffix("/undelete"))
+    make_ready(shared, route, place)
     answer = call(shared, route, place, headers={"X-Request-Id": f"id-of-{route.id}"})
     assert answer.headers["x-request-id"] == f"id-of-{route.id}"
     newest = shared.get("/v1/events", params={"order": "newest", "limit": 1}).json()["items"]

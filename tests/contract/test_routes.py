@@ -5,15 +5,14 @@ from __future__ import annotations
 import pytest
 from starlette.testclient import TestClient
 
-from tests.contract.routes import ANSWERING, RESOURCES, ROUTES, Place, Route, body_for, call
+from tests.contract.routes import ANSWERING, RESOURCES, ROUTES, Place, Route, body_for, call, make_ready
 
 
 @pytest.mark.parametrize("route", [route for route in ANSWERING if route.id in RESOURCES], ids=str)
 def test_each_route_answers_in_the_shape_it_promises(shared: TestClient, route: Route) -> None:
     place = Place()
     place.furnish(shared)
-    if route.id.startswith("undelete"):
-        shared.delete(place.url(route).removesuffix("/undelete"))
+    make_ready(shared, route, place)
     answer = call(shared, route, place)
     assert answer.status_code == route.status, answer.text
     assert answer.headers["content-type"] == "application/json"

@@ -16,7 +16,7 @@ import pytest
 from pydantic import JsonValue
 from pydantic_core import to_json
 
-from api.purging import carry_out, purge_due, wanted
+from api.purging import all_of, carry_out, days_ago, purge_due
 from api.reads import SQL as READS
 from api.reads import forget_reads
 from domain.aggregate import Snapshot
@@ -53,7 +53,7 @@ from projections.forking import Cut, fork
 from projections.history import AsOf, page_as_of, state_as_of
 from projections.messages import page_messages
 from projections.paging import Filter, Window
-from projections.purge import Receipt, Result, Target, alone, page_receipts, purge, receipts_of
+from projections.purge import Receipt, Result, Target, alone, due, page_receipts, purge, receipts_of
 from projections.sessions import get_session, list_sessions
 from projections.shadow import PREVIOUS, SHADOW, TABLES
 from projections.users import get_user
@@ -79,11 +79,11 @@ def purged(application: Recount, targets: Iterable[Target], *, reason: str | Non
 
 
 def session(application: Recount, name: str) -> Iterable[Target]:
-    return wanted(application.database, "default", session=name)
+    return all_of(application.database, Name("default", "session", "", name))
 
 
 def user(application: Recount, name: str) -> Iterable[Target]:
-    return wanted(application.database, "default", user=name)
+    return all_of(application.database, Name("default", "user", "", name))
 
 
 def send(application: Recount, *commands: Command) -> None:
@@ -244,6 +244,7 @@ class TestHold:
             application,
             AddMessages(kind="session", name="trip", user_id="ana", messages=say("one")),
             AddMessages(kind="thread", name=THREAD, messages=say("two", user_id="ana")),
+            Start(kind="user", name="ana"),
             PlaceHold(kind="user", name="ana", reason="case 7"),
         )
         assert len(refused(application, user(application, "ana"))) == 3
@@ -309,7 +310,7 @@ class TestRetention:
 
     def test_what_was_undeleted_meanwhile_stays(self, application: Recount) -> None:
         send(application, Start(kind="session", name="trip"), Delete(kind="session", name="trip"))
-        targets = list(wanted(application.database, "default", older_than_days=0))
+        targets = list(due(application.database, days_ago(0)))
         send(application, Undelete(kind="session", name="trip"))
         (result,) = carry_out(application, targets, lambda project: context(), reason=None, insist=False)
         assert result.why_not
@@ -546,7 +547,7 @@ class TestCanaries:
 
         take_checkpoints(application.database)
         purged(application, session(application, name))
-        purged(application, wanted(application.database, "default", thread=thread))
+        purged(application, all_of(application.database, Name("default", "thread", "", thread)))
         assert found_in(dump(conninfo), gone) == []
         assert found_in(dump(conninfo), kept) == sorted(kept.all)
         scrub(connection)
