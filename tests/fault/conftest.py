@@ -1,0 +1,54 @@
+"""How many processes the fault tests kill, at which moments, and what came of it.
+
+A person kills more: ``RECOUNT_TEST_KILLS=200 python -m pytest tests/fault/test_kills.py``. Moments are
+drawn by chance from RECOUNT_TEST_SEED, which is printed; what the processes do just then is not drawn.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+KILLS = 4
+TOLD = pytest.StashKey[list[str]]()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``kills``: how many each test makes. ``told``: lines for the end of the run."""
+
+    kills: int
+    seed: int
+    chance: random.Random
+    told: list[str] = field(default_factory=list)
+
+    def tell(self, line: str) -> None:
+        self.told.append(f"{line} (RECOUNT_TEST_SEED={self.seed})")
+
+
+@pytest.fixture
+def plan(request: pytest.FixtureRequest) -> Iterator[Plan]:
+    seed = int(os.environ.get("RECOUNT_TEST_SEED", random.SystemRandom().randrange(10**6)))
+    print(f"RECOUNT_TEST_SEED={seed}")
+    told = request.config.stash.setdefault(TOLD, [])
+    yield Plan(kills_wanted(), seed, random.Random(f"{seed} {request.node.name}"), told)
+
+
+def kills_wanted() -> int:
+    return int(os.environ.get("RECOUNT_TEST_KILLS", KILLS))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What kills many times takes its time."""
+    for item in items:
+        if "plan" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(120 + 20 * kills_wanted()))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in config.stash.get(TOLD, []):
+        terminalreporter.write_line(line)

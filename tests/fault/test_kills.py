@@ -1,0 +1,156 @@
+"""kill -9 at random moments: what was acknowledged is there, once, in order, and everything adds up.
+
+``RECOUNT_TEST_KILLS=200 python -m pytest tests/fault/test_kills.py`` kills so often in each test; see
+tests/fault/conftest.py.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from random import Random
+
+from eventlog.database import connect
+from eventlog.embedded import EmbeddedPostgres
+from tests.fault.conftest import Plan
+from tests.fault.killing import (
+    RECOUNT,
+    Served,
+    assert_verified,
+    environment,
+    kill_backend,
+    kill_postgres,
+    kill_postmaster,
+)
+from tests.fault.ledger import Client, Count, Gate, count, found_at, talking
+from tests.processes import wait_until
+
+KILLS_OF_A_STORE = 20  # then another one, so that checking stays quick
+TALK_SECONDS_MAX = 0.5
+START_SECONDS_MAX = 1.5
+NOTICED_SECONDS = 0.2
+
+
+class TestServing:
+    def test_a_writing_server_and_its_postgresql(self, tmp_path: Path, plan: Plan) -> None:
+        counts = []
+        ways = ways_by_turns(plan.chance)
+        for done in range(0, plan.kills, KILLS_OF_A_STORE):
+            store = tmp_path / f"store{done}"
+            store.mkdir()
+            some = list(islice(ways, min(KILLS_OF_A_STORE, plan.kills - done)))
+            counts.append(counted_over(store, some, plan.chance))
+        total = Count.of(counts)
+        plan.tell(f"{plan.kills} kills of a server and its PostgreSQL: {total}")
+        assert total.is_clean
+        assert total.acknowledged > plan.kills
+
+
+@dataclass
+class Store:
+    """A data directory with a server and those who write to it."""
+
+    data: Path
+    served: Served
+    gate: Gate
+    clients: Sequence[Client]
+    chance: Random
+
+    def start(self) -> None:
+        self.served.start("--workers", self.chance.choice([1, 1, 2]))
+
+    def has_gone_on(self) -> None:
+        """Wait until each client was answered anew."""
+        before = [len(client.acknowledged) for client in self.clients]
+
+        def is_past(client: Client, number: int) -> bool:
+            assert client.failure is None, client.failure
+            return len(client.acknowledged) > number
+
+        wait_until(lambda: all(map(is_past, self.clients, before)))
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        self.gate.close()
+        yield
+        self.gate.open()
+
+
+def kill_server(store: Store) -> None:
+    store.served.kill()
+    store.start()
+
+
+def kill_server_as_it_starts(store: Store) -> None:
+    store.served.kill()
+    store.served.launch()
+    time.sleep(store.chance.uniform(0, START_SECONDS_MAX))
+    kill_server(store)
+
+
+def kill_everything(store: Store) -> None:
+    store.served.kill_all()
+    kill_postgres(store.data)
+    store.start()
+
+
+def kill_the_postmaster(store: Store) -> None:
+    kill_postmaster(store.data)
+    time.sleep(NOTICED_SECONDS)
+
+
+def kill_a_backend(store: Store) -> None:
+    kill_backend(store.data, store.chance)
+    time.sleep(NOTICED_SECONDS)
+
+
+Way = Callable[[Store], None]
+WAYS: tuple[Way, ...] = (
+    kill_server,
+    kill_everything,
+    kill_the_postmaster,
+    kill_a_backend,
+    kill_server_as_it_starts,
+)
+
+
+def ways_by_turns(chance: Random) -> Iterator[Way]:
+    """For ever; each as often as the others."""
+    while True:
+        yield from chance.sample(WAYS, len(WAYS))
+
+
+def counted_over(scratch: Path, ways: Sequence[Way], chance: Random) -> Count:
+    """Kill in these ways while clients write, and check after each; returns what became of the messages."""
+    data = scratch / "data"
+    served = Served(scratch, "--data", data, RECOUNT_CHECKPOINT_SECONDS="0.2")
+    served.start()
+    try:
+        with talking(lambda: served.address, chance) as (gate, clients):
+            store = Store(data, served, gate, clients, chance)
+            for way in ways:
+                store.has_gone_on()
+                time.sleep(chance.uniform(0, TALK_SECONDS_MAX))
+                way(store)
+                store.has_gone_on()
+                with store.at_rest():
+                    result = checked(store, way.__name__)
+        command = [RECOUNT, "verify", "--data", data]
+        verified = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+        assert verified.returncode == 0, verified.stderr
+    finally:
+        served.end()
+    return result
+
+
+def checked(store: Store, after: str) -> Count:
+    found = count(store.clients, found_at(store.served.address))
+    assert found.is_clean, f"{after}: {found}"
+    with EmbeddedPostgres(store.data) as conninfo, connect(conninfo) as connection:
+        assert_verified(connection, conninfo)
+    return found
