@@ -21,6 +21,7 @@ from eventlog.verification import log_flaws
 from projections import shadow
 from projections.rebuild import differences, rebuild
 from tests.fault.serving import wait_until_ready
+from tests.processes import wait_until
 
 RECOUNT = Path(sys.executable).with_name("recount")
 ENDS_WITHIN_SECONDS = 60
@@ -103,10 +104,20 @@ def postmaster_of(data: Path) -> int:
     return int((data / "postgres" / "postmaster.pid").read_text().split()[0])
 
 
+def processes(*columns: str) -> list[list[str]]:
+    """Those columns of all there are."""
+    command = ["ps", "-A", "-o", ",".join(f"{column}=" for column in columns)]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [line.split() for line in listed.stdout.splitlines()]
+
+
 def children_of(parent: int) -> list[int]:
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
-    pairs = [line.split() for line in listed.stdout.splitlines()]
-    return [int(pid) for pid, ppid in pairs if int(ppid) == parent]
+    return [int(pid) for pid, ppid in processes("pid", "ppid") if int(ppid) == parent]
+
+
+def is_anyone_left(group: int) -> bool:
+    """Whether a process of the group does anything yet; a dead one may not have been buried."""
+    return any(int(pgid) == group and state[0] != "Z" for pgid, state in processes("pgid", "state"))
 
 
 def kill_postgres(data: Path) -> None:
@@ -166,7 +177,9 @@ class Command:
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
         settings: Mapping[str, str] = {"RECOUNT_DATABASE_URL": self.conninfo}
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        with subprocess.Popen([RECOUNT, *self.arguments], env=environment(**settings), **quiet) as process:
+        command = [RECOUNT, *self.arguments]
+        env = environment(**settings)
+        with subprocess.Popen(command, env=env, start_new_session=True, **quiet) as process:
             try:
                 yield process
             finally:
@@ -180,7 +193,7 @@ class Command:
         return time.monotonic() - began
 
     def is_killed_after(self, seconds: float) -> bool:
-        """False: it ended by itself before."""
+        """False: it ended by itself before. None of its own processes lives on."""
         with self.running() as process:
             try:
                 assert process.wait(seconds) == 0
@@ -188,4 +201,5 @@ class Command:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait(ENDS_WITHIN_SECONDS)
+                wait_until(lambda: not is_anyone_left(process.pid))
                 return True

@@ -225,7 +225,9 @@ def contents_in(http: httpx2.Client, session: str) -> Iterator[str]:
 
 
 @contextmanager
-def talking(address: Callable[[], str], chance: Random, *, clients: int = 4) -> Iterator[tuple[Gate, Sequence[Client]]]:
+def talking(
+    address: Callable[[], str], chance: Random, *, clients: int = 4
+) -> Iterator[tuple[Gate, Sequence[Client]]]:
     """Clients that talk until the block ends, when the gate must be open; they are at rest after it."""
     gate = Gate()
     talkers = [Client(f"client{n}", address, gate, Random(chance.random())) for n in range(clients)]

@@ -7,20 +7,31 @@ tests/fault/conftest.py.
 from __future__ import annotations
 
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from random import Random
 
-from eventlog.database import connect
+import pytest
+
+from domain.commands import AddMessages
+from eventlog.application import Recount
+from eventlog.database import Connection, connect
 from eventlog.embedded import EmbeddedPostgres
+from projections import shadow
 from tests.fault.conftest import Plan
 from tests.fault.killing import (
     RECOUNT,
+    Command,
     Served,
+    Victim,
+    assert_log_is_whole,
     assert_verified,
     environment,
     kill_backend,
@@ -28,12 +39,35 @@ from tests.fault.killing import (
     kill_postmaster,
 )
 from tests.fault.ledger import Client, Count, Gate, count, found_at, talking
-from tests.processes import wait_until
+from tests.processes import context, wait_until
+from tests.stories import say, tell_stories
 
 KILLS_OF_A_STORE = 20  # then another one, so that checking stays quick
 TALK_SECONDS_MAX = 0.5
 START_SECONDS_MAX = 1.5
 NOTICED_SECONDS = 0.2
+START_SECONDS_MIN = 0.3  # of a command, until it does anything
+STORIES = 30
+WRITERS = 3
+
+
+def prepare_rebuild(application: Recount, scratch: Path, options: Sequence[str] = ()) -> list[str]:
+    tell_stories(application, STORIES)
+    return ["rebuild", *options]
+
+
+def check_rebuild(connection: Connection) -> None:
+    """Nothing is left of it but the tables from before."""
+    schemas = connection.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'recount%'").fetchall()
+    assert schemas == [(shadow.PREVIOUS,)]
+    with shadow.alone(connection):
+        pass
+
+
+VICTIMS = {
+    "rebuild": Victim(prepare_rebuild, check_rebuild),
+    "rebuild by two": Victim(partial(prepare_rebuild, options=("--workers", "2")), check_rebuild),
+}
 
 
 class TestServing:
@@ -154,3 +188,77 @@ def checked(store: Store, after: str) -> Count:
     with EmbeddedPostgres(store.data) as conninfo, connect(conninfo) as connection:
         assert_verified(connection, conninfo)
     return found
+
+
+class TestCommands:
+    @pytest.fixture(params=VICTIMS)
+    def victim(self, request: pytest.FixtureRequest) -> Victim:
+        return VICTIMS[request.param]
+
+    def test_one_that_is_run_again_until_it_ends(
+        self, victim: Victim, application: Recount, conninfo: str, tmp_path: Path, plan: Plan
+    ) -> None:
+        command = Command(victim.prepare(application, tmp_path), conninfo)
+        with connect(conninfo) as connection:
+            with writing(application) as said:
+                takes_seconds = command.run()
+                kills = 0
+                while kills < plan.kills:
+                    if command.is_killed_after(plan.chance.uniform(START_SECONDS_MIN, takes_seconds)):
+                        kills += 1
+                        assert_log_is_whole(connection)
+                        plan.chance.choice([command.run, verified(conninfo), at_once])()
+                command.run()
+            victim.check(connection)
+            assert_verified(connection, conninfo)
+        for session, contents in said.items():
+            assert contents_of_session(application, session) == contents
+        told = sum(map(len, said.values()))
+        plan.tell(f"{kills} kills of 'recount {' '.join(command.arguments)}': {told} messages, none lost")
+
+
+def verified(conninfo: str) -> Callable[[], None]:
+    """Checks all there is, whatever of a command was left half done."""
+
+    def check() -> None:
+        with connect(conninfo) as connection:
+            assert_verified(connection, conninfo)
+
+    return check
+
+
+def at_once() -> None:
+    """The next kill may come."""
+
+
+@contextmanager
+def writing(application: Recount) -> Iterator[dict[str, list[str]]]:
+    """Writers, none of whom may be refused; yields what each said, complete after the block."""
+    said: dict[str, list[str]] = {f"busy {number}": [] for number in range(WRITERS)}
+    is_over = threading.Event()
+
+    def write(session: str) -> None:
+        while not is_over.is_set():
+            text = str(len(said[session]))
+            command = AddMessages(kind="session", name=session, messages=say(text))
+            application.execute(command, context())
+            said[session].append(text)
+            time.sleep(0.005)
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        writers = [pool.submit(write, session) for session in said]
+        try:
+            yield said
+        finally:
+            is_over.set()
+    for writer in writers:
+        writer.result()
+
+
+def contents_of_session(application: Recount, session: str) -> list[object]:
+    rows = application.database.fetch(
+        "SELECT content FROM messages AS m JOIN sessions AS s USING (stream_id)"
+        " WHERE s.name = %s ORDER BY m.version",
+        [session],
+    )
+    return [content for (content,) in rows]
