@@ -8,34 +8,30 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 
-KILLS = 4
+KILLS = 3
 TOLD = pytest.StashKey[list[str]]()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """``kills``: how many each test makes. ``told``: lines for the end of the run."""
+    """``kills``: how many each test makes. ``tell``: a line for the end of the run."""
 
     kills: int
-    seed: int
     chance: random.Random
-    told: list[str] = field(default_factory=list)
-
-    def tell(self, line: str) -> None:
-        self.told.append(f"{line} (RECOUNT_TEST_SEED={self.seed})")
+    tell: Callable[[str], None]
 
 
 @pytest.fixture
-def plan(request: pytest.FixtureRequest) -> Iterator[Plan]:
-    seed = int(os.environ.get("RECOUNT_TEST_SEED", random.SystemRandom().randrange(10**6)))
-    print(f"RECOUNT_TEST_SEED={seed}")
+def plan(request: pytest.FixtureRequest) -> Plan:
+    seed = os.environ.get("RECOUNT_TEST_SEED", str(random.SystemRandom().randrange(10**6)))
     told = request.config.stash.setdefault(TOLD, [])
-    yield Plan(kills_wanted(), seed, random.Random(f"{seed} {request.node.name}"), told)
+    told.append(f"RECOUNT_TEST_SEED={seed} for {request.node.name}")
+    return Plan(kills_wanted(), random.Random(f"{seed} {request.node.name}"), told.append)
 
 
 def kills_wanted() -> int:
@@ -43,10 +39,15 @@ def kills_wanted() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What kills many times takes its time."""
+    """What kills many times takes its time; on a second PostgreSQL only where all is required."""
     for item in items:
-        if "plan" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.timeout(120 + 20 * kills_wanted()))
+        if "plan" not in getattr(item, "fixturenames", ()):
+            continue
+        item.add_marker(pytest.mark.timeout(120 + 20 * kills_wanted()))
+        call = getattr(item, "callspec", None)
+        is_second = call is not None and call.params.get("server") == "15"
+        if is_second and os.environ.get("RECOUNT_TEST_REQUIRE_ALL") != "1":
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -7,16 +7,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import httpx2
 
 from eventlog.application import Recount
-from eventlog.database import Connection, connect
+from eventlog.database import Connection
 from eventlog.verification import log_flaws
 from projections import shadow
 from projections.rebuild import differences, rebuild
@@ -175,10 +176,9 @@ class Command:
 
     @contextmanager
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
-        settings: Mapping[str, str] = {"RECOUNT_DATABASE_URL": self.conninfo}
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        command = [RECOUNT, *self.arguments]
-        env = environment(**settings)
+        command = [str(RECOUNT), *self.arguments]
+        env = environment(RECOUNT_DATABASE_URL=self.conninfo)
+        quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         with subprocess.Popen(command, env=env, start_new_session=True, **quiet) as process:
             try:
                 yield process

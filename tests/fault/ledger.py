@@ -20,6 +20,7 @@ import httpx2
 
 from tests.processes import PATIENCE_SECONDS
 
+CLIENTS = 4
 SESSIONS = ("alpha", "beta")
 IN_ONE_REQUEST_MAX = 3
 PAUSE_SECONDS_MAX = 0.01
@@ -75,13 +76,12 @@ class Gate:
 
 
 class Client(threading.Thread):
-    """``acknowledged``: its requests that were answered. ``open_request``: sent, perhaps, and not answered."""
+    """``acknowledged``: its requests that were answered. ``open_request``: the one that is not yet."""
 
     def __init__(self, name: str, address: Callable[[], str], gate: Gate, chance: Random) -> None:
         super().__init__(name=name, daemon=True)
         self.acknowledged: list[Request] = []
         self.open_request: Request | None = None
-        self.repeats = 0
         self.failure: BaseException | None = None
         self._address = address
         self._gate = gate
@@ -125,7 +125,6 @@ class Client(threading.Thread):
                     break
             finally:
                 self._gate.leave()
-            self.repeats += 1
             time.sleep(0.05)
         time.sleep(self._chance.uniform(0, PAUSE_SECONDS_MAX))
 
@@ -209,7 +208,7 @@ def found_at(address: str) -> dict[str, list[str]]:
 
 
 def contents_in(http: httpx2.Client, session: str) -> Iterator[str]:
-    cursor = {}
+    cursor: dict[str, str] = {}
     while True:
         query = {"order": "oldest", "limit": "1000", **cursor}
         answer = http.get(f"/v1/sessions/{session}/messages", params=query)

@@ -174,7 +174,7 @@ def counted_over(scratch: Path, ways: Sequence[Way], chance: Random) -> Count:
                 store.has_gone_on()
                 with store.at_rest():
                     result = checked(store, way.__name__)
-        command = [RECOUNT, "verify", "--data", data]
+        command = [str(RECOUNT), "verify", "--data", str(data)]
         verified = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
         assert verified.returncode == 0, verified.stderr
     finally:
