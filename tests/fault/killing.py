@@ -203,3 +203,34 @@ class Command:
                 process.wait(ENDS_WITHIN_SECONDS)
                 wait_until(lambda: not is_anyone_left(process.pid))
                 return True
+
+
+class Notetaker:
+    """A process of tests/fault/notetaker.py, once it stands ready."""
+
+    def __init__(self, conninfo: str, how: str, *, dies_after: int) -> None:
+        self._kills_itself = dies_after > 0
+        module = "tests.fault.notetaker"
+        command = [sys.executable, "-m", module, conninfo, how, str(dies_after)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self._wait_for("stands ready")
+
+    def wait_until_it_leads(self) -> None:
+        self._wait_for("leads")
+
+    def _wait_for(self, line: str) -> None:
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == f"{line}\n"
+
+    def die(self) -> None:
+        """By itself, when it is at the moment it waits for; else now."""
+        if not self._kills_itself:
+            self._process.kill()
+        assert self._process.wait(ENDS_WITHIN_SECONDS) == -signal.SIGKILL
+        self.end()
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait(ENDS_WITHIN_SECONDS)
+        assert self._process.stdout is not None
+        self._process.stdout.close()

@@ -9,12 +9,13 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from random import Random
 
@@ -22,13 +23,15 @@ import pytest
 
 from domain.commands import AddMessages
 from eventlog.application import Recount
-from eventlog.database import Connection, connect
+from eventlog.database import Connection, Database, connect
 from eventlog.embedded import EmbeddedPostgres
 from projections import shadow
+from projections.webhooks import create_webhook
 from tests.fault.conftest import Plan
 from tests.fault.killing import (
     RECOUNT,
     Command,
+    Notetaker,
     Served,
     Victim,
     assert_log_is_whole,
@@ -39,13 +42,17 @@ from tests.fault.killing import (
     kill_postmaster,
 )
 from tests.fault.ledger import Client, Count, Gate, count, found_at, talking
+from tests.integration.test_followers import make_notes, seen
+from tests.integration.test_order import committed
 from tests.processes import context, wait_until
+from tests.receiver import Receiver
 from tests.stories import say, tell_stories
 
 KILLS_OF_A_STORE = 20  # then another one, so that checking stays quick
 TALK_SECONDS_MAX = 0.5
 START_SECONDS_MAX = 1.5
 NOTICED_SECONDS = 0.2
+TAKEN_OVER_SECONDS_MAX = 5.0
 START_SECONDS_MIN = 0.3  # of a command, until it does anything
 STORIES = 30
 WRITERS = 3
@@ -232,7 +239,7 @@ def at_once() -> None:
 
 
 @contextmanager
-def writing(application: Recount) -> Iterator[dict[str, list[str]]]:
+def writing(application: Recount, *, pause_seconds: float = 0.005) -> Iterator[dict[str, list[str]]]:
     """Writers, none of whom may be refused; yields what each said, complete after the block."""
     said: dict[str, list[str]] = {f"busy {number}": [] for number in range(WRITERS)}
     is_over = threading.Event()
@@ -243,7 +250,7 @@ def writing(application: Recount) -> Iterator[dict[str, list[str]]]:
             command = AddMessages(kind="session", name=session, messages=say(text))
             application.execute(command, context())
             said[session].append(text)
-            time.sleep(0.005)
+            time.sleep(pause_seconds)
 
     with ThreadPoolExecutor(WRITERS) as pool:
         writers = [pool.submit(write, session) for session in said]
@@ -262,3 +269,77 @@ def contents_of_session(application: Recount, session: str) -> list[object]:
         [session],
     )
     return [content for (content,) in rows]
+
+
+class TestFollowers:
+    @pytest.mark.parametrize("how", ["properly", "naively"])
+    def test_each_event_is_noted_once(
+        self, how: str, application: Recount, database: Database, conninfo: str, plan: Plan
+    ) -> None:
+        """Of two that stand ready the leader is killed: the other one leads within seconds."""
+        make_notes(database)
+        # By turns somebody else kills it, and it kills itself before its checkpoint.
+        moments = cycle([plan.chance.randint(1, 5), 0])
+        leader = Notetaker(conninfo, how, dies_after=next(moments))
+        standby = leader
+        slowest = 0.0
+        try:
+            leader.wait_until_it_leads()
+            with writing(application):
+                for _ in range(plan.kills):
+                    standby = Notetaker(conninfo, how, dies_after=next(moments))
+                    time.sleep(plan.chance.uniform(0, TALK_SECONDS_MAX))
+                    leader.die()
+                    began = time.monotonic()
+                    standby.wait_until_it_leads()
+                    slowest = max(slowest, time.monotonic() - began)
+                    leader = standby
+            standby = Notetaker(conninfo, how, dies_after=0)  # where the leader is to die yet
+            last = committed(database)[-1]
+            wait_until(lambda: last in seen(database))
+        finally:
+            leader.end()
+            standby.end()
+        noted, all_there_are = Counter(seen(database)), committed(database)
+        missed = [position for position in all_there_are if position not in noted]
+        doubled = [position for position in noted if noted[position] > 1]
+        plan.tell(
+            f"{plan.kills} kills of a leader that follows {how}: {len(all_there_are)} events,"
+            f" {len(missed)} missed, {len(doubled)} doubled; the other led after {slowest:.1f} s at most"
+        )
+        assert slowest < TAKEN_OVER_SECONDS_MAX
+        if how == "properly":
+            assert seen(database) == all_there_are
+        else:
+            assert doubled, "this test would find nothing"
+
+    def test_webhooks_come_at_least_once_in_order(
+        self, application: Recount, conninfo: str, tmp_path: Path, plan: Plan
+    ) -> None:
+        settings = {"RECOUNT_DATABASE_URL": conninfo, "RECOUNT_WEBHOOKS_ALLOW_PRIVATE": "true"}
+        servers = [Served(tmp_path, **settings) for _ in range(2)]
+        with Receiver().running() as receiver:
+            try:
+                for server in servers:
+                    server.start()
+                create_webhook(application.database, "default", url=receiver.url, types=None, after=0)
+                with writing(application, pause_seconds=0.05):
+                    for _ in range(plan.kills):
+                        time.sleep(plan.chance.uniform(0, TALK_SECONDS_MAX))
+                        victim = plan.chance.choice(servers)
+                        victim.kill()
+                        victim.start()
+                everything = committed(application.database)
+                wait_until(lambda: receiver.positions[-1:] == everything[-1:])
+            finally:
+                for server in servers:
+                    server.end()
+        came = receiver.positions
+        repeats = len(came) - len(set(came))
+        plan.tell(
+            f"{plan.kills} kills of one of two servers that send webhooks: {len(everything)} events,"
+            f" {len(set(everything) - set(came))} missed, {repeats} repeated"
+        )
+        assert came == sorted(came)
+        assert sorted(set(came)) == everything
+        assert len({one.id for one in receiver.received}) == len(everything)
