@@ -23,6 +23,7 @@ from tests.processes import PATIENCE_SECONDS
 CLIENTS = 4
 SESSIONS = ("alpha", "beta")
 IN_ONE_REQUEST_MAX = 3
+ANSWERS_LOST = 0.2
 PAUSE_SECONDS_MAX = 0.01
 ANSWER_SECONDS_MAX = 15
 
@@ -115,18 +116,25 @@ class Client(threading.Thread):
         return str(UUID(int=self._chance.getrandbits(128)))
 
     def _send(self, http: httpx2.Client, request: Request) -> None:
+        """Until it is acknowledged; now and then once more, as if its answer had been lost on the way."""
         self.open_request = request
+        self._repeat_until_acknowledged(http, request)
+        if self._chance.random() < ANSWERS_LOST:
+            self._repeat_until_acknowledged(http, request)
+        time.sleep(self._chance.uniform(0, PAUSE_SECONDS_MAX))
+
+    def _repeat_until_acknowledged(self, http: httpx2.Client, request: Request) -> None:
         while not self._stopped.is_set():
             self._gate.enter()
             try:
                 if self._is_acknowledged(http, request):
-                    self.acknowledged.append(request)
-                    self.open_request = None
-                    break
+                    if request is self.open_request:
+                        self.acknowledged.append(request)
+                        self.open_request = None
+                    return
             finally:
                 self._gate.leave()
             time.sleep(0.05)
-        time.sleep(self._chance.uniform(0, PAUSE_SECONDS_MAX))
 
     def _is_acknowledged(self, http: httpx2.Client, request: Request) -> bool:
         url = f"{self._address()}/v1/sessions/{request.session}/messages"

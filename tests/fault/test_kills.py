@@ -278,7 +278,7 @@ class TestFollowers:
     ) -> None:
         """Of two that stand ready the leader is killed: the other one leads within seconds."""
         make_notes(database)
-        # By turns somebody else kills it, and it kills itself before its checkpoint.
+        # By turns it kills itself before its checkpoint, and somebody else kills it at any moment.
         moments = cycle([plan.chance.randint(1, 5), 0])
         leader = Notetaker(conninfo, how, dies_after=next(moments))
         standby = leader
