@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pytest
 
-KILLS = 3
+KILLS = 2
 TOLD = pytest.StashKey[list[str]]()
 
 
