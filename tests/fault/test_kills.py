@@ -239,7 +239,7 @@ def at_once() -> None:
 
 
 @contextmanager
-def writing(application: Recount, *, pause_seconds: float = 0.005) -> Iterator[dict[str, list[str]]]:
+def writing(application: Recount, *, pause_seconds: float = 0.05) -> Iterator[dict[str, list[str]]]:
     """Writers, none of whom may be refused; yields what each said, complete after the block."""
     said: dict[str, list[str]] = {f"busy {number}": [] for number in range(WRITERS)}
     is_over = threading.Event()
@@ -285,7 +285,7 @@ class TestFollowers:
         slowest = 0.0
         try:
             leader.wait_until_it_leads()
-            with writing(application):
+            with writing(application, pause_seconds=0.01):
                 for _ in range(plan.kills):
                     standby = Notetaker(conninfo, how, dies_after=next(moments))
                     time.sleep(plan.chance.uniform(0, TALK_SECONDS_MAX))
@@ -323,7 +323,7 @@ class TestFollowers:
                 for server in servers:
                     server.start()
                 create_webhook(application.database, "default", url=receiver.url, types=None, after=0)
-                with writing(application, pause_seconds=0.05):
+                with writing(application):
                     for _ in range(plan.kills):
                         time.sleep(plan.chance.uniform(0, TALK_SECONDS_MAX))
                         victim = plan.chance.choice(servers)
