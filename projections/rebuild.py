@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -81,10 +83,13 @@ class Folder:
         self._columns = {table: columns_of(connection, LIVE, table) for table in TABLES}
         self._line_of = {table: line_maker(columns) for table, columns in self._columns.items()}
 
-    def fold_unit(self) -> int:
-        """Fold one unit that nobody is at; returns how many events it had, 0 where none is left."""
+    def fold_unit(self, take: str = "take_unit") -> int:
+        """Fold one unit that is not done; returns how many events it had, 0 where none is left.
+
+        ``take``: with ``take_free_unit``, only one that nobody is at.
+        """
         with told(), self._connection.transaction(), no_garbage_collection():
-            for number, low, high, events in self._connection.execute(SQL["take_unit"]).fetchall():
+            for number, low, high, events in self._connection.execute(SQL[take]).fetchall():
                 with self._connection.cursor("recount_streams") as cursor:
                     cursor.itersize = FETCHED
                     cursor.execute(SQL["select_streams"], [low, high])
@@ -200,11 +205,17 @@ def log_size(connection: Connection) -> int:
 
 def fill(conninfo: str, workers: int, progress: Progress) -> None:
     """Fold all units that are not done."""
-    if workers == 1:
-        with connect(conninfo) as connection:
-            for events in iter(Folder(connection).fold_unit, 0):
-                progress(events)
-        return
+    if workers > 1:
+        fill_together(conninfo, workers, progress)
+    # PostgreSQL may be at a unit yet for a rebuild that was killed. Who waits for it folds it, unless it
+    # was finished after all.
+    with connect(conninfo) as connection:
+        for events in iter(Folder(connection).fold_unit, 0):
+            progress(events)
+
+
+def fill_together(conninfo: str, workers: int, progress: Progress) -> None:
+    """Fold the units that nobody is at, in processes."""
     spawning = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, spawning, initializer=begin_work, initargs=(conninfo,)) as pool:
         running = {pool.submit(fold_unit) for _ in range(workers)}
@@ -221,11 +232,20 @@ _folder: list[Folder] = []
 
 
 def begin_work(conninfo: str) -> None:
+    threading.Thread(target=end_with_parent, name="recount-parent", daemon=True).start()
     _folder.append(Folder(connect(conninfo)))
 
 
+def end_with_parent() -> None:
+    """A process of a pool would wait for work for ever if the one that has it to give was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
 def fold_unit() -> int:
-    return _folder[0].fold_unit()
+    return _folder[0].fold_unit("take_free_unit")
 
 
 def differences(connection: Connection) -> Iterator[Difference]:

@@ -6,10 +6,11 @@ import base64
 import hashlib
 import hmac
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -41,12 +42,13 @@ class Received:
 
 
 class Receiver:
-    """``status``: of its answers. ``refuses``: how many it answers so first; None: all.
+    """``tls``: how it shows who it is; without, there is no TLS. ``status``: of its answers.
 
-    ``delay_seconds``: before each answer. ``received``: in the order they came.
+    ``refuses``: how many it answers so first; None: all. ``delay_seconds``: before each answer.
+    ``received``: in the order they came.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.status = 204
         self.refuses = 0
         self.delay_seconds = 0.0
@@ -56,6 +58,10 @@ class Receiver:
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
+            def handle(self) -> None:
+                with suppress(OSError):  # whoever connected has gone, or does not trust us
+                    super().handle()
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 headers = {name.lower(): value for name, value in self.headers.items()}
@@ -70,7 +76,13 @@ class Receiver:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/hook?from=recount"
+        scheme = "http" if tls is None else "https"
+        if tls is not None:
+            # Whoever connects is greeted on a thread of its own, so that it holds up no other.
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_address[1]}/hook?from=recount"
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         time.sleep(self.delay_seconds)

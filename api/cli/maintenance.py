@@ -56,7 +56,7 @@ def told_swap(seconds: float, what: str, as_json: bool) -> None:
 
 def verify(data: Path | None, *, workers: int, as_json: bool) -> None:
     """Check the chains, the checkpoints and the views. Exits with PARTLY where something is wrong."""
-    with opened(place(data)) as database:
+    with opened(place(data)) as database, alone(database):
         with (
             connect(database.conninfo) as connection,
             bar(log_size(connection), "events checked") as progress,

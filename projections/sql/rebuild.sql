@@ -1,4 +1,13 @@
 -- name: take_unit
+-- Waits for one that somebody is at.
+SELECT number, low, high, events
+  FROM recount_rebuild.units
+ WHERE done_at IS NULL
+ ORDER BY events DESC, number
+ LIMIT 1
+   FOR UPDATE;
+
+-- name: take_free_unit
 SELECT number, low, high, events
   FROM recount_rebuild.units
  WHERE done_at IS NULL

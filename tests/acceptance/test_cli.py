@@ -41,6 +41,7 @@ from domain.messages import Message
 from eventlog.application import Recount as Application
 from eventlog.database import Database, connect
 from eventlog.schema import migrations_of
+from projections import shadow
 from projections.core import CoreViews
 from projections.follow import begin
 from projections.messages import page_messages
@@ -655,6 +656,20 @@ def test_half_an_export_replaces_no_file(recount: Recount, talk: str, tmp_path: 
     assert recount("export", file, "--session", "nobody").code == 2
     assert file.read_text() == "before"
     assert [path.name for path in tmp_path.glob("kept*")] == ["kept"]
+
+
+# Rebuild and verify
+
+
+@pytest.mark.parametrize("command", ["rebuild", "verify"])
+def test_the_views_are_checked_or_rebuilt_by_one_at_a_time(
+    recount: Recount, conninfo: str, talk: str, command: str
+) -> None:
+    with connect(conninfo) as connection, shadow.alone(connection):
+        refused = recount(command)
+    assert refused.code == 3
+    assert refused.err.startswith("Another rebuild or check of the views is under way")
+    assert recount(command).code == 0
 
 
 # Keys

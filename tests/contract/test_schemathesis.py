@@ -34,6 +34,10 @@ Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT).exclude(path="/v1/events/stream")  # it has no end
 each_operation: Decorator = SCHEMA.parametrize()
 
+# Hypothesis looks whether somebody draws from Python's own random numbers while it makes up a case. The
+# server's threads do, which run in this process: whoever sends webhooks, and the pool of connections.
+pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
+
 
 def examples(count: int) -> Decorator:
     return settings(

@@ -74,13 +74,17 @@ class Notebook:
 @pytest.fixture
 def notes(database: Database) -> Database:
     """The database, with a table for notebooks."""
+    make_notes(database)
+    return database
+
+
+def make_notes(database: Database) -> None:
     with database.connection() as connection:
         connection.execute(
             "CREATE TABLE seen (number bigint GENERATED ALWAYS AS IDENTITY, position bigint,"
             " stream_id uuid, version bigint)"
         )
         connection.execute("CREATE TABLE naive (position bigint)")
-    return database
 
 
 def seen(database: Database) -> list[int]:

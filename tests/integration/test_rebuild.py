@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from projections.messages import page_messages
 from projections.paging import Window
 from projections.sessions import get_session
 from projections.shadow import LIVE, PREVIOUS, SHADOW, TABLES
-from tests.processes import context, in_threads
+from tests.processes import PATIENCE_SECONDS, context, in_threads
 from tests.stories import say, story, tell_stories
 
 
@@ -286,6 +287,31 @@ class TestStopped:
         rest: list[int] = []
         rebuild.rebuild(conninfo, progress=rest.append)
         assert rest
+        assert rows_of(connection, SHADOW) == rows_of(connection, LIVE)
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    @pytest.mark.parametrize("is_finished", [True, False])
+    def test_a_unit_that_postgresql_is_at_for_a_dead_one_is_waited_for(
+        self,
+        application: Recount,
+        connection: Connection,
+        conninfo: str,
+        monkeypatch: pytest.MonkeyPatch,
+        workers: int,
+        is_finished: bool,
+    ) -> None:
+        tell_stories(application, 2)
+        monkeypatch.setattr(shadow, "UNIT_EVENTS", 10)
+        shadow.begin(connection, settled_position(connection))
+        with connect(conninfo) as dead, ThreadPoolExecutor(1) as pool:
+            with dead.transaction():
+                dead.execute(rebuild.SQL["take_unit"])
+                rebuilding = pool.submit(rebuild.rebuild, conninfo, workers=workers)
+                with pytest.raises(TimeoutError):
+                    rebuilding.result(workers)
+                if is_finished:
+                    rebuild.Folder(dead).fold_unit()
+            rebuilding.result(PATIENCE_SECONDS)
         assert rows_of(connection, SHADOW) == rows_of(connection, LIVE)
 
     def test_what_was_put_aside_goes_with_the_next(

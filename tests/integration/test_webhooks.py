@@ -16,10 +16,13 @@ from standardwebhooks import Webhook as Verifier
 from starlette.testclient import TestClient
 
 from api import keys
+from api.sending import trust
 from eventlog.database import Database
 from projections import webhooks
 from projections.follow import lags
 from projections.webhooks import ATTEMPTS_MAX, DELAY_SECONDS_MAX, create_webhook, delay_seconds
+from tests.certificates import Authority
+from tests.conftest import NeedProgram
 from tests.contract.conftest import serving
 from tests.integration.test_followers import backends, kill
 from tests.integration.test_followers import say as record
@@ -343,6 +346,60 @@ def error_of(client: TestClient, webhook: dict[str, Any]) -> Any:
 def lags_are_none(client: TestClient) -> bool:
     database: Database = client.app.state.store.database  # type: ignore[attr-defined]
     return [lag.events for lag in lags(database)] == [0]
+
+
+class TestTls:
+    @pytest.fixture
+    def make_authority(
+        self, tmp_path_factory: pytest.TempPathFactory, need_program: NeedProgram
+    ) -> Callable[[], Authority]:
+        return lambda: Authority(tmp_path_factory.mktemp("authority"), need_program("openssl"))
+
+    @pytest.fixture
+    def authority(self, make_authority: Callable[[], Authority]) -> Authority:
+        return make_authority()
+
+    @pytest.fixture(autouse=True)
+    def _trusted(self, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        """The sender trusts the authority, by OpenSSL's own variable."""
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
+        trust.cache_clear()
+        yield
+        trust.cache_clear()
+
+    def test_who_is_vouched_for_gets_all(self, client: TestClient, authority: Authority, make: Make) -> None:
+        with Receiver(authority.vouch_for("127.0.0.1")).running() as receiver:
+            webhook = make(url=receiver.url)
+            say(client, "one", "Grüße")
+            wait_until(lambda: receiver.positions == positions(client))
+            assert all(one.is_signed_with(webhook["secret"]) for one in receiver.received)
+            wait_until(lambda: shown(client, webhook)["pending"] == 0)
+
+    @pytest.mark.usefixtures("soon")
+    @pytest.mark.parametrize("wrong", ["of a stranger", "of another address"])
+    def test_a_wrong_certificate_is_told_nothing_and_tried_again(
+        self,
+        client: TestClient,
+        authority: Authority,
+        make_authority: Callable[[], Authority],
+        make: Make,
+        wrong: str,
+    ) -> None:
+        if wrong == "of a stranger":
+            context = make_authority().vouch_for("127.0.0.1")
+        else:
+            context = authority.vouch_for("127.0.0.2")
+        with Receiver(context).running() as receiver:
+            webhook = make(url=receiver.url, types=["session.started"])
+            say(client, "one", "1")
+            wait_until(lambda: attempts_at(client, webhook) > 1)
+            assert error_of(client, webhook) == "the certificate cannot be trusted"
+            assert receiver.received == []
+
+
+def attempts_at(client: TestClient, webhook: dict[str, Any]) -> int:
+    """Made at the first event so far."""
+    return next((one["attempts"] for one in deliveries(client, webhook)), 0)
 
 
 class TestPrivateAddresses:

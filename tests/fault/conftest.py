@@ -1,0 +1,55 @@
+"""How many processes the fault tests kill, at which moments, and what came of it.
+
+A person kills more: ``RECOUNT_TEST_KILLS=200 python -m pytest tests/fault/test_kills.py``. Moments are
+drawn by chance from RECOUNT_TEST_SEED, which is printed; what the processes do just then is not drawn.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+KILLS = 2
+TOLD = pytest.StashKey[list[str]]()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``kills``: how many each test makes. ``tell``: a line for the end of the run."""
+
+    kills: int
+    chance: random.Random
+    tell: Callable[[str], None]
+
+
+@pytest.fixture
+def plan(request: pytest.FixtureRequest) -> Plan:
+    seed = os.environ.get("RECOUNT_TEST_SEED", str(random.SystemRandom().randrange(10**6)))
+    told = request.config.stash.setdefault(TOLD, [])
+    told.append(f"RECOUNT_TEST_SEED={seed} for {request.node.name}")
+    return Plan(kills_wanted(), random.Random(f"{seed} {request.node.name}"), told.append)
+
+
+def kills_wanted() -> int:
+    return int(os.environ.get("RECOUNT_TEST_KILLS", KILLS))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What kills many times takes its time; on a second PostgreSQL only where all is required."""
+    for item in items:
+        if "plan" not in getattr(item, "fixturenames", ()):
+            continue
+        item.add_marker(pytest.mark.timeout(120 + 20 * kills_wanted()))
+        call = getattr(item, "callspec", None)
+        is_second = call is not None and call.params.get("server") == "15"
+        if is_second and os.environ.get("RECOUNT_TEST_REQUIRE_ALL") != "1":
+            item.add_marker(pytest.mark.slow)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in config.stash.get(TOLD, []):
+        terminalreporter.write_line(line)
