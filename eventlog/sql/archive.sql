@@ -32,7 +32,7 @@ SELECT EXISTS (SELECT FROM log_imports WHERE digest = %s AND finished_at IS NOT 
 -- name: close_log
 -- Until it is opened again, only sessions that say so may append. What is there already is not asked.
 ALTER TABLE stored_events ADD CONSTRAINT import_unfinished
-    CHECK (current_setting('recount.importing', true) = 'yes') NOT VALID;
+    CHECK (coalesce(current_setting('recount.importing', true), '') = 'yes') NOT VALID;
 
 -- name: open_log
 ALTER TABLE stored_events DROP CONSTRAINT import_unfinished;
