@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -30,7 +30,8 @@ from domain.errors import Unavailable
 from eventlog.application import Recount
 from eventlog.checkpoints import take_checkpoints
 from eventlog.database import connect
-from eventlog.programs import account_for_postgres, programs_for
+from eventlog.embedded import EmbeddedPostgres
+from eventlog.programs import account_for_postgres, packaged_home, programs_for
 from eventlog.verification import log_flaws
 from projections import rebuild, shadow
 from tests.postgres import POSTGRES_15, wait_for
@@ -54,13 +55,14 @@ class Programs:
     directory: Path
     account: dict[str, Any]
 
-    def run(self, program: str, *arguments: object) -> None:
+    def run(self, program: str, *arguments: object, stdin: IO[bytes] | None = None) -> None:
         """Raises CalledProcessError with what the program said."""
         subprocess.run(
             [self.directory / program, *map(str, arguments)],
             check=True,
             capture_output=True,
             cwd="/",
+            stdin=stdin,
             timeout=PATIENCE_SECONDS,
             **self.account,
         )
@@ -254,6 +256,27 @@ def test_a_dump_taken_while_writers_run(programs: Programs, cluster: Cluster) ->
     )
     found = contents(cluster.conninfo("restored"))
     assert set(before) <= found < set(after)
+    check(cluster.conninfo("restored"))
+
+
+@pytest.mark.parametrize("programs", ["embedded"], indirect=True)
+def test_the_embedded_one_can_be_dumped_while_it_runs(cluster: Cluster, tmp_path: Path) -> None:
+    """By its own programs, through its private socket, as the guide says."""
+    directory, file = tmp_path / "data", tmp_path / "shop.dump"
+    with EmbeddedPostgres(directory) as conninfo:
+        with connect(conninfo) as connection:
+            migrate_database(connection)
+        with recount_on(conninfo) as application, Writers(application) as writers:
+            before = writers.write_some()
+            place = (f"--host={directory}/postgres", "--username=recount", "recount")
+            dump = [packaged_home() / "bin/pg_dump", "--format=custom", f"--file={file}", *place]
+            subprocess.run(dump, check=True, timeout=PATIENCE_SECONDS)
+    file.chmod(0o644)
+    with file.open("rb") as dumped:
+        cluster.programs.run("createdb", "--maintenance-db", cluster.conninfo(), "restored")
+        restore = ("pg_restore", "--exit-on-error", "--single-transaction")
+        cluster.programs.run(*restore, "-d", cluster.conninfo("restored"), stdin=dumped)
+    assert contents(cluster.conninfo("restored")) >= set(before)
     check(cluster.conninfo("restored"))
 
 
