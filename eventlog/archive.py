@@ -33,11 +33,11 @@ from hashlib import sha256
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeVar, cast
+from typing import Annotated, Any, BinaryIO, Literal, TypeVar, cast
 from uuid import UUID
 
 from psycopg import errors
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from domain.errors import RecountError, Unavailable
 from eventlog.chain import EPOCH, GENESIS, HEADS_MAX, MICROSECOND, Head
@@ -94,6 +94,10 @@ class ImportUnfinished(Unavailable):
         super().__init__(UNFINISHED_IMPORT)
 
 
+Number = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+"""What the database and the hashes can take."""
+
+
 class Line(BaseModel):
     """What all lines have in common: they are read as strictly as they are written."""
 
@@ -109,29 +113,29 @@ class Header(Line):
     """``events``: how many there are, all up to ``settled_position``."""
 
     format: Literal["recount-log/1"]
-    exported_at: int
-    settled_position: int
-    events: int
+    exported_at: Number
+    settled_position: Number
+    events: Number
 
 
 class EventLine(Line):
-    position: int
+    position: Number
     stream: UUID
-    version: int
+    version: Number
     project: str
-    topic: str
-    recorded_at: int
+    topic: Annotated[str, Field(max_length=1000)]
+    recorded_at: Number
     state: str
     salt: bytes | None
     link: bytes
 
 
 class CheckpointLine(Line):
-    checkpoint: int
-    events: int
+    checkpoint: Number
+    events: Number
     root: bytes
     digest: bytes
-    taken_at: int
+    taken_at: Number
 
 
 class Closing(Line):
@@ -457,7 +461,7 @@ class Heads:
 
 @contextmanager
 def alone(connection: Connection) -> Iterator[None]:
-    """Be the only import, and have no checkpoint taken meanwhile. Raises Unavailable where another one is."""
+    """Be the only import, and the only one to take checkpoints. Raises Unavailable where another one is."""
     ((is_ours,),) = connection.execute(SQL["try_lock"], [IMPORT_LOCK]).fetchall()
     if not is_ours:
         raise Unavailable("another import of a log is under way: wait until it is done")
@@ -528,7 +532,8 @@ def store(connection: Connection, source: Source, archive: Archive, reached: int
                     store_missing(connection, batch, reached, heads)
                     progress(len(batch))
             elif kind == CHECKPOINT:
-                store_rows(connection, "copy_checkpoints", checkpoints_in(lines))
+                with impossible_told("the lines of checkpoints"):
+                    store_rows(connection, "copy_checkpoints", checkpoints_in(lines))
             elif kind == CLOSING:
                 refuse_other(archive, *lines)
     for flaw in checkpoint_flaws(connection):
@@ -553,14 +558,19 @@ def store_missing(connection: Connection, batch: Sequence[NumberedEvent], reache
     if not events:
         return
     heads.check(events)
+    with impossible_told(f"lines {events[0].number} to {events[-1].number}"), connection.transaction():
+        connection.execute(SQL["allow_here"])
+        store_rows(connection, "copy_events", (columns(event.row) for event in events))
+        connection.execute(SQL["note_reached"], [events[-1].row.notification_id])
+
+
+@contextmanager
+def impossible_told(what: str) -> Iterator[None]:
+    """Turn what PostgreSQL says of rows it cannot take into ArchiveRefused: they are not from a log."""
     try:
-        with connection.transaction():
-            connection.execute(SQL["allow_here"])
-            store_rows(connection, "copy_events", (columns(event.row) for event in events))
-            connection.execute(SQL["note_reached"], [events[-1].row.notification_id])
+        yield
     except (errors.DataError, errors.IntegrityError) as error:
-        between = f"lines {events[0].number} to {events[-1].number}"
-        raise ArchiveRefused(f"{between} hold what no log can hold ({error.sqlstate})") from None
+        raise ArchiveRefused(f"{what} hold what no log can hold ({error.sqlstate})") from None
 
 
 def store_rows(connection: Connection, statement: str, rows: Iterable[Sequence[Any]]) -> None:

@@ -44,8 +44,7 @@ SELECT set_config('recount.importing', 'yes', true);
 SELECT EXISTS (SELECT FROM stored_events);
 
 -- name: begin_import
-INSERT INTO log_imports (digest, exported_at, position) VALUES (%s, %s, %s)
-ON CONFLICT (digest) DO UPDATE SET position = excluded.position, began_at = now(), finished_at = NULL;
+INSERT INTO log_imports (digest, exported_at, position) VALUES (%s, %s, %s);
 
 -- name: note_reached
 UPDATE log_imports SET position = %s WHERE finished_at IS NULL;

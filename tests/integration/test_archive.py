@@ -473,6 +473,35 @@ class TestRefused:
         forged = line | {"state": state, "salt": bytes(16).hex(), "link": link.hex()}
         assert "lines 2 to 2" in refusal(sealed([text.splitlines(True)[0], to_json(forged) + b"\n"]), other)
 
+    @pytest.mark.parametrize(
+        "members",
+        [
+            {"version": 2**70},
+            {"position": -(2**70)},
+            {"recorded_at": 2**62},
+            {"topic": "x" * 70_000},
+            {"stream": "no uuid"},
+            {"link": "no hexadecimal"},
+            {"salt": None},
+            {"state": "\0"},
+            {"more": 1},
+        ],
+        ids=str,
+    )
+    def test_events_that_cannot_be(self, text: bytes, other: str, members: dict[str, Any]) -> None:
+        lines = text.splitlines(keepends=True)[:-1]
+        forged = to_json(from_json(lines[1]) | members) + b"\n"
+        assert "line 2 " in refusal(sealed([lines[0], forged, *lines[2:]]), other)
+
+    @pytest.mark.parametrize(
+        "members", [{"checkpoint": 2**70}, {"taken_at": 2**62}, {"root": ""}, {"more": 1}], ids=str
+    )
+    def test_checkpoints_that_cannot_be(self, text: bytes, other: str, members: dict[str, Any]) -> None:
+        lines = text.splitlines(keepends=True)[:-1]
+        forged = to_json(from_json(lines[-1]) | members) + b"\n"
+        assert refusal(sealed([*lines[:-1], forged]), other)
+        assert refusal(sealed([*lines, lines[-1]]), other)  # the same one twice
+
     def test_a_file_that_changes_while_it_is_read(self, text: bytes, conninfo: str, other: str) -> None:
         later = exported(conninfo)
         checked = archive.check(source_of(text), nothing)

@@ -269,7 +269,7 @@ def test_the_embedded_one_can_be_dumped_while_it_runs(cluster: Cluster, tmp_path
         with recount_on(conninfo) as application, Writers(application) as writers:
             before = writers.write_some()
             place = (f"--host={directory}/postgres", "--username=recount", "recount")
-            dump = [packaged_home() / "bin/pg_dump", "--format=custom", f"--file={file}", *place]
+            dump = [str(packaged_home() / "bin/pg_dump"), "--format=custom", f"--file={file}", *place]
             subprocess.run(dump, check=True, timeout=PATIENCE_SECONDS)
     file.chmod(0o644)
     with file.open("rb") as dumped:
