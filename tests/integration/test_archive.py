@@ -24,6 +24,7 @@ from pydantic_core import from_json, to_json
 
 from api.cli.archiving import make_views
 from api.cli.claim import claimed
+from api.cli.overview import schema_of
 from api.opening import open_database
 from domain.commands import AddMessages
 from domain.errors import Unavailable
@@ -328,7 +329,10 @@ class TestInterrupted:
             take_in(other, breaking(text, len(text) // 2))
         with pytest.raises(ImportUnfinished, match="interrupted: run 'recount log import'"):
             open_database(other, connections_max=1)
-        take_in(other, source_of(text))
+        with connect(other) as connection:  # as 'recount status' shows it
+            assert "import of the log was interrupted" in schema_of(connection)["problem"]
+            take_in(other, source_of(text))
+            assert schema_of(connection)["problem"] is None
         open_database(other, connections_max=1).close()
 
     def test_it_does_not_go_on_with_another_file(self, text: bytes, conninfo: str, other: str) -> None:
@@ -658,6 +662,7 @@ class TestCommands:
             "The store has events already: import a log into a new database or data directory.\n",
         )
 
+    @pytest.mark.timeout(60 + 20 * KILLS)
     def test_a_killed_import_is_refused_until_it_is_run_again(
         self, text: bytes, conninfo: str, other: str, tmp_path: Path
     ) -> None:
