@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from domain.errors import RecountError
+from eventlog.archive import refuse_unfinished
 from eventlog.database import Connection, Database
 from eventlog.schema import Migration, check_schema, migrate, migrations_of
 
@@ -17,13 +18,18 @@ def migrate_database(connection: Connection) -> list[Migration]:
     return migrate(connection, all_migrations())
 
 
-def open_database(conninfo: str, *, connections_max: int) -> Database:
-    """An open database with the right schema. Raises Unavailable, SchemaMismatch."""
+def open_database(conninfo: str, *, connections_max: int, is_importing: bool = False) -> Database:
+    """An open database with the right schema, and a whole log unless ``is_importing`` one.
+
+    Raises Unavailable, SchemaMismatch, ImportUnfinished.
+    """
     database = Database(conninfo, connections_max=connections_max)
     database.open()
     try:
         with database.connection() as connection:
             check_schema(connection, all_migrations())
+            if not is_importing:
+                refuse_unfinished(connection)
     except RecountError:
         database.close()
         raise

@@ -16,6 +16,8 @@ from pydantic_core import from_json
 
 from domain.errors import InvalidInput, RecountError, SchemaMismatch, Unavailable, VersionConflict
 
+UNFINISHED_IMPORT = "an import of the log was interrupted: run 'recount log import' with the same file again"
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 T = TypeVar("T")
 
@@ -64,6 +66,8 @@ def translated(error: psycopg.Error) -> RecountError:
             return Unavailable("the database does not answer, or all its connections are busy")
         case errors.UniqueViolation() | errors.DeadlockDetected() | errors.SerializationFailure():
             return VersionConflict()
+        case errors.CheckViolation() if error.diag.constraint_name == "import_unfinished":
+            return Unavailable(UNFINISHED_IMPORT)
         case errors.UndefinedTable() | errors.UndefinedColumn() | errors.UndefinedFunction():
             return SchemaMismatch("the database lacks a table or column: run 'recount migrate'")
         case errors.DiskFull():

@@ -196,6 +196,11 @@ def discard(connection: Connection) -> None:
     run(connection, "DROP SCHEMA IF EXISTS {} CASCADE", SHADOW)
 
 
+def forget_previous(connection: Connection) -> None:
+    """Drop the tables from before the last rebuild: there is no way back to them then."""
+    run(connection, "DROP SCHEMA IF EXISTS {} CASCADE", PREVIOUS)
+
+
 def take_previous(connection: Connection) -> None:
     """Make the tables from before the last rebuild the shadow tables. Raises NotFound."""
     if not exists(connection, PREVIOUS):

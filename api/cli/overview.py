@@ -13,6 +13,7 @@ from api.cli.output import show_json
 from api.cli.store import Place, connected, place, refuse_missing
 from api.opening import all_migrations
 from domain.errors import SchemaMismatch
+from eventlog.archive import ImportUnfinished, refuse_unfinished
 from eventlog.database import Connection, Database, connect
 from eventlog.recorder import LogRecorder
 from eventlog.schema import applied, check_schema
@@ -65,12 +66,13 @@ def database_of(here: Place, connection: Connection) -> dict[str, Any]:
 
 
 def schema_of(connection: Connection) -> dict[str, Any]:
-    """``problem`` is None where the schema is just what this version needs."""
+    """``problem`` is None where the schema is just what this version needs, and the log is whole."""
     problem = None
     try:
         check_schema(connection, all_migrations())
-    except SchemaMismatch as mismatch:
-        problem = str(mismatch)
+        refuse_unfinished(connection)
+    except (SchemaMismatch, ImportUnfinished) as found:
+        problem = str(found)
     return {"migrations_applied": len(applied(connection)), "problem": problem}
 
 

@@ -64,10 +64,10 @@ def connected(place: Place, *, kept_running: bool = False) -> Iterator[str]:
 
 
 @contextmanager
-def opened(place: Place, *, begins: bool = False) -> Iterator[Database]:
+def opened(place: Place, *, begins: bool = False, is_importing: bool = False) -> Iterator[Database]:
     """The store's database. With ``begins``, one that holds nothing yet is set up first.
 
-    Raises Unavailable and EmbeddedPostgresFailed.
+    Raises Unavailable and EmbeddedPostgresFailed; ImportUnfinished unless a log ``is_importing``.
     """
     if not begins:
         refuse_missing(place)
@@ -75,7 +75,8 @@ def opened(place: Place, *, begins: bool = False) -> Iterator[Database]:
         with connect(conninfo) as connection:  # a pool would go on trying for half a minute
             if begins:
                 set_up_new(connection)
-        database = open_database(conninfo, connections_max=place.settings.connections_max)
+        connections_max = place.settings.connections_max
+        database = open_database(conninfo, connections_max=connections_max, is_importing=is_importing)
         try:
             yield database
         finally:

@@ -46,3 +46,15 @@ CREATE TABLE checkpoints (
     digest   bytea       NOT NULL,
     taken_at timestamptz NOT NULL DEFAULT now()
 );
+
+-- Which exported logs were taken in (see eventlog/archive.py), each named by its checksum. One that is
+-- not finished has got as far as position, and nobody else writes to the log until it is.
+CREATE TABLE log_imports (
+    digest      bytea       PRIMARY KEY,
+    exported_at timestamptz NOT NULL,
+    position    bigint      NOT NULL,
+    began_at    timestamptz NOT NULL DEFAULT now(),
+    finished_at timestamptz
+);
+
+CREATE UNIQUE INDEX log_imports_one_at_a_time ON log_imports ((true)) WHERE finished_at IS NULL;

@@ -1,0 +1,104 @@
+"""``recount log export`` and ``recount log import``: the log itself, as a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic_core import to_json
+
+from api.cli.claim import claimed
+from api.cli.failures import tell
+from api.cli.maintenance import bar, rebuilt
+from api.cli.store import opened, place
+from domain.errors import InvalidInput
+from eventlog import archive as archives
+from eventlog.archive import Archive, Source
+from eventlog.database import Database, connect, told
+from projections import shadow
+from projections.rebuild import log_size, put_in_place
+
+STDIO = "-"
+
+
+def export_file(file: str, data: Path | None, *, as_json: bool) -> None:
+    """Export, and say how much; on standard error, where the output is the log itself."""
+    if file == STDIO and sys.stdout.isatty():
+        raise InvalidInput("FILE", "a terminal cannot show a gzipped log: name a file, or use a pipe")
+    with (
+        opened(place(data)) as database,
+        connect(database.conninfo) as connection,
+        bar(log_size(connection), "events exported") as progress,
+        written(file) as write,
+    ):
+        archive = archives.export_log(connection, write, progress)
+    show(archive, f"exported to {file}" if file != STDIO else "exported", as_json, err=file == STDIO)
+
+
+@contextmanager
+def written(file: str) -> Iterator[Callable[[bytes], object]]:
+    """Takes lines and writes them gzipped. A pipe or device stays what it is."""
+    if file == STDIO:
+        with archives.packed(sys.stdout.buffer) as write:
+            yield write
+        sys.stdout.buffer.flush()
+    elif Path(file).exists() and not Path(file).is_file():
+        with Path(file).open("wb") as target, archives.packed(target) as write:
+            yield write
+    else:
+        with archives.written(Path(file)) as write:
+            yield write
+
+
+def import_file(file: str, data: Path | None, *, workers: int, as_json: bool) -> None:
+    """Import the log, or the rest of it, and make the views. Raises ArchiveRefused."""
+    source = partial(archives.opened, Path(file))
+    archive = checked(source)
+    here = place(data)
+    with told(), ExitStack() as stack:
+        database = stack.enter_context(opened(here, begins=True, is_importing=True))
+        if here.is_embedded:
+            stack.enter_context(claimed(here.directory))
+        connection = stack.enter_context(connect(database.conninfo))
+        stack.enter_context(archives.alone(connection))
+        if archives.is_imported(connection, archive):
+            show(archive, "were imported already", as_json)
+            return
+        with bar(archive.header.events, "events imported") as progress:
+            archives.import_log(connection, source, archive, progress)
+        make_views(database, workers)
+        archives.finish(connection)
+    show(archive, "imported", as_json)
+
+
+def checked(source: Source) -> Archive:
+    with bar(archives.header_of(source).events, "events read") as progress:
+        return archives.check(source, progress)
+
+
+def make_views(database: Database, workers: int) -> None:
+    """From the whole log. The tables before it are empty, and nothing to go back to."""
+    with connect(database.conninfo) as connection, shadow.alone(connection):
+        shadow.discard(connection)  # begun on another log, or by an import that was interrupted
+        rebuilt(database, workers)
+        put_in_place(database.conninfo)
+        shadow.forget_previous(connection)
+
+
+def show(archive: Archive, verb: str, as_json: bool, *, err: bool = False) -> None:
+    facts: dict[str, Any] = {
+        "events": archive.header.events,
+        "checkpoints": archive.checkpoints,
+        "settled_position": archive.header.settled_position,
+        "sha256": archive.digest.hex(),
+    }
+    if as_json:
+        typer.echo(to_json(facts), err=err)
+        return
+    tell(f"{facts['events']:,} events and {facts['checkpoints']:,} checkpoints {verb}")
+    tell(f"checksum {facts['sha256']}")

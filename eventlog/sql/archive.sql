@@ -1,0 +1,77 @@
+-- name: count_events
+SELECT count(*) FROM stored_events WHERE notification_id <= %s;
+
+-- name: select_events
+SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text,
+       salt, link
+  FROM stored_events
+ WHERE notification_id <= %s
+ ORDER BY notification_id;
+
+-- name: select_checkpoints
+SELECT position, events, root, digest, taken_at
+  FROM checkpoints
+ WHERE position <= %s
+ ORDER BY position;
+
+-- name: try_lock
+SELECT pg_try_advisory_lock(%s);
+
+-- name: lock
+SELECT pg_advisory_lock(%s);
+
+-- name: unlock
+SELECT pg_advisory_unlock(%s);
+
+-- name: select_unfinished
+SELECT digest, exported_at, position FROM log_imports WHERE finished_at IS NULL;
+
+-- name: is_finished
+SELECT EXISTS (SELECT FROM log_imports WHERE digest = %s AND finished_at IS NOT NULL);
+
+-- name: close_log
+-- Until it is opened again, only sessions that say so may append. What is there already is not asked.
+ALTER TABLE stored_events ADD CONSTRAINT import_unfinished
+    CHECK (coalesce(current_setting('recount.importing', true), '') = 'yes') NOT VALID;
+
+-- name: open_log
+ALTER TABLE stored_events DROP CONSTRAINT import_unfinished;
+
+-- name: allow_here
+SELECT set_config('recount.importing', 'yes', true);
+
+-- name: has_events
+SELECT EXISTS (SELECT FROM stored_events);
+
+-- name: begin_import
+INSERT INTO log_imports (digest, exported_at, position) VALUES (%s, %s, %s);
+
+-- name: note_reached
+UPDATE log_imports SET position = %s WHERE finished_at IS NULL;
+
+-- name: copy_events
+COPY stored_events (notification_id, originator_id, originator_version, project, topic, recorded_at, state,
+                    salt, link) FROM STDIN;
+
+-- name: delete_checkpoints
+DELETE FROM checkpoints;
+
+-- name: copy_checkpoints
+COPY checkpoints (position, events, root, digest, taken_at) FROM STDIN;
+
+-- name: set_sequence
+-- Behind what was drawn in the log that was exported, also where its last numbers became no events.
+SELECT setval(pg_get_serial_sequence('stored_events', 'notification_id'), greatest(last, 1), last > 0)
+  FROM (SELECT greatest(%(settled)s::bigint, max(notification_id)) AS last FROM stored_events) AS drawn;
+
+-- name: analyze
+ANALYZE stored_events, checkpoints;
+
+-- name: finish_import
+UPDATE log_imports SET finished_at = now() WHERE finished_at IS NULL;
+
+-- name: delete_events
+TRUNCATE stored_events RESTART IDENTITY;
+
+-- name: delete_import
+DELETE FROM log_imports WHERE finished_at IS NULL;
