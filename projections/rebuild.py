@@ -95,7 +95,7 @@ class Folder:
 
     def fold(self, stored: Iterable[StoredEvent]) -> None:
         """Copy the rows of whole streams, none of which are there yet."""
-        lines: dict[str, list[str]] = {table: [] for table in BY_STREAM}
+        lines: dict[str, list[bytes]] = {table: [] for table in BY_STREAM}
         numbers: dict[tuple[str, str], dict[str, Any]] = {}
         changes = fold_streams(stored, self._mapper, self._set_aside)
         while some := list(islice(changes, CHANGES)):

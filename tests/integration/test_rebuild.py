@@ -8,9 +8,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from uuid_utils.compat import uuid7
 
 from domain.commands import AddMessages, Delete, Name
 from domain.errors import NotFound, RecordUnreadable, Unavailable
+from domain.messages import Message
 from eventlog.application import Recount
 from eventlog.database import Connection, Database, connect
 from eventlog.order import settled_position
@@ -69,6 +71,18 @@ class TestRows:
         assert made == live
         assert all(live.values())
         assert found(connection) == []
+
+    @pytest.mark.parametrize("text", ["\t\r\n\x01\x1f", '"', "\\", '\\"\n\\n\\', "null", "\\.", "ï🙂\x7f", "a,b"])
+    def test_texts_come_back_to_the_letter(
+        self, application: Recount, connection: Connection, conninfo: str, text: str
+    ) -> None:
+        """In columns of text and in documents alike."""
+        said = Message(
+            id=uuid7(), role=text, content=text, name=text, tool_calls=[{text: text}], metadata={text: text}
+        )
+        application.execute(AddMessages(kind="session", name="talk", messages=[said]), context())
+        rebuild.rebuild(conninfo)
+        assert rows_of(connection, SHADOW) == rows_of(connection, LIVE)
 
     def test_an_empty_log_makes_empty_tables(self, connection: Connection, conninfo: str) -> None:
         rebuild.rebuild(conninfo)
