@@ -8,6 +8,7 @@ from operator import attrgetter
 
 from eventsourcing.persistence import StoredEvent
 
+from domain.aggregate import Started
 from domain.commands import KINDS
 from domain.errors import RecordUnreadable
 from domain.events import Event
@@ -33,6 +34,15 @@ def fold_streams(
 
 
 def fold_stream(events: list[Event]) -> StreamChange:
+    """Raises RecordUnreadable for a stream that does not begin with its beginning."""
+    first = events[0]
+    if not isinstance(first, Started):
+        raise RecordUnreadable(
+            "the stream has to begin with what started it",
+            stream_id=first.originator_id,
+            version=first.originator_version,
+            topic=first.TOPIC,
+        )
     state = KINDS[events[0].TOPIC.partition(".")[0]].project_all(None, events)
     assert state is not None
     return StreamChange(state, events, fold_messages({}, events))

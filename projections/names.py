@@ -14,6 +14,8 @@ from eventlog.recorder import Write
 from eventlog.statements import Statements
 
 SQL = Statements("projections", "names")
+VERSION = 1
+TABLES = {"counters": ("project", "kind"), "names": ("stream_id",)}
 
 
 def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
