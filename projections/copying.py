@@ -20,7 +20,7 @@ STATEMENTS = Statements("projections", "copying")
 
 Row = Mapping[str, Any]
 
-ESCAPE = re.compile(rb'\\(?:u[0-9a-f]{4}|.)')
+ESCAPE = re.compile(rb"\\(?:u[0-9a-f]{4}|.)")
 HAS_CONTROL_CHARACTERS = re.compile(rb'[^\\]*+(?:\\["\\][^\\]*+)*+\\')
 """Any escape but those of a quote and of a backslash, which are all that CSV has."""
 
@@ -50,7 +50,7 @@ def line_maker(columns: Mapping[str, str]) -> Callable[[Row], bytes]:
 def unescaped(escape: re.Match[bytes]) -> bytes:
     """A control character itself, as CSV has it; the other two escapes as they are."""
     found = escape[0]
-    if found in (rb'\"', rb"\\"):
+    if found in (rb"\"", rb"\\"):
         return found
     character: str = from_json(b'"%b"' % found)
     return character.encode()

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Literal
 
 from domain.errors import InvalidInput, RecountError
-from eventlog.database import Connection, Database
+from eventlog.database import Connection, Database, connect
 from eventlog.statements import Statements
 from projections import counts, rebuild, shadow
 from projections.core import BY_NAME
@@ -97,10 +97,15 @@ def others_connected(database: Database) -> bool:
     return bool(others)
 
 
-@contextmanager
-def recorded(connection: Connection, names: Sequence[str], *, is_rehearsal: bool) -> Iterator[Findings]:
-    """Note that there is a rebuild, and at the end what became of it."""
+def begin(connection: Connection, names: Sequence[str], *, is_rehearsal: bool) -> int:
+    """Note that there is a rebuild; returns its number."""
     ((number,),) = connection.execute(SQL["begin"], [list(names), is_rehearsal]).fetchall()
+    return int(number)
+
+
+@contextmanager
+def recorded(connection: Connection, number: int) -> Iterator[Findings]:
+    """Note at the end of the block what became of a rebuild."""
     findings = Findings()
     try:
         yield findings
@@ -120,20 +125,33 @@ def end(connection: Connection, number: int, findings: Findings, error: str | No
 
 def last_rebuild(database: Database) -> Rebuild | None:
     """The one under way, else the last; None where there was none."""
-    for row in database.fetch(SQL["last_rebuild"], {"lock": shadow.SHADOW_LOCK}):
-        number, views, is_rehearsal, is_under_way, seconds, started_at, ended_at, events, *found, error = row
-        state = state_of(is_under_way=is_under_way, has_ended=ended_at is not None, error=error)
-        done, before = events, 0
-        if ended_at is None:
-            done, before = database.read(lambda connection: units_done(connection, started_at))
-        per_second = (done - before) / seconds if state == "running" and done > before else None
-        left = None if per_second is None else (events - done) / per_second
-        differences, locked_seconds = found
-        return Rebuild(
-            number, views, is_rehearsal, state, started_at, ended_at, events, done, per_second, left,
-            differences, locked_seconds, error,
-        )  # fmt: skip
-    return None
+    return database.read(find_last)
+
+
+def find_last(connection: Connection) -> Rebuild | None:
+    row = connection.execute(SQL["last_rebuild"], {"lock": shadow.SHADOW_LOCK}).fetchone()
+    if row is None:
+        return None
+    number, views, is_rehearsal, is_under_way, seconds, started_at, ended_at, events, *found = row
+    differences, locked_seconds, error = found
+    state = state_of(is_under_way=is_under_way, has_ended=ended_at is not None, error=error)
+    done, before = (events, 0) if state == "done" else units_done(connection, started_at)
+    per_second = (done - before) / seconds if state == "running" and done > before else None
+    return Rebuild(
+        number=number,
+        views=views,
+        is_rehearsal=is_rehearsal,
+        state=state,
+        started_at=started_at,
+        ended_at=ended_at,
+        events=events,
+        events_done=done,
+        per_second=per_second,
+        seconds_left=None if per_second is None else max(0.0, (events - done) / per_second),
+        differences=differences,
+        locked_seconds=locked_seconds,
+        error=error,
+    )
 
 
 def state_of(*, is_under_way: bool, has_ended: bool, error: str | None) -> State:
@@ -150,18 +168,13 @@ def units_done(connection: Connection, started_at: datetime) -> tuple[int, int]:
     return int(done), int(before)
 
 
-def carry_out(
-    conninfo: str, names: Sequence[str], *, is_rehearsal: bool, progress: rebuild.Progress = lambda count: None
-) -> None:
+def carry_out(conninfo: str, number: int, names: Sequence[str], *, is_rehearsal: bool) -> None:
     """Rebuild these views, with a note of what became of it. The caller sees to it that nobody else does.
 
     Raises RecordUnreadable, Unavailable.
     """
-    with (
-        rebuild.connect(conninfo) as connection,
-        recorded(connection, names, is_rehearsal=is_rehearsal) as findings,
-    ):
-        rebuild.rebuild(conninfo, names, progress=progress)
+    with connect(conninfo) as connection, recorded(connection, number) as findings:
+        rebuild.rebuild(conninfo, names)
         findings.differences = sum(1 for _ in rebuild.differences(connection))
         if is_rehearsal:
             shadow.discard(connection)

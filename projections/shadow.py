@@ -40,6 +40,13 @@ QUIET_SECONDS_MAX = 5  # PostgreSQL ends an automatic vacuum that is in the way 
 SWAP_ATTEMPTS_MAX = 100
 
 
+class RebuildUnderWay(Unavailable):
+    """Another rebuild, or check of the views, has not ended yet."""
+
+    def __init__(self) -> None:
+        super().__init__("another rebuild or check of the views is under way: wait until it is done")
+
+
 @dataclass(frozen=True)
 class Difference:
     """A row in use that is not as the log has it; ``key`` names it within its table."""
@@ -54,10 +61,10 @@ class Difference:
 
 @contextmanager
 def alone(connection: Connection) -> Iterator[None]:
-    """Only one at a time has to do with the shadow tables. Raises Unavailable where another one has."""
+    """Only one at a time has to do with the shadow tables. Raises RebuildUnderWay where another one has."""
     ((is_ours,),) = connection.execute(SQL["try_alone"], [SHADOW_LOCK]).fetchall()
     if not is_ours:
-        raise Unavailable("another rebuild or check of the views is under way: wait until it is done")
+        raise RebuildUnderWay
     try:
         yield
     finally:
@@ -94,7 +101,9 @@ def versions_in(connection: Connection, schema: str) -> dict[str, int]:
 def tables_in(connection: Connection, schema: str = SHADOW) -> dict[str, tuple[str, ...]]:
     """As TABLES, of the views that have theirs in ``schema``."""
     names = versions_in(connection, schema)
-    return {table: key for name, view in BY_NAME.items() if name in names for table, key in view.TABLES.items()}
+    return {
+        table: key for name, view in BY_NAME.items() if name in names for table, key in view.TABLES.items()
+    }
 
 
 def by_stream(tables: Iterable[str]) -> list[str]:
@@ -149,7 +158,9 @@ def keep_rows(connection: Connection, streams: Sequence[UUID]) -> None:
     clear_streams(connection, streams)
     tables = tables_in(connection)
     for table in by_stream(tables):
-        statement = sql.SQL("INSERT INTO {}.{table} SELECT * FROM {}.{table} WHERE stream_id = ANY(%s::uuid[])")
+        statement = sql.SQL(
+            "INSERT INTO {}.{table} SELECT * FROM {}.{table} WHERE stream_id = ANY(%s::uuid[])"
+        )
         places = Identifier(SHADOW), Identifier(LIVE)
         connection.execute(statement.format(*places, table=Identifier(table)), [streams])
     if "counters" in tables:
@@ -219,7 +230,7 @@ def swap(connection: Connection, catch_up: Callable[[], Callable[[], object]]) -
 
 
 def keep_vacuum_away(connection: Connection) -> None:
-    """For the rest of the transaction; in nobody else's way. A vacuum gives way to whoever waits patiently."""
+    """For the rest of the transaction; in nobody else's way. A vacuum yields to whoever waits patiently."""
     connection.execute(SQL["wait_for_locks"], [f"{QUIET_SECONDS_MAX}s"])
     for schema in (LIVE, SHADOW):
         lock(connection, schema, tables_in(connection), "SHARE UPDATE EXCLUSIVE")

@@ -24,7 +24,7 @@ from eventlog.verification import log_flaws
 from projections import shadow
 from projections.core import BY_NAME
 from projections.rebuild import differences, log_size, put_in_place, rebuild, roll_back
-from projections.rebuilds import Findings, checked_views, others_connected, recorded
+from projections.rebuilds import Findings, begin, checked_views, others_connected, recorded
 from projections.shadow import those_aside
 
 TOLD_MAX = 20  # things that are wrong; the rest is counted
@@ -53,7 +53,8 @@ def rebuild_views(data: Path | None, wanted: Wanted, *, as_json: bool) -> None:
         if wanted.is_offline:
             refuse_served(here, database)
         with alone(database) as connection:
-            with recorded(connection, names, is_rehearsal=wanted.is_rehearsal) as findings:
+            number = begin(connection, names, is_rehearsal=wanted.is_rehearsal)
+            with recorded(connection, number) as findings:
                 result = carried_out(database, names, wanted, findings)
     if as_json:
         show_json(result)

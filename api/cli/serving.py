@@ -80,7 +80,9 @@ def refuse_strangers(settings: Settings, conninfo: str) -> None:
 def warn_of_outdated_views(conninfo: str) -> None:
     with connect(conninfo) as connection:
         if views := " ".join(outdated_views(connection)):
-            logger.warning("views made by another version: run 'recount rebuild %s' (beside the server)", views)
+            logger.warning(
+                "views made by another version: run 'recount rebuild %s' (beside the server)", views
+            )
 
 
 @contextmanager

@@ -72,7 +72,9 @@ class TestRows:
         assert all(live.values())
         assert found(connection) == []
 
-    @pytest.mark.parametrize("text", ["\t\r\n\x01\x1f", '"', "\\", '\\"\n\\n\\', "null", "\\.", "ï🙂\x7f", "a,b"])
+    @pytest.mark.parametrize(
+        "text", ["\t\r\n\x01\x1f", '"', "\\", '\\"\n\\n\\', "null", "\\.", "ï🙂\x7f", "a,b"]
+    )
     def test_texts_come_back_to_the_letter(
         self, application: Recount, connection: Connection, conninfo: str, text: str
     ) -> None:
