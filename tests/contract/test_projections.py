@@ -78,9 +78,7 @@ def test_a_second_one_is_refused_while_one_is_under_way(client: TestClient, conn
     assert wait_for_rebuild(client)["state"] == "done"
 
 
-def test_one_that_was_killed_says_so(
-    client: TestClient, log: psycopg.Connection[tuple[object, ...]]
-) -> None:
+def test_one_that_was_killed_says_so(client: TestClient, log: psycopg.Connection[tuple[object, ...]]) -> None:
     log.execute("INSERT INTO rebuilds (views, is_rehearsal, events) VALUES ('{users}', false, 0)")
     assert client.get(ADDRESS).json()["state"] == "stopped"
 
