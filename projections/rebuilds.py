@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from psycopg.errors import UndefinedTable
+
 from domain.errors import InvalidInput, RecountError
 from eventlog.database import Connection, Database, connect
 from eventlog.statements import Statements
@@ -162,9 +164,10 @@ def state_of(*, is_under_way: bool, has_ended: bool, error: str | None) -> State
 
 def units_done(connection: Connection, started_at: datetime) -> tuple[int, int]:
     """How many events were folded, and how many of them before ``started_at``."""
-    if not shadow.exists(connection, shadow.SHADOW):
+    try:
+        ((done, before),) = connection.execute(SQL["units_done"], [started_at]).fetchall()
+    except UndefinedTable:  # before the first is begun, and from the exchange on
         return 0, 0
-    ((done, before),) = connection.execute(SQL["units_done"], [started_at]).fetchall()
     return int(done), int(before)
 
 
