@@ -71,7 +71,7 @@ def errors_of(method: str, operation: dict[str, Any]) -> dict[str, Any]:
     if "webhooks" in operation["tags"]:  # they record nothing in the log
         statuses = [status for status in statuses if status not in (409, 412)]
     if "projections" in operation["tags"]:
-        statuses = [status for status in statuses if status not in (404, 412)]
+        statuses = [status for status in statuses if status != 412]
     if "system" in operation["tags"]:
         statuses = [status for status in statuses if str(status) in operation["responses"]]
     return {str(status): {"description": ERRORS[status], "content": PROBLEM} for status in statuses}

@@ -7,16 +7,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.resources import MOMENT_EXAMPLE
+from api.resources import MOMENT_EXAMPLE, Incoming
 from projections.rebuilds import Rebuild, View
 
 
-class NewRebuild(BaseModel):
+class NewRebuild(Incoming):
     """What to rebuild. ``dry_run``: only find out what would be different."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(json_schema_extra={"examples": [{"views": ["sessions"], "dry_run": True}]})
 
-    views: list[str] | None = Field(None, max_length=100, description="null: all", examples=[["sessions"]])
+    views: list[str] | None = Field(None, min_length=1, max_length=100, description="only these; else all")
     dry_run: bool = Field(False, strict=True)
 
 
