@@ -29,7 +29,19 @@ from api.opening import open_database
 from api.periodic import Periodic
 from api.purging import purge_due
 from api.reads import ReadRecorder
-from api.routes import audit, events, messages, purges, sessions, system, threads, users, webhooks
+from api.rebuilding import Rebuilding
+from api.routes import (
+    audit,
+    events,
+    messages,
+    projections,
+    purges,
+    sessions,
+    system,
+    threads,
+    users,
+    webhooks,
+)
 from api.settings import Settings, read_settings
 from domain.errors import RecountError
 from eventlog.application import Recount
@@ -74,7 +86,8 @@ def create_app(settings: Settings, conninfo: str) -> FastAPI:
             tail.start(loop)
             # As many threads as there are connections to wait for.
             threads = ThreadPoolExecutor(settings.connections_max, thread_name_prefix="recount-reader")
-            app.state.store = Store(settings, database, application, keys, tail, metrics, threads)
+            rebuilding = Rebuilding(conninfo)
+            app.state.store = Store(settings, database, application, keys, tail, metrics, threads, rebuilding)
             following = Following(conninfo, allow_private=settings.webhooks_allow_private)
             following.start()
             chores = [
@@ -93,6 +106,7 @@ def create_app(settings: Settings, conninfo: str) -> FastAPI:
             finally:
                 tail.stop()
                 following.stop()
+                rebuilding.stop()
                 for chore in chores:
                     chore.stop()
                 if reads is not None:
@@ -109,7 +123,7 @@ def create_app(settings: Settings, conninfo: str) -> FastAPI:
         separate_input_output_schemas=False,
         redirect_slashes=False,
     )
-    for module in (sessions, threads, messages, users, events, webhooks, audit, purges):
+    for module in (sessions, threads, messages, users, events, webhooks, audit, purges, projections):
         app.include_router(module.router, prefix="/v1")
     app.include_router(system.router)
     metrics.know(app.routes)

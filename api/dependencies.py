@@ -27,6 +27,7 @@ from api.live import Tail
 from api.metrics import Metrics
 from api.middleware import SLASH_IN_SEGMENT
 from api.problems import Forbidden, Unauthorized
+from api.rebuilding import Rebuilding
 from api.resources import ID_EXAMPLE
 from api.settings import Settings, is_loopback
 from domain.commands import Command, Name
@@ -55,6 +56,7 @@ class Store:
     tail: Tail
     metrics: Metrics
     threads: ThreadPoolExecutor
+    rebuilding: Rebuilding
 
     async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """What ``function`` returns, called in a thread of our own, where it may wait for the database.

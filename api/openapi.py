@@ -15,7 +15,7 @@ ERRORS = {
     401: "There is no API key, or it is not one of ours",
     403: "The key lacks the scope",
     404: "There is no such thing, or it is deleted",
-    409: "The name or the message id is taken, or others wrote first",
+    409: "The name or the message id is taken, others wrote first, or a rebuild is under way",
     412: "It is at another version than If-Match says",
     413: "The body is too large",
     422: "The request cannot be taken",
@@ -70,6 +70,8 @@ def errors_of(method: str, operation: dict[str, Any]) -> dict[str, Any]:
     statuses = [status for status in ERRORS if method != "get" or status not in OF_WRITES_ONLY]
     if "webhooks" in operation["tags"]:  # they record nothing in the log
         statuses = [status for status in statuses if status not in (409, 412)]
+    if "projections" in operation["tags"]:
+        statuses = [status for status in statuses if status != 412]
     if "system" in operation["tags"]:
         statuses = [status for status in statuses if str(status) in operation["responses"]]
     return {str(status): {"description": ERRORS[status], "content": PROBLEM} for status in statuses}

@@ -28,6 +28,7 @@ from domain.errors import (
     Unavailable,
     VersionConflict,
 )
+from projections.shadow import RebuildUnderWay
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ STATUSES: dict[type[RecountError], tuple[int, str, str]] = {
     KeyReused: (422, "idempotency-key-reused", "The Idempotency-Key is taken"),
     ExpectationFailed: (412, "version-mismatch", "It is at another version"),
     NotFound: (404, "not-found", "Not found"),
+    RebuildUnderWay: (409, "rebuild-under-way", "A rebuild is under way"),
     RecordUnreadable: (503, "record-unreadable", "A stored event cannot be read"),
     Unavailable: (503, "unavailable", "Not available just now"),
     Unauthorized: (401, "unauthorized", "Who are you?"),

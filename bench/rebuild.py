@@ -8,18 +8,25 @@ Measured on one log of conversations of ten messages, in events a second:
     SQL          the messages view alone by one INSERT … SELECT over the log, the upper bound of what
                  a rebuild in the database could do
     copy         the finished messages table copied by one INSERT … SELECT
+    library      eventsourcing's ProjectionRunner, which goes through the log event by event, on a few
+                 thousand events of the library's own application
 
 Then the rebuilt tables take the place of those in use while ``--writers`` threads write: how long
-the tables were locked, the longest that one write took meanwhile, and how many were refused.
+the tables were locked, the longest that a write took that was under way then or in the second
+after, beside the longest of two seconds before, and how many were refused.
 """
 
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from dataclasses import dataclass
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Event
+from typing import Annotated, Any
 
 import typer
 
@@ -35,6 +42,7 @@ from bench.common import (
     scratch_database,
     texts,
 )
+from bench.contestants.stock import projected
 from domain.commands import AddMessages
 from domain.errors import RecountError
 from eventlog.application import Recount
@@ -43,6 +51,8 @@ from projections import rebuild, shadow
 
 WANTED_RATE, WANTED_OF_SQL, WANTED_OF_TWO = 100_000, 0.5, 1.6
 CONVERSATION = 10
+STOCK_EVENTS = 5_000
+AFTERWARDS_SECONDS = 1.0
 
 BY_SQL = """
 INSERT INTO made_by_sql
@@ -101,35 +111,66 @@ def begin_anew(connection: Connection) -> None:
     shadow.begin(connection, rebuild.settled_position(connection))
 
 
-def swap_under_load(conninfo: str, writers: int) -> tuple[float, float, int, int]:
-    """Seconds locked, the longest write's seconds, writes, refused ones."""
-    over, slowest, written, refused = threading.Event(), [0.0], [0], [0]
+@dataclass(frozen=True)
+class Stall:
+    """In seconds. ``longest``: of the writes under way at the exchange; ``usual``: of all before it began."""
+
+    locked: float
+    longest: float
+    usual: float
+    written: int
+    refused: int
+
+
+def exchange(conninfo: str, go: Event, told: SimpleQueue[tuple[float, float, float]]) -> None:
+    """In a process of its own, as people do it; tells when it began, ended, and for how long it locked."""
+    do_exchange = shadow.exchange
+    attempts: list[float] = []
+
+    def noted(*args: Any) -> float:
+        attempts.append(time.monotonic())
+        return do_exchange(*args)
+
+    shadow.exchange = noted
+    go.wait()
+    locked = rebuild.put_in_place(conninfo)
+    told.put((attempts[0], attempts[-1] + locked, locked))
+
+
+def swap_under_load(conninfo: str, writers: int) -> Stall:
+    spawning = multiprocessing.get_context("spawn")
+    go, told = spawning.Event(), spawning.SimpleQueue()
+    process = spawning.Process(target=exchange, args=(conninfo, go, told), daemon=True)
+    process.start()
+    over, writes, refused = threading.Event(), list[tuple[float, float]](), [0]
 
     def write(application: Recount, number: int) -> None:
         while not over.is_set():
             command = AddMessages(kind="session", name=f"busy {number}", messages=[message("x" * 100)])
-            started = time.perf_counter()
+            started = time.monotonic()
             try:
                 application.execute(command, context())
             except RecountError:
                 refused[0] += 1
-            slowest[0] = max(slowest[0], time.perf_counter() - started)
-            written[0] += 1
+            writes.append((started, time.monotonic()))
 
     with application_on(conninfo) as application:
         threads = [threading.Thread(target=write, args=(application, number)) for number in range(writers)]
         for thread in threads:
             thread.start()
         try:
-            time.sleep(2)
-            slowest[0] = 0
-            locked = rebuild.put_in_place(conninfo)
-            time.sleep(0.5)
+            time.sleep(3)
+            until = time.monotonic()
+            go.set()
+            began, ended, locked = told.get()
+            time.sleep(AFTERWARDS_SECONDS)
         finally:
             over.set()
             for thread in threads:
                 thread.join()
-    return locked, slowest[0], written[0], refused[0]
+    during = [e - b for b, e in writes if b < ended + AFTERWARDS_SECONDS and e > began]
+    before = [e - b for b, e in writes if b > until - 2 and e < until]
+    return Stall(locked, max(during), max(before), len(writes), refused[0])
 
 
 def main(
@@ -148,10 +189,11 @@ def main(
             rows = measured(conninfo, connection, size, counts(workers))
             print_table(f"Events per second, of {size:,}", ["", "rate", "of SQL"], rows)
             rebuild.rebuild(conninfo)
-        locked, slowest, written, refused = swap_under_load(conninfo, writers)
+        stall = swap_under_load(conninfo, writers)
     print(
-        f"Exchange with {writers} writers: locked {locked * 1000:.0f} ms, longest write "
-        f"{slowest * 1000:.0f} ms (wanted 50), {refused} of {written:,} writes refused."
+        f"Exchange with {writers} writers: locked {stall.locked * 1000:.0f} ms; the longest write then took "
+        f"{stall.longest * 1000:.0f} ms (wanted 50), before it {stall.usual * 1000:.0f} ms; "
+        f"{stall.refused} of {stall.written:,} writes refused."
     )
 
 
@@ -164,7 +206,7 @@ def measured(conninfo: str, connection: Connection, size: int, workers: Sequence
     for count in workers:
         begin_anew(connection)
         rates[f"rebuild, {count} worker{'s' * (count > 1)}"] = rate_of(lambda: rebuilt(conninfo, count), size)  # noqa: B023
-    rates |= {"SQL": by_sql, "copy": copy}
+    rates |= {"SQL": by_sql, "copy": copy, "library's ProjectionRunner": projected(conninfo, STOCK_EVENTS)}
     return [[name, f"{rate:,.0f}", f"{rate / by_sql:.2f}"] for name, rate in rates.items()]
 
 

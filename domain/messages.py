@@ -135,23 +135,23 @@ EDITABLE = frozenset({"role", "content", "name", "user_id", "tool_calls", "tool_
 
 def message_from(event: MessageAdded) -> MessageState:
     said = event.message
-    return MessageState(
-        stream_id=event.originator_id,
-        project=event.project,
-        version=event.originator_version,
-        changed_version=event.originator_version,
-        id=said.id,
-        role=said.role,
-        content=said.content,
-        name=said.name,
-        user_id=said.user_id,
-        timestamp=said.timestamp,
-        tool_calls=said.tool_calls,
-        tool_call_id=said.tool_call_id,
-        metadata=said.metadata,
-        token_count=said.token_count,
-        recorded_at=event.recorded_at,
-        updated_at=event.recorded_at,
+    return MessageState(  # by place, which takes half the time: there are as many as messages
+        event.originator_id,
+        event.project,
+        event.originator_version,
+        event.originator_version,
+        said.id,
+        said.role,
+        said.content,
+        said.name,
+        said.user_id,
+        said.timestamp,
+        said.tool_calls,
+        said.tool_call_id,
+        said.metadata,
+        said.token_count,
+        event.recorded_at,
+        event.recorded_at,
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -68,8 +67,10 @@ class EventMapper(Mapper[UUID]):
             raise unreadable(stored_event, "an unknown topic; is a newer Recount writing here?")
         if event_class.class_version == 1:
             # Most are of the only shape there ever was: read in one go, unless something is wrong.
-            with suppress(ValidationError):
+            try:
                 return event_class.model_validate_json(with_key(stored_event))
+            except ValidationError:
+                pass
         return self._read_step_by_step(stored_event, event_class)
 
     def _read_step_by_step(self, stored_event: StoredEvent, event_class: type[Event]) -> Event:
@@ -107,7 +108,9 @@ def erased_from(stored: StoredEvent) -> Erased:
 def with_key(stored: StoredEvent) -> bytes:
     """The payload with what is stored in columns of its own."""
     key = b',"originator_id":"%b","originator_version":%d}'
-    return stored.state[:-1] + key % (str(stored.originator_id).encode(), stored.originator_version)
+    stream_id = stored.originator_id
+    assert isinstance(stream_id, UUID)
+    return stored.state[:-1] + key % (stream_id.hex.encode(), stored.originator_version)
 
 
 def encode(event: Event) -> bytes:

@@ -14,6 +14,10 @@ from eventlog.recorder import Write
 from projections import messages, names, requests, sessions, threads, users
 
 VIEWS = (names, sessions, threads, users, messages, requests)
+"""``VERSION`` of a view counts what its rows were made by: one that changes is to be rebuilt. ``TABLES``
+are its tables, each with what names a row of it."""
+
+BY_NAME = {view.__name__.rpartition(".")[2]: view for view in VIEWS}
 
 
 class CoreViews:

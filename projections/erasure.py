@@ -34,7 +34,7 @@ from eventlog.subscription import CHANNEL
 from projections.follow import LOG, POLL_SECONDS
 from projections.follow import SQL as FOLLOW
 from projections.leading import Lead
-from projections.shadow import BY_STREAM, LIVE, PREVIOUS, SHADOW, SHADOW_LOCK
+from projections.shadow import DROPPED, LIVE, PREVIOUS, SHADOW, SHADOW_LOCK, TABLES, by_stream
 
 SQL = Statements("projections", "erasure")
 
@@ -42,8 +42,8 @@ NAME = "erasure"
 TOPICS = [topic for topic, event in events_by_topic().items() if issubclass(event, Purged | MessagesErased)]
 BATCH = 1000  # events or rows in one transaction
 OLDER_SECONDS_MAX = 60.0  # that scrubbing waits for transactions from before
-SCHEMAS = [LIVE, PREVIOUS, SHADOW]
-"""Where there may be rows: views in use, put aside, or of a rebuild that was stopped."""
+SCHEMAS = [LIVE, PREVIOUS, SHADOW, DROPPED]
+"""Where there may be rows: views in use, put aside, of a rebuild that was stopped, or about to go."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def undisturbed(connection: Connection) -> Iterator[None]:
 
 def erase_views(connection: Connection, stream_id: UUID) -> Iterator[None]:
     """Delete all rows of a purged stream, also of views put aside."""
-    tables = {"schemas": SCHEMAS, "tables": list(BY_STREAM)}
+    tables = {"schemas": SCHEMAS, "tables": by_stream(TABLES)}
     for schema, table in connection.execute(SQL["existing_tables"], tables).fetchall():
         statement = sql.SQL(
             "DELETE FROM {0} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {0} WHERE stream_id = %s LIMIT %s))"

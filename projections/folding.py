@@ -8,8 +8,10 @@ from operator import attrgetter
 
 from eventsourcing.persistence import StoredEvent
 
+from domain.aggregate import Started
 from domain.commands import KINDS
 from domain.errors import RecordUnreadable
+from domain.events import Erased
 from domain.messages import fold_messages
 from eventlog.changes import StreamChange
 from eventlog.mapper import EventMapper, unreadable
@@ -32,9 +34,11 @@ def fold_streams(
 
 
 def fold_stream(stored: Sequence[StoredEvent], mapper: EventMapper) -> StreamChange:
-    """Raises RecordUnreadable."""
+    """Raises RecordUnreadable, also for a stream that does not begin with its beginning."""
     kind = KINDS[stored[0].topic.partition(".")[0]]
     events = [mapper.to_domain_event(entry) for entry in stored]
+    if not isinstance(events[0], Started | Erased):
+        raise unreadable(stored[0], "the stream has to begin with what started it")
     state = kind.project_all(None, events)
     if state is None:
         raise unreadable(stored[-1], "the stream was erased, but never purged")

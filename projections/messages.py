@@ -17,6 +17,8 @@ from eventlog.statements import Statements
 from projections.paging import Filter, Page, Window, page_of
 
 SQL = Statements("projections", "messages")
+VERSION = 1
+TABLES = {"messages": ("stream_id", "version")}
 
 ConversationKind = Literal["session", "thread"]
 

@@ -16,6 +16,8 @@ from eventlog.statements import Statements
 from projections.conversations import purged_streams
 
 SQL = Statements("projections", "names")
+VERSION = 1
+TABLES = {"counters": ("project", "kind"), "names": ("stream_id",)}
 
 
 def writes_for(changes: Sequence[StreamChange]) -> list[Write]:

@@ -18,7 +18,7 @@ import gc
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from copy import copy
@@ -41,9 +41,9 @@ from eventlog.recorder import as_json, stored_from
 from eventlog.statements import Statements
 from projections import shadow
 from projections.copying import columns_of, copy_lines, line_maker
-from projections.core import VIEWS
-from projections.folding import SetAside, fold_streams
-from projections.shadow import BY_STREAM, LIVE, SHADOW, TABLES, Difference
+from projections.core import BY_NAME
+from projections.folding import fold_streams
+from projections.shadow import LIVE, SHADOW, Difference
 
 SQL = Statements("projections", "rebuild")
 
@@ -73,14 +73,19 @@ def no_garbage_collection() -> Iterator[None]:
 
 
 class Folder:
-    """Folds streams and copies the rows that follow into the shadow tables, over one connection."""
+    """Folds streams and copies the rows that follow into the shadow tables, over one connection.
 
-    def __init__(self, connection: Connection, set_aside: SetAside = refuse) -> None:
+    With ``quarantine``, streams with an event that cannot be read are noted and passed over.
+    """
+
+    def __init__(self, connection: Connection, *, quarantine: bool = False) -> None:
         self._connection = connection
-        self._set_aside = set_aside
+        self._aside: list[RecordUnreadable] = []
+        self._set_aside = self._aside.append if quarantine else refuse
         self._states: dict[UUID, Aggregate] | None = None  # of streams met while catching up
         self._mapper = EventMapper(events_by_topic())
-        self._columns = {table: columns_of(connection, LIVE, table) for table in TABLES}
+        self._views = [BY_NAME[name] for name in shadow.versions_in(connection, SHADOW)]
+        self._columns = {table: columns_of(connection, LIVE, table) for table in shadow.tables_in(connection)}
         self._line_of = {table: line_maker(columns) for table, columns in self._columns.items()}
 
     def fold_unit(self, take: str = "take_unit") -> int:
@@ -100,14 +105,14 @@ class Folder:
 
     def fold(self, stored: Iterable[StoredEvent]) -> None:
         """Copy the rows of whole streams, none of which are there yet."""
-        lines: dict[str, list[str]] = {table: [] for table in BY_STREAM}
+        lines: dict[str, list[bytes]] = {table: [] for table in shadow.by_stream(self._columns)}
         numbers: dict[tuple[str, str], dict[str, Any]] = {}
         changes = fold_streams(stored, self._mapper, self._set_aside)
         while some := list(islice(changes, CHANGES)):
             if self._states is not None:
                 self._states.update((change.state.id, change.state) for change in some)
             purged = {change.state.id for change in some if change.state.is_purged}
-            for table, _, rows in (write for view in VIEWS for write in view.writes_for(some)):
+            for table, _, rows in (write for view in self._views for write in view.writes_for(some)):
                 if table == "counters":
                     for row in rows:
                         key = (row["project"], row["kind"])
@@ -118,8 +123,13 @@ class Folder:
         for table, found in lines.items():
             if found:
                 copy_lines(self._connection, SHADOW, table, list(self._columns[table]), found)
+        self._note_aside()
         # Once and in order, last of all: several processes lock these rows.
         self._raise_counters(list(numbers.values()))
+
+    def _note_aside(self) -> None:
+        shadow.set_aside(self._connection, self._aside)
+        self._aside.clear()
 
     def _raise_counters(self, rows: Sequence[dict[str, Any]]) -> None:
         if rows:
@@ -134,7 +144,8 @@ class Folder:
         states = self._states = {} if self._states is None else self._states
         with told(), self._connection.transaction():
             ((position,),) = self._connection.execute(SQL["caught_up_to"]).fetchall()
-            found = self._connection.execute(SQL["events_since"], [position, settled]).fetchall()
+            aside = list(shadow.those_aside(self._connection))
+            found = self._connection.execute(SQL["events_since"], [position, settled, aside]).fetchall()
             newer = {
                 stream_id: [stored_from(row) for row in rows]
                 for stream_id, rows in groupby(found, key=itemgetter(0))
@@ -151,7 +162,8 @@ class Folder:
         self._connection.execute(SQL["look_into_shadow"])
         found = (self._change(stream_id, stored) for stream_id, stored in newer.items())
         changes = [change for change in found if change is not None]
-        for table, sql, rows in (write for view in VIEWS for write in view.writes_for(changes)):
+        self._note_aside()
+        for table, sql, rows in (write for view in self._views for write in view.writes_for(changes)):
             if table == "counters":
                 self._raise_counters(rows)
             elif rows:
@@ -161,7 +173,11 @@ class Folder:
         """What ``stored`` changes; None where all of it was folded in already."""
         assert self._states is not None
         state = self._states[stream_id]
-        events = [self._mapper.to_domain_event(e) for e in stored if e.originator_version > state.version]
+        try:
+            events = [self._mapper.to_domain_event(e) for e in stored if e.originator_version > state.version]
+        except RecordUnreadable as error:
+            self._set_aside(error)
+            return None
         if not events:
             return None
         ids = [event.message_id for event in events if isinstance(event, MessageEvent)]
@@ -185,16 +201,26 @@ class Folder:
                 break
 
 
-def rebuild(conninfo: str, *, workers: int = 1, progress: Progress = lambda count: None) -> None:
-    """Fill the shadow tables from the whole log, or go on where another rebuild was stopped.
+def rebuild(
+    conninfo: str,
+    names: Collection[str] = tuple(BY_NAME),
+    *,
+    workers: int = 1,
+    quarantine: bool = False,
+    progress: Progress = lambda count: None,
+) -> None:
+    """Fill the shadow tables of these views from the whole log, or go on where another rebuild was stopped.
 
-    Raises RecordUnreadable for an event that cannot be read, which names stream and version.
+    Raises RecordUnreadable for an event that cannot be read, which names stream and version, unless
+    such streams are to be put into ``quarantine``.
     """
     with told(), connect(conninfo) as connection:
-        shadow.begin(connection, settled_position(connection))
-        fill(conninfo, workers, progress)
+        if not quarantine and shadow.exists(connection, SHADOW) and shadow.those_aside(connection):
+            shadow.discard(connection)
+        shadow.begin(connection, settled_position(connection), names)
+        fill(conninfo, workers, progress, quarantine=quarantine)
         shadow.make_indexes(connection)
-        Folder(connection).come_close()
+        Folder(connection, quarantine=quarantine).come_close()
 
 
 def log_size(connection: Connection) -> int:
@@ -203,21 +229,22 @@ def log_size(connection: Connection) -> int:
     return int(events)
 
 
-def fill(conninfo: str, workers: int, progress: Progress) -> None:
+def fill(conninfo: str, workers: int, progress: Progress, *, quarantine: bool = False) -> None:
     """Fold all units that are not done."""
     if workers > 1:
-        fill_together(conninfo, workers, progress)
+        fill_together(conninfo, workers, progress, quarantine=quarantine)
     # PostgreSQL may be at a unit yet for a rebuild that was killed. Who waits for it folds it, unless it
     # was finished after all.
     with connect(conninfo) as connection:
-        for events in iter(Folder(connection).fold_unit, 0):
+        for events in iter(Folder(connection, quarantine=quarantine).fold_unit, 0):
             progress(events)
 
 
-def fill_together(conninfo: str, workers: int, progress: Progress) -> None:
+def fill_together(conninfo: str, workers: int, progress: Progress, *, quarantine: bool) -> None:
     """Fold the units that nobody is at, in processes."""
     spawning = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawning, initializer=begin_work, initargs=(conninfo,)) as pool:
+    initial = (conninfo, quarantine)
+    with ProcessPoolExecutor(workers, spawning, initializer=begin_work, initargs=initial) as pool:
         running = {pool.submit(fold_unit) for _ in range(workers)}
         while running:
             done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -231,17 +258,21 @@ _folder: list[Folder] = []
 """In a process of the pool: its own, for all units it folds."""
 
 
-def begin_work(conninfo: str) -> None:
-    threading.Thread(target=end_with_parent, name="recount-parent", daemon=True).start()
-    _folder.append(Folder(connect(conninfo)))
+def begin_work(conninfo: str, quarantine: bool) -> None:
+    end_with_parent()
+    _folder.append(Folder(connect(conninfo), quarantine=quarantine))
 
 
 def end_with_parent() -> None:
-    """A process of a pool would wait for work for ever if the one that has it to give was killed."""
+    """See to it that nobody goes on in this process once whoever started it was killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None
-    parent.join()
-    os._exit(1)
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="recount-parent", daemon=True).start()
 
 
 def fold_unit() -> int:
@@ -251,27 +282,34 @@ def fold_unit() -> int:
 def differences(connection: Connection) -> Iterator[Difference]:
     """Rows in use that are not as the log has them, after ``rebuild``.
 
-    None of streams that were written to since, or are just being erased.
+    None of streams that were written to since, are just being erased, or were set aside.
     """
     with told(), connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         ((position,),) = connection.execute(SQL["caught_up_to"]).fetchall()
         ((newer, _),) = connection.execute(SQL["streams_since"], [position, 2**63 - 1])
         erased = [stream_id for (stream_id,) in connection.execute(SQL["being_erased"])]
-        yield from shadow.differences(connection, but=[*(newer or []), *erased])
+        aside = shadow.those_aside(connection)
+        yield from shadow.differences(connection, but=[*(newer or []), *erased, *aside])
 
 
-def put_in_place(conninfo: str) -> float:
+def put_in_place(conninfo: str, *, quarantine: bool = False) -> float:
     """Let the rebuilt tables take the place of those in use; returns for how many seconds writers waited."""
     with told(), connect(conninfo) as connection:
-        folder = Folder(connection)
+        folder = Folder(connection, quarantine=quarantine)
 
-        def catch_up_with_all() -> None:
-            ((last,),) = connection.execute(SQL["last_position"]).fetchall()
-            folder.for_one_try().catch_up(last)
+        def catch_up() -> Callable[[], object]:
+            tried = folder.for_one_try()
+            tried.catch_up(settled_position(connection))
+            return lambda: tried.catch_up(last_position(connection))
 
         folder.come_close()
-        return shadow.swap(connection, catch_up_with_all)
+        return shadow.swap(connection, catch_up)
+
+
+def last_position(connection: Connection) -> int:
+    ((last,),) = connection.execute(SQL["last_position"]).fetchall()
+    return int(last)
 
 
 def roll_back(conninfo: str) -> float:
@@ -281,4 +319,5 @@ def roll_back(conninfo: str) -> float:
     """
     with told(), connect(conninfo) as connection:
         shadow.take_previous(connection)
-    return put_in_place(conninfo)
+        quarantine = bool(shadow.those_aside(connection))
+    return put_in_place(conninfo, quarantine=quarantine)

@@ -11,6 +11,8 @@ from eventlog.recorder import Write
 from eventlog.statements import Statements
 
 SQL = Statements("projections", "requests")
+VERSION = 1
+TABLES = {"requests": ("project", "key")}
 
 
 def writes_for(changes: Sequence[StreamChange]) -> list[Write]:

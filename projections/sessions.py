@@ -16,6 +16,8 @@ from projections.conversations import puts_for
 from projections.paging import Filter, Page, Window, page_of
 
 SQL = Statements("projections", "sessions")
+VERSION = 1
+TABLES = {"sessions": ("stream_id",)}
 
 
 def writes_for(changes: Sequence[StreamChange]) -> list[Write]:

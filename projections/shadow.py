@@ -4,37 +4,30 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 from psycopg import errors, sql
 from psycopg.sql import Identifier
 
-from domain.errors import NotFound, Unavailable
+from domain.errors import NotFound, RecordUnreadable, Unavailable
 from eventlog.database import Connection
 from eventlog.statements import Statements
 from projections.copying import columns_of
+from projections.core import BY_NAME, VIEWS
 
 SQL = Statements("projections", "shadow")
 
-LIVE, SHADOW, PREVIOUS = "public", "recount_rebuild", "recount_previous"
+LIVE, SHADOW, PREVIOUS, DROPPED = "public", "recount_rebuild", "recount_previous", "recount_dropped"
 
-TABLES = {
-    "counters": ("project", "kind"),
-    "names": ("stream_id",),
-    "sessions": ("stream_id",),
-    "threads": ("stream_id",),
-    "thread_states": ("stream_id", "key"),
-    "users": ("stream_id",),
-    "messages": ("stream_id", "version"),
-    "requests": ("project", "key"),
-}
-"""What is rebuilt: the tables of the views, each with what names a row of it."""
+TABLES: dict[str, tuple[str, ...]] = {table: key for view in VIEWS for table, key in view.TABLES.items()}
+"""The tables of all views, each with what names a row of it."""
 
-BY_STREAM = tuple(table for table in TABLES if table != "counters")
+NOTES = ("progress", "units", "views", "set_aside")
+"""What a rebuild keeps of its own beside the tables: how far it is, with what, and without which streams."""
 
 EQUAL = "coalesce(live.{0}::text, '') = coalesce(made.{0}::text, '')"
 """A thread's own slot has no key, and no slot has an empty one."""
@@ -42,8 +35,16 @@ EQUAL = "coalesce(live.{0}::text, '') = coalesce(made.{0}::text, '')"
 UNIT_EVENTS = 20_000
 SHADOW_LOCK = 0x7265636F756E77  # an advisory lock
 DIFFERENCES_MAX = 100  # of each table that are told
-LOCKED_SECONDS_MAX = 0.05  # whoever does not get a lock by then lets everyone pass and tries again
+LOCKED_SECONDS_MAX = 0.02  # whoever does not get a lock by then lets everyone pass and tries again
+QUIET_SECONDS_MAX = 5  # PostgreSQL ends an automatic vacuum that is in the way after one
 SWAP_ATTEMPTS_MAX = 100
+
+
+class RebuildUnderWay(Unavailable):
+    """Another rebuild, or check of the views, has not ended yet."""
+
+    def __init__(self) -> None:
+        super().__init__("another rebuild or check of the views is under way: wait until it is done")
 
 
 @dataclass(frozen=True)
@@ -60,30 +61,54 @@ class Difference:
 
 @contextmanager
 def alone(connection: Connection) -> Iterator[None]:
-    """Only one at a time has to do with the shadow tables. Raises Unavailable where another one has."""
+    """Only one at a time has to do with the shadow tables. Raises RebuildUnderWay where another one has."""
     ((is_ours,),) = connection.execute(SQL["try_alone"], [SHADOW_LOCK]).fetchall()
     if not is_ours:
-        raise Unavailable("another rebuild or check of the views is under way: wait until it is done")
+        raise RebuildUnderWay
     try:
         yield
     finally:
         connection.execute(SQL["leave_alone"], [SHADOW_LOCK])
 
 
-def begin(connection: Connection, settled: int) -> None:
-    """Make the shadow tables and cut the work into units, unless a rebuild that was stopped did."""
-    if exists(connection, SHADOW):
+def begin(connection: Connection, settled: int, names: Collection[str] = tuple(BY_NAME)) -> None:
+    """Make the shadow tables of some views and cut the work into units.
+
+    A rebuild of the same views that was stopped is gone on with; one of others is dropped.
+    """
+    versions = {name: BY_NAME[name].VERSION for name in names}
+    if exists(connection, SHADOW) and versions_in(connection, SHADOW) == versions:
         return
     with connection.transaction():
         make_schema(connection, SHADOW)
-        for table in TABLES:
+        connection.execute(SQL["make_notes"])
+        connection.execute(SQL["note_views"], [list(versions), list(versions.values())])
+        connection.execute(SQL["begin_progress"], [settled])
+        connection.execute(SQL["cut_units"], {"size": UNIT_EVENTS})
+        for table in tables_in(connection):
             like = "CREATE TABLE {}.{table} (LIKE {}.{table} INCLUDING DEFAULTS INCLUDING STORAGE)"
             run(connection, like, SHADOW, LIVE, table=table)
-        run(connection, "ALTER TABLE {}.counters ADD PRIMARY KEY (project, kind)", SHADOW)
-        connection.execute(SQL["make_progress"])
-        connection.execute(SQL["begin_progress"], [settled])
-        connection.execute(SQL["make_units"])
-        connection.execute(SQL["cut_units"], {"size": UNIT_EVENTS})
+        if "names" in versions:
+            run(connection, "ALTER TABLE {}.counters ADD PRIMARY KEY (project, kind)", SHADOW)
+
+
+def versions_in(connection: Connection, schema: str) -> dict[str, int]:
+    """The views that have tables in ``schema``, each with the version that made their rows."""
+    statement = sql.SQL("SELECT name, version FROM {}.views").format(Identifier(schema))
+    return dict(connection.execute(statement).fetchall())
+
+
+def tables_in(connection: Connection, schema: str = SHADOW) -> dict[str, tuple[str, ...]]:
+    """As TABLES, of the views that have theirs in ``schema``."""
+    names = versions_in(connection, schema)
+    return {
+        table: key for name, view in BY_NAME.items() if name in names for table, key in view.TABLES.items()
+    }
+
+
+def by_stream(tables: Iterable[str]) -> list[str]:
+    """Those whose rows each belong to a stream."""
+    return [table for table in tables if table != "counters"]
 
 
 def run(connection: Connection, statement: str, *names: str, **named: str) -> None:
@@ -100,7 +125,7 @@ def make_schema(connection: Connection, schema: str) -> None:
 
 def make_indexes(connection: Connection) -> None:
     """Give the filled tables the constraints and indexes of those in use, under the same names."""
-    for table in TABLES:
+    for table in tables_in(connection):
         with connection.transaction():
             place = {"live": LIVE, "schema": SHADOW, "table": table}
             for (statement,) in connection.execute(SQL["missing_indexes"], place).fetchall():
@@ -110,14 +135,41 @@ def make_indexes(connection: Connection) -> None:
 
 def clear_streams(connection: Connection, streams: Sequence[UUID]) -> None:
     """Take what is there of these streams out of the shadow tables."""
-    for table in BY_STREAM:
+    for table in by_stream(tables_in(connection)):
         statement = sql.SQL("DELETE FROM {}.{} WHERE stream_id = ANY(%s::uuid[])")
         connection.execute(statement.format(Identifier(SHADOW), Identifier(table)), [streams])
 
 
+def set_aside(connection: Connection, errors: Iterable[RecordUnreadable]) -> None:
+    """Note streams that cannot be folded: their rows in use go into the tables made, as they are."""
+    for error in errors:
+        connection.execute(SQL["set_aside"], [error.stream_id, error.version, str(error)])
+
+
+def those_aside(connection: Connection) -> dict[UUID, str]:
+    """The streams that were set aside, each with why, in words that name its version."""
+    return dict(connection.execute(SQL["those_aside"]).fetchall())
+
+
+def keep_rows(connection: Connection, streams: Sequence[UUID]) -> None:
+    """Have these streams' rows in the shadow tables be those in use; no number is drawn twice."""
+    if not streams:
+        return
+    clear_streams(connection, streams)
+    tables = tables_in(connection)
+    for table in by_stream(tables):
+        statement = sql.SQL(
+            "INSERT INTO {}.{table} SELECT * FROM {}.{table} WHERE stream_id = ANY(%s::uuid[])"
+        )
+        places = Identifier(SHADOW), Identifier(LIVE)
+        connection.execute(statement.format(*places, table=Identifier(table)), [streams])
+    if "counters" in tables:
+        connection.execute(SQL["keep_counters"])
+
+
 def differences(connection: Connection, *, but: Sequence[UUID]) -> Iterator[Difference]:
     """Rows that differ between the tables in use and the shadow tables, except those of some streams."""
-    for table, key in TABLES.items():
+    for table, key in tables_in(connection).items():
         if table == "counters" and but:
             continue  # a number may have been drawn since
         columns = list(columns_of(connection, LIVE, table))
@@ -155,39 +207,65 @@ def reason_for(columns: Sequence[str], live: dict[str, Any] | None, made: dict[s
     return f"differs in {differing or 'how a document is spelled'}"
 
 
-def swap(connection: Connection, catch_up: Callable[[], object]) -> float:
+def swap(connection: Connection, catch_up: Callable[[], Callable[[], object]]) -> float:
     """Put the shadow tables in the place of those in use. Returns for how many seconds writers waited.
 
-    Those that were in use stay in PREVIOUS. Raises Unavailable where others hold their locks too long.
+    ``catch_up`` is called for each attempt, while writers go on, and returns what takes in the rest
+    while they wait. Those that were in use stay in PREVIOUS. Raises Unavailable where others hold
+    their locks too long.
     """
+    run(connection, "DROP SCHEMA IF EXISTS {} CASCADE", DROPPED)
     for _ in range(SWAP_ATTEMPTS_MAX):
         try:
             with connection.transaction():
-                return exchange(connection, catch_up)
+                keep_vacuum_away(connection)
+                seconds = exchange(connection, catch_up())
         except errors.LockNotAvailable:
             time.sleep(random.uniform(0.01, 0.1))  # noqa: S311
+        else:
+            # Last, for it takes long to remove large files, and nobody need wait for it.
+            run(connection, "DROP SCHEMA IF EXISTS {} CASCADE", DROPPED)
+            return seconds
     raise Unavailable("other transactions hold the tables for too long: try again later")
+
+
+def keep_vacuum_away(connection: Connection) -> None:
+    """For the rest of the transaction; in nobody else's way. A vacuum yields to whoever waits patiently."""
+    connection.execute(SQL["wait_for_locks"], [f"{QUIET_SECONDS_MAX}s"])
+    for schema in (LIVE, SHADOW):
+        lock(connection, schema, tables_in(connection), "SHARE UPDATE EXCLUSIVE")
+
+
+def lock(connection: Connection, schema: str, tables: Iterable[str], mode: LiteralString) -> None:
+    names = (Identifier(schema, table) for table in tables)
+    connection.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(sql.SQL(", ").join(names), sql.SQL(mode)))
 
 
 def exchange(connection: Connection, catch_up: Callable[[], object]) -> float:
     """Within a transaction. Locks in the order appends do, so that neither waits for the other for ever."""
-    connection.execute(SQL["be_impatient"], [f"{LOCKED_SECONDS_MAX * 1000:.0f}ms"])
+    tables = tables_in(connection)
+    views = connection.execute(SQL["views_on"], [LIVE, list(tables)]).fetchall()
+    connection.execute(SQL["wait_for_locks"], [f"{LOCKED_SECONDS_MAX * 1000:.0f}ms"])
     started = time.monotonic()
-    run(connection, "LOCK TABLE {}.counters IN EXCLUSIVE MODE", LIVE)
-    run(connection, "LOCK TABLE {}.stored_events IN EXCLUSIVE MODE", LIVE)
+    lock(connection, LIVE, ["counters"], "EXCLUSIVE")
+    lock(connection, LIVE, ["stored_events"], "EXCLUSIVE")
+    # Readers too, before anything is done: whether it succeeds shows early.
+    lock(connection, LIVE, [*tables, *(name for name, _ in views)], "ACCESS EXCLUSIVE")
     catch_up()
-    views = connection.execute(SQL["views"], [LIVE]).fetchall()
-    make_schema(connection, PREVIOUS)
-    for table in TABLES:
+    keep_rows(connection, list(those_aside(connection)))
+    connection.execute(SQL["exchange_versions"])
+    if exists(connection, PREVIOUS):
+        run(connection, "ALTER SCHEMA {} RENAME TO {}", PREVIOUS, DROPPED)
+    run(connection, "CREATE SCHEMA {}", PREVIOUS)
+    for table in tables:
         run(connection, "ALTER TABLE {}.{} SET SCHEMA {}", LIVE, table, PREVIOUS)
         run(connection, "ALTER TABLE {}.{} SET SCHEMA {}", SHADOW, table, LIVE)
-    for table in ("progress", "units"):  # so that those put aside can be caught up with too
+    for table in NOTES:  # so that those put aside can be caught up with too
         run(connection, "ALTER TABLE {}.{} SET SCHEMA {}", SHADOW, table, PREVIOUS)
     for name, definition in views:  # they still read the tables they were made on
-        run(connection, "DROP VIEW {}.{}", LIVE, name)
-        create = sql.SQL("CREATE VIEW {}.{} AS ").format(Identifier(LIVE), Identifier(name))
+        create = sql.SQL("CREATE OR REPLACE VIEW {}.{} AS ").format(Identifier(LIVE), Identifier(name))
         connection.execute(create + sql.SQL(definition))
-    run(connection, "DROP SCHEMA {} CASCADE", SHADOW)
+    run(connection, "DROP SCHEMA {}", SHADOW)
     return time.monotonic() - started
 
 

@@ -15,6 +15,8 @@ from projections.conversations import puts_for
 from projections.paging import Filter, Page, Window, page_of
 
 SQL = Statements("projections", "threads")
+VERSION = 1
+TABLES = {"threads": ("stream_id",), "thread_states": ("stream_id", "key")}
 
 
 def writes_for(changes: Sequence[StreamChange]) -> list[Write]:

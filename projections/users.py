@@ -15,6 +15,8 @@ from projections.conversations import purged_streams, row_of
 from projections.paging import Filter, Page, Window, page_of
 
 SQL = Statements("projections", "users")
+VERSION = 1
+TABLES = {"users": ("stream_id",)}
 
 
 def writes_for(changes: Sequence[StreamChange]) -> list[Write]:

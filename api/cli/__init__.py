@@ -178,9 +178,28 @@ Workers = Annotated[int, typer.Option(min=1, max=64, metavar="N", help="Processe
 
 @app.command()
 def rebuild(
+    views: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[VIEW]...", help="names, sessions, threads, users, messages, requests; else all of them."
+        ),
+    ] = None,
     workers: Workers = 1,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Only if no server runs; nobody is written beside.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be different; change nothing.")
+    ] = False,
+    verify_only: Annotated[
+        bool, typer.Option("--verify-only", help="As --dry-run; exit code 1 if anything is different.")
+    ] = False,
+    quarantine: Annotated[
+        bool,
+        typer.Option(
+            "--quarantine",
+            help="Set streams aside that cannot be read, keep their rows, go on; exit code 1 if any.",
+        ),
     ] = False,
     rollback: Annotated[
         bool, typer.Option("--rollback", help="Go back to the tables from before the last rebuild.")
@@ -194,7 +213,18 @@ def rebuild(
     """
     from api.cli import maintenance
 
-    maintenance.rebuild_views(data, workers=workers, is_rehearsal=dry_run, back=rollback, as_json=as_json)
+    if rollback:
+        maintenance.go_back(data, as_json=as_json)
+        return
+    wanted = maintenance.Wanted(
+        views or (),
+        workers=workers,
+        is_offline=offline,
+        is_rehearsal=dry_run or verify_only,
+        must_agree=verify_only,
+        quarantine=quarantine,
+    )
+    maintenance.rebuild_views(data, wanted, as_json=as_json)
 
 
 @app.command()

@@ -3,53 +3,126 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from api.cli.claim import running_server
 from api.cli.failures import PARTLY, tell
 from api.cli.output import show_json
-from api.cli.store import opened, place
+from api.cli.store import Place, opened, place
+from domain.errors import Unavailable
 from eventlog.checkpoints import last_checkpoint
-from eventlog.database import Database, connect
+from eventlog.database import Connection, Database, connect
 from eventlog.verification import log_flaws
 from projections import shadow
+from projections.core import BY_NAME
 from projections.rebuild import differences, log_size, put_in_place, rebuild, roll_back
+from projections.rebuilds import Findings, begin, checked_views, others_connected, recorded
+from projections.shadow import those_aside
 
 TOLD_MAX = 20  # things that are wrong; the rest is counted
 
 
-def rebuild_views(data: Path | None, *, workers: int, is_rehearsal: bool, back: bool, as_json: bool) -> None:
-    """Rebuild, say what was different, and put the new tables in place unless it is a rehearsal."""
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of ``recount rebuild``; no ``views`` are all views."""
+
+    views: Sequence[str]
+    workers: int = 1
+    is_offline: bool = False
+    is_rehearsal: bool = False
+    must_agree: bool = False
+    quarantine: bool = False
+
+
+def rebuild_views(data: Path | None, wanted: Wanted, *, as_json: bool) -> None:
+    """Rebuild, say what was different, and put the new tables in place unless it is a rehearsal.
+
+    Exits with PARTLY where streams were set aside, or, if the views must agree with the log, did not.
+    """
+    names = checked_views(wanted.views)
+    here = place(data)
+    with opened(here) as database:
+        if wanted.is_offline:
+            refuse_served(here, database)
+        with alone(database) as connection:
+            number = begin(connection, names, is_rehearsal=wanted.is_rehearsal)
+            with recorded(connection, number) as findings:
+                result = carried_out(database, names, wanted, findings)
+    if as_json:
+        show_json(result)
+    if result["set_aside"] or (wanted.must_agree and result["differences"]):
+        raise typer.Exit(PARTLY)
+
+
+def carried_out(
+    database: Database, names: Sequence[str], wanted: Wanted, findings: Findings
+) -> dict[str, Any]:
+    events, seconds = rebuilt(database, wanted.workers, names, quarantine=wanted.quarantine)
+    with connect(database.conninfo) as connection:
+        aside = those_aside(connection)
+        told_all(aside.values())
+        findings.differences = told_all(map(str, differences(connection)))
+    rate = events / max(seconds, 0.001)
+    tell(f"{events:,} events in {seconds:.1f} s ({rate:,.0f}/s); {findings.differences} rows differed")
+    if wanted.is_rehearsal:
+        discard(database)
+        tell("This was a rehearsal: the views are as they were.")
+    else:
+        findings.locked_seconds = put_in_place(database.conninfo, quarantine=wanted.quarantine)
+        told_swap(findings.locked_seconds, "The rebuilt views")
+        if aside:
+            tell(f"The rows of {len(aside)} streams were kept as they were.")
+    return {
+        "views": names,
+        "in_use": not wanted.is_rehearsal,
+        "events": events,
+        "differences": findings.differences,
+        "set_aside": [str(stream_id) for stream_id in aside],
+        "writers_waited_seconds": rounded(findings.locked_seconds),
+    }
+
+
+def go_back(data: Path | None, *, as_json: bool) -> None:
+    """Put the views from before the last rebuild back. Raises NotFound where there are none."""
     with opened(place(data)) as database, alone(database):
-        if back:
-            told_swap(roll_back(database.conninfo), "The views from before the last rebuild", as_json)
-            return
-        events, seconds = rebuilt(database, workers)
-        wrong = told_all(map(str, found_differences(database)))
-        rate = events / max(seconds, 0.001)
-        tell(f"{events:,} events in {seconds:.1f} s ({rate:,.0f}/s); {wrong} rows differed")
-        if is_rehearsal:
-            with connect(database.conninfo) as connection:
-                shadow.discard(connection)
-            tell("This was a rehearsal: the views are as they were.")
-        else:
-            told_swap(put_in_place(database.conninfo), "The rebuilt views", as_json)
+        seconds = roll_back(database.conninfo)
+    told_swap(seconds, "The views from before the last rebuild")
+    if as_json:
+        show_json({"in_use": True, "writers_waited_seconds": rounded(seconds)})
+
+
+def refuse_served(here: Place, database: Database) -> None:
+    """Raises Unavailable where any other program of Recount's is connected, as a server always is."""
+    server = running_server(here.directory) if here.is_embedded else None
+    if server is not None or others_connected(database):
+        where = f" at {server.address}" if server and server.address else ""
+        raise Unavailable(f"a server uses the database{where}: stop it first, or leave out --offline")
 
 
 @contextmanager
-def alone(database: Database) -> Iterator[None]:
+def alone(database: Database) -> Iterator[Connection]:
     with connect(database.conninfo) as connection, shadow.alone(connection):
-        yield
+        yield connection
 
 
-def told_swap(seconds: float, what: str, as_json: bool) -> None:
-    if as_json:
-        show_json({"in_use": True, "writers_waited_seconds": round(seconds, 4)})
+def discard(database: Database) -> None:
+    with connect(database.conninfo) as connection:
+        shadow.discard(connection)
+
+
+def rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 4)
+
+
+def told_swap(seconds: float, what: str) -> None:
     tell(f"{what} are in use; writers waited {seconds * 1000:.0f} ms.")
     tell("'recount rebuild --rollback' puts those before in their place again.")
 
@@ -66,8 +139,7 @@ def verify(data: Path | None, *, workers: int, as_json: bool) -> None:
         wrong_in_log = told_all(map(str, flaws))
         rebuilt(database, workers)
         wrong_in_views = told_all(map(str, found_differences(database)))
-        with connect(database.conninfo) as connection:
-            shadow.discard(connection)
+        discard(database)
     if as_json:
         digest = last.digest.hex() if last else None
         position = last.position if last else 0
@@ -80,13 +152,15 @@ def verify(data: Path | None, *, workers: int, as_json: bool) -> None:
     tell("The log is as it was recorded, and the views are as the log has them.")
 
 
-def rebuilt(database: Database, workers: int) -> tuple[int, float]:
+def rebuilt(
+    database: Database, workers: int, names: Sequence[str] = tuple(BY_NAME), *, quarantine: bool = False
+) -> tuple[int, float]:
     """Fill the shadow tables; returns how many events there were and the seconds it took."""
     with connect(database.conninfo) as connection:
         events = log_size(connection)
     started = time.monotonic()
     with bar(events, "events folded") as progress:
-        rebuild(database.conninfo, workers=workers, progress=progress)
+        rebuild(database.conninfo, names, workers=workers, quarantine=quarantine, progress=progress)
     return events, time.monotonic() - started
 
 
@@ -95,7 +169,7 @@ def found_differences(database: Database) -> Iterator[shadow.Difference]:
         yield from differences(connection)
 
 
-def told_all(things: Iterator[str]) -> int:
+def told_all(things: Iterable[str]) -> int:
     """Say the first of them; returns how many there are."""
     count = 0
     for count, thing in enumerate(things, 1):
@@ -113,7 +187,16 @@ def bar(total: int, what: str) -> Iterator[Callable[[int], object]]:
     if not console.is_terminal:
         yield lambda count: None
         return
-    columns = BarColumn(), MofNCompleteColumn(), TextColumn(what), TimeRemainingColumn()
+    rate = TextColumn("{task.fields[rate]}")
+    columns = BarColumn(), MofNCompleteColumn(), TextColumn(what), rate, TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda count: progress.advance(task, count)
+        task = progress.add_task("", total=total, rate="")
+        started, done = time.monotonic(), 0
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            rate = done / (time.monotonic() - started)
+            progress.update(task, advance=count, rate=f"{rate:,.0f}/s")
+
+        yield advance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from eventlog.recorder import LogRecorder
 from eventlog.schema import applied, check_schema
 from projections.counts import count_all
 from projections.follow import lags
+from projections.rebuilds import outdated_views
 
 
 def status(data: Path | None, *, as_json: bool) -> None:
@@ -52,6 +54,7 @@ def facts_of(here: Place, database: Database, server: RunningServer | None) -> d
         facts["counts"] = {part: vars(count) for part, count in count_all(database).items()}
         facts["settled_position"] = LogRecorder(database).settled_position()
         facts["followers"] = [vars(lag) for lag in lags(database)]
+        facts["outdated_views"] = database.read(outdated_views)
     return facts
 
 
@@ -94,6 +97,8 @@ def lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         found.append((part, f"about {count['rows']:,}" if count["is_estimate"] else f"{count['rows']:,}"))
     if "settled_position" in facts:
         found.append(("settled position", f"{facts['settled_position']:,}"))
+    if outdated := facts.get("outdated_views"):
+        found.append(("views", outdated_line(outdated)))
     followers = facts.get("followers", [])
     return [*found, *((f"follower {lag['follower']}", lag_line(lag)) for lag in followers)]
 
@@ -105,6 +110,11 @@ def database_line(database: dict[str, Any]) -> str:
         f"{database['name']} of PostgreSQL {database['postgresql']} at {database['host']}:{database['port']},"
         f" as {database['user']}"
     )
+
+
+def outdated_line(views: Sequence[str]) -> str:
+    names = " ".join(views)
+    return f"{names}: made by another version of Recount; run 'recount rebuild {names}'"
 
 
 def lag_line(lag: dict[str, Any]) -> str:

@@ -31,6 +31,9 @@ from api.opening import open_database
 from api.settings import PREFIX, Settings
 from domain.errors import Unavailable
 from eventlog.database import connect
+from projections.rebuilds import outdated_views
+
+logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 5  # for answers under way when the server is told to end
 WORKER_SILENCE_SECONDS_MAX = 10
@@ -55,6 +58,7 @@ def serve(data: Path | None, **given: object) -> None:
         announce = stack.enter_context(claimed(here.directory)) if here.is_embedded else None
         migrate_at(conninfo)
         refuse_strangers(here.settings, conninfo)
+        warn_of_outdated_views(conninfo)
         listener = stack.enter_context(listening(here.settings.host, here.settings.port))
         address = address_of(listener)
         if announce is not None:
@@ -71,6 +75,14 @@ def refuse_strangers(settings: Settings, conninfo: str) -> None:
         refuse_open_server(settings, KeyRing(database))
     finally:
         database.close()
+
+
+def warn_of_outdated_views(conninfo: str) -> None:
+    with connect(conninfo) as connection:
+        if views := " ".join(outdated_views(connection)):
+            logger.warning(
+                "views made by another version: run 'recount rebuild %s' (beside the server)", views
+            )
 
 
 @contextmanager

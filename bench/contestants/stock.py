@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import time
+from functools import singledispatchmethod
 from typing import Any
 from uuid import UUID
 
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate
+from eventsourcing.persistence import Tracking
+from eventsourcing.postgres import PostgresDatastore, PostgresTrackingRecorder
+from eventsourcing.projection import Projection, ProjectionRunner
+from psycopg.sql import SQL, Identifier
+from pydantic_core import to_json
 from uuid_utils.compat import uuid7
 
 from bench.common import PROJECT
 from bench.contestants import CONTENT, Append, rate_of
-from eventlog.database import connect
+from eventlog.database import Connection, connect
 
 
 class StockSession(Aggregate):
@@ -33,6 +40,20 @@ class StockSession(Aggregate):
         self.trigger_event(self.MessageAdded, project=PROJECT, actor="bench", message=message)
 
 
+def environment(connection: Connection) -> dict[str, str]:
+    """The library's settings for tables of its own, in the schema "stock"."""
+    server = connection.info
+    return {
+        "PERSISTENCE_MODULE": "eventsourcing.postgres",
+        "POSTGRES_DBNAME": server.dbname,
+        "POSTGRES_HOST": server.host,
+        "POSTGRES_PORT": str(server.port),
+        "POSTGRES_USER": server.user,
+        "POSTGRES_PASSWORD": server.password,
+        "POSTGRES_SCHEMA": "stock",
+    }
+
+
 class Stock:
     """The aggregate stays in memory, so that an append is no more than deciding and saving.
 
@@ -44,18 +65,7 @@ class Stock:
     def __init__(self, conninfo: str) -> None:
         with connect(conninfo) as connection:
             connection.execute("CREATE SCHEMA stock")
-            server = connection.info
-            self._application: Application[UUID] = Application(
-                env={
-                    "PERSISTENCE_MODULE": "eventsourcing.postgres",
-                    "POSTGRES_DBNAME": server.dbname,
-                    "POSTGRES_HOST": server.host,
-                    "POSTGRES_PORT": str(server.port),
-                    "POSTGRES_USER": server.user,
-                    "POSTGRES_PASSWORD": server.password,
-                    "POSTGRES_SCHEMA": "stock",
-                }
-            )
+            self._application: Application[UUID] = Application(env=environment(connection))
 
     def rate(self, writers: int, seconds: float) -> float:
         return rate_of([self._append_to(f"session {n}") for n in range(writers)], seconds)
@@ -72,3 +82,51 @@ class Stock:
 
     def close(self) -> None:
         self._application.close()
+
+
+class Lines(PostgresTrackingRecorder):
+    """A view as one writes it with the library: the messages, committed each with its position."""
+
+    def __init__(self, datastore: PostgresDatastore, **more: Any) -> None:
+        super().__init__(datastore, **more)
+        lines = Identifier(self.datastore.schema), Identifier("lines")
+        columns = "(position bigint PRIMARY KEY, stream_id uuid, said json)"
+        self.sql_create_statements.append(SQL("CREATE TABLE IF NOT EXISTS {}.{} " + columns).format(*lines))
+        self._insert = SQL("INSERT INTO {}.{} VALUES (%s, %s, %s)").format(*lines)
+
+    def add(self, stream_id: UUID, said: dict[str, Any], tracking: Tracking) -> None:
+        with self.datastore.transaction(commit=True) as cursor:
+            self._insert_tracking(cursor, tracking)
+            cursor.execute(self._insert, (tracking.notification_id, stream_id, to_json(said).decode()))
+
+
+class LinesProjection(Projection[Lines]):
+    @singledispatchmethod
+    def process_event(self, domain_event: Any, tracking: Tracking) -> None:
+        """Events that add no message have no row."""
+
+    @process_event.register
+    def _(self, domain_event: StockSession.MessageAdded, tracking: Tracking) -> None:
+        self.view.add(domain_event.originator_id, domain_event.message, tracking)
+
+
+def projected(conninfo: str, events: int) -> float:
+    """Events a second that the library's runner makes a view from, of a log of so many messages."""
+    with connect(conninfo) as connection:
+        connection.execute("CREATE SCHEMA stock")
+        env = environment(connection)
+    application: Application[UUID] = Application(env=env)
+    for number in range(events // 10):
+        session = StockSession(name=f"talk {number}")
+        for _ in range(10):
+            session.add_message({"id": str(uuid7()), "role": "user", "content": CONTENT})
+        application.save(session)
+    last = application.recorder.max_notification_id()
+    application.close()
+    assert last is not None
+    started = time.perf_counter()
+    with ProjectionRunner(
+        application_class=Application, projection_class=LinesProjection, view_class=Lines, env=env
+    ) as runner:
+        runner.wait(last, timeout=600)
+        return last / (time.perf_counter() - started)

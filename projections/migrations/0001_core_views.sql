@@ -147,3 +147,26 @@ CREATE TABLE requests (
 );
 
 CREATE INDEX requests_stream ON requests (stream_id);
+
+-- By which version of each view its rows were made. built_at: when they were last rebuilt; NULL: never.
+CREATE TABLE views (
+    name     text    PRIMARY KEY,
+    version  integer NOT NULL,
+    built_at timestamptz
+);
+
+INSERT INTO views (name, version)
+VALUES ('names', 1), ('sessions', 1), ('threads', 1), ('users', 1), ('messages', 1), ('requests', 1);
+
+-- Each rebuild, under way or over. error: why it failed. One that has no end and is not under way was stopped.
+CREATE TABLE rebuilds (
+    number          bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    views           text[]      NOT NULL,
+    is_rehearsal    boolean     NOT NULL,
+    started_at      timestamptz NOT NULL DEFAULT now(),
+    ended_at        timestamptz,
+    events          bigint,
+    differences     bigint,
+    locked_seconds  double precision,
+    error           text
+);

@@ -13,5 +13,11 @@ SELECT count(*) FROM (SELECT FROM messages LIMIT %(limit)s) AS counted;
 -- name: count_events
 SELECT count(*) FROM (SELECT FROM stored_events LIMIT %(limit)s) AS counted;
 
+-- name: count_names
+SELECT count(*) FROM (SELECT FROM names LIMIT %(limit)s) AS counted;
+
+-- name: count_requests
+SELECT count(*) FROM (SELECT FROM requests LIMIT %(limit)s) AS counted;
+
 -- name: estimate
 SELECT reltuples::bigint FROM pg_class WHERE oid = %(table)s::regclass;

@@ -56,6 +56,6 @@ SELECT n.nspname, c.relname
   FROM pg_class AS c
   JOIN pg_namespace AS n ON n.oid = c.relnamespace
  WHERE c.relkind = 'r'
-   AND (n.nspname IN ('public', 'recount_previous', 'recount_rebuild')
+   AND (n.nspname IN ('public', 'recount_previous', 'recount_rebuild', 'recount_dropped')
         OR (n.nspname = 'pg_catalog' AND c.relname = 'pg_statistic'))
  ORDER BY n.nspname DESC, c.relname;

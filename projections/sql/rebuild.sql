@@ -48,7 +48,7 @@ SELECT DISTINCT originator_id
 -- name: events_since
 SELECT originator_id, originator_version, topic, state::text
   FROM stored_events
- WHERE notification_id > %s AND notification_id <= %s
+ WHERE notification_id > %s AND notification_id <= %s AND originator_id <> ALL(%s::uuid[])
  ORDER BY originator_id, originator_version;
 
 -- name: look_into_shadow

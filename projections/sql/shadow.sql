@@ -40,7 +40,10 @@ SELECT regexp_replace(pg_get_indexdef(indexrelid), ' ON (ONLY )?\S+ USING ',
    AND relname NOT IN (SELECT relname FROM theirs)
    AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid);
 
--- name: make_units
+-- name: make_notes
+-- progress: up to which position the log was caught up with.
+CREATE TABLE recount_rebuild.progress (position bigint NOT NULL);
+
 CREATE TABLE recount_rebuild.units (
     number  bigint PRIMARY KEY,
     low     uuid   NOT NULL,
@@ -49,15 +52,52 @@ CREATE TABLE recount_rebuild.units (
     done_at timestamptz
 );
 
--- name: make_progress
--- Up to which position the log was caught up with.
-CREATE TABLE recount_rebuild.progress (position bigint NOT NULL);
+CREATE TABLE recount_rebuild.views (LIKE views);
+
+CREATE TABLE recount_rebuild.set_aside (
+    stream_id uuid   PRIMARY KEY,
+    version   bigint NOT NULL,
+    reason    text   NOT NULL
+);
 
 -- name: begin_progress
 INSERT INTO recount_rebuild.progress VALUES (%s);
 
--- name: be_impatient
+-- name: note_views
+INSERT INTO recount_rebuild.views (name, version, built_at)
+SELECT name, version, now() FROM unnest(%s::text[], %s::integer[]) AS view (name, version);
+
+-- name: set_aside
+INSERT INTO recount_rebuild.set_aside VALUES (%s, %s, %s) ON CONFLICT (stream_id) DO NOTHING;
+
+-- name: those_aside
+SELECT stream_id, reason FROM recount_rebuild.set_aside ORDER BY stream_id;
+
+-- name: keep_counters
+INSERT INTO recount_rebuild.counters AS counter (project, kind, last)
+SELECT project, kind, last FROM public.counters ORDER BY project, kind
+    ON CONFLICT (project, kind) DO UPDATE SET last = greatest(counter.last, excluded.last);
+
+-- name: exchange_versions
+-- Both see the rows as they were before.
+WITH putting_aside AS (
+     UPDATE recount_rebuild.views AS made
+        SET version = live.version, built_at = live.built_at
+       FROM public.views AS live
+      WHERE live.name = made.name
+)
+UPDATE public.views AS live
+   SET version = made.version, built_at = made.built_at
+  FROM recount_rebuild.views AS made
+ WHERE made.name = live.name;
+
+-- name: wait_for_locks
+-- How long, at most, to the end of the transaction.
 SELECT set_config('lock_timeout', %s, true);
 
--- name: views
-SELECT viewname, definition FROM pg_views WHERE schemaname = %s;
+-- name: views_on
+-- Views in the schema that read one of these tables of it.
+SELECT DISTINCT viewname, definition
+  FROM pg_views
+  JOIN information_schema.view_table_usage AS read ON (read.view_schema, read.view_name) = (schemaname, viewname)
+ WHERE schemaname = %s AND read.table_schema = schemaname AND read.table_name = ANY(%s::text[]);

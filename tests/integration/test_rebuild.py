@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
 import pytest
+from uuid_utils.compat import uuid7
 
 from domain.commands import AddMessages, Delete, Name
 from domain.errors import NotFound, RecordUnreadable, Unavailable
+from domain.messages import Message
 from eventlog.application import Recount
 from eventlog.database import Connection, Database, connect
 from eventlog.order import settled_position
-from projections import rebuild, shadow
+from projections import rebuild, rebuilds, shadow
+from projections.core import BY_NAME
 from projections.messages import page_messages
 from projections.paging import Window
 from projections.sessions import get_session
@@ -71,6 +75,20 @@ class TestRows:
         assert all(live.values())
         assert found(connection) == []
 
+    @pytest.mark.parametrize(
+        "text", ["\t\r\n\x01\x1f", '"', "\\", '\\"\n\\n\\', "null", "\\.", "ï🙂\x7f", "a,b"]
+    )
+    def test_texts_come_back_to_the_letter(
+        self, application: Recount, connection: Connection, conninfo: str, text: str
+    ) -> None:
+        """In columns of text and in documents alike."""
+        said = Message(
+            id=uuid7(), role=text, content=text, name=text, tool_calls=[{text: text}], metadata={text: text}
+        )
+        application.execute(AddMessages(kind="session", name="talk", messages=[said]), context())
+        rebuild.rebuild(conninfo)
+        assert rows_of(connection, SHADOW) == rows_of(connection, LIVE)
+
     def test_an_empty_log_makes_empty_tables(self, connection: Connection, conninfo: str) -> None:
         rebuild.rebuild(conninfo)
         assert not any(rows_of(connection, SHADOW).values())
@@ -97,6 +115,130 @@ class TestRows:
             rebuild.rebuild(conninfo)
         assert (caught.value.stream_id, caught.value.version) == (stream_id, version)
         assert "secret" not in str(caught.value)
+
+    def test_a_stream_without_its_beginning_is_named(
+        self, application: Recount, connection: Connection, conninfo: str
+    ) -> None:
+        tell_stories(application)
+        ((stream_id,),) = connection.execute(
+            "DELETE FROM stored_events WHERE topic = 'user.created' RETURNING originator_id"
+        ).fetchall()
+        with pytest.raises(RecordUnreadable, match="begin") as caught:
+            rebuild.rebuild(conninfo)
+        assert (caught.value.stream_id, caught.value.version) == (stream_id, 2)
+
+
+def spoil(connection: Connection, topic: str = "session.renamed") -> UUID:
+    """Make an event unreadable; returns its stream."""
+    ((stream_id,),) = connection.execute(
+        "UPDATE stored_events SET state = '{\"secret\": 1}' WHERE topic = %s RETURNING originator_id", [topic]
+    ).fetchall()
+    assert isinstance(stream_id, UUID)
+    return stream_id
+
+
+class TestQuarantine:
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_a_stream_that_cannot_be_read_keeps_its_rows_and_the_others_are_mended(
+        self, application: Recount, connection: Connection, conninfo: str, workers: int
+    ) -> None:
+        tell_stories(application)
+        before = rows_of(connection, LIVE)
+        stream_id = spoil(connection)
+        connection.execute("UPDATE sessions SET message_count = 9 WHERE stream_id <> %s", [stream_id])
+        rebuild.rebuild(conninfo, workers=workers, quarantine=True)
+        aside = shadow.those_aside(connection)
+        assert list(aside) == [stream_id]
+        assert "secret" not in aside[stream_id]
+        assert [d.table for d in rebuild.differences(connection)] == ["sessions"]
+        rebuild.put_in_place(conninfo, quarantine=True)
+        assert rows_of(connection, LIVE) == before
+
+    def test_a_stream_that_is_spoiled_while_it_is_caught_up_with(
+        self, application: Recount, connection: Connection, conninfo: str
+    ) -> None:
+        tell_stories(application)
+        rebuild.rebuild(conninfo)
+        folder = rebuild.Folder(connection, quarantine=True)
+        for text in ("more", "most"):
+            adding = AddMessages(kind="session", name="gone 0", messages=say(text))
+            application.execute(adding, context())
+            if text == "more":
+                folder.catch_up(settled_position(connection))
+        connection.execute(
+            "UPDATE stored_events SET state = '{}' WHERE notification_id ="
+            " (SELECT max(notification_id) FROM stored_events)"
+        )
+        folder.catch_up(settled_position(connection))
+        assert len(shadow.those_aside(connection)) == 1
+        before = rows_of(connection, LIVE)
+        rebuild.put_in_place(conninfo, quarantine=True)
+        assert rows_of(connection, LIVE) == before
+
+    def test_no_number_is_drawn_twice(
+        self, application: Recount, connection: Connection, conninfo: str
+    ) -> None:
+        tell_stories(application)
+        spoil(connection, "user.created")
+        rebuild.rebuild(conninfo, quarantine=True)
+        rebuild.put_in_place(conninfo, quarantine=True)
+        found = connection.execute("SELECT last FROM counters WHERE kind = 'user'").fetchall()
+        assert found == [(1,)]
+
+    def test_what_was_set_aside_is_not_passed_over_by_the_next(
+        self, application: Recount, connection: Connection, conninfo: str
+    ) -> None:
+        tell_stories(application)
+        spoil(connection)
+        rebuild.rebuild(conninfo, quarantine=True)
+        with pytest.raises(RecordUnreadable):
+            rebuild.rebuild(conninfo)
+
+
+class TestSomeViews:
+    @pytest.mark.parametrize("name", BY_NAME)
+    def test_only_the_tables_of_that_view_change(
+        self, application: Recount, connection: Connection, conninfo: str, name: str
+    ) -> None:
+        tell_stories(application)
+        before = rows_of(connection, LIVE)
+        for damage in DAMAGE:
+            connection.execute(damage)
+        damaged = rows_of(connection, LIVE)
+        rebuild.rebuild(conninfo, [name])
+        application.execute(AddMessages(kind="session", name="gone 0", messages=say("late")), context())
+        connection.execute("DELETE FROM messages WHERE content::text = '\"late\"'")
+        assert {d.table for d in rebuild.differences(connection)} <= set(BY_NAME[name].TABLES)
+        rebuild.put_in_place(conninfo)
+        after = rows_of(connection, LIVE)
+        others = {"sessions", "messages"} | set(BY_NAME[name].TABLES)  # written to by the command above
+        assert {t: after[t] for t in TABLES if t not in others} == {
+            t: damaged[t] for t in TABLES if t not in others
+        }
+        rebuild.rebuild(conninfo, [name])
+        assert found(connection) == []
+        if name not in ("sessions", "messages"):
+            assert {t: after[t] for t in BY_NAME[name].TABLES} == {t: before[t] for t in BY_NAME[name].TABLES}
+
+    def test_one_of_others_that_was_stopped_is_begun_anew(
+        self, application: Recount, connection: Connection, conninfo: str
+    ) -> None:
+        tell_stories(application)
+        rebuild.rebuild(conninfo, ["users"])
+        rebuild.rebuild(conninfo, ["sessions", "threads"])
+        assert set(shadow.tables_in(connection)) == {"sessions", "threads", "thread_states"}
+
+    def test_versions_go_with_the_tables(
+        self, application: Recount, connection: Connection, conninfo: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tell_stories(application)
+        monkeypatch.setattr(BY_NAME["users"], "VERSION", 2)
+        assert rebuilds.outdated_views(connection) == ["users"]
+        rebuild.rebuild(conninfo, ["users"])
+        rebuild.put_in_place(conninfo)
+        assert rebuilds.outdated_views(connection) == []
+        rebuild.roll_back(conninfo)
+        assert rebuilds.outdated_views(connection) == ["users"]
 
 
 DAMAGE = {
@@ -219,6 +361,25 @@ class TestInPlace:
                 "SELECT count(*) FROM messages WHERE stream_id = %s", [stream_id]
             ).fetchall()
             assert there == count
+
+    def test_a_long_read_in_the_way_holds_up_nobody_for_long(
+        self, application: Recount, connection: Connection, conninfo: str
+    ) -> None:
+        """Writers pass between the attempts, and nothing that is appended meanwhile is lost."""
+        tell_stories(application)
+        rebuild.rebuild(conninfo)
+        with connect(conninfo) as reader, reader.transaction():
+            reader.execute("SELECT count(*) FROM messages")
+            swapping = threading.Thread(target=rebuild.put_in_place, args=(conninfo,))
+            swapping.start()
+            for number in range(5):
+                started = time.monotonic()
+                adding = AddMessages(kind="session", name=f"late {number}", messages=say("x"))
+                application.execute(adding, context())
+                assert time.monotonic() - started < 2  # it lets writers pass between its attempts
+        swapping.join()
+        rebuild.rebuild(conninfo)
+        assert found(connection) == []
 
 
 class TestCatchingUp:

@@ -1,0 +1,49 @@
+"""/v1/projections: the views, and rebuilding them. Of the whole store, whichever project one looks after."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from api.dependencies import Administer
+from api.rebuild_resources import (
+    NewRebuild,
+    RebuildResource,
+    ViewListResource,
+    rebuild_resource,
+    view_resource,
+)
+from api.resources import Json
+from projections.rebuilds import checked_views, last_rebuild, list_views
+
+router = APIRouter(tags=["projections"])
+
+REBUILD = "/projections/rebuild"
+
+
+@router.get("/projections", response_model=ViewListResource, name="list projections")
+async def list_(reading: Administer) -> Response:
+    """The views, which version made their rows, and the rebuild under way or the last one."""
+    store = reading.store
+    views = await store.call(list_views, store.database)
+    last = await store.call(last_rebuild, store.database)
+    return Json({"items": [view_resource(view) for view in views], "rebuild": rebuild_resource(last)})
+
+
+@router.post(REBUILD, response_model=RebuildResource, status_code=202, name="start rebuild")
+async def start(body: NewRebuild, reading: Administer) -> Response:
+    """Make views again from the log, in the background. Reads and writes go on."""
+    store = reading.store
+    names = checked_views(body.views or ())
+    await store.call(store.rebuilding.start, names, is_rehearsal=body.dry_run)
+    last = await store.call(last_rebuild, store.database)
+    answer = Json(rebuild_resource(last), 202)
+    answer.headers["Location"] = f"/v1{REBUILD}"
+    return answer
+
+
+@router.get(REBUILD, response_model=RebuildResource, name="get rebuild")
+async def get(reading: Administer) -> Response:
+    """How far the rebuild under way is, or what became of the last one."""
+    store = reading.store
+    return Json(rebuild_resource(await store.call(last_rebuild, store.database)))

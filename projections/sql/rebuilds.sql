@@ -1,0 +1,36 @@
+-- name: list_views
+SELECT name, version, built_at FROM views;
+
+-- name: begin
+INSERT INTO rebuilds (views, is_rehearsal, events)
+SELECT %s::text[], %s::boolean, count(*) FROM stored_events
+RETURNING number;
+
+-- name: end
+UPDATE rebuilds
+   SET ended_at = now(),
+       error = %(error)s,
+       differences = %(differences)s,
+       locked_seconds = %(locked_seconds)s
+ WHERE number = %(number)s;
+
+-- name: last_rebuild
+SELECT number, views, is_rehearsal,
+       EXISTS (SELECT FROM pg_locks
+                WHERE locktype = 'advisory' AND granted AND objsubid = 1
+                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                  AND (classid::bigint << 32) | objid::bigint = %(lock)s::bigint) AS is_under_way,
+       extract(epoch FROM clock_timestamp() - started_at)::double precision AS seconds,
+       started_at, ended_at, events, differences, locked_seconds, error
+  FROM rebuilds
+ ORDER BY number DESC
+ LIMIT 1;
+
+-- name: units_done
+SELECT coalesce(sum(events), 0), coalesce(sum(events) FILTER (WHERE done_at < %s), 0)
+  FROM recount_rebuild.units
+ WHERE done_at IS NOT NULL;
+
+-- name: others_connected
+SELECT EXISTS (SELECT FROM pg_stat_activity
+                WHERE datname = current_database() AND application_name = 'recount' AND pid <> pg_backend_pid());

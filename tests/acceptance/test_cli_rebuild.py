@@ -1,0 +1,94 @@
+"""``recount rebuild`` as it is called: what it says and how it ends."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from eventlog.database import Database, connect
+from tests.acceptance.test_cli import Recount, _signals_stay, program, recount, talk
+
+__all__ = ["_signals_stay", "program", "recount", "talk"]
+
+pytestmark = pytest.mark.usefixtures("talk")
+
+
+def spoil(conninfo: str, sql: str) -> None:
+    with connect(conninfo) as connection:
+        connection.execute(sql.encode())
+
+
+COUNT = "UPDATE sessions SET message_count = 99"
+PAYLOAD = "UPDATE stored_events SET state = '{\"secret\": 1}' WHERE topic = 'session.started'"
+
+
+def rows(conninfo: str) -> list[Any]:
+    with connect(conninfo) as connection:
+        return connection.execute("SELECT * FROM sessions ORDER BY number").fetchall()
+
+
+@pytest.mark.parametrize(("option", "code"), [("--dry-run", 0), ("--verify-only", 1)])
+def test_a_rehearsal_tells_and_changes_nothing(
+    recount: Recount, conninfo: str, option: str, code: int
+) -> None:
+    spoil(conninfo, COUNT)
+    before = rows(conninfo)
+    told = recount("rebuild", option, "--json")
+    assert told.code == code
+    found = json.loads(told.out)
+    assert (found["in_use"], found["differences"]) == (False, len(before))
+    assert "differs in message_count" in told.err
+    assert rows(conninfo) == before
+
+
+def test_verify_only_ends_well_where_all_is(recount: Recount) -> None:
+    checked = recount("rebuild", "--verify-only")
+    assert checked.code == 0
+    assert "0 rows differed" in checked.err
+
+
+def test_only_the_views_that_are_named(recount: Recount, conninfo: str) -> None:
+    spoil(conninfo, COUNT)
+    assert "0 rows differed" in recount("rebuild", "users", "messages", "--dry-run").err
+    assert json.loads(recount("rebuild", "sessions", "--json").out)["views"] == ["sessions"]
+    assert "0 rows differed" in recount("rebuild", "--dry-run").err
+
+
+def test_a_view_that_is_none(recount: Recount) -> None:
+    refused = recount("rebuild", "nothing")
+    assert refused.code == 2
+    assert "there is no view of this name" in refused.err
+
+
+def test_a_stream_that_cannot_be_read_stops_it_or_is_set_aside(recount: Recount, conninfo: str) -> None:
+    spoil(conninfo, PAYLOAD)
+    before = rows(conninfo)
+    stopped = recount("rebuild")
+    assert stopped.code == 3
+    assert "ession.started at version 1 of stream" in stopped.err
+    gone_on = recount("rebuild", "--quarantine", "--json")
+    assert gone_on.code == 1
+    assert len(json.loads(gone_on.out)["set_aside"]) == len(before)
+    assert "session.started at version 1 of stream" in gone_on.err
+    assert "secret" not in stopped.err + gone_on.err
+    assert rows(conninfo) == before
+
+
+def test_offline_needs_the_database_alone(recount: Recount, database: Database, conninfo: str) -> None:
+    refused = recount("rebuild", "--offline")
+    assert refused.code == 3
+    assert "stop it first" in refused.err
+    database.close()
+    spoil(conninfo, COUNT)
+    assert "are in use" in recount("rebuild", "--offline").err
+    assert "0 rows differed" in recount("rebuild", "--dry-run").err
+
+
+def test_status_tells_which_views_are_to_be_rebuilt(recount: Recount, conninfo: str) -> None:
+    assert "rebuild" not in recount("status").out
+    spoil(conninfo, "UPDATE views SET version = 0 WHERE name IN ('users', 'names')")
+    assert "run 'recount rebuild names users'" in recount("status").out
+    assert recount("rebuild", "names", "users").code == 0
+    assert json.loads(recount("status", "--json").out)["outdated_views"] == []
