@@ -52,9 +52,8 @@ class Route:
     @property
     def writes(self) -> bool:
         """Whether it records something in the log."""
-        return self.method != "GET" and not {"webhooks", "purges", "projections"} & set(
-            self.operation["tags"]
-        )
+        elsewhere = {"webhooks", "purges", "projections"}
+        return self.method != "GET" and not elsewhere & set(self.operation["tags"])
 
     @property
     def scope(self) -> str:
