@@ -67,7 +67,7 @@ constraints: ## Resolve all dependencies afresh, on the oldest supported Python,
 	echo "constraints.txt holds $$(grep -c == constraints.txt) packages."
 
 clean: ## Remove .venv, caches and build output
-	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .clients build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml constraints.txt

@@ -23,10 +23,11 @@ from api.following import Following
 from api.keys import KeyRing
 from api.live import Tail, released_by_signals
 from api.metrics import Metrics
-from api.middleware import Edge, ExactPaths
+from api.middleware import Edge, ExactPaths, KeyInPath
 from api.opening import migrate_database as migrate_database
 from api.opening import open_database
 from api.periodic import Periodic
+from api.protocols.table import PROTOCOLS
 from api.purging import purge_due
 from api.reads import ReadRecorder
 from api.rebuilding import Rebuilding
@@ -126,10 +127,14 @@ def create_app(settings: Settings, conninfo: str) -> FastAPI:
     for module in (sessions, threads, messages, users, events, webhooks, audit, purges, projections):
         app.include_router(module.router, prefix="/v1")
     app.include_router(system.router)
+    for name in settings.protocols:
+        if name in PROTOCOLS:
+            app.include_router(PROTOCOLS[name](settings), include_in_schema=False)
     metrics.know(app.routes)
     problems.install(app)
     openapi.install(app)
     app.add_middleware(ExactPaths)
+    app.add_middleware(KeyInPath)
     app.add_middleware(Edge, metrics=metrics, body_bytes_max=settings.body_bytes_max, reads=reads)
     return app
 

@@ -8,18 +8,19 @@ more than anything done here.
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
-from fastapi import Depends, Header, Path, Request
+from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator
 
 from api.keys import LOCAL, Caller, KeyRing
@@ -33,7 +34,8 @@ from api.settings import Settings, is_loopback
 from domain.commands import Command, Name
 from domain.errors import InvalidInput
 from domain.events import Context, Idempotency
-from domain.values import check_name
+from domain.sessions import Session
+from domain.values import NAME_LENGTH_MAX, Text, check_name
 from eventlog.application import Recount
 from eventlog.changes import Outcome
 from eventlog.database import Database
@@ -97,9 +99,12 @@ async def store(request: Request) -> Store:
     return found
 
 
-async def caller(request: Request, store: Store, scope: str) -> Caller:
-    """Who calls, and may do what ``scope`` says. Raises Unauthorized or Forbidden."""
-    text = key_in(request)
+async def caller(request: Request, store: Store, scope: str, *, key: str | None = None) -> Caller:
+    """Who calls, and may do what ``scope`` says. Raises Unauthorized or Forbidden.
+
+    ``key``: as sent in a way that only some clients have; else it is looked for where all may send it.
+    """
+    text = key_in(request) or key
     is_fresh, found = store.keys.remembered(text)
     if not is_fresh:
         found = await store.call(store.keys.caller, text)
@@ -130,23 +135,43 @@ def refuse_strange_pages(request: Request) -> None:
 
 
 def key_in(request: Request) -> str | None:
-    """The key as it was sent: a bearer token, or the header X-API-Key."""
+    """The key as it was sent: a bearer token, HTTP Basic, or the header X-API-Key."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return token.strip()
+    match scheme.lower():
+        case "bearer":
+            return token.strip()
+        case "basic":
+            return key_in_basic(token)
     return request.headers.get("x-api-key")
+
+
+def key_in_basic(token: str) -> str:
+    """The password, or where that is empty the user name; empty where it is neither."""
+    try:
+        user, _, password = base64.b64decode(token, validate=True).decode().partition(":")
+    except ValueError:
+        return ""
+    return password or user
 
 
 @dataclass(frozen=True)
 class Writing:
-    """A request that may write: its store, and the context of what it records."""
+    """A request that may write: its store, the context of what it records, and the scope of sessions."""
 
     store: Store
     context: Context
     expected_version: int | None
+    scope: str
 
     async def execute(self, command: Command) -> Outcome:
+        """Carry out a command; one about a session is about that of the request's scope."""
+        if self.scope and command.kind == Session.KIND:
+            command = replace(command, scope=self.scope)
         return await self.store.execute(command, self.context)
+
+    def name(self, kind: str, name: str) -> Name:
+        """What is called so in the project and scope."""
+        return Name(self.context.project, kind, self.scope if kind == Session.KIND else "", name)
 
 
 IdempotencyKey = Annotated[
@@ -178,7 +203,14 @@ async def writing_as(scope: str, request: Request, key: str | None, if_match: st
         request_id=request.scope["request_id"],
         idempotency=await idempotency(request, key),
     )
-    return Writing(here, context, expected_version(if_match))
+    return Writing(here, context, expected_version(if_match), scope_in(request))
+
+
+def scope_in(request: Request) -> str:
+    """The scope of the sessions that a request is about; empty unless it says (see ``session_name``)."""
+    if b"scope=" not in request.scope["query_string"]:
+        return ""
+    return request.query_params.get("scope", "")
 
 
 async def idempotency(request: Request, key: str | None) -> Idempotency | None:
@@ -202,10 +234,11 @@ def expected_version(if_match: str | None) -> int | None:
 
 @dataclass(frozen=True)
 class Reading:
-    """A request that reads: its store and project."""
+    """A request that reads: its store, project, and the scope of sessions."""
 
     store: Store
     project: str
+    scope: str
 
     async def find(
         self, function: Callable[Concatenate[Database, str, P], R], *args: P.args, **kwargs: P.kwargs
@@ -220,21 +253,21 @@ class Reading:
         return await self.store.call(function, self.store.application, *args, **kwargs)
 
     def name(self, kind: str, name: str) -> Name:
-        """What is called so in the project, to whom no protocol's scope is to be said."""
-        return Name(self.project, kind, "", name)
+        """What is called so in the project and scope."""
+        return Name(self.project, kind, self.scope if kind == Session.KIND else "", name)
 
 
 async def reading(request: Request) -> Reading:
     here = await store(request)
     who = await caller(request, here, "read")
-    return Reading(here, who.project)
+    return Reading(here, who.project, scope_in(request))
 
 
 async def administering(request: Request) -> Reading:
     """As ``reading``, for those who look after the project."""
     here = await store(request)
     who = await caller(request, here, "admin")
-    return Reading(here, who.project)
+    return Reading(here, who.project, scope_in(request))
 
 
 def name_in_path(segment: str) -> str:
@@ -245,7 +278,13 @@ def name_in_path(segment: str) -> str:
 NameInPath = Annotated[str, AfterValidator(name_in_path)]
 
 
-async def session_name(session_id: Annotated[NameInPath, Path(examples=["trip-to-lisbon"])]) -> str:
+async def session_name(
+    session_id: Annotated[NameInPath, Path(examples=["trip-to-lisbon"])],
+    scope: Annotated[
+        Text, Query(max_length=NAME_LENGTH_MAX, description="the flow that a foreign protocol filed it under")
+    ] = "",
+) -> str:
+    """``scope`` is read by ``reading`` and ``writing``; here it is checked, and documented."""
     return session_id
 
 

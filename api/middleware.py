@@ -105,6 +105,27 @@ class Edge:
         await self.app(scope, counted, send)
 
 
+KEY_IN_PATH = re.compile(rb"/key/([^/]+)(/.*)", re.DOTALL)
+
+
+class KeyInPath:
+    """Takes an API key from the front of the path, ``/key/<key>/…``, for clients that can send none."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            found = KEY_IN_PATH.fullmatch(scope.get("raw_path") or b"")
+            if found is not None:
+                key, raw_path = found.groups()
+                headers = [header for header in scope["headers"] if header[0] != b"authorization"]
+                scope["headers"] = [*headers, (b"authorization", b"Bearer " + unquote_to_bytes(key))]
+                scope["raw_path"] = raw_path
+                scope["path"] = unquote_to_bytes(raw_path).decode("utf-8", "replace")
+        await self.app(scope, receive, send)
+
+
 class ExactPaths:
     """Keeps an encoded slash within its segment, and refuses addresses that are not UTF-8."""
 

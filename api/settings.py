@@ -5,17 +5,29 @@ from __future__ import annotations
 import os
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import platformdirs
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from domain.errors import RecountError
 
 PREFIX = "RECOUNT_"
 TEST_PREFIX = "RECOUNT_TEST_"  # read by the tests, not by the program
 POSTGRES_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGSERVICE", "PGDATABASE")
+
+
+Protocol = Literal["zep", "langmem", "motorhead", "langflow", "langflux"]
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+
+
+def split(value: object) -> object:
+    """``zep, motorhead`` → both; ``none`` → nothing."""
+    if not isinstance(value, str):
+        return value
+    names = [name.strip() for name in value.split(",") if name.strip()]
+    return [] if names == ["none"] else names
 
 
 class SettingsInvalid(RecountError):
@@ -55,6 +67,9 @@ class Settings(BaseSettings):
     )
     webhooks_allow_private: bool = Field(
         False, description="let webhooks lead to this machine and into private networks"
+    )
+    protocols: Annotated[tuple[Protocol, ...], NoDecode, BeforeValidator(split)] = Field(
+        PROTOCOLS, description="foreign protocols to serve, with commas between them; none for none"
     )
     audit_reads: bool = Field(False, description="record each reading request, too")
     debug: bool = Field(False, description="show the traceback of an unexpected failure")

@@ -157,12 +157,19 @@ def serve(
         LogLevel | None,
         typer.Option(metavar="LEVEL", help="debug, info, warning or error. Else RECOUNT_LOG_LEVEL, or info."),
     ] = None,
+    protocols: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Foreign protocols to serve: zep,motorhead, or none. Else RECOUNT_PROTOCOLS, or all.",
+        ),
+    ] = None,
     data: Data = None,
 ) -> None:
     """Start the service. Makes the database first, if there is none."""
     from api.cli import serving
 
-    serving.serve(data, host=host, port=port, workers=workers, log_level=log_level)
+    serving.serve(data, host=host, port=port, workers=workers, log_level=log_level, protocols=protocols)
 
 
 @app.command()

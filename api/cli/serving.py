@@ -217,6 +217,7 @@ def worker_environment(running: Running) -> Iterator[None]:
             f"{PREFIX}DATABASE_URL": running.conninfo,
             f"{PREFIX}HOST": running.settings.host,
             f"{PREFIX}WORKERS": str(running.settings.workers),
+            f"{PREFIX}PROTOCOLS": ",".join(running.settings.protocols) or "none",
             "PROMETHEUS_MULTIPROC_DIR": directory,
         }
         yield

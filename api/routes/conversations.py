@@ -4,6 +4,7 @@ One function makes the routes for either kind, so that both read alike and neith
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
@@ -192,6 +193,7 @@ def message_routes(
         if query.as_of is not None:
             page = await reading.recall(page_as_of, reading.name(kind, name), query.as_of, window, criteria)
         else:
+            criteria = replace(criteria, scope=reading.name(kind, name).scope)
             page = await reading.find(page_messages, kind, name, window, criteria)
         return Json(page_resource(page, message_resource), headers={"ETag": f'"{page.version}"'})
 

@@ -16,7 +16,6 @@ from api.dependencies import Administer, Rule, Writing
 from api.purging import all_of, carry_out, days_ago
 from api.queries import PageQuery
 from api.resources import ID_EXAMPLE, MOMENT_EXAMPLE, Incoming, Json, PageResource, page_resource
-from domain.commands import Name
 from domain.values import Text
 from projections.purge import Receipt, Result, Target, due, page_receipts, receipts_of, rehearse
 
@@ -82,7 +81,7 @@ def purge_route(kind: str, name_of: Callable[..., Awaitable[str]]) -> APIRouter:
 
         What is under a legal hold stays, and the answer says so.
         """
-        find = partial(all_of, writing.store.database, Name(writing.context.project, kind, "", name))
+        find = partial(all_of, writing.store.database, writing.name(kind, name))
         return await purged(writing, find, body, insist=True)
 
     return router

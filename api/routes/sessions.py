@@ -76,7 +76,7 @@ async def get(name: SessionName, reading: Read, query: Annotated[StateQuery, Que
     if query.as_of is not None:
         state = await reading.recall(state_as_of, reading.name(Session.KIND, name), query.as_of)
     else:
-        state = await reading.find(get_session, name, deleted=query.deleted)
+        state = await reading.find(get_session, name, scope=reading.scope, deleted=query.deleted)
     return await described(reading.store, state)
 
 

@@ -18,7 +18,7 @@ from api.queries import DifferenceQuery, ReplayQuery
 from api.resources import DifferenceResource, Json, NewFork, SessionResource
 from api.routes.conversations import carried_out, origins_of
 from api.routes.events import event_stream, position_in, record
-from domain.commands import Command, Fork, Name
+from domain.commands import Command, Fork
 from domain.sessions import Session
 from projections.difference import compare
 from projections.forking import Cut, fork
@@ -65,7 +65,7 @@ async def fork_session(name: SessionName, body: NewFork, writing: Write) -> Resp
     command = await writing.store.call(
         fork,
         writing.store.application,
-        Name(writing.context.project, Session.KIND, "", name),
+        writing.name(Session.KIND, name),
         body.session_id or str(uuid7()),
         Cut(body.version, body.message_id),
         metadata=body.metadata,

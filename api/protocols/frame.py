@@ -1,0 +1,111 @@
+"""What all protocols have in common: who calls, on which project, and errors in the protocol's own shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from api.dependencies import Reading, caller, store
+from api.problems import STATUSES
+from domain.commands import Command
+from domain.errors import RecountError
+from domain.events import Context
+from eventlog.changes import Outcome
+
+M = TypeVar("M", bound=BaseModel)
+
+ErrorAnswer = Callable[[Request, Exception], Response]
+"""How a protocol tells a RecountError, a RequestValidationError, a BodyInvalid or an HTTPException."""
+
+
+class BodyInvalid(RecountError):
+    """The request's body is not what the protocol takes; ``field`` is the path of the culprit, dotted."""
+
+    def __init__(self, field: str, reason: str, *, is_json: bool = True) -> None:
+        super().__init__(f"{field}: {reason}" if field else reason)
+        self.field = field
+        self.reason = reason
+        self.is_json = is_json
+
+
+def route_class(answer: ErrorAnswer) -> type[APIRoute]:
+    """Routes of a router whose errors are told by ``answer``; what nobody expected stays a 500 of ours."""
+
+    class ProtocolRoute(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
+
+            async def handle_or_tell(request: Request) -> Response:
+                try:
+                    return await handle(request)
+                except (RecountError, RequestValidationError, HTTPException) as error:
+                    return answer(request, error)
+
+            return handle_or_tell
+
+    return ProtocolRoute
+
+
+def status_of(error: Exception, *, invalid: int, refused: int = 409) -> int:
+    """The status that fits an error of ours, for protocols with no table of their own.
+
+    ``invalid``: of what cannot be taken; ``refused``: of what a rule forbids.
+    """
+    match error:
+        case HTTPException():
+            return error.status_code
+        case RequestValidationError() | BodyInvalid():
+            return invalid
+        case RecountError():
+            status = next(STATUSES[base][0] for base in type(error).__mro__ if base in STATUSES)
+            return {422: invalid, 409: refused, 412: refused}.get(status, status)
+    raise error
+
+
+@dataclass(frozen=True)
+class Visit(Reading):
+    """A request of a foreign client that we know: it reads, and writes if its key may."""
+
+    context: Context
+
+    async def execute(self, command: Command) -> Outcome:
+        """Carry out a command. Raises Refused, NotFound or Unavailable."""
+        return await self.store.execute(command, self.context)
+
+
+async def visit(request: Request, *, scope: str | None = None, key: str | None = None) -> Visit:
+    """Who calls. ``scope``: what they must be allowed; None: reading for GET and HEAD, else writing.
+
+    ``key``: where a client sends it in a way of its own. Raises Unauthorized, Forbidden.
+    """
+    if scope is None:
+        scope = "read" if request.method in ("GET", "HEAD") else "write"
+    here = await store(request)
+    who = await caller(request, here, scope, key=key)
+    context = Context(who.project, who.actor, datetime.now(UTC), request.scope["request_id"])
+    return Visit(here, who.project, "", context)
+
+
+async def body_as(request: Request, model: type[M]) -> M:
+    """The body as JSON, whatever the Content-Type says. Raises BodyInvalid."""
+    raw = await request.body()
+    try:
+        document = from_json(raw)
+    except ValueError:
+        raise BodyInvalid("", "the body is not valid JSON", is_json=False) from None
+    try:
+        return model.model_validate({} if document is None else document)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        raise BodyInvalid(".".join(map(str, first["loc"])), reason) from None

@@ -1,0 +1,12 @@
+"""The protocols there are, by name, each with what makes its router."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi import APIRouter
+
+from api.settings import Settings
+
+PROTOCOLS: dict[str, Callable[[Settings], APIRouter]] = {}
+"""Name, as in the setting ``protocols`` → its router, as these settings want it."""

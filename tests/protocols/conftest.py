@@ -1,0 +1,77 @@
+"""A real server on loopback for real clients, and one in this process for everything else."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import uvicorn
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.keys import create_key
+from api.settings import Settings
+from eventlog.database import Database
+from tests.clients import Client, NotInstalled
+
+START_SECONDS_MAX = 30
+
+
+@contextmanager
+def served(conninfo: str, settings: Settings) -> Iterator[str]:
+    """The whole application behind a socket; yields its address."""
+    config = uvicorn.Config(
+        create_app(settings, conninfo), host="127.0.0.1", port=0, log_config=None, access_log=False
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while not server.started:
+        assert thread.is_alive(), "the server ended as it started"
+        assert time.monotonic() < deadline, "the server does not start"
+        time.sleep(0.01)
+    try:
+        host, port = server.servers[0].sockets[0].getsockname()[:2]
+        yield f"http://{host}:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(START_SECONDS_MAX)
+
+
+def needed(make: Callable[..., Client], *requirements: str) -> Client:
+    """A real client. Where it cannot be had the test is skipped, or fails if all are required."""
+    try:
+        return make(*requirements)
+    except NotInstalled as error:
+        if os.environ.get("RECOUNT_TEST_REQUIRE_ALL"):
+            pytest.fail(f"a client is missing: {error}", pytrace=False)
+        pytest.skip(f"a client is missing: {error}")
+
+
+@pytest.fixture
+def address(conninfo: str) -> Iterator[str]:
+    """Of a server without keys."""
+    with served(conninfo, Settings()) as address:
+        yield address
+
+
+@pytest.fixture
+def key_for(database: Database) -> Callable[..., str]:
+    """Makes a key of a project; from then on the server wants one of everybody."""
+
+    def make(project: str = "default", *scopes: str) -> str:
+        return create_key(database, project=project, scopes=scopes or ("read", "write"))[1]
+
+    return make
+
+
+@pytest.fixture
+def client(conninfo: str) -> Iterator[TestClient]:
+    """The whole application in this process; an error of the server's own fails the test."""
+    with TestClient(create_app(Settings(), conninfo), base_url="http://127.0.0.1") as client:
+        yield client
