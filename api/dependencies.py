@@ -135,14 +135,14 @@ def refuse_strange_pages(request: Request) -> None:
 
 
 def key_in(request: Request) -> str | None:
-    """The key as it was sent: a bearer token, HTTP Basic, or the header X-API-Key."""
+    """The key as it was sent: a bearer token, the header X-API-Key, or HTTP Basic."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    match scheme.lower():
-        case "bearer":
-            return token.strip()
-        case "basic":
-            return key_in_basic(token)
-    return request.headers.get("x-api-key")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    key = request.headers.get("x-api-key")
+    if key is None and scheme.lower() == "basic":
+        return key_in_basic(token)
+    return key
 
 
 def key_in_basic(token: str) -> str:
