@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Self
+from itertools import groupby
+from typing import Any, ClassVar, Self, TypeGuard
 from uuid import UUID
 
 from pydantic import JsonValue
 
-from domain.aggregate import Aggregate, Draft, Family, Undeleted, refuse_hold, revive_for_writing
+from domain.aggregate import Aggregate, Draft, Family, Snapshot, Undeleted, refuse_hold, revive_for_writing
 from domain.errors import MessageIdTaken, NotFound
 from domain.events import Erased, Event
 from domain.messages import (
@@ -51,6 +52,17 @@ class Conversation(Aggregate):
     message_count: int = 0
     hidden_through: int = 0
 
+    @classmethod
+    def project_all(cls, state: Self | None, events: Iterable[Event | Snapshot]) -> Self | None:
+        """As elsewhere; messages that joined one after the other, most of a log, are counted at once."""
+        for is_added, run in groupby(events, key=joins):
+            if is_added and state is not None:
+                added = list(filter(joins, run))
+                state = state.then(added[-1], message_count=state.message_count + len(added))
+            else:
+                state = super().project_all(state, run)
+        return state
+
     def hides(self, message: MessageState) -> bool:
         """Whether ``message`` is out of sight: deleted itself, or with the conversation."""
         return (
@@ -72,6 +84,10 @@ class Conversation(Aggregate):
                 return self.then(event, deleted_at=None, deleted_version=None, **hidden)
             case _:
                 return super().evolve(event)
+
+
+def joins(event: object) -> TypeGuard[MessageAdded]:
+    return isinstance(event, MessageAdded)
 
 
 def counted(erased: Erased) -> int:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from copy import copy
-from itertools import groupby, islice
+from itertools import groupby, islice, starmap
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
@@ -97,8 +97,9 @@ class Folder:
             for number, low, high, events in self._connection.execute(SQL[take]).fetchall():
                 with self._connection.cursor("recount_streams") as cursor:
                     cursor.itersize = FETCHED
-                    cursor.execute(SQL["select_streams"], [low, high])
-                    self.fold(map(stored_from, cursor))
+                    # In binary form, and payloads as bytes, rows take a third of the time.
+                    cursor.execute(SQL["select_streams"], [low, high], binary=True)
+                    self.fold(starmap(StoredEvent, cursor))
                 self._connection.execute(SQL["finish_unit"], [number])
                 return int(events)
         return 0

@@ -22,7 +22,7 @@ UPDATE recount_rebuild.units SET done_at = now() WHERE number = %s;
 SELECT coalesce(sum(events), 0) FROM recount_rebuild.units WHERE done_at IS NULL;
 
 -- name: select_streams
-SELECT originator_id, originator_version, topic, state::text
+SELECT originator_id, originator_version, topic, convert_to(state::text, 'UTF8')
   FROM stored_events
  WHERE originator_id BETWEEN %s AND %s
  ORDER BY originator_id, originator_version;
