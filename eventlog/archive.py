@@ -40,8 +40,9 @@ from psycopg import errors
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from domain.errors import RecountError, Unavailable
+from eventlog.advisory import CHECKPOINT_LOCK, IMPORT_LOCK
 from eventlog.chain import EPOCH, GENESIS, HEADS_MAX, MICROSECOND, Head
-from eventlog.checkpoints import BEGINNING, CHECKPOINT_LOCK
+from eventlog.checkpoints import BEGINNING
 from eventlog.database import UNFINISHED_IMPORT, Connection, told
 from eventlog.order import settled_position
 from eventlog.statements import Statements
@@ -55,7 +56,6 @@ FAMILY = b'{"format":"recount-log/'
 GZIP = b"\x1f\x8b"
 COMPRESSION = 6
 
-IMPORT_LOCK = 0x7265636F756E78  # an advisory lock: one import at a time
 FETCHED = 2000  # rows of the log in memory at a time
 BATCH_EVENTS = 2000
 BATCH_BYTES = 8_000_000

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from eventlog.advisory import CHECKPOINT_LOCK
 from eventlog.chain import GENESIS
 from eventlog.database import Connection, Database
 from eventlog.order import settled_position
@@ -28,8 +29,6 @@ EVENTS_MAX = 1000
 
 BEGINNING = -(2**63)
 """Before every position there can be, also one that no sequence drew."""
-
-CHECKPOINT_LOCK = 0x7265636F756E76  # an advisory lock: one process takes checkpoints at a time
 
 
 @dataclass(frozen=True)

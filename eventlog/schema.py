@@ -14,9 +14,8 @@ from importlib.resources import files
 import psycopg
 
 from domain.errors import SchemaMismatch
+from eventlog.advisory import MIGRATE_LOCK
 from eventlog.database import Connection, told
-
-MIGRATE_LOCK = 0x7265636F756E75  # an advisory lock: processes that start at once take turns
 
 NOTES = """
     CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -26,6 +26,7 @@ from domain.catalog import events_by_topic
 from domain.errors import Unavailable
 from domain.messages import MessagesErased
 from eventlog import erasure as log
+from eventlog.advisory import SHADOW_LOCK
 from eventlog.database import Connection
 from eventlog.order import settled_position
 from eventlog.recorder import LogEntry, entry_from
@@ -34,7 +35,7 @@ from eventlog.subscription import CHANNEL
 from projections.follow import LOG, POLL_SECONDS
 from projections.follow import SQL as FOLLOW
 from projections.leading import Lead
-from projections.shadow import DROPPED, LIVE, PREVIOUS, SHADOW, SHADOW_LOCK, TABLES, by_stream
+from projections.shadow import DROPPED, LIVE, PREVIOUS, SHADOW, TABLES, by_stream
 
 SQL = Statements("projections", "erasure")
 

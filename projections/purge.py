@@ -19,6 +19,7 @@ from domain.commands import KINDS, EraseMessages, Name, Purge
 from domain.errors import ExpectationFailed, NotFound, OnHold, Unavailable
 from domain.events import Context
 from domain.users import User
+from eventlog.advisory import PURGE_LOCK
 from eventlog.application import Recount
 from eventlog.database import Connection, Database
 from eventlog.statements import Statements
@@ -30,7 +31,6 @@ SQL = Statements("projections", "purge")
 FOUND = 500  # streams that are looked for at a time
 MESSAGES_MAX = 1000  # messages of one conversation that one command has erased
 ATTEMPTS_MAX = 20  # at a conversation that is written to all the while
-PURGE_LOCK = 0x7265636F756E78  # an advisory lock
 NOBODY = UUID(int=0)
 
 

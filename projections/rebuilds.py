@@ -11,6 +11,7 @@ from typing import Literal
 from psycopg.errors import UndefinedTable
 
 from domain.errors import InvalidInput, RecountError
+from eventlog.advisory import SHADOW_LOCK
 from eventlog.database import Connection, Database, connect
 from eventlog.statements import Statements
 from projections import counts, rebuild, shadow
@@ -131,7 +132,7 @@ def last_rebuild(database: Database) -> Rebuild | None:
 
 
 def find_last(connection: Connection) -> Rebuild | None:
-    row = connection.execute(SQL["last_rebuild"], {"lock": shadow.SHADOW_LOCK}).fetchone()
+    row = connection.execute(SQL["last_rebuild"], {"lock": SHADOW_LOCK}).fetchone()
     if row is None:
         return None
     number, views, is_rehearsal, is_under_way, seconds, started_at, ended_at, events, *found = row

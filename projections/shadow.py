@@ -14,6 +14,7 @@ from psycopg import errors, sql
 from psycopg.sql import Identifier
 
 from domain.errors import NotFound, RecordUnreadable, Unavailable
+from eventlog.advisory import SHADOW_LOCK
 from eventlog.database import Connection
 from eventlog.statements import Statements
 from projections.copying import columns_of
@@ -33,7 +34,6 @@ EQUAL = "coalesce(live.{0}::text, '') = coalesce(made.{0}::text, '')"
 """A thread's own slot has no key, and no slot has an empty one."""
 
 UNIT_EVENTS = 20_000
-SHADOW_LOCK = 0x7265636F756E77  # an advisory lock
 DIFFERENCES_MAX = 100  # of each table that are told
 LOCKED_SECONDS_MAX = 0.02  # whoever does not get a lock by then lets everyone pass and tries again
 QUIET_SECONDS_MAX = 5  # PostgreSQL ends an automatic vacuum that is in the way after one

@@ -15,10 +15,13 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic import JsonValue
 from pydantic_core import to_json
+from starlette.testclient import TestClient
 
+from api.app import create_app
 from api.purging import all_of, carry_out, days_ago, purge_due
 from api.reads import SQL as READS
 from api.reads import forget_reads
+from api.settings import Settings
 from domain.aggregate import Snapshot
 from domain.commands import (
     AddMessages,
@@ -57,7 +60,7 @@ from projections.purge import Receipt, Result, Target, alone, due, page_receipts
 from projections.sessions import get_session, list_sessions
 from projections.shadow import PREVIOUS, SHADOW, TABLES
 from projections.users import get_user
-from tests.processes import context, recount_on
+from tests.processes import context, recount_on, wait_until
 from tests.stories import THREAD, say, tell_stories
 
 PG_DUMP = packaged_home() / "bin/pg_dump"  # dumps older servers, too
@@ -622,3 +625,23 @@ def test_the_receipts_of_a_project_are_listed_in_order(application: Recount) -> 
     newest = page_receipts(application, "default", Window(2, "newest"))
     assert [one.reason for one in newest.items] == ["three", "two"]
     assert page_receipts(application, "other", Window()).items == []
+
+
+def are_erased(application: Recount) -> list[bool]:
+    return [receipt.is_erased for receipt in page_receipts(application, "default", Window()).items]
+
+
+def test_the_server_purges_by_itself_and_goes_on_with_what_was_left(
+    application: Recount, connection: Connection, conninfo: str
+) -> None:
+    send(
+        application,
+        AddMessages(kind="session", name="left", messages=say("one")),
+        AddMessages(kind="session", name="deleted", messages=say("two")),
+        Delete(kind="session", name="deleted"),
+    )
+    (target,) = session(application, "left")
+    purge(application, target, context(), reason=None, insist=True)  # whoever did so ended here
+    with TestClient(create_app(Settings(retention_days=0, purge_seconds=0.05), conninfo)):
+        wait_until(lambda: are_erased(application) == [True, True])
+    assert connection.execute("SELECT count(*) FROM messages").fetchone() == (0,)
