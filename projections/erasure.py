@@ -31,8 +31,7 @@ from eventlog.database import Connection
 from eventlog.order import settled_position
 from eventlog.recorder import LogEntry, entry_from
 from eventlog.statements import Statements
-from eventlog.subscription import CHANNEL
-from projections.follow import LOG, POLL_SECONDS
+from projections.follow import LOG
 from projections.follow import SQL as FOLLOW
 from projections.leading import Lead
 from projections.shadow import DROPPED, LIVE, PREVIOUS, SHADOW, TABLES, by_stream
@@ -42,6 +41,7 @@ SQL = Statements("projections", "erasure")
 NAME = "erasure"
 TOPICS = [topic for topic, event in events_by_topic().items() if issubclass(event, Purged | MessagesErased)]
 BATCH = 1000  # events or rows in one transaction
+POLL_SECONDS = 0.5  # who purges also erases, so this finds what others left
 OLDER_SECONDS_MAX = 60.0  # that scrubbing waits for transactions from before
 SCHEMAS = [LIVE, PREVIOUS, SHADOW, DROPPED]
 """Where there may be rows: views in use, put aside, of a rebuild that was stopped, or about to go."""
@@ -65,7 +65,6 @@ Forget = Callable[[Connection, Subject], object]
 def keep_erasing(lead: Lead, forget: Forget) -> None:
     """Erase whatever the log says is to be erased, until the lead is over."""
     connection = lead.connection
-    connection.execute(f"LISTEN {CHANNEL}")
     reached = -1
     while not lead.is_over:
         settled = settled_position(connection)
