@@ -8,11 +8,12 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from importlib.metadata import version
+from typing import Protocol
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -71,6 +72,13 @@ def refuse_open_server(settings: Settings, keys: KeyRing) -> None:
         )
 
 
+class Part(Protocol):
+    """What runs beside the requests."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
 def create_app(settings: Settings, conninfo: str) -> FastAPI:
     """The server's application on the database at ``conninfo``, which must be migrated."""
     metrics = Metrics(is_multiprocess="PROMETHEUS_MULTIPROC_DIR" in os.environ)
@@ -78,42 +86,27 @@ def create_app(settings: Settings, conninfo: str) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with closing(open_database(conninfo, connections_max=settings.connections_max)) as database:
+        with ExitStack() as stack:
+            database = open_database(conninfo, connections_max=settings.connections_max)
+            stack.callback(database.close)
             keys = KeyRing(database)
             refuse_open_server(settings, keys)
             application = Recount(database, CoreViews(database))
-            tail = Tail(conninfo)
-            loop = asyncio.get_running_loop()
-            tail.start(loop)
+            stack.callback(application.close)
             # As many threads as there are connections to wait for.
             threads = ThreadPoolExecutor(settings.connections_max, thread_name_prefix="recount-reader")
+            stack.callback(threads.shutdown)
             rebuilding = Rebuilding(conninfo)
-            app.state.store = Store(settings, database, application, keys, tail, metrics, threads, rebuilding)
+            stack.callback(rebuilding.stop)
             following = Following(conninfo, allow_private=settings.webhooks_allow_private)
-            following.start()
-            chores = [
-                Periodic("checkpoints", settings.checkpoint_seconds, partial(take_checkpoints, database))
-            ]
-            if settings.retention_days != "forever":
-                purging = partial(purge_due, application, settings.retention_days)
-                chores.append(Periodic("purge", settings.purge_seconds, purging))
-            for chore in chores:
-                chore.start()
-            if reads is not None:
-                reads.start()
-            try:
-                with released_by_signals(tail, loop):
-                    yield
-            finally:
-                tail.stop()
-                following.stop()
-                rebuilding.stop()
-                for chore in chores:
-                    chore.stop()
-                if reads is not None:
-                    reads.stop()
-                threads.shutdown()
-                application.close()
+            tail = Tail(conninfo, asyncio.get_running_loop())
+            parts: list[Part] = [*chores(settings, application), following, tail]
+            for part in parts if reads is None else [reads, *parts]:
+                part.start()
+                stack.callback(part.stop)
+            app.state.store = Store(settings, database, application, keys, tail, metrics, threads, rebuilding)
+            stack.enter_context(released_by_signals(tail))
+            yield
 
     app = FastAPI(
         title="Recount",
@@ -137,6 +130,17 @@ def create_app(settings: Settings, conninfo: str) -> FastAPI:
     app.add_middleware(KeyInPath)
     app.add_middleware(Edge, metrics=metrics, body_bytes_max=settings.body_bytes_max, reads=reads)
     return app
+
+
+def chores(settings: Settings, application: Recount) -> Iterator[Periodic]:
+    """What the server does again and again."""
+    yield Periodic(
+        "checkpoints", settings.checkpoint_seconds, partial(take_checkpoints, application.database)
+    )
+    if settings.retention_days != "forever":
+        yield Periodic(
+            "purge", settings.purge_seconds, partial(purge_due, application, settings.retention_days)
+        )
 
 
 def operation_id(route: APIRoute) -> str:

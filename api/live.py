@@ -15,16 +15,15 @@ from eventlog.subscription import SettledPositions
 class Tail:
     """Knows how far the log is settled, and lets coroutines wait for more."""
 
-    def __init__(self, conninfo: str) -> None:
+    def __init__(self, conninfo: str, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self.settled = 0
         self.is_stopped = False
         self._positions = SettledPositions(conninfo)
         self._thread = threading.Thread(target=self._follow, name="recount-tail", daemon=True)
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._grown = asyncio.Event()
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
@@ -34,10 +33,9 @@ class Tail:
         self._grown.set()
 
     def _follow(self) -> None:
-        assert self._loop is not None
         for position in self._positions:
             with suppress(RuntimeError):  # the loop was closed as we stop
-                self._loop.call_soon_threadsafe(self._announce, position)
+                self.loop.call_soon_threadsafe(self._announce, position)
 
     def _announce(self, position: int) -> None:
         self.settled = position
@@ -54,7 +52,7 @@ class Tail:
 
 
 @contextmanager
-def released_by_signals(tail: Tail, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+def released_by_signals(tail: Tail) -> Iterator[None]:
     """Stop ``tail`` as soon as the process is told to end.
 
     A server waits for open answers before it shuts the application down, and a live stream would
@@ -66,7 +64,7 @@ def released_by_signals(tail: Tail, loop: asyncio.AbstractEventLoop) -> Iterator
         handlers = {number: handler for number, handler in found.items() if callable(handler)}
 
     def release(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(tail.stop)
+        tail.loop.call_soon_threadsafe(tail.stop)
         handlers[signal.Signals(number)](number, frame)
 
     for number in handlers:
