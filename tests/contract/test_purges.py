@@ -1,4 +1,4 @@
-"""Purging over HTTP: what goes, what a hold keeps, what is told of it afterwards, and that nothing stumbles."""
+"""Purging over HTTP: what goes, what a hold keeps, what is told afterwards; nothing stumbles over it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from projections import shadow
 from projections.paging import Window
 from tests.contract.conftest import Talk, serving
 from tests.contract.test_proof import checked
+from tests.integration.test_api_stream import in_log
+from tests.integration.test_api_stream import serving as service_on
 from tests.processes import wait_until
 from tests.receiver import Receiver
 
@@ -69,7 +71,7 @@ class TestNamed:
     def test_a_conversation_live_or_deleted_goes(self, talk: Talk) -> None:
         for is_deleted in (False, True):
             talk.add(SPOKEN, "two")
-            stream_id = talk.get().json()["id"] if "id" in talk.get().json() else talk.trail()[0]["stream_id"]
+            stream_id = talk.trail()[0]["stream_id"]
             if is_deleted:
                 talk.delete()
             answer = purge(talk.client, talk.path, reason="asked for")
@@ -453,16 +455,6 @@ class TestPartlyErased:
                 assert list(event["payload"]["erased"]) == ["commitment"]
                 assert (event["actor"], event["request_id"], event["idempotency_key"]) == (None, None, None)
 
-    def test_the_stream_of_events_goes_over_them(self, erased: Talk, conninfo: str) -> None:
-        positions = [event["position"] for event in erased.trail()]
-        seen: list[Resource] = []
-        # Bounded by a second client that adds a last event for it to stop at.
-        with erased.client.stream("GET", f"{erased.path}/replay?speed=max") as answer:
-            for line in answer.iter_lines():
-                if line.startswith("data:") and len(line) > 10:
-                    seen.append(json.loads(line.removeprefix("data:")))
-        assert [event["position"] for event in seen if "position" in event] == positions
-
     def test_the_audit_finds_them_by_what_is_left(self, erased: Talk) -> None:
         found = erased.client.get("/v1/audit", params={"session_id": "trip"})
         assert found.status_code == 200
@@ -520,6 +512,20 @@ class TestTheLogOfAPurgedOne:
         assert audited == items
         causes = {"causation_id": f"{stream_id}/1", "chain": True}
         assert talk.client.get("/v1/audit", params=causes).status_code == 200
+
+
+def test_a_live_stream_goes_over_what_was_erased(conninfo: str) -> None:
+    """From the beginning: erased events come in their places, as the log shows them."""
+    with service_on(conninfo) as service:
+        service.say("/v1/sessions/gone", SPOKEN)
+        service.say("/v1/sessions/kept", "kept")
+        with service.follow() as stream:
+            assert service.client.post("/v1/sessions/gone/purge", json={}).status_code == 200
+            (record,) = stream.take(1)
+            assert (record.event, record.data["payload"]["events"]) == ("session.purged", 2)
+        wait_until(lambda: SPOKEN not in json.dumps(service.log()))
+        with service.follow(after=0) as stream:
+            assert [in_log(record) for record in stream.take(5)] == service.log()
 
 
 class TestWebhooks:
