@@ -25,6 +25,7 @@ from typing import Annotated
 
 import typer
 
+from api.opening import migrate_database
 from api.purging import all_of
 from api.reads import forget_reads
 from bench.common import (
@@ -121,12 +122,15 @@ def main(
     writers: Annotated[int, typer.Option(min=1, help="Threads that write meanwhile.")] = 16,
 ) -> None:
     """Measure a purge beside those who write."""
-    with scratch_database() as conninfo, application_on(conninfo) as application:
+    with scratch_database() as conninfo:
+        with connect(conninfo) as connection:
+            migrate_database(connection)
         print_conditions(conninfo)
-        fill(application, messages)
-        with writing(application, writers) as writes:
-            time.sleep(BEFORE_SECONDS)
-            began, ended, erased = purged(application, conninfo)
+        with application_on(conninfo) as application:
+            fill(application, messages)
+            with writing(application, writers) as writes:
+                time.sleep(BEFORE_SECONDS)
+                began, ended, erased = purged(application, conninfo)
     spans = {"before": (began - BEFORE_SECONDS, began), "ending": (began, ended), "erasing": (ended, erased)}
     print_table(
         f"{writers} writers while a session of {messages:,} messages is purged",

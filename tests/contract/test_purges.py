@@ -300,7 +300,7 @@ class TestReceipts:
         for order, wanted in (("oldest", "01234"), ("newest", "43210")):
             found, cursor = "", None
             while True:
-                query = {"order": order, "limit": 2} | ({"cursor": cursor} if cursor else {})
+                query: dict[str, Any] = {"order": order, "limit": 2} | ({"cursor": cursor} if cursor else {})
                 page = client.get("/v1/purges", params=query).json()
                 found += "".join(receipt["reason"] for receipt in page["items"])
                 cursor = page["next_cursor"]
@@ -510,7 +510,7 @@ class TestTheLogOfAPurgedOne:
         assert items[-1]["payload"] == {"number": 1, "events": 2, "messages": 1, "reason": "asked for"}
         audited = talk.client.get("/v1/audit").json()["items"]
         assert audited == items
-        causes = {"causation_id": f"{stream_id}/1", "chain": True}
+        causes: dict[str, Any] = {"causation_id": f"{stream_id}/1", "chain": True}
         assert talk.client.get("/v1/audit", params=causes).status_code == 200
 
 
