@@ -156,7 +156,7 @@ def prepare_import(application: Recount, scratch: Path) -> list[str]:
 
 
 def empty(connection: Connection) -> None:
-    tables = ", ".join(["stored_events", "checkpoints", "snapshots", "followers", "log_imports", *TABLES])
+    tables = ", ".join(["stored_events", "checkpoints", "snapshots", "followers", "parked_streams", "log_imports", *TABLES])
     connection.execute(f"TRUNCATE {tables} RESTART IDENTITY")
 
 
