@@ -260,10 +260,11 @@ class EraseMessages(Command):
     reason: str | None = None
 
     def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
-        draft.existing()
+        owner = getattr(draft.existing(), "user_id", None)
         found = facts.messages(self.message_ids)
-        for user_id in {message.user_id for message in found if message.user_id is not None}:
-            aggregate.refuse_hold(User.KIND, facts.hold_on_user(user_id))
+        for user_id in {owner, *(message.user_id for message in found)}:
+            if user_id is not None:
+                aggregate.refuse_hold(User.KIND, facts.hold_on_user(user_id))
         if found:
             conversation.erase_messages(draft, found, self.versions, reason=self.reason)
         return []

@@ -169,11 +169,16 @@ def purge(
 def rehearse(application: Recount, target: Target) -> Result:
     """What ``purge`` would come to, were it called now."""
     state = application.state_of(KINDS[target.kind], target.stream_id)
-    owner = target.name if target.kind == User.KIND else getattr(state, "user_id", None)
     if state is not None and state.hold is not None:
         return Result(target, why_not=str(OnHold(target.kind)))
-    if owner is not None and application.views.find_hold(target.project, owner) is not None:
-        return Result(target, why_not=str(OnHold(User.KIND)))
+    people = {target.name if target.kind == User.KIND else getattr(state, "user_id", None)}
+    ids = target.message_ids or ()
+    for start in range(0, len(ids), MESSAGES_MAX):
+        some = ids[start : start + MESSAGES_MAX]
+        people |= {said.user_id for said in application.views.find_messages(target.stream_id, some, ())}
+    for person in people:
+        if person is not None and application.views.find_hold(target.project, person) is not None:
+            return Result(target, why_not=str(OnHold(User.KIND)))
     return Result(target)
 
 

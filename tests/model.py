@@ -57,6 +57,7 @@ class Answer:
 class Model:
     def __init__(self) -> None:
         self.streams: list[Stream] = []
+        self.purged: list[Stream] = []
         self.requests: dict[tuple[str, str], tuple[str, Answer]] = {}
 
     def carry_out(self, ask: Ask) -> Answer:
@@ -88,7 +89,18 @@ class Model:
         return next((stream for stream in self.streams if stream.key() == key), None)
 
     def count(self, project: str, kind: str) -> int:
-        return sum(stream.key()[:2] == (project, kind) for stream in self.streams)
+        """How many there ever were."""
+        return sum(stream.key()[:2] == (project, kind) for stream in (*self.streams, *self.purged))
+
+    def purge(self, stream: Stream) -> None:
+        """It was never there, but for its number."""
+        self.streams = [other for other in self.streams if other is not stream]
+        self.purged.append(stream)
+        self.requests = {
+            key: (said, answer)
+            for key, (said, answer) in self.requests.items()
+            if answer.stream is not stream
+        }
 
 
 class Draft:

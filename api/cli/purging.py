@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import typer
 
 from api.cli.failures import PARTLY, tell
 from api.cli.output import show_json, show_table
+from api.cli.reading import listed, show_all_json
 from api.cli.store import contexts, opened, place, running
 from api.purging import all_of, carry_out, days_ago
 from api.routes.purges import receipt_resource, target_resource
@@ -17,7 +19,7 @@ from domain.commands import Command, Name, PlaceHold, ReleaseHold
 from domain.errors import InvalidInput
 from eventlog.database import connect
 from projections.erasure import scrub as scrub_tables
-from projections.paging import LIMIT_MAX, Window
+from projections.paging import Order
 from projections.purge import Receipt, Result, due, page_receipts, receipts_of, rehearse
 
 AGE = re.compile(r"(\d{1,6})([dhm])")
@@ -101,7 +103,7 @@ def show_results(
         tell("Some are not erased yet, for the views are being rebuilt: a server does it, or the next purge.")
 
 
-def show_receipts(receipts: Sequence[Receipt]) -> None:
+def show_receipts(receipts: Iterable[Receipt]) -> None:
     columns = ["position", "kind", "stream", "events", "messages", "purged", "by", "reason", "chain head"]
     rows = [
         [
@@ -120,16 +122,14 @@ def show_receipts(receipts: Sequence[Receipt]) -> None:
     show_table(columns, rows)
 
 
-def purges(data: Path | None, project: str, *, limit: int | None, order: str, as_json: bool) -> None:
+def purges(data: Path | None, project: str, *, limit: int | None, order: Order, as_json: bool) -> None:
     """What was purged in a project."""
-    window = Window(min(limit or LIMIT_MAX, LIMIT_MAX), "newest" if order == "newest" else "oldest")
     with opened(place(data)) as database, running(database) as application:
-        receipts = page_receipts(application, project, window).items
-    if as_json:
-        for receipt in receipts:
-            show_json(receipt_resource(receipt))
-    else:
-        show_receipts(receipts)
+        found = listed(partial(page_receipts, application, project), limit, order)
+        if as_json:
+            show_all_json(map(receipt_resource, found))
+        else:
+            show_receipts(found)
 
 
 def hold(data: Path | None, project: str, named: Mapping[str, str | None], reason: str) -> None:

@@ -56,7 +56,9 @@ def test_operations_has_every_setting_with_its_default() -> None:
     rows = table_rows(OPERATIONS)
     for name, field in Settings.model_fields.items():
         shown = rows[f"{PREFIX}{name.upper()}"][0]
-        if field.default_factory is None and field.default is not None:
+        if isinstance(field.default, tuple):
+            assert shown == f"`{', '.join(field.default)}`", name
+        elif field.default_factory is None and field.default is not None:
             assert shown == f"`{str(field.default).lower()}`", name
         else:
             assert "`" not in shown, name

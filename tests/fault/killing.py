@@ -160,11 +160,15 @@ class Victim:
 
     ``prepare``: makes what it works on, in a store that is empty or in files below the directory; returns
     its arguments. ``check``: of the store, once it has ended; whether the log and the views hold is
-    asked of each victim anyway.
+    asked of each victim anyway. ``renew``: sees to it before each attempt that there is something to
+    do, or something left to do. ``is_alone``: nobody writes beside it, and the log is no whole one until it
+    has ended.
     """
 
     prepare: Callable[[Recount, Path], list[str]]
-    check: Callable[[Connection], None]
+    check: Callable[[Connection, Path], None]
+    renew: Callable[[Recount], None] = lambda application: None
+    is_alone: bool = False
 
 
 @dataclass(frozen=True)

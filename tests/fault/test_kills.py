@@ -12,20 +12,28 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from random import Random
+from uuid import uuid4
 
 import pytest
 
-from domain.commands import AddMessages
+from api.purging import purge_due
+from domain.commands import AddMessages, Delete, DeleteMessage
+from domain.commands import Command as DomainCommand
+from eventlog import archive
 from eventlog.application import Recount
+from eventlog.checkpoints import take_checkpoints
 from eventlog.database import Connection, Database, connect
 from eventlog.embedded import EmbeddedPostgres
 from projections import shadow
+from projections.purge import PURGE_LOCK, due, purge
+from projections.shadow import SHADOW_LOCK, TABLES
 from projections.webhooks import create_webhook
 from tests.fault.conftest import Plan
 from tests.fault.killing import (
@@ -42,11 +50,14 @@ from tests.fault.killing import (
     kill_postmaster,
 )
 from tests.fault.ledger import Client, Count, Gate, count, found_at, talking
+from tests.integration.test_archive import exported, other, rows_of_conninfo, source_of, take_in
 from tests.integration.test_followers import make_notes, seen
 from tests.integration.test_order import committed
 from tests.processes import context, wait_until
 from tests.receiver import Receiver
 from tests.stories import say, tell_stories
+
+__all__ = ["other"]
 
 KILLS_OF_A_STORE = 20  # then another one, so that checking stays quick
 TALK_SECONDS_MAX = 0.5
@@ -55,6 +66,9 @@ NOTICED_SECONDS = 0.2
 TAKEN_OVER_SECONDS_MAX = 5.0
 START_SECONDS_MIN = 0.3  # of a command, until it does anything
 STORIES = 30
+DOOMED = 12  # sessions
+DOOMED_WORDS = "mellifluous"
+LOG_FILE = "log.gz"
 WRITERS = 3
 
 
@@ -63,7 +77,7 @@ def prepare_rebuild(application: Recount, scratch: Path, options: Sequence[str] 
     return ["rebuild", *options]
 
 
-def check_rebuild(connection: Connection) -> None:
+def check_rebuild(connection: Connection, scratch: Path) -> None:
     """Nothing is left of it but the tables from before."""
     schemas = connection.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'recount%'").fetchall()
     assert schemas == [(shadow.PREVIOUS,)]
@@ -71,9 +85,106 @@ def check_rebuild(connection: Connection) -> None:
         pass
 
 
+def prepare_purge(application: Recount, scratch: Path) -> list[str]:
+    tell_stories(application, STORIES)
+    doom(application)
+    return ["purge", "--older-than", "0m"]
+
+
+def doom(application: Recount) -> None:
+    """Delete what was said under these words: sessions, and messages of one that goes on."""
+    name = f"doomed {uuid4()}"
+    for number in range(DOOMED):
+        one = f"{name} {number}"
+        send(application, AddMessages(kind="session", name=one, messages=say(*[DOOMED_WORDS] * 50)))
+        send(application, Delete(kind="session", name=one))
+    said = say(*[DOOMED_WORDS] * 20, "kept")
+    send(application, AddMessages(kind="session", name="goes on", messages=said))
+    for message in said[:-1]:
+        send(application, DeleteMessage(kind="session", name="goes on", message_id=message.id))
+
+
+def send(application: Recount, command: DomainCommand) -> None:
+    application.execute(command, context())
+
+
+def check_purge(connection: Connection, scratch: Path) -> None:
+    """Nothing of it is left, nothing is left to do, and no receipt is missing."""
+    assert_erased(connection)
+    for table in ("stored_events", "snapshots", *TABLES):
+        told = connection.execute(f"SELECT count(*) FROM {table} t WHERE t::text LIKE '%{DOOMED_WORDS}%'")
+        assert told.fetchone() == (0,), table
+    ended = connection.execute("SELECT count(*) FROM stored_events WHERE topic = 'session.purged'").fetchone()
+    left = connection.execute("SELECT count(*) FROM names WHERE name LIKE 'doomed %'").fetchone()
+    assert ended is not None
+    assert ended[0] >= DOOMED
+    assert left == (0,)
+
+
+def assert_erased(connection: Connection) -> None:
+    """All that the log says is to be erased is so, and the follower knows."""
+    assert unerased(connection) == 0
+    behind = connection.execute(
+        "SELECT count(*) FROM stored_events WHERE (topic LIKE '%.purged' OR topic LIKE '%.messages-erased')"
+        " AND notification_id > (SELECT position FROM followers WHERE name = 'erasure')"
+    )
+    assert behind.fetchone() == (0,)
+
+
+def unerased(connection: Connection) -> int:
+    """How many events are there yet that the log says are to be erased."""
+    ((count,),) = connection.execute(
+        "SELECT count(*) FROM stored_events AS e JOIN stored_events AS p USING (originator_id)"
+        " WHERE e.salt IS NOT NULL AND e.originator_version < p.originator_version"
+        " AND (p.topic LIKE '%.purged' OR p.topic LIKE '%.messages-erased'"
+        " AND p.state::jsonb -> 'versions' @> to_jsonb(e.originator_version))"
+    ).fetchall()
+    return int(count)
+
+
+def prepare_import(application: Recount, scratch: Path) -> list[str]:
+    """The log of this very store, some of it erased; the store is empty from then on."""
+    tell_stories(application, STORIES)
+    doom(application)
+    purge_due(application, 0)
+    take_checkpoints(application.database)
+    with connect(application.database.conninfo) as connection:
+        with archive.written(scratch / LOG_FILE) as write:
+            archive.export_log(connection, write, lambda count: None)
+        empty(connection)
+    return ["log", "import", str(scratch / LOG_FILE)]
+
+
+def empty(connection: Connection) -> None:
+    tables = ", ".join(["stored_events", "checkpoints", "snapshots", "followers", "parked_streams", "log_imports", *TABLES])
+    connection.execute(f"TRUNCATE {tables} RESTART IDENTITY")
+
+
+def renew_import(application: Recount) -> None:
+    """One that was interrupted goes on; one that ended begins anew, in an empty store."""
+    with connect(application.database.conninfo) as connection:
+        try:
+            archive.refuse_unfinished(connection)
+        except archive.ImportUnfinished:
+            return
+        empty(connection)
+
+
+def check_import(connection: Connection, scratch: Path) -> None:
+    """The store would be exported as it was, to the byte."""
+    assert unerased(connection) == 0
+    lines: list[bytes] = []
+    archive.export_log(connection, lines.append, lambda count: None)
+    with archive.opened(scratch / LOG_FILE) as file:
+        assert lines[1:-1] == file.read().splitlines(keepends=True)[1:-1]
+    assert any(b'"salt":null' in line for line in lines)
+
+
 VICTIMS = {
     "rebuild": Victim(prepare_rebuild, check_rebuild),
     "rebuild by two": Victim(partial(prepare_rebuild, options=("--workers", "2")), check_rebuild),
+    "purge": Victim(prepare_purge, check_purge, renew=doom),
+    "log import": Victim(prepare_import, check_import, renew=renew_import, is_alone=True),
 }
 
 
@@ -203,25 +314,72 @@ class TestCommands:
         return VICTIMS[request.param]
 
     def test_one_that_is_run_again_until_it_ends(
-        self, victim: Victim, application: Recount, conninfo: str, tmp_path: Path, plan: Plan
+        self,
+        victim: Victim,
+        application: Recount,
+        conninfo: str,
+        other: str,
+        tmp_path: Path,
+        plan: Plan,
     ) -> None:
         command = Command(victim.prepare(application, tmp_path), conninfo)
+        afterwards: list[Callable[[], object]] = [command.run, at_once]
+        afterwards += [] if victim.is_alone else [verified(conninfo)]
         with connect(conninfo) as connection:
-            with writing(application) as said:
+            with nullcontext(dict[str, list[str]]()) if victim.is_alone else writing(application) as said:
                 takes_seconds = command.run()
                 kills = 0
                 while kills < plan.kills:
+                    victim.renew(application)
                     if command.is_killed_after(plan.chance.uniform(START_SECONDS_MIN, takes_seconds)):
                         kills += 1
-                        assert_log_is_whole(connection)
-                        plan.chance.choice([command.run, verified(conninfo), at_once])()
+                        wait_until(lambda: nobody_works(connection))
+                        if not victim.is_alone:
+                            assert_log_is_whole(connection)
+                        plan.chance.choice(afterwards)()
                 command.run()
-            victim.check(connection)
+            victim.check(connection, tmp_path)
             assert_verified(connection, conninfo)
+        take_in(other, source_of(exported(conninfo)))
+        assert rows_of_conninfo(other) == rows_of_conninfo(conninfo)
         for session, contents in said.items():
             assert contents_of_session(application, session) == contents
         told = sum(map(len, said.values()))
         plan.tell(f"{kills} kills of 'recount {' '.join(command.arguments)}': {told} messages, none lost")
+
+    def test_what_a_killed_purge_left_is_erased_by_the_next_server(
+        self, application: Recount, conninfo: str, tmp_path: Path, plan: Plan
+    ) -> None:
+        command = Command(prepare_purge(application, tmp_path), conninfo)
+        takes_seconds = command.run()
+        with connect(conninfo) as connection:
+            for number in range(plan.kills):
+                doom(application)
+                if number == 0:  # as of a kill right behind the event, which is hard to hit
+                    target, *_ = due(application.database, datetime.now(UTC))
+                    purge(application, target, context(), reason=None, insist=True)
+                    assert unerased(connection) > 0
+                else:
+                    command.is_killed_after(plan.chance.uniform(START_SECONDS_MIN, takes_seconds))
+                server = Served(tmp_path, RECOUNT_DATABASE_URL=conninfo, RECOUNT_RETENTION_DAYS="forever")
+                try:
+                    server.start()
+                    wait_until(lambda: unerased(connection) == 0)
+                finally:
+                    server.end()
+                assert_verified(connection, conninfo)
+            command.run()
+            check_purge(connection, tmp_path)
+
+
+def nobody_works(connection: Connection) -> bool:
+    """Whether PostgreSQL has noticed that whoever held a lock for a piece of work is gone."""
+    held = connection.execute(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+        " AND (classid::bigint << 32 | objid::bigint) = ANY(%s)",
+        [[SHADOW_LOCK, PURGE_LOCK, archive.IMPORT_LOCK]],
+    )
+    return held.fetchone() == (0,)
 
 
 def verified(conninfo: str) -> Callable[[], None]:

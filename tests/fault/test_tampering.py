@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,11 +11,15 @@ from uuid import UUID
 
 import pytest
 
+from api.purging import all_of, carry_out
+from domain.commands import Name
 from eventlog.application import Recount
 from eventlog.chain import GENESIS, commitment_to, link_after
 from eventlog.checkpoints import take_checkpoints
 from eventlog.database import Connection, Database, connect
+from eventlog.erasure import erase_payloads
 from eventlog.verification import Flaw, StoredLink, chain_flaws, checkpoint_flaws, log_flaws
+from tests.processes import context
 from tests.stories import tell_stories
 
 Event = dict[str, Any]
@@ -64,7 +69,7 @@ def edit(connection: Connection, events: list[Event], chance: random.Random) -> 
             microsecond=(event["recorded_at"].microsecond + 1) % 10**6
         ),
         "state": lambda: flipped(event["state"], chance),
-        "salt": lambda: chance.choice([None, chance.randbytes(16)]),
+        "salt": lambda: chance.choice([chance.randbytes(16), *([None] if event["salt"] else [])]),
         "link": lambda: chance.randbytes(32),
     }
     delete(connection, event)
@@ -168,6 +173,40 @@ def slip_in(connection: Connection, events: list[Event], chance: random.Random) 
     return Change("slip in", [event])
 
 
+def erase_unasked(connection: Connection, events: list[Event], chance: random.Random) -> Change:
+    """What an erasure leaves, exactly, of an event that nobody asked to be erased."""
+    asked = versions_to_be_erased(events)
+    event = chance.choice([e for e in events if place_of(e) not in asked])
+    erase_payloads(connection, event["originator_id"], [event["originator_version"]])
+    return Change("erase unasked", [event])
+
+
+def bring_back(connection: Connection, events: list[Event], chance: random.Random) -> Change:
+    """An erased event says something again, under a new salt; its link stays as it was."""
+    event = chance.choice([e for e in events if e["salt"] is None])
+    alike = [e for e in events if e["topic"] == event["topic"] and e["salt"] is not None]
+    state = flipped(chance.choice(alike or events)["state"], chance)
+    delete(connection, event)
+    put(connection, event | {"state": state, "salt": chance.randbytes(16)})
+    return Change("bring back", [event])
+
+
+def versions_to_be_erased(events: list[Event]) -> set[tuple[UUID, int]]:
+    """What the log itself says is to be erased, as stream and version."""
+    asked: set[tuple[UUID, int]] = set()
+    for event in events:
+        stream_id, what = event["originator_id"], event["topic"].partition(".")[2]
+        if what == "purged":
+            asked |= {(stream_id, version) for version in range(1, event["originator_version"])}
+        elif what == "messages-erased":
+            asked |= {(stream_id, version) for version in json.loads(event["state"])["versions"]}
+    return asked
+
+
+def place_of(event: Event) -> tuple[UUID, int]:
+    return event["originator_id"], event["originator_version"]
+
+
 CHANGES: list[Callable[[Connection, list[Event], random.Random], Change]] = [
     edit,
     remove,
@@ -177,6 +216,8 @@ CHANGES: list[Callable[[Connection, list[Event], random.Random], Change]] = [
     drop_stream,
     forge,
     slip_in,
+    erase_unasked,
+    bring_back,
 ]
 
 
@@ -201,13 +242,20 @@ def flaws_within(connection: Connection) -> list[Flaw]:
 
 @pytest.fixture
 def events(application: Recount, database: Database, conninfo: str) -> list[Event]:
-    """A log under several checkpoints."""
+    """A log under several checkpoints, in which a session ended and a thread lost some messages."""
     for number in range(3):
         tell_stories(application, 3, first=3 * number)
+        ended = Name("default", "session", "", f"gone {3 * number}")
+        person = Name("default", "user", "", f"ana {3 * number + 1}")
+        for name in (ended, person):
+            targets = all_of(database, name)
+            carry_out(application, targets, lambda project: context(), reason=None, insist=True)
         take_checkpoints(database)
     with connect(conninfo) as connection:
         assert list(log_flaws(connection)) == []
-        return events_in(connection)
+        found = events_in(connection)
+    assert {place_of(event) for event in found if event["salt"] is None} == versions_to_be_erased(found)
+    return found
 
 
 def check(conninfo: str, events: list[Event], seeds: range) -> None:

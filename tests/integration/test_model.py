@@ -33,15 +33,18 @@ from domain.events import Context, Event
 from domain.messages import fold_messages
 from eventlog.application import Recount
 from eventlog.changes import Outcome
-from eventlog.database import Database
+from eventlog.database import Database, connect
+from eventlog.order import settled_position
 from eventlog.recorder import LogEntry
 from projections import history
 from projections.core import CoreViews
 from projections.difference import compare
+from projections.erasure import erase_until
 from projections.forking import Cut, fork
 from projections.history import AsOf
 from projections.messages import MessagePage, get_message, page_messages, search_messages
 from projections.paging import Filter, Order, Page, Window
+from projections.purge import named, purge
 from projections.sessions import get_session, list_sessions
 from projections.threads import get_thread, get_thread_state, list_threads
 from projections.users import get_user, list_users
@@ -131,6 +134,27 @@ class Store(RuleBasedStateMachine):
         ask |= {"source": (stream.stream_id, then), "copies": copies, "metadata": metadata}
         self.check([self.answer(ask)], [(command, context_of(ask))], which, peek)
 
+    @precondition(lambda self: self.model.streams)
+    @rule(victim=st.integers(0, 99), which=st.integers(0, 1), seconds=st.sampled_from([0, 1, -5]))
+    def purge(self, victim: int, which: int, seconds: int) -> None:
+        """Any stream goes for good, deleted or live; the other process may know it yet."""
+        stream = self.model.streams[victim % len(self.model.streams)]
+        self.clock += timedelta(seconds=seconds)
+        target = named(self.database, Name(*stream.key()))
+        assert target.version == stream.now["version"]
+        assert target.messages == len(stream.now["messages"])
+        context = Context(project=target.project, actor="test", at=self.clock)
+        result = purge(self.applications[which], target, context, reason=None, insist=True)
+        assert list(result.versions) == [stream.now["version"] + 1]
+        self.model.purge(stream)
+        self.check_all()  # what was said is there yet, and nothing shows it
+        with connect(self.database.conninfo) as connection:
+            erase_until(connection, settled_position(connection), lambda connection, subject: None)
+        self.check_all()
+        for application in self.applications:
+            with pytest.raises(NotFound):
+                history.state_as_of(application, Name(*stream.key()), AsOf())
+
     def answer(self, ask: Ask) -> Answer | No:
         """The model's."""
         try:
@@ -176,15 +200,18 @@ class Store(RuleBasedStateMachine):
         """Have the commands carried out, and compare all there is with the model."""
         futures = submit_together(self.applications[which], ready)
         wait(futures)
-        self.entries = self.applications[0].log.select_notifications(None, 10_000)
         for answer, future in zip(answers, futures, strict=True):
             self.check_answer(answer, future.exception() or future.result())
-        self.check_tables()
-        self.check_log()
+        self.check_all()
         touched = {id(a.stream): a.stream for a in answers if isinstance(a, Answer)}
         for stream in touched.values():
             self.check_reads(stream, peek)
             self.check_past(stream, peek)
+
+    def check_all(self) -> None:
+        self.entries = self.applications[0].log.select_notifications(None, 10_000)
+        self.check_tables()
+        self.check_log()
 
     def resolved(self, ask: Ask) -> Ask:
         """``ask`` with a real target, real ids, versions and times."""
@@ -276,7 +303,8 @@ class Store(RuleBasedStateMachine):
         drawn = {(row["project"], row["kind"]): row["last"] for row in tables["counters"]}
         for (project, kind), last in drawn.items():
             assert last == self.model.count(project, kind)
-        assert drawn.keys() >= {stream.key()[:2] for stream in self.model.streams}
+        everything = (*self.model.streams, *self.model.purged)
+        assert drawn.keys() >= {stream.key()[:2] for stream in everything}
 
     def check_log(self) -> None:
         """The events of each stream, folded, are its rows."""
@@ -285,7 +313,10 @@ class Store(RuleBasedStateMachine):
             event = self.applications[0].read(entry)
             assert (entry.project, entry.recorded_at) == (event.project, event.recorded_at)
             events[event.originator_id].append(event)
-        assert events.keys() == {stream.stream_id for stream in self.model.streams}
+        everything = (*self.model.streams, *self.model.purged)
+        assert events.keys() == {stream.stream_id for stream in everything}
+        for stream in self.model.purged:
+            self.check_tombstone(stream, events[stream.stream_id])
         for stream in self.model.streams:
             mine = events[stream.stream_id]
             assert [event.originator_version for event in mine] == [*range(1, len(stream.history) + 1)]
@@ -296,6 +327,14 @@ class Store(RuleBasedStateMachine):
             assert [text(vars_of(message)) for message in recorded] == [
                 text(message_row(stream, message)) for message in stream.now["messages"]
             ]
+
+    def check_tombstone(self, stream: Stream, events: list[Event]) -> None:
+        """Its versions and its number are what is left, before its payloads are erased and after."""
+        assert [event.originator_version for event in events] == [*range(1, len(stream.history) + 2)]
+        folded = KINDS[stream.now["kind"]].project_all(None, events)
+        assert folded is not None
+        assert (folded.is_purged, folded.name) == (True, "")
+        assert (folded.number, folded.version) == (stream.now["number"], len(events))
 
     def check_reads(self, stream: Stream, peek: int) -> None:
         """The stream by its name, in a list, by its pages; one of its messages by id."""
@@ -495,7 +534,8 @@ def some_message(stream: Stream | None, which: int) -> UUID:
 
 def empty(database: Database) -> None:
     with database.connection() as connection:
-        connection.execute(f"TRUNCATE stored_events, snapshots, {', '.join(VIEWS)} RESTART IDENTITY")
+        tables = ", ".join(["stored_events", "snapshots", "followers", "parked_streams", *VIEWS])
+        connection.execute(f"TRUNCATE {tables} RESTART IDENTITY")
 
 
 def run(database: Database, monkeypatch: pytest.MonkeyPatch, *, examples: int, steps: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
 import re
 import secrets
@@ -43,6 +45,7 @@ from domain.errors import NotFound, Unavailable
 from domain.messages import Message
 from domain.users import Profile
 from eventlog.application import Recount
+from eventlog.archive import export_log, packed
 from eventlog.checkpoints import take_checkpoints
 from eventlog.database import Connection, connect
 from eventlog.erasure import erase_payloads
@@ -505,6 +508,14 @@ def dump(conninfo: str) -> bytes:
     return subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
 
 
+def exported(connection: Connection) -> bytes:
+    """The text of the file that ``recount log export`` would write now."""
+    file = io.BytesIO()
+    with packed(file) as write:
+        export_log(connection, write, lambda count: None)
+    return gzip.decompress(file.getvalue())
+
+
 def found_in(content: bytes, canaries: Canaries) -> list[str]:
     return sorted({one.decode() for one in CANARY.findall(content)}.intersection(canaries.all))
 
@@ -546,6 +557,7 @@ class TestCanaries:
         note_read(connection, name)
         connection.execute("ANALYZE")
         assert found_in(dump(conninfo), gone) == sorted(gone.all)
+        assert found_in(exported(connection), gone) == sorted(gone.all)
         assert {one for names in found_in_files(connection, gone).values() for one in names} == set(gone.all)
 
         take_checkpoints(application.database)
@@ -553,6 +565,8 @@ class TestCanaries:
         purged(application, all_of(application.database, Name("default", "thread", "", thread)))
         assert found_in(dump(conninfo), gone) == []
         assert found_in(dump(conninfo), kept) == sorted(kept.all)
+        assert found_in(exported(connection), gone) == []
+        assert found_in(exported(connection), kept) == sorted(kept.all)
         scrub(connection)
         assert found_in_files(connection, gone) == {}
         shadow.discard(connection)
