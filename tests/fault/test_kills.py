@@ -27,13 +27,14 @@ from api.purging import purge_due
 from domain.commands import AddMessages, Delete, DeleteMessage
 from domain.commands import Command as DomainCommand
 from eventlog import archive
+from eventlog.advisory import IMPORT_LOCK, PURGE_LOCK, SHADOW_LOCK
 from eventlog.application import Recount
 from eventlog.checkpoints import take_checkpoints
 from eventlog.database import Connection, Database, connect
 from eventlog.embedded import EmbeddedPostgres
 from projections import shadow
-from projections.purge import PURGE_LOCK, due, purge
-from projections.shadow import SHADOW_LOCK, TABLES
+from projections.purge import due, purge
+from projections.shadow import TABLES
 from projections.webhooks import create_webhook
 from tests.fault.conftest import Plan
 from tests.fault.killing import (
@@ -156,7 +157,9 @@ def prepare_import(application: Recount, scratch: Path) -> list[str]:
 
 
 def empty(connection: Connection) -> None:
-    tables = ", ".join(["stored_events", "checkpoints", "snapshots", "followers", "parked_streams", "log_imports", *TABLES])
+    tables = ", ".join(
+        ["stored_events", "checkpoints", "snapshots", "followers", "parked_streams", "log_imports", *TABLES]
+    )
     connection.execute(f"TRUNCATE {tables} RESTART IDENTITY")
 
 
@@ -377,7 +380,7 @@ def nobody_works(connection: Connection) -> bool:
     held = connection.execute(
         "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
         " AND (classid::bigint << 32 | objid::bigint) = ANY(%s)",
-        [[SHADOW_LOCK, PURGE_LOCK, archive.IMPORT_LOCK]],
+        [[SHADOW_LOCK, PURGE_LOCK, IMPORT_LOCK]],
     )
     return held.fetchone() == (0,)
 
