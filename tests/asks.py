@@ -19,6 +19,8 @@ from domain.commands import (
     Delete,
     DeleteMessage,
     MergeMetadata,
+    PlaceHold,
+    ReleaseHold,
     RenameSession,
     SetThreadState,
     Start,
@@ -71,6 +73,8 @@ PAYLOADS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "merge_metadata": {"metadata": documents},
     "delete": {},
     "undelete": {},
+    "place_hold": {"reason": st.sampled_from(["case 7", "case 8"])},
+    "release_hold": {},
     "rename": {"new_name": st.sampled_from(["s1", "s2", "s3"])},
     "change_message": {"which": st.integers(0, 9), "changes": changes, "metadata": st.none() | documents},
     "delete_message": {"which": st.integers(0, 9)},
@@ -78,7 +82,7 @@ PAYLOADS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "change_user": {"changes": profile_changes, "metadata": st.none() | documents},
 }
 
-COMMON = ["merge_metadata", "delete", "delete", "undelete"]
+COMMON = ["merge_metadata", "delete", "delete", "undelete", "place_hold", "release_hold"]
 TALK = ["add", "add", "add", "change_message", "delete_message"]
 ASKED_OF = {
     "session": ["start", *TALK, "rename", *COMMON],
@@ -183,6 +187,8 @@ def command_of(ask: Ask) -> Command:
                 "merge_metadata": MergeMetadata,
                 "delete": Delete,
                 "undelete": Undelete,
+                "place_hold": PlaceHold,
+                "release_hold": ReleaseHold,
                 "rename": RenameSession,
                 "change_user": ChangeUser,
             }

@@ -130,6 +130,7 @@ class Draft:
                 "deleted_at": None,
                 "deleted_version": None,
                 "hidden_through": 0,
+                "hold": None,
                 "messages": [],
                 "states": {},
                 **members,
@@ -223,6 +224,16 @@ def undelete(draft: Draft, ask: Ask) -> None:
         draft.happen(deleted_at=None, deleted_version=None)
 
 
+def place_hold(draft: Draft, ask: Ask) -> None:
+    if draft.now["hold"] != ask["reason"]:
+        draft.happen(hold=ask["reason"])
+
+
+def release_hold(draft: Draft, ask: Ask) -> None:
+    if draft.now["hold"] is not None:
+        draft.happen(hold=None)
+
+
 def rename(draft: Draft, ask: Ask) -> None:
     if draft.now["deleted_version"] is not None:
         raise No("NotFound")
@@ -293,6 +304,8 @@ COMMANDS: dict[str, Callable[[Draft, Ask], list[Any] | None]] = {
         merge_metadata,
         delete,
         undelete,
+        place_hold,
+        release_hold,
         rename,
         change_message,
         delete_message,

@@ -16,6 +16,7 @@ def sorted_rows(rows: Any) -> list[str]:
 def row_of(state: Aggregate) -> Row:
     row = dict(vars(state))
     row["stream_id"] = row.pop("id")
+    assert row.pop("is_purged") is False
     for name in row.keys() & {"profile", "origin"}:
         row[name] = None if row[name] is None else row[name].model_dump()
     return row
