@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from domain.events import Event
-from domain.values import Content, Document, Metadata, Moment, NonEmptyText, Text, UserId, merge
+from domain.values import Content, Document, Metadata, Moment, Text, UserId, merge
 
 
 class Message(BaseModel):
@@ -24,7 +24,7 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: UUID
-    role: NonEmptyText
+    role: Text
     content: Content = None
     name: Text | None = None
     user_id: UserId | None = None
