@@ -2,7 +2,7 @@
 -- Live messages of one conversation, each with how alike its words are to those asked for (the cosine of
 -- both sets of words), and the words themselves. Those that share none come last, the newest first.
 WITH asked AS MATERIALIZED (
-     SELECT tsvector_to_array(to_tsvector('simple', left(%(text)s, 10000))) AS words,
+     SELECT tsvector_to_array(to_tsvector('simple', left(%(text)s, 10000))) AS lexemes,
             -- Any of the words will do. No lexeme has a blank in it.
             replace(plainto_tsquery('simple', left(%(text)s, 10000))::text, ' & ', ' | ')::tsquery AS query
 ), talk AS MATERIALIZED (
@@ -22,8 +22,8 @@ WITH asked AS MATERIALIZED (
         AND words_in(m.content) @@ (SELECT query FROM asked)
 ), ranked AS (
      (SELECT version, words,
-             (length(words) - length(ts_delete(words, asked.words)))
-             / sqrt(length(words)::float8 * cardinality(asked.words)) AS score
+             (length(words) - length(ts_delete(words, asked.lexemes)))
+             / sqrt(length(words)::float8 * cardinality(asked.lexemes)) AS score
         FROM alike CROSS JOIN asked
        ORDER BY score DESC, version DESC
        LIMIT %(limit)s)
