@@ -3,7 +3,8 @@
 Each protocol says what a valid request for each of its routes is, in ``<name>_requests.py``: REQUESTS, as
 (method, path, what, status), where the path is the route's, and ``what`` is the query of a GET, DELETE or
 HEAD and else the body (or arguments of the test client, where it has just these); ``furnish``, which writes
-a conversation with given words and returns what goes into the paths; and PUBLIC, if any ask for no key.
+a conversation with given words and returns what goes into the paths (None: NAMES); and PUBLIC, those of
+the requests, as (method, path), that ask for no key, if any.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from api.protocols.table import PROTOCOLS
 from api.settings import Settings
 from eventlog.database import Database
 
+NAMES = {"session_id": "furnished"}
 SECRET = "quokka"
 OURS = "wombat"
 ARGUMENTS = {"json", "params", "content", "data", "files", "headers", "cookies"}
@@ -91,8 +93,8 @@ class Project:
     headers: Mapping[str, str]
 
     def furnish(self, sent: Sent, words: str) -> Mapping[str, str]:
-        names: Mapping[str, str] = sent.module.furnish(self.client, self.headers, words)
-        return names
+        names: Mapping[str, str] | None = sent.module.furnish(self.client, dict(self.headers), words)
+        return NAMES if names is None else names
 
     def ask(self, sent: Sent, names: Mapping[str, str]) -> Response:
         return sent.by(self.client, names, self.headers)
@@ -138,7 +140,8 @@ def rows_of(
     column = "project" if "project" in columns else columns[0]
     which = sql.SQL(of_project if column == "project" else of_stream).format(sql.Identifier(column))
     statement = sql.SQL(
-        "SELECT count(*), md5(coalesce(string_agg(one::text, E'\\n' ORDER BY one::text), '')) FROM {} AS one WHERE {}"
+        "SELECT count(*), md5(coalesce(string_agg(one::text, ' ' ORDER BY one::text), ''))"
+        " FROM {} AS one WHERE {}"
     )
     row = connection.execute(statement.format(sql.Identifier(table), which), {"project": project}).fetchone()
     assert row is not None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -357,7 +358,10 @@ class TestMemory:
     def test_a_message_in_full(self, zep: Zep) -> None:
         message_id = str(uuid4())
         message = {"uuid": message_id, "role": "", "content": "", "metadata": {"system": 1}, "token_count": 7}
-        body = {"messages": [{**message, "created_at": "2000-01-01T00:00:00Z"}], "metadata": {"x": 1}}
+        body: dict[str, Any] = {
+            "messages": [{**message, "created_at": "2000-01-01T00:00:00Z"}],
+            "metadata": {"x": 1},
+        }
         body |= {"summary": {"content": "x"}, "uuid": str(uuid4()), "token_count": 1}
         assert zep.call("POST", zep.session("/memory"), body).text == OK
         (found,) = zep.memory()
@@ -512,9 +516,14 @@ class TestMessages:
         zep.say("hi", metadata={"a": {"b": 1}}, token_count=5)
         message = zep.memory()[0]
         path = zep.session(f"/messages/{message['uuid']}")
-        body = {"role": "x", "content": "x", "uuid": str(uuid4()), "created_at": "2000-01-01T00:00:00Z"}
+        body: dict[str, Any] = {
+            "role": "x",
+            "content": "x",
+            "uuid": str(uuid4()),
+            "created_at": "2000-01-01T00:00:00Z",
+        }
         body |= {"token_count": 9, "metadata": {"a": {"c": 2}, "system": {"x": 1}}}
-        changed = zep.client.patch(f"{API}{path}", content=str(body).replace("'", '"')).json()
+        changed = zep.client.patch(f"{API}{path}", content=json.dumps(body)).json()
         assert changed["updated_at"] > message["updated_at"]
         merged = {"metadata": {"a": {"b": 1, "c": 2}}, "updated_at": changed["updated_at"]}
         assert changed == {**message, **merged} == zep.memory()[0]
@@ -784,7 +793,7 @@ def not_recorded(word: str, conninfo: str) -> bool:
 
 class TestSearch:
     @pytest.fixture
-    def talk(self, zep: Zep) -> Iterator[Zep]:
+    def talk(self, zep: Zep) -> Zep:
         zep.say("I like tea", metadata={"n": 1, "tags": ["hot"], "system": {"entities": [{"Label": "DATE"}]}})
         zep.say("Coffee is what I like", metadata={"n": 2, "it's": True})
         zep.say("Rain again", metadata={"n": 3})

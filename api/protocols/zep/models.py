@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 from uuid_utils.compat import uuid7
 
-from domain.messages import Message, MessageState
+from domain.messages import Message, MessageState, text_of
 from domain.sessions import Session
 from domain.users import User
 from domain.values import Metadata, Text
@@ -123,14 +123,6 @@ def message_object(message: MessageState) -> dict[str, Any]:
         **said({"metadata": message.metadata}),
         "token_count": message.token_count or 0,
     }
-
-
-def text_of(content: Any) -> str:
-    """Zep knows texts only: of a message in parts, which came in another way, the texts among them."""
-    if isinstance(content, list):
-        texts = (part.get("text") if isinstance(part, dict) else part for part in content)
-        return "\n".join(text for text in texts if isinstance(text, str))
-    return content or ""
 
 
 def user_object(user: User) -> dict[str, Any]:
