@@ -33,13 +33,18 @@ def carry_out(
     *,
     reason: str | None,
     insist: bool,
+    patience_seconds: float = 0,
 ) -> list[Result]:
     """Purge ``targets``, and have them erased before this returns.
 
     Where the views are just being rebuilt, the erasing waits for that, and this does not: then
-    receipts say so. ``insist``: see projections.purge. Raises Unavailable where another purge is under way.
+    receipts say so. ``insist``: see projections.purge. Raises Unavailable where another purge is under
+    way and does not end in time.
     """
-    with connect(application.database.conninfo) as connection, alone(connection):
+    with (
+        connect(application.database.conninfo) as connection,
+        alone(connection, patience_seconds=patience_seconds),
+    ):
         results = [
             purge(application, target, context_for(target.project), reason=reason, insist=insist)
             for target in targets

@@ -71,6 +71,9 @@ class Settings(BaseSettings):
     protocols: Annotated[tuple[Protocol, ...], NoDecode, BeforeValidator(split)] = Field(
         PROTOCOLS, description="foreign protocols to serve, with commas between them; none for none"
     )
+    zep_message_window: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        12, description="newest messages that Zep's memory of a session shows where no number is asked for"
+    )
     audit_reads: bool = Field(False, description="record each reading request, too")
     debug: bool = Field(False, description="show the traceback of an unexpected failure")
 

@@ -192,7 +192,8 @@ class Aggregate:
         """Apply one event. Total and silent: events it does not care about only move the version."""
         match event:
             case MetadataMerged():
-                return self.then(event, metadata=merge(self.metadata or {}, event.metadata))
+                merged = merge(self.metadata or {}, event.metadata)
+                return self.then(event, metadata=merged or self.metadata)  # nothing into nothing is nothing
             case Deleted():
                 return self.then(
                     event, deleted_at=event.recorded_at, deleted_version=event.originator_version
@@ -248,12 +249,16 @@ class Draft(Generic[A]):
         return state
 
 
-def merge_metadata(draft: Draft[A], patch: dict[str, JsonValue]) -> None:
-    """Merge deeply. Writing to a deleted one undeletes it; a patch that changes nothing is nothing."""
+def merge_metadata(draft: Draft[A], patch: dict[str, JsonValue], *, leaves_trace: bool = False) -> None:
+    """Merge deeply. Writing to a deleted one undeletes it; a patch that changes nothing is nothing.
+
+    Unless it is to leave a trace and nothing else of the decision does.
+    """
     state = draft.existing()
     revive_for_writing(draft)
     metadata = state.metadata or {}
-    if not is_same(merge(metadata, patch), metadata):
+    is_traceless = leaves_trace and not draft.events
+    if is_traceless or not is_same(merge(metadata, patch), metadata):
         draft.record(draft.kind.EVENTS.metadata_merged, metadata=patch)
 
 

@@ -148,10 +148,12 @@ class AddMessages(Command):
 
     ``user_id`` and ``metadata`` are for a session that this starts, and change none that is there.
     ``given_ids``: those of the messages whose id the caller chose, and so may have sent before.
+    ``ids_are_new``: then that is refused, with MessageIdTaken, though it be with the same words.
     """
 
     messages: Sequence[Message]
     given_ids: frozenset[UUID] = field(default_factory=frozenset)
+    ids_are_new: bool = False
     user_id: str | None = None
     metadata: dict[str, JsonValue] | None = None
 
@@ -170,6 +172,8 @@ class AddMessages(Command):
             begin(self, draft, facts, metadata=self.metadata, **owner)
         elif self.looks_up_messages():
             known = facts.messages(self.given_ids, self.instants())
+        if self.ids_are_new:
+            conversation.refuse_known_ids(self.messages, known)
         return conversation.add_messages(draft, self.messages, known, by_instant=self.kind == Thread.KIND)
 
     def recorded_ids(self, draft: Draft[Any], facts: Facts, events: Sequence[Event]) -> list[UUID]:
@@ -184,10 +188,13 @@ class AddMessages(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class MergeMetadata(Command):
+    """``leaves_trace``: it is recorded, and so moves ``updated_at``, though it change nothing."""
+
     metadata: dict[str, JsonValue]
+    leaves_trace: bool = False
 
     def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
-        aggregate.merge_metadata(draft, self.metadata)
+        aggregate.merge_metadata(draft, self.metadata, leaves_trace=self.leaves_trace)
         return []
 
 

@@ -123,6 +123,15 @@ def add_messages(
     return ids
 
 
+def refuse_known_ids(messages: Sequence[Message], known: Iterable[MessageState]) -> None:
+    """Raise MessageIdTaken where an id is among ``known`` or comes twice."""
+    seen = {recorded.id for recorded in known}
+    for message in messages:
+        if message.id in seen:
+            raise MessageIdTaken(message.id)
+        seen.add(message.id)
+
+
 class KnownMessages:
     """Finds whether a message was recorded before, by its id or by what was said when."""
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from domain.events import Event
-from domain.values import Content, Document, Metadata, Moment, NonEmptyText, Text, UserId, merge
+from domain.values import Content, Document, Metadata, Moment, Text, UserId, merge
 
 
 class Message(BaseModel):
@@ -24,7 +24,7 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: UUID
-    role: NonEmptyText
+    role: Text
     content: Content = None
     name: Text | None = None
     user_id: UserId | None = None
@@ -131,6 +131,14 @@ SAID = ("role", "content", "name", "user_id", "timestamp", "tool_calls", "tool_c
 
 EDITABLE = frozenset({"role", "content", "name", "user_id", "tool_calls", "tool_call_id", "token_count"})
 """The members a MessageEdited may change; metadata is merged by its own event."""
+
+
+def text_of(content: str | list[JsonValue] | None) -> str:
+    """What can be read of a message's content: the text, or those of its parts, each on a line."""
+    if isinstance(content, str):
+        return content
+    parts = [part.get("text") if isinstance(part, dict) else part for part in content or ()]
+    return "\n".join(part for part in parts if isinstance(part, str))
 
 
 def message_from(event: MessageAdded) -> MessageState:

@@ -14,7 +14,7 @@ from eventlog.changes import StreamChange
 from eventlog.database import Database
 from eventlog.recorder import Write
 from eventlog.statements import Statements
-from projections.paging import Filter, Page, Window, page_of
+from projections.paging import KEY_MAX, Filter, Page, Window, page_of
 
 SQL = Statements("projections", "messages")
 VERSION = 1
@@ -130,6 +130,46 @@ def get_message(database: Database, project: str, message_id: UUID) -> FoundMess
     for row in database.fetch(SQL["messages_by_id"], bound):
         return found_from(None, row)
     raise NotFound("message")
+
+
+def get_message_in(
+    database: Database, project: str, kind: ConversationKind, name: str, message_id: UUID, *, scope: str = ""
+) -> MessageState:
+    """The live message of this conversation with this id. Raises NotFound."""
+    bound = {"project": project, "kind": kind, "scope": scope, "name": name, "id": message_id}
+    for row in database.fetch(SQL["message_in"], bound):
+        return MessageState(*row)
+    raise NotFound("message")
+
+
+def numbered_page(
+    database: Database,
+    project: str,
+    kind: ConversationKind,
+    name: str,
+    *,
+    number: int,
+    size: int | None,
+    scope: str = "",
+) -> tuple[list[MessageState], int]:
+    """The live messages on the page with this number (from 1), the oldest first, and how many there are.
+
+    For callers who cannot keep a cursor: pages shift as messages come and go, and later ones cost more.
+    ``size``: None for all on one page. Nothing and 0 beyond the last page, and where there is no such
+    conversation.
+    """
+    offset = (number - 1) * (size or 0)
+    if offset > KEY_MAX:
+        return [], 0
+    bound = {"project": project, "kind": kind, "scope": scope, "name": name, "offset": offset, "limit": size}
+    rows = database.fetch(SQL["numbered_page"], bound, prepare=False)
+    return [MessageState(*row[1:]) for row in rows], rows[0][0] if rows else 0
+
+
+def known_ids(database: Database, project: str, ids: Collection[UUID]) -> set[UUID]:
+    """Those of ``ids`` that a message of the project has, hidden or not, in whatever conversation."""
+    rows = database.fetch(SQL["select_known_ids"], {"project": project, "ids": list(ids)})
+    return {message_id for (message_id,) in rows}
 
 
 def found_from(position: int | None, row: Sequence[Any]) -> FoundMessage:

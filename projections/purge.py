@@ -8,6 +8,7 @@ says that it is to be erased.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -83,15 +84,25 @@ class Result:
 
 
 @contextmanager
-def alone(connection: Connection) -> Iterator[None]:
-    """One purge at a time, however many servers there are. Raises Unavailable where another one is on."""
-    ((is_ours,),) = connection.execute(SQL["try_alone"], [PURGE_LOCK]).fetchall()
-    if not is_ours:
-        raise Unavailable("another purge is under way: wait until it is done")
+def alone(connection: Connection, *, patience_seconds: float = 0) -> Iterator[None]:
+    """One purge at a time, however many servers there are.
+
+    Raises Unavailable where another one is on, and does not end in time.
+    """
+    deadline = time.monotonic() + patience_seconds
+    while not is_alone(connection):
+        if time.monotonic() >= deadline:
+            raise Unavailable("another purge is under way: wait until it is done")
+        time.sleep(0.02)
     try:
         yield
     finally:
         connection.execute(SQL["leave_alone"], [PURGE_LOCK])
+
+
+def is_alone(connection: Connection) -> bool:
+    ((is_ours,),) = connection.execute(SQL["try_alone"], [PURGE_LOCK]).fetchall()
+    return bool(is_ours)
 
 
 def due(database: Database, before: datetime, project: str | None = None) -> Iterator[Target]:

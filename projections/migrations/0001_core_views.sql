@@ -120,6 +120,21 @@ CREATE TABLE messages (
     UNIQUE (message_id, stream_id)
 );
 
+-- The words of what was said, for finding it: of a text, or of the texts among the parts. So much of it
+-- that no message is too long for a tsvector.
+CREATE FUNCTION words_in(content json) RETURNS tsvector
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+BEGIN
+    IF json_typeof(content) = 'string' THEN
+        RETURN to_tsvector('simple', left(content #>> '{}', 100000));
+    END IF;
+    RETURN to_tsvector('simple', left(coalesce((
+        SELECT string_agg(CASE json_typeof(part) WHEN 'string' THEN part #>> '{}' ELSE part ->> 'text' END, ' ')
+          FROM json_array_elements(content) AS part), ''), 100000));
+END
+$$;
+
+CREATE INDEX messages_words ON messages USING gin (words_in(content));
 CREATE INDEX messages_said_at ON messages (stream_id, said_at) WHERE said_at IS NOT NULL;
 CREATE INDEX messages_deleted ON messages (deleted_at) WHERE deleted_at IS NOT NULL;
 CREATE INDEX messages_user ON messages (project, user_id) WHERE user_id IS NOT NULL;

@@ -113,6 +113,37 @@ SELECT c.kind, c.scope, c.name, m.stream_id, m.project, m.version, m.changed_ver
    AND c.deleted_at IS NULL AND m.deleted_version IS NULL AND m.version > c.hidden_through
  ORDER BY m.stream_id;
 
+-- name: message_in
+-- A live message of one live conversation.
+SELECT m.stream_id, m.project, m.version, m.changed_version, m.message_id, m.role, m.content, m.name,
+       m.user_id, m.said_at, m.tool_calls, m.tool_call_id, m.metadata, m.token_count, m.recorded_at,
+       m.updated_at, m.deleted_at, m.deleted_version
+  FROM names n
+  JOIN conversations c ON c.stream_id = n.stream_id AND c.kind = n.kind
+  JOIN messages m ON m.stream_id = c.stream_id
+ WHERE n.project = %(project)s AND n.kind = %(kind)s AND n.scope = %(scope)s AND n.name = %(name)s
+   AND m.message_id = %(id)s
+   AND c.deleted_at IS NULL AND m.deleted_version IS NULL AND m.version > c.hidden_through;
+
+-- name: numbered_page
+-- Live messages of one conversation, each with how many there are; no row where there is none on the page.
+SELECT count(*) OVER (), m.stream_id, m.project, m.version, m.changed_version, m.message_id, m.role,
+       m.content, m.name, m.user_id, m.said_at, m.tool_calls, m.tool_call_id, m.metadata, m.token_count,
+       m.recorded_at, m.updated_at, m.deleted_at, m.deleted_version
+  FROM names n
+  JOIN conversations c ON c.stream_id = n.stream_id AND c.kind = n.kind
+  JOIN messages m ON m.stream_id = c.stream_id
+ WHERE n.project = %(project)s AND n.kind = %(kind)s AND n.scope = %(scope)s AND n.name = %(name)s
+   AND c.deleted_at IS NULL AND m.deleted_version IS NULL AND m.version > c.hidden_through
+ ORDER BY m.version
+OFFSET %(offset)s LIMIT %(limit)s;
+
+-- name: select_known_ids
+-- Hidden ones too: they are taken until they are purged.
+SELECT DISTINCT message_id
+  FROM messages
+ WHERE message_id = ANY(%(ids)s::uuid[]) AND project = %(project)s;
+
 -- name: search_messages_oldest_first
 -- Live messages of a project over all conversations, in the order of the log.
 SELECT e.notification_id, c.kind, c.scope, c.name, m.stream_id, m.project, m.version,

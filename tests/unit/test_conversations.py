@@ -131,6 +131,23 @@ class TestAdding:
         other = say("hallo", id=hello.id)
         given(started()).when(AddMessages, **given_ids(hello, other)).then_refuses(MessageIdTaken)
 
+    def test_ids_that_must_be_new(self, given: Given) -> None:
+        """Then even the same words under the same id are refused, and so is an id that comes twice."""
+        new = {"ids_are_new": True}
+        given(started()).when(AddMessages, **given_ids(hello, weather), **new).then(
+            added(hello), added(weather)
+        )
+        for recorded in (
+            given(started(), added(hello)),
+            given(started(), added(hello), message_deleted(hello)),
+            given(started(), added(hello), deleted()),
+        ):
+            recorded.when(AddMessages, **given_ids(weather, hello), **new).then_refuses(MessageIdTaken)
+        given().when(AddMessages, **given_ids(hello, hello), **new).then_refuses(MessageIdTaken)
+
+    def test_a_role_may_be_empty(self, given: Given) -> None:
+        given(started()).when(AddMessages, messages=[say("hi", role="")]).then(added(say("hi", role="")))
+
     def test_a_deleted_message_still_owns_its_id(self, given: Given) -> None:
         recorded = given(started(), added(hello), message_deleted(hello))
         recorded.when(AddMessages, **given_ids(say("hallo", id=hello.id))).then_nothing().about(hello)
@@ -147,6 +164,19 @@ class TestMetadata:
         recorded.when(MergeMetadata, metadata=patch).then(metadata_merged(metadata=patch))
         after = given(*recorded.told, metadata_merged(metadata=patch))
         assert after.state.metadata == {"plan": {"tier": "pro", "seats": 2}}
+
+    def test_a_patch_that_changes_nothing_may_be_told_to_leave_a_trace(self, given: Given) -> None:
+        for metadata in (None, {}, {"a": 1}):
+            recorded = given(started(metadata=metadata))
+            decided = recorded.when(MergeMetadata, metadata={}, leaves_trace=True)
+            decided.then(metadata_merged(metadata={}))
+            after = given(started(metadata=metadata), metadata_merged(metadata={})).state
+            assert after.metadata == metadata
+            assert after.updated_at > recorded.state.updated_at
+        recorded.when(MergeMetadata, metadata={"a": 1}, leaves_trace=True).then(
+            metadata_merged(metadata={"a": 1})
+        )
+        given(started(), deleted()).when(MergeMetadata, metadata={}, leaves_trace=True).then(revived)
 
     def test_a_patch_that_changes_nothing_is_nothing(self, given: Given) -> None:
         recorded = given(started(metadata={"plan": {"tier": "pro"}, "off": None}))

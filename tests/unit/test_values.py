@@ -167,7 +167,7 @@ def test_a_message_keeps_what_it_was_given() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"token_count": -1}, {"token_count": 2**53 + 1}, {"role": ""}, {"other": 1}]
+    "wrong", [{"token_count": -1}, {"token_count": 2**53 + 1}, {"role": None}, {"other": 1}]
 )
 def test_a_message_with_wrong_members_is_refused(wrong: dict[str, Any]) -> None:
     said = {"id": "01890a5d-0000-7000-8000-000000000001", "role": "user", **wrong}

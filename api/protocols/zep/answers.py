@@ -1,0 +1,59 @@
+"""How Zep answers: JSON, or plain text for errors and three routes; with its version, always."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+
+from api.dependencies import key_in
+from api.problems import Unauthorized
+from api.protocols.frame import BodyInvalid, status_of
+from api.resources import Json
+from domain.errors import InvalidInput, MessageIdTaken, NotFound
+
+VERSION = {"X-Zep-Version": "0.27.2-recount"}
+"""Clients warn of servers before 0.21.0; they want a dash in it."""
+
+COOKIE = "jwt"
+
+
+def answered(body: Any, status: int = 200) -> Json:
+    return Json(body, status, headers=VERSION)
+
+
+def text(body: str, status: int = 200) -> PlainTextResponse:
+    return PlainTextResponse(body, status, headers=VERSION)
+
+
+def ok() -> PlainTextResponse:
+    return text("OK")
+
+
+def refuse(reason: str) -> NoReturn:
+    """Raise what becomes a 400."""
+    raise HTTPException(400, reason)
+
+
+def told(request: Request, error: Exception) -> PlainTextResponse:
+    """The answer to an error: its reason and a newline."""
+    status = 400 if isinstance(error, MessageIdTaken) else status_of(error, invalid=400)
+    match error:
+        case NotFound():
+            reason = "not found"
+        case Unauthorized():
+            has_token = key_in(request) is not None or COOKIE in request.cookies
+            reason = "token is unauthorized" if has_token else "no token found"
+        case BodyInvalid() | InvalidInput():
+            reason = f"bad request: {error}"
+        case MessageIdTaken():
+            reason = "bad request: a message with one of these uuids exists already"
+        case HTTPException(status_code=400):
+            reason = f"bad request: {error.detail}"
+        case HTTPException():
+            reason = str(error.detail)
+        case _:
+            reason = str(error)
+    return text(f"{reason}\n", status)

@@ -1,0 +1,155 @@
+"""Zep's objects: what comes in, and what goes out of ours."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+from uuid_utils.compat import uuid7
+
+from domain.messages import Message, MessageState, text_of
+from domain.sessions import Session
+from domain.users import User
+from domain.values import Metadata, Text
+from projections.search import Ranked
+
+NOBODY = UUID(int=0)
+TOKENS_MAX = 2**53
+NO_SUMMARY = {
+    "uuid": str(NOBODY),
+    "created_at": "0001-01-01T00:00:00Z",
+    "content": "",
+    "recent_message_uuid": str(NOBODY),
+    "token_count": 0,
+}
+"""What Zep sends as long as it has made none."""
+
+
+class Body(BaseModel):
+    """What comes in. Unknown members are ignored, and null is as good as nothing; types must be right."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+class NewSession(Body):
+    session_id: Text | None = None
+    user_id: Text | None = None
+    metadata: Metadata | None = None
+
+
+class MetadataPatch(Body):
+    """Of a session or message. What else Zep's clients send back with it changes nothing."""
+
+    metadata: Metadata | None = None
+
+    @property
+    def merged(self) -> dict[str, Any]:
+        """What is to be merged: Zep keeps the top-level key ``system`` to itself."""
+        return {key: value for key, value in (self.metadata or {}).items() if key != "system"}
+
+
+class NewMessage(Body):
+    uuid: Annotated[UUID, Field(strict=False)] | None = None
+    role: Text | None = None
+    content: Text | None = None
+    token_count: int | None = None
+    metadata: Metadata | None = None
+
+    def to_message(self) -> Message:
+        tokens = self.token_count
+        return Message(
+            id=self.given_id or uuid7(),
+            role=self.role or "",
+            content=self.content or "",
+            token_count=tokens if tokens is not None and 0 <= tokens <= TOKENS_MAX else None,
+            metadata=self.metadata,
+        )
+
+    @property
+    def given_id(self) -> UUID | None:
+        return None if self.uuid == NOBODY else self.uuid
+
+
+class NewMemory(Body):
+    messages: list[NewMessage] | None = None
+
+
+class UserMembers(Body):
+    """A user to create or to change."""
+
+    user_id: Text | None = None
+    email: Text | None = None
+    first_name: Text | None = None
+    last_name: Text | None = None
+    metadata: Metadata | None = None
+
+    @property
+    def profile(self) -> dict[str, str]:
+        """Those members of the profile that say something."""
+        said = {"email": self.email, "first_name": self.first_name, "last_name": self.last_name}
+        return {name: value for name, value in said.items() if value}
+
+
+class SearchPayload(Body):
+    text: Text | None = None
+    metadata: dict[str, Any] | None = None
+    search_scope: str | None = None
+    search_type: str | None = None
+    mmr_lambda: Annotated[float, Field(allow_inf_nan=False)] | None = None
+
+
+def session_object(session: Session) -> dict[str, Any]:
+    return {
+        "uuid": session.id,
+        "id": session.number,
+        "created_at": moment(session.created_at),
+        "updated_at": moment(session.updated_at),
+        "deleted_at": None,
+        "session_id": session.name,
+        "metadata": session.metadata or None,
+        "user_id": session.user_id,
+    }
+
+
+def message_object(message: MessageState) -> dict[str, Any]:
+    return {
+        "uuid": message.id,
+        "created_at": moment(message.timestamp or message.recorded_at),
+        "updated_at": moment(message.updated_at),
+        "role": message.role,
+        "content": text_of(message.content),
+        **said({"metadata": message.metadata}),
+        "token_count": message.token_count or 0,
+    }
+
+
+def user_object(user: User) -> dict[str, Any]:
+    profile = user.profile
+    return {
+        "uuid": user.id,
+        "id": user.number,
+        "created_at": moment(user.created_at),
+        "updated_at": moment(user.updated_at),
+        "deleted_at": None,
+        "user_id": user.name,
+        **said({"email": profile.email, "first_name": profile.first_name, "last_name": profile.last_name}),
+        **said({"metadata": user.metadata}),
+    }
+
+
+def search_result(ranked: Ranked) -> dict[str, Any]:
+    """``embedding`` is null: there is none (see projections.search)."""
+    found = message_object(ranked.message)
+    return {"message": found, "summary": None, "dist": ranked.score, "embedding": None}
+
+
+def said(members: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value}
+
+
+def moment(when: datetime) -> str:
+    """RFC 3339 in UTC, with microseconds as far as they are not zeros."""
+    text = when.astimezone(UTC).replace(tzinfo=None).isoformat()
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text}Z"

@@ -1,0 +1,386 @@
+"""Zep's routes, in the order of its contract: sessions, memory, messages, search, users, health."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Match, compile_path
+from starlette.types import Scope
+
+from api.dependencies import name_in_path
+from api.protocols.frame import Visit, body_as, route_class, visit
+from api.protocols.zep.answers import COOKIE, answered, ok, refuse, text, told
+from api.protocols.zep.models import (
+    NO_SUMMARY,
+    MetadataPatch,
+    NewMemory,
+    NewSession,
+    SearchPayload,
+    UserMembers,
+    message_object,
+    search_result,
+    session_object,
+    user_object,
+)
+from api.protocols.zep.searching import candidates, is_diverse, search_for, weight
+from api.purging import carry_out
+from api.settings import Settings
+from domain.commands import AddMessages, ChangeMessage, ChangeUser, Delete, MergeMetadata, Start
+from domain.errors import AlreadyExists, MessageIdTaken, NotFound, OnHold
+from domain.sessions import Session
+from domain.users import Profile, User
+from domain.values import check_name
+from projections.messages import get_message_in, known_ids, numbered_page, page_messages
+from projections.paging import KEY_MAX, Filter, Window, cursor_for
+from projections.purge import of_user, rehearse
+from projections.search import diversified, rank_messages
+from projections.sessions import get_session, list_sessions
+from projections.users import get_user, list_users
+
+EVERYTHING = 2**40  # rows; more than there are
+PAGE_DEFAULT = 100  # messages on a page whose size is no number
+PURGE_SECONDS_MAX = 8  # to wait for another purge; zep-python waits for 10 in all
+DELETED_THROUGH_ZEP = "deleted through Zep's API"
+PLACES = ("/api/v1/sessions", "/api/v1/user", "/api/v1/collection", "/healthz")
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+
+
+class ZepRoute(route_class(told)):  # type: ignore[misc]
+    """Takes repeated and trailing slashes in a path as if they were not there."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        path = without_spare_slashes(scope["path"])
+        return super().matches({**scope, "path": path})  # type: ignore[no-any-return]
+
+
+def without_spare_slashes(path: str) -> str:
+    return re.sub("/{2,}", "/", path).rstrip("/") or "/"
+
+
+def router(settings: Settings) -> APIRouter:
+    """All that Zep serves, of what the module's docstring says."""
+    memory = memory_routes(settings.zep_message_window)
+    parts = [session_routes(), memory, message_routes(), user_routes(), health_routes()]
+    paths = [route.path for part in parts for route in part.routes if isinstance(route, ZepRoute)]
+    zep = APIRouter(route_class=ZepRoute)
+    for part in [*parts, stray_routes(paths)]:
+        zep.include_router(part)
+    return zep
+
+
+def session_routes() -> APIRouter:
+    router = APIRouter(route_class=ZepRoute)
+
+    @router.get("/api/v1/sessions")
+    async def list_all(request: Request) -> Response:
+        here = await visited(request)
+        sessions = await here.find(list_sessions, window_of(request), Filter(scope=""))
+        return answered(list(map(session_object, sessions.items)))
+
+    @router.post("/api/v1/sessions")
+    async def create(request: Request) -> Response:
+        here = await visited(request)
+        body = await body_as(request, NewSession)
+        name = checked(body.session_id, "session_id")
+        if body.user_id is not None and not await is_user(here, body.user_id):
+            refuse(f"user does not exist with user_id: {body.user_id}")
+        start = Start(kind=Session.KIND, name=name, user_id=body.user_id, metadata=body.metadata)
+        try:
+            outcome = await here.execute(start)
+        except AlreadyExists:
+            refuse(f"session already exists with session_id: {name}")
+        return answered(session_object(outcome.state), 201)  # type: ignore[arg-type]
+
+    @router.get("/api/v1/sessions/{session_id}")
+    async def get(session_id: str, request: Request) -> Response:
+        here = await visited(request)
+        return answered(session_object(await here.find(get_session, named(session_id, Session.KIND))))
+
+    @router.patch("/api/v1/sessions/{session_id}")
+    async def merge_metadata(session_id: str, request: Request) -> Response:
+        here = await visited(request)
+        body = await body_as(request, MetadataPatch)
+        command = MergeMetadata(
+            kind=Session.KIND,
+            name=named(session_id, Session.KIND),
+            metadata=body.merged,
+            leaves_trace=body.metadata is None or bool(body.merged),
+        )
+        outcome = await here.execute(command)
+        return answered(session_object(outcome.state))  # type: ignore[arg-type]
+
+    return router
+
+
+def memory_routes(message_window: int) -> APIRouter:
+    router = APIRouter(route_class=ZepRoute)
+
+    @router.get("/api/v1/sessions/{session_id}/memory")
+    async def get(session_id: str, request: Request) -> Response:
+        here = await visited(request)
+        wanted = integer(request, "lastn")
+        if wanted < 0:
+            refuse("lastn must not be negative")
+        window = Window(limit=min(wanted or message_window, EVERYTHING), order="newest")
+        messages: list[Any] = []
+        with suppress(NotFound):
+            page = await here.find(page_messages, "session", named_loosely(session_id), window)
+            messages = [message_object(message) for message in reversed(page.items)]
+        return answered({"messages": messages, "summary": NO_SUMMARY})
+
+    @router.post("/api/v1/sessions/{session_id}/memory")
+    async def add(session_id: str, request: Request) -> Response:
+        here = await visited(request)
+        body = await body_as(request, NewMemory)
+        messages = body.messages or []
+        given = [message.given_id for message in messages if message.given_id is not None]
+        taken = await here.find(known_ids, given) if given else ()
+        if taken:  # perhaps in another session, which the command does not see
+            raise MessageIdTaken(min(taken))
+        name = checked(named_loosely(session_id), "session_id")
+        command = AddMessages(
+            kind=Session.KIND,
+            name=name,
+            messages=[message.to_message() for message in messages],
+            given_ids=frozenset(given),
+            ids_are_new=True,
+        )
+        outcome = await here.execute(command)
+        if not outcome.events:  # no messages, for a live session: still it was written to
+            await here.execute(MergeMetadata(kind=Session.KIND, name=name, metadata={}, leaves_trace=True))
+        return ok()
+
+    @router.delete("/api/v1/sessions/{session_id}/memory")
+    async def delete(session_id: str, request: Request) -> Response:
+        here = await visited(request)
+        command = Delete(kind=Session.KIND, name=named(session_id, Session.KIND), reason=DELETED_THROUGH_ZEP)
+        outcome = await here.execute(command)
+        if not outcome.events:
+            raise NotFound(Session.KIND)
+        return ok()
+
+    @router.post("/api/v1/sessions/{session_id}/search")
+    async def search(session_id: str, request: Request) -> Response:
+        here = await visited(request)
+        body = await body_as(request, SearchPayload)
+        wanted = search_for(body, integer(request, "limit"))
+        if body.search_scope == "summary":
+            return answered([])
+        limit = wanted.limit
+        if is_diverse(body):
+            wanted = replace(wanted, limit=candidates(limit))
+        found = await here.find(rank_messages, "session", named_loosely(session_id), wanted)
+        if is_diverse(body):
+            found = await here.store.call(diversified, found, limit, weight=weight(body))
+        return answered(list(map(search_result, found)))
+
+    return router
+
+
+def message_routes() -> APIRouter:
+    router = APIRouter(route_class=ZepRoute)
+
+    @router.get("/api/v1/sessions/{session_id}/messages")
+    async def page(session_id: str, request: Request) -> Response:
+        here = await visited(request)
+        size = integer(request, "limit", otherwise=PAGE_DEFAULT)
+        number = max(integer(request, "cursor", otherwise=1), 1)
+        name = named_loosely(session_id)
+        wanted = min(size, EVERYTHING) if size > 0 else None
+        messages, total = await here.find(numbered_page, "session", name, number=number, size=wanted)
+        found = list(map(message_object, messages))
+        return answered({"messages": found, "total_count": total, "row_count": len(found)})
+
+    @router.get("/api/v1/sessions/{session_id}/messages/{message_id}")
+    async def get(session_id: str, message_id: str, request: Request) -> Response:
+        here = await visited(request)
+        return answered(await found_message(here, session_id, identified(message_id)))
+
+    @router.patch("/api/v1/sessions/{session_id}/messages/{message_id}")
+    async def merge_metadata(session_id: str, message_id: str, request: Request) -> Response:
+        here = await visited(request)
+        body = await body_as(request, MetadataPatch)
+        command = ChangeMessage(
+            kind=Session.KIND,
+            name=named(session_id, Session.KIND),
+            message_id=identified(message_id),
+            metadata=body.merged,
+        )
+        await here.execute(command)
+        return answered(await found_message(here, session_id, command.message_id))
+
+    return router
+
+
+def user_routes() -> APIRouter:
+    router = APIRouter(route_class=ZepRoute)
+
+    @router.get("/api/v1/user")
+    async def list_all(request: Request) -> Response:
+        here = await visited(request)
+        users = await here.find(list_users, window_of(request))
+        return answered(list(map(user_object, users.items)))
+
+    @router.post("/api/v1/user")
+    async def create(request: Request) -> Response:
+        here = await visited(request)
+        body = await body_as(request, UserMembers)
+        if not body.user_id:
+            refuse("UserID cannot be empty")
+        name = checked(body.user_id, "user_id")
+        profile = Profile.model_validate(body.profile)
+        try:
+            outcome = await here.execute(
+                Start(kind=User.KIND, name=name, profile=profile, metadata=body.metadata)
+            )
+        except AlreadyExists:
+            refuse(f"user already exists with user_id: {name}")
+        return answered(user_object(outcome.state), 201)  # type: ignore[arg-type]
+
+    @router.get("/api/v1/user/{user_id}")
+    async def get(user_id: str, request: Request) -> Response:
+        here = await visited(request)
+        return answered(user_object(await here.find(get_user, named(user_id, User.KIND))))
+
+    @router.patch("/api/v1/user/{user_id}")
+    async def change(user_id: str, request: Request) -> Response:
+        here = await visited(request)
+        body = await body_as(request, UserMembers)
+        name = named(user_id, User.KIND)
+        await here.find(get_user, name)  # to Zep one that is deleted is not there
+        outcome = await here.execute(ChangeUser(name=name, changes=body.profile, metadata=body.metadata))
+        return answered(user_object(outcome.state))  # type: ignore[arg-type]
+
+    @router.delete("/api/v1/user/{user_id}")
+    async def delete(user_id: str, request: Request) -> Response:
+        here = await visited(request)
+        name = named(user_id, User.KIND)
+        await here.find(get_user, name)
+        await here.store.call(purge_user, here, name)
+        return ok()
+
+    @router.get("/api/v1/user/{user_id}/sessions")
+    async def sessions(user_id: str, request: Request) -> Response:
+        here = await visited(request)
+        owned = Filter(scope="", user_id=named_loosely(user_id))
+        found = await here.find(list_sessions, Window(limit=EVERYTHING), owned)
+        return answered(list(map(session_object, found.items)))
+
+    return router
+
+
+def health_routes() -> APIRouter:
+    router = APIRouter(route_class=ZepRoute)
+
+    @router.api_route("/healthz", methods=["GET", "HEAD"])
+    async def health() -> Response:
+        return text(".")
+
+    return router
+
+
+def stray_routes(paths: Iterable[str]) -> APIRouter:
+    """Whatever else is asked for where all addresses are Zep's, ``paths``, is answered in Zep's way."""
+    router = APIRouter(route_class=ZepRoute)
+    known = [compile_path(path)[0] for path in paths]
+
+    async def stray(request: Request) -> Response:
+        await visited(request, scope="read")
+        is_known = any(path.match(without_spare_slashes(request.scope["path"])) for path in known)
+        raise HTTPException(405 if is_known else 404, "method not allowed" if is_known else "not found")
+
+    for place in PLACES:
+        router.add_api_route(place, stray, methods=METHODS)
+        router.add_api_route(f"{place}/{{rest:path}}", stray, methods=METHODS)
+    return router
+
+
+async def visited(request: Request, *, scope: str | None = None) -> Visit:
+    return await visit(request, scope=scope, key=request.cookies.get(COOKIE))
+
+
+def named_loosely(segment: str) -> str:
+    """A path segment as a name; empty, as nothing is called, where nothing can be called so."""
+    with suppress(ValueError):
+        return name_in_path(segment)
+    return ""
+
+
+def named(segment: str, kind: str) -> str:
+    """A path segment as a name. Raises NotFound where nothing can be called so."""
+    try:
+        return name_in_path(segment)
+    except ValueError:
+        raise NotFound(kind) from None
+
+
+def checked(name: str | None, member: str) -> str:
+    """A name for something new. Raises what becomes a 400."""
+    try:
+        return check_name(name or "")
+    except ValueError as error:
+        refuse(f"{member} {error}")
+
+
+def identified(segment: str) -> UUID:
+    try:
+        return UUID(segment)
+    except ValueError:
+        refuse("the message's uuid is none")
+
+
+def integer(request: Request, parameter: str, *, otherwise: int | None = None) -> int:
+    """A number in the query; 0 where it is absent or empty. ``otherwise``: for what is none, else a 400."""
+    given = request.query_params.get(parameter, "")
+    if not given:
+        return 0
+    if INTEGER.fullmatch(given) and abs(int(given)) <= KEY_MAX:
+        return int(given)
+    if otherwise is None:
+        refuse(f"{parameter} must be an integer")
+    return otherwise
+
+
+def window_of(request: Request) -> Window:
+    """Zep's ``limit`` and ``cursor``: the number after which to go on."""
+    limit, after = integer(request, "limit"), integer(request, "cursor")
+    cursor = cursor_for(after, "oldest") if after > 0 else None
+    return Window(limit=min(limit, EVERYTHING) if limit > 0 else EVERYTHING, cursor=cursor)
+
+
+async def is_user(here: Visit, user_id: str) -> bool:
+    with suppress(NotFound):
+        await here.find(get_user, user_id)
+        return True
+    return False
+
+
+async def found_message(here: Visit, session_id: str, message_id: UUID) -> dict[str, Any]:
+    name = named(session_id, Session.KIND)
+    return message_object(await here.find(get_message_in, "session", name, message_id))
+
+
+def purge_user(here: Visit, name: str) -> None:
+    """Erase a user and all that is theirs, or nothing where a legal hold is in the way. Raises OnHold."""
+    application = here.store.application
+    targets = list(of_user(application.database, here.project, name))
+    for target in targets:
+        if rehearse(application, target).why_not is not None:
+            raise OnHold(target.kind)
+    carry_out(
+        application,
+        targets,
+        lambda project: here.context,
+        reason=DELETED_THROUGH_ZEP,
+        insist=True,
+        patience_seconds=PURGE_SECONDS_MAX,
+    )

@@ -1,0 +1,74 @@
+"""Zep's search of a session, in words of ours: its payload, and its filters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from api.protocols.zep.answers import refuse
+from api.protocols.zep.models import SearchPayload
+from projections.search import Condition, Group, Holds, Search
+
+LIMIT_DEFAULT = 10
+LIMIT_MAX = 2**31
+SCOPES = {"messages", "summary"}
+WEIGHT_DEFAULT = 0.5
+
+
+def search_for(payload: SearchPayload, limit: int) -> Search:
+    """What is looked for. ``limit``: as Zep has it, 0 for the default and negative for none."""
+    wanted = payload.metadata or {}
+    if (payload.search_scope or "messages") not in SCOPES:
+        refuse("search_scope must be messages or summary")
+    if not payload.text and not wanted:
+        refuse("a search needs text or metadata")
+    if is_diverse(payload) and not payload.text:
+        refuse("mmr needs text")
+    return Search(
+        text=payload.text or "",
+        where=condition(wanted.get("where")),
+        since=time(wanted, "start_date"),
+        until=time(wanted, "end_date"),
+        limit=None if limit < 0 else min(limit or LIMIT_DEFAULT, LIMIT_MAX),
+    )
+
+
+def is_diverse(payload: SearchPayload) -> bool:
+    return payload.search_type == "mmr"
+
+
+def weight(payload: SearchPayload) -> float:
+    return payload.mmr_lambda or WEIGHT_DEFAULT
+
+
+def candidates(limit: int | None) -> int | None:
+    """Of how many of the most similar MMR chooses ``limit``."""
+    return None if limit is None else max(2 * limit, 10)
+
+
+def time(wanted: dict[str, Any], member: str) -> str | None:
+    found = wanted.get(member)
+    if found is not None and (not isinstance(found, str) or "\x00" in found):
+        refuse(f"metadata.{member} must be a time")
+    return found
+
+
+def condition(node: Any, depth: int = 0) -> Condition:
+    """A ``where`` node: what its keys say, all of it."""
+    if node is None:
+        return Group("all", ())
+    if not isinstance(node, dict) or depth > 100:
+        refuse("metadata.where must be an object, not nested too deep")
+    parts: list[Condition] = []
+    path = node.get("jsonpath")
+    if path is not None:
+        if not isinstance(path, str):
+            refuse("metadata.where: jsonpath must be a text")
+        parts.append(Holds(path.replace("'", '"')))
+    for key, which in (("and", "all"), ("or", "any")):
+        nodes = node.get(key)
+        if nodes is not None:
+            if not isinstance(nodes, list):
+                refuse(f"metadata.where: {key} must be a list")
+            group = [condition(each, depth + 1) for each in nodes]
+            parts.append(Group("any" if which == "any" else "all", group))
+    return Group("all", parts)
