@@ -133,6 +133,14 @@ EDITABLE = frozenset({"role", "content", "name", "user_id", "tool_calls", "tool_
 """The members a MessageEdited may change; metadata is merged by its own event."""
 
 
+def text_of(content: str | list[JsonValue] | None) -> str:
+    """What can be read of a message's content: the text, or those of its parts, each on a line."""
+    if isinstance(content, str):
+        return content
+    parts = [part.get("text") if isinstance(part, dict) else part for part in content or ()]
+    return "\n".join(part for part in parts if isinstance(part, str))
+
+
 def message_from(event: MessageAdded) -> MessageState:
     said = event.message
     return MessageState(  # by place, which takes half the time: there are as many as messages

@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 from fastapi import APIRouter
 
+from api.protocols import motorhead
 from api.settings import Settings
 
-PROTOCOLS: dict[str, Callable[[Settings], APIRouter]] = {}
+PROTOCOLS: dict[str, Callable[[Settings], APIRouter]] = {
+    "motorhead": motorhead.router,
+}
 """Name, as in the setting ``protocols`` → its router, as these settings want it."""

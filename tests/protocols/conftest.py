@@ -7,9 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import uvicorn
+from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
 from api.app import create_app
@@ -17,8 +19,21 @@ from api.keys import create_key
 from api.settings import Settings
 from eventlog.database import Database
 from tests.clients import Client, NotInstalled
+from tests.postgres import new_database
 
 START_SECONDS_MAX = 30
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Saying everything to a second PostgreSQL takes minutes: slow, but where all is required."""
+    if os.environ.get("RECOUNT_TEST_REQUIRE_ALL") == "1":
+        return
+    for item in items:
+        is_ours = item.path.is_relative_to(Path(__file__).parent)
+        call = getattr(item, "callspec", None)
+        if is_ours and call is not None and call.params.get("server") == "15":
+            item.add_marker(pytest.mark.slow)
 
 
 @contextmanager
@@ -75,3 +90,12 @@ def client(conninfo: str) -> Iterator[TestClient]:
     """The whole application in this process; an error of the server's own fails the test."""
     with TestClient(create_app(Settings(), conninfo), base_url="http://127.0.0.1") as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def shared(server: str, template: str) -> Iterator[TestClient]:
+    """As ``client``, on one database for all tests of a file: for those with names of their own."""
+    with new_database(server, template=template) as name:
+        app = create_app(Settings(), make_conninfo(server, dbname=name))
+        with TestClient(app, base_url="http://127.0.0.1") as client:
+            yield client

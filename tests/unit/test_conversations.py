@@ -142,7 +142,6 @@ class TestAdding:
         again = say("hello", id=weather.id)
         given(started(), added(hello)).when(AddMessages, messages=[again]).then(added(again)).about(again)
 
-
     def test_messages_may_bring_metadata_to_merge(self, given: Given) -> None:
         plan = given(started(metadata={"plan": {"tier": "pro"}}), added(hello))
         decided = plan.when(AddMessages, messages=[weather], merge={"plan": {"seats": 2}})
@@ -159,7 +158,7 @@ class TestAdding:
     def test_what_is_merged_at_a_renewal_comes_before_all_else(self, given: Given) -> None:
         """So null takes a document away, and what follows is merged into nothing."""
         told = [started(metadata={"notes": {"old": 1}, "a": 1}), added(hello), deleted()]
-        new = {"renewal": {"notes": None}, "merge": {"notes": {"new": 2}}}
+        new: dict[str, Any] = {"renewal": {"notes": None}, "merge": {"notes": {"new": 2}}}
         decided = given(*told).when(AddMessages, messages=[weather], **new)
         forgotten = metadata_merged(metadata={"notes": None})
         decided.then(revived, forgotten, metadata_merged(metadata={"notes": {"new": 2}}), added(weather))
@@ -250,7 +249,9 @@ class TestClearing:
     def test_metadata_are_merged(self, given: Given) -> None:
         recorded = given(started(metadata={"a": {"b": 1}}), added(hello))
         patch = {"a": {"c": 2}}
-        recorded.when(Clear, metadata=patch).then(deleted(reason=None), revived, metadata_merged(metadata=patch))
+        recorded.when(Clear, metadata=patch).then(
+            deleted(reason=None), revived, metadata_merged(metadata=patch)
+        )
 
     def test_where_nothing_was_said_there_is_nothing_to_hide(self, given: Given) -> None:
         given(started(), added(hello), message_deleted(hello)).when(Clear).then_nothing()
