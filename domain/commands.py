@@ -6,7 +6,7 @@ the facts that the decision asks for, and records what was decided (see eventlog
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -214,11 +214,18 @@ class Delete(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Clear(Command):
-    """Hide all that was said in a conversation, which goes on without it, and merge metadata."""
+    """Hide all that was said in a conversation, which goes on without it, and merge metadata.
+
+    ``is_over``: looks at the state; where it says so, the conversation is deleted instead, as it is.
+    """
 
     metadata: dict[str, JsonValue] | None = None
+    is_over: Callable[[Any], bool] | None = None
 
     def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        if self.is_over is not None and self.is_over(draft.live()):
+            aggregate.delete(draft)
+            return []
         conversation.clear(draft)
         if self.metadata is not None:
             aggregate.merge_metadata(draft, self.metadata)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query, Request
@@ -24,8 +25,8 @@ from api.problems import Unauthorized, field_of, reason_of
 from api.protocols.frame import BodyInvalid, Visit, body_as, route_class, status_of, visit
 from api.resources import Json
 from api.settings import Settings
-from domain.commands import AddMessages, Clear, Command, Delete
-from domain.errors import ExpectationFailed, NotFound, Unavailable, VersionConflict
+from domain.commands import AddMessages, Clear
+from domain.errors import NotFound, Unavailable
 from domain.messages import Message, MessageState, text_of
 from domain.sessions import Session
 from domain.values import Text
@@ -41,7 +42,6 @@ PAGE_MAX = 100
 SIZE_MAX = 2**53
 HITS_MAX = 10
 NAMELESS_ROLE = "unknown"
-ATTEMPTS_MAX = 20
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -76,7 +76,7 @@ def memory(session: Session, messages: Sequence[MessageState]) -> dict[str, Any]
     return {
         "messages": [{"role": role_of(message), "content": text_of(message.content)} for message in messages],
         "context": context if isinstance(context, str) else None,
-        "tokens": tokens if isinstance(tokens, int) else 0,
+        "tokens": tokens if type(tokens) is int else 0,
     }
 
 
@@ -258,24 +258,13 @@ def role_of(message: MessageState) -> str:
 
 async def forget(visitor: Visit, name: str, namespace: str) -> None:
     """Delete a session; one that another namespace lists stays there, with nothing in it."""
-    for _ in range(ATTEMPTS_MAX):
-        try:
-            session = await visitor.find(get_session, name)
-            await visitor.execute(deletion(session, namespace))
-        except ExpectationFailed:
-            continue
-        except NotFound:
-            pass
-        return
-    raise VersionConflict
-
-
-def deletion(session: Session, namespace: str) -> Command:
-    name, version = session.name, session.version
-    if namespaces(session) <= {namespace}:
-        return Delete(kind=Session.KIND, name=name, expected_version=version)
     nothing: JsonValue = {"context": None, "tokens": 0, "namespaces": {namespace: False}}
-    return Clear(kind=Session.KIND, name=name, expected_version=version, metadata={OURS: nothing})
+
+    def is_over(session: Session) -> bool:
+        return namespaces(session) <= {namespace}
+
+    with suppress(NotFound):
+        await visitor.execute(Clear(kind=Session.KIND, name=name, metadata={OURS: nothing}, is_over=is_over))
 
 
 def known(session: Session) -> dict[str, JsonValue]:

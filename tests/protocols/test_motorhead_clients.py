@@ -61,11 +61,11 @@ def test_javascript(address: str) -> None:
 
 def test_python_with_the_key_in_the_path_or_as_a_password(address: str, key_for: Callable[..., str]) -> None:
     client = needed(python_client, *PYTHON["0.4.2"])
-    for place in ("{address}/key/{key}", "http://anybody:{key}@{host}"):
-        key = key_for(place[:5])  # a project of its own
+    host = address.removeprefix("http://")
+    for project, url in (("path", "http://{host}/key/{key}"), ("password", "http://anybody:{key}@{host}")):
+        key = key_for(project)
         summarise(address, key)
-        host = address.removeprefix("http://")
-        found = run(client, "memory.py", place.format(address=address, host=host, key=key))
+        found = run(client, "memory.py", url.format(host=host, key=key))
         assert found == expected(found)
 
 
@@ -78,10 +78,13 @@ def test_python_with_a_key_for_the_managed_edition(address: str, key_for: Callab
     assert found == expected(found) | {"deleted": SAID}
 
 
-def test_javascript_with_a_key(address: str, key_for: Callable[..., str]) -> None:
+def test_javascript_with_a_key_for_the_managed_edition_or_in_the_path(
+    address: str, key_for: Callable[..., str]
+) -> None:
     client = needed(node_client, *JAVASCRIPT)
-    managed, in_path = key_for("managed"), key_for("path")
-    for arguments in ([f"{address}/v1/motorhead", managed], [f"{address}/key/{in_path}/v1/motorhead"]):
-        summarise(address, arguments[-1] if len(arguments) == 2 else in_path)
-        found = run(client, "memory.mjs", *arguments)
+    for project in ("managed", "path"):
+        key = key_for(project)
+        summarise(address, key)
+        urls = {"managed": [f"{address}/v1/motorhead", key], "path": [f"{address}/key/{key}"]}
+        found = run(client, "memory.mjs", *urls[project])
         assert found == expected(found)

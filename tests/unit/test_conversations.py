@@ -257,8 +257,20 @@ class TestClearing:
         given(started(), added(hello), message_deleted(hello)).when(Clear).then_nothing()
         given(started()).when(Clear, metadata={"a": 1}).then(metadata_merged(metadata={"a": 1}))
 
+    @pytest.mark.parametrize("is_over", [True, False])
+    def test_one_that_is_over_is_deleted_instead(self, given: Given, is_over: bool) -> None:
+        def ends(state: Any) -> bool:
+            return is_over and state.metadata == {"a": 1}
+
+        recorded = given(started(metadata={"a": 1}), added(hello))
+        decided = recorded.when(Clear, metadata={"a": 2}, is_over=ends)
+        cleared = [deleted(reason=None), revived, metadata_merged(metadata={"a": 2})]
+        decided.then(*(cleared[:1] if is_over else cleared))
+
     def test_a_deleted_one_is_not_there_to_clear(self, given: Given) -> None:
-        given(started(), added(hello), deleted()).when(Clear, metadata={"a": 1}).then_refuses(NotFound)
+        gone = given(started(), added(hello), deleted())
+        gone.when(Clear, metadata={"a": 1}).then_refuses(NotFound)
+        gone.when(Clear, is_over=lambda state: True).then_refuses(NotFound)
 
 
 HIDDEN = {

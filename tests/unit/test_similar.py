@@ -30,7 +30,8 @@ def test_nothing_is_compared_with_nothing() -> None:
 
 
 def test_a_rare_word_counts_for_more_than_a_common_one() -> None:
-    others = ["what is the time", "what is the news", "the plane goes to Lisbon"]
+    others = [*(f"what is the {noun}" for noun in ("time", "news", "hurry", "matter", "plan"))]
+    others.append("the plane goes to Lisbon")
     assert ranked("what is in Lisbon", *others)[0] == "the plane goes to Lisbon"
 
 
