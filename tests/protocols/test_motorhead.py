@@ -369,7 +369,7 @@ class TestListing:
         assert client.get("/sessions").json() == names[:10]
         assert client.get("/sessions?page=2").json() == names[10:]
         assert client.get("/sessions?page=2&size=5").json() == names[5:10]
-        assert client.get("/sessions?page=100&size=1000000").json() == []
+        assert client.get(f"/sessions?page=100&size={2**53}").json() == []
         assert client.get("/sessions?page=3&namespace=").json() == []
 
     def test_has_as_many_pages_as_the_original_and_no_more(self, either: Memory) -> None:
@@ -529,6 +529,20 @@ class TestErrors:
     def test_too_large_a_body(self, conninfo: str) -> None:
         with serving(conninfo, body_bytes_max=1024) as client:
             assert Memory(client, "a").send({"messages": say("x" * 2000)}).status_code == 413
+            in_pieces = (b" " * 500 for _ in range(5))  # so that nobody knows its length before
+            assert_refused(client.post("/sessions/a/memory", content=in_pieces), 413)
+
+    def test_a_database_that_is_gone(self, conninfo: str) -> None:
+        with out_of_reach(conninfo) as client:
+            for answer in (
+                client.get("/sessions"),
+                client.get("/sessions/a/memory"),
+                client.post("/sessions/a/memory", json={"messages": say("x")}),
+                client.delete("/sessions/a/memory"),
+                client.post("/sessions/a/retrieval", json={"text": "x"}),
+            ):
+                assert_refused(answer, 503)
+                assert int(answer.headers["retry-after"]) > 0
 
     @pytest.mark.parametrize("path", ["memory/search", "", "memory/1", "messages"])
     def test_there_are_no_other_endpoints(self, memory: Memory, path: str) -> None:
