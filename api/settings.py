@@ -74,6 +74,13 @@ class Settings(BaseSettings):
     zep_message_window: Annotated[int, Field(ge=1, le=10_000)] = Field(
         12, description="newest messages that Zep's memory of a session shows where no number is asked for"
     )
+    motorhead_prefix: str = Field(
+        "/", pattern=r"^(/[\w.~-]+)*/?$", description="path under which Motorhead's protocol is served"
+    )
+    motorhead_window: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        12, description="Motorhead's memory of a session has one message more than this at most"
+    )
+    motorhead_long_term_memory: bool = Field(True, description="answer Motorhead's retrieval")
     audit_reads: bool = Field(False, description="record each reading request, too")
     debug: bool = Field(False, description="show the traceback of an unexpected failure")
 

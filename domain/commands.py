@@ -6,7 +6,7 @@ the facts that the decision asks for, and records what was decided (see eventlog
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -147,6 +147,8 @@ class AddMessages(Command):
     """Add messages, in order, all or none; starts the conversation if there is none.
 
     ``user_id`` and ``metadata`` are for a session that this starts, and change none that is there.
+    ``merge``: metadata to merge into those of any, new or there. ``renewal``: what is merged before
+    that where this brings back a deleted one, so that what was known of its past can be forgotten.
     ``given_ids``: those of the messages whose id the caller chose, and so may have sent before.
     ``ids_are_new``: then that is refused, with MessageIdTaken, though it be with the same words.
     """
@@ -156,6 +158,8 @@ class AddMessages(Command):
     ids_are_new: bool = False
     user_id: str | None = None
     metadata: dict[str, JsonValue] | None = None
+    merge: dict[str, JsonValue] | None = None
+    renewal: dict[str, JsonValue] | None = None
 
     def instants(self) -> set[datetime]:
         if self.kind != Thread.KIND:
@@ -169,9 +173,17 @@ class AddMessages(Command):
         known: list[MessageState] = []
         if draft.state is None:
             owner = {"user_id": self.user_id} if self.user_id and self.kind == Session.KIND else {}
-            begin(self, draft, facts, metadata=self.metadata, **owner)
-        elif self.looks_up_messages():
-            known = facts.messages(self.given_ids, self.instants())
+            metadata: JsonValue = self.metadata
+            if self.merge is not None:
+                metadata = merge(metadata or {}, self.merge)
+            begin(self, draft, facts, metadata=metadata, **owner)
+        else:
+            if self.looks_up_messages():
+                known = facts.messages(self.given_ids, self.instants())
+            if self.renewal is not None and draft.state.is_deleted:
+                aggregate.merge_metadata(draft, self.renewal)
+            if self.merge is not None:
+                aggregate.merge_metadata(draft, self.merge)
         if self.ids_are_new:
             conversation.refuse_known_ids(self.messages, known)
         return conversation.add_messages(draft, self.messages, known, by_instant=self.kind == Thread.KIND)
@@ -204,6 +216,26 @@ class Delete(Command):
 
     def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
         aggregate.delete(draft, reason=self.reason)
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clear(Command):
+    """Hide all that was said in a conversation, which goes on without it, and merge metadata.
+
+    ``is_over``: looks at the state; where it says so, the conversation is deleted instead, as it is.
+    """
+
+    metadata: dict[str, JsonValue] | None = None
+    is_over: Callable[[Any], bool] | None = None
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        if self.is_over is not None and self.is_over(draft.live()):
+            aggregate.delete(draft)
+            return []
+        conversation.clear(draft)
+        if self.metadata is not None:
+            aggregate.merge_metadata(draft, self.metadata)
         return []
 
 

@@ -11,7 +11,16 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from domain.aggregate import Aggregate, Draft, Family, Snapshot, Undeleted, refuse_hold, revive_for_writing
+from domain.aggregate import (
+    Aggregate,
+    Draft,
+    Family,
+    Snapshot,
+    Undeleted,
+    delete,
+    refuse_hold,
+    revive_for_writing,
+)
 from domain.errors import MessageIdTaken, NotFound
 from domain.events import Erased, Event
 from domain.messages import (
@@ -211,6 +220,13 @@ def erase_messages(
         message_count=len(live),
         reason=reason,
     )
+
+
+def clear(draft: Draft[Any]) -> None:
+    """Hide all messages for good, as a deletion does that a write ended. Raises NotFound."""
+    if draft.live().message_count:
+        delete(draft)
+        revive_for_writing(draft)
 
 
 def visible(draft: Draft[Any], message: MessageState | None) -> MessageState:

@@ -1,4 +1,7 @@
-"""Pages of rows, by keys that stay right while rows are added: never by offset."""
+"""Pages of rows, by keys that stay right while rows are added.
+
+By number only for orders that change under the reader anyway, and for callers who know no other way.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,20 @@ class Window:
     def after(self) -> int | None:
         """The key that the cursor holds. Raises InvalidInput for one that we did not give out."""
         return None if self.cursor is None else key_of(self.cursor, self.order)
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """The page of this ``number``, from 1, of pages of ``size`` rows.
+
+    Rows that move or are added meanwhile come twice or not at all.
+    """
+
+    number: int
+    size: int
+
+    def parameters(self) -> dict[str, int]:
+        return {"limit": self.size, "offset": (self.number - 1) * self.size}
 
 
 @dataclass(frozen=True)

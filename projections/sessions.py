@@ -13,7 +13,7 @@ from eventlog.database import Database
 from eventlog.recorder import Write
 from eventlog.statements import Statements
 from projections.conversations import puts_for
-from projections.paging import Filter, Page, Window, page_of
+from projections.paging import Filter, Numbered, Page, Window, page_of
 
 SQL = Statements("projections", "sessions")
 VERSION = 1
@@ -48,6 +48,18 @@ def list_sessions(
     bound |= {"project": project, "after": window.after(), "limit": window.limit + 1}
     rows = database.fetch_as(session_from, sql, bound, prepare=False)
     return page_of(rows, window, lambda session: session.number)
+
+
+def list_sessions_last_spoken_in(
+    database: Database, project: str, page: Numbered, criteria: Filter | None = None
+) -> list[Session]:
+    """Sessions by when their last message was recorded, the one that rested longest first.
+
+    Where there was none it is when the session began; of sessions of one moment the name decides.
+    """
+    bound = (criteria or Filter()).parameters() | page.parameters() | {"project": project}
+    sql = SQL["list_sessions_last_spoken_in"]
+    return database.fetch_as(session_from, sql, bound, prepare=False)
 
 
 def session_names(database: Database, project: str, ids: Collection[UUID]) -> dict[UUID, str]:

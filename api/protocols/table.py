@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from fastapi import APIRouter
 
-from api.protocols import zep
+from api.protocols import motorhead, zep
 from api.settings import Settings
 
 PROTOCOLS: dict[str, Callable[[Settings], APIRouter]] = {
     "zep": zep.router,
+    "motorhead": motorhead.router,
 }
 """Name, as in the setting ``protocols`` → its router, as these settings want it."""

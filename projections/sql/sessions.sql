@@ -72,6 +72,29 @@ SELECT stream_id AS id, project, scope, name, number, user_id, origin, metadata,
  ORDER BY number DESC
  LIMIT %(limit)s;
 
+-- name: list_sessions_last_spoken_in
+-- A message that was hidden since was said all the same.
+SELECT s.stream_id AS id, s.project, s.scope, s.name, s.number, s.user_id, s.origin, s.metadata,
+       s.message_count, s.hidden_through, s.version, s.created_at, s.updated_at, s.deleted_at,
+       s.deleted_version, s.hold
+  FROM sessions s
+  LEFT JOIN LATERAL (
+       SELECT recorded_at
+         FROM messages
+        WHERE stream_id = s.stream_id
+        ORDER BY version DESC
+        LIMIT 1
+       ) last ON true
+ WHERE s.project = %(project)s
+   AND (%(scope)s::text IS NULL OR s.scope = %(scope)s)
+   AND (%(user_id)s::text IS NULL OR s.user_id = %(user_id)s)
+   AND (%(metadata)s::jsonb IS NULL OR s.metadata::jsonb @> %(metadata)s::jsonb)
+   AND (%(since)s::timestamptz IS NULL OR s.created_at >= %(since)s)
+   AND (%(until)s::timestamptz IS NULL OR s.created_at < %(until)s)
+   AND (%(deleted)s::boolean IS NULL OR (s.deleted_at IS NOT NULL) = %(deleted)s)
+ ORDER BY coalesce(last.recorded_at, s.created_at), s.name COLLATE "C"
+ LIMIT %(limit)s OFFSET %(offset)s;
+
 -- name: session_names
 SELECT stream_id, name
   FROM sessions

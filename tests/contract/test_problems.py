@@ -36,7 +36,6 @@ def test_a_method_that_an_address_does_not_take(shared: TestClient, path: str) -
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/v1",
         "/v1/",
         "/v2/sessions",

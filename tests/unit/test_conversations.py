@@ -10,6 +10,7 @@ import pytest
 from domain.commands import (
     AddMessages,
     ChangeMessage,
+    Clear,
     Delete,
     DeleteMessage,
     MergeMetadata,
@@ -69,7 +70,9 @@ class TestStarting:
         assert isinstance(decided.error, AlreadyExists)
         assert decided.error.is_deleted
 
-    @pytest.mark.parametrize("command", [MergeMetadata, Delete, Undelete, ChangeMessage, DeleteMessage])
+    @pytest.mark.parametrize(
+        "command", [MergeMetadata, Delete, Clear, Undelete, ChangeMessage, DeleteMessage]
+    )
     def test_nothing_else_starts_it(self, given: Given, command: Any) -> None:
         members: dict[Any, dict[str, Any]] = {
             MergeMetadata: {"metadata": {}},
@@ -133,7 +136,7 @@ class TestAdding:
 
     def test_ids_that_must_be_new(self, given: Given) -> None:
         """Then even the same words under the same id are refused, and so is an id that comes twice."""
-        new = {"ids_are_new": True}
+        new: dict[str, Any] = {"ids_are_new": True}
         given(started()).when(AddMessages, **given_ids(hello, weather), **new).then(
             added(hello), added(weather)
         )
@@ -155,6 +158,33 @@ class TestAdding:
     def test_messages_without_timestamp_are_never_the_same(self, given: Given) -> None:
         again = say("hello", id=weather.id)
         given(started(), added(hello)).when(AddMessages, messages=[again]).then(added(again)).about(again)
+
+    def test_messages_may_bring_metadata_to_merge(self, given: Given) -> None:
+        plan = given(started(metadata={"plan": {"tier": "pro"}}), added(hello))
+        decided = plan.when(AddMessages, messages=[weather], merge={"plan": {"seats": 2}})
+        decided.then(metadata_merged(metadata={"plan": {"seats": 2}}), added(weather)).about(weather)
+        plan.when(AddMessages, messages=[weather], merge={"plan": {"tier": "pro"}}).then(added(weather))
+        plan.when(AddMessages, messages=[], merge={"a": 1}).then(metadata_merged(metadata={"a": 1}))
+
+    def test_what_starts_with_messages_has_what_they_bring_to_merge(self, given: Given) -> None:
+        plan = {"plan": {"tier": "pro"}}
+        decided = given().when(AddMessages, messages=[hello], metadata=plan, merge={"plan": {"seats": 2}})
+        decided.then(started(metadata={"plan": {"tier": "pro", "seats": 2}}), added(hello))
+        given().when(AddMessages, messages=[], merge=plan, renewal={"a": 1}).then(started(metadata=plan))
+
+    def test_what_is_merged_at_a_renewal_comes_before_all_else(self, given: Given) -> None:
+        """So null takes a document away, and what follows is merged into nothing."""
+        told = [started(metadata={"notes": {"old": 1}, "a": 1}), added(hello), deleted()]
+        new: dict[str, Any] = {"renewal": {"notes": None}, "merge": {"notes": {"new": 2}}}
+        decided = given(*told).when(AddMessages, messages=[weather], **new)
+        forgotten = metadata_merged(metadata={"notes": None})
+        decided.then(revived, forgotten, metadata_merged(metadata={"notes": {"new": 2}}), added(weather))
+        events = [*told, revived, forgotten, metadata_merged(metadata={"notes": {"new": 2}})]
+        assert given(*events).state.metadata == {"notes": {"new": 2}, "a": 1}
+
+    def test_a_live_one_is_not_renewed(self, given: Given) -> None:
+        recorded = given(started(metadata={"notes": {"old": 1}}), deleted(), restored)
+        recorded.when(AddMessages, messages=[hello], renewal={"notes": None}).then(added(hello))
 
 
 class TestMetadata:
@@ -235,6 +265,42 @@ class TestDeleting:
     def test_a_deleted_one_hides_every_message(self, given: Given) -> None:
         after = given(started(), added(hello), deleted())
         assert all(after.state.hides(message) for message in after.messages())
+
+
+class TestClearing:
+    def test_what_was_said_is_hidden_for_good(self, given: Given) -> None:
+        told = [started(), added(hello), added(weather)]
+        given(*told).when(Clear).then(deleted(reason=None), revived)
+        after = given(*told, deleted(), revived)
+        assert not after.state.is_deleted
+        assert after.state.message_count == 0
+        assert all(after.state.hides(message) for message in after.messages())
+
+    def test_metadata_are_merged(self, given: Given) -> None:
+        recorded = given(started(metadata={"a": {"b": 1}}), added(hello))
+        patch = {"a": {"c": 2}}
+        recorded.when(Clear, metadata=patch).then(
+            deleted(reason=None), revived, metadata_merged(metadata=patch)
+        )
+
+    def test_where_nothing_was_said_there_is_nothing_to_hide(self, given: Given) -> None:
+        given(started(), added(hello), message_deleted(hello)).when(Clear).then_nothing()
+        given(started()).when(Clear, metadata={"a": 1}).then(metadata_merged(metadata={"a": 1}))
+
+    @pytest.mark.parametrize("is_over", [True, False])
+    def test_one_that_is_over_is_deleted_instead(self, given: Given, is_over: bool) -> None:
+        def ends(state: Any) -> bool:
+            return is_over and state.metadata == {"a": 1}
+
+        recorded = given(started(metadata={"a": 1}), added(hello))
+        decided = recorded.when(Clear, metadata={"a": 2}, is_over=ends)
+        cleared = [deleted(reason=None), revived, metadata_merged(metadata={"a": 2})]
+        decided.then(*(cleared[:1] if is_over else cleared))
+
+    def test_a_deleted_one_is_not_there_to_clear(self, given: Given) -> None:
+        gone = given(started(), added(hello), deleted())
+        gone.when(Clear, metadata={"a": 1}).then_refuses(NotFound)
+        gone.when(Clear, is_over=lambda state: True).then_refuses(NotFound)
 
 
 HIDDEN = {
