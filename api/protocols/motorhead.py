@@ -191,8 +191,8 @@ def keys(base: str) -> APIRouter:
     @routes.get(f"{base}/v1/keys/current")
     @routes.get(f"{base}/v1/motorhead/keys/current")
     async def get_current_key(request: Request) -> Response:
-        visitor = await visit_with_key(request)
-        return Json(wrapped({"project": visitor.project}))
+        await visit_with_key(request)
+        return Json(wrapped(DONE))
 
     return routes
 

@@ -15,7 +15,7 @@ REQUESTS: list[tuple[str, str, Any, int]] = [
         for base in ("", "/v1/motorhead")
         for request in (
             ("GET", f"{base}/", None, 200),
-            ("GET", f"{base}/sessions", {"page": 1, "size": 10, "namespace": "work"}, 200),
+            ("GET", f"{base}/sessions", {"page": 1, "size": 10, "namespace": ""}, 200),
             ("POST", f"{base}/sessions/{{session_id}}/memory", MEMORY, 200),
             ("GET", f"{base}/sessions/{{session_id}}/memory", None, 200),
             ("POST", f"{base}/sessions/{{session_id}}/retrieval", QUESTION, 200),
@@ -26,7 +26,8 @@ REQUESTS: list[tuple[str, str, Any, int]] = [
     ("GET", "/v1/keys/current", None, 200),
     ("GET", "/v1/motorhead/keys/current", None, 200),
 ]
-"""Method, path, body or for GET the query, and the status of the answer."""
+PUBLIC = [("GET", "/"), ("GET", "/v1/motorhead"), ("GET", "/v1/motorhead/")]
+"""What a server of Motorhead's tells about itself to everybody: the time."""
 
 
 def furnish(client: TestClient, headers: dict[str, str], words: str) -> None:
