@@ -21,6 +21,7 @@ ROLES = {
 }
 CUSTOM = frozenset({"chat", "generic"})
 CHUNK = "MessageChunk"
+REMOVES = "only asks to remove another message"
 
 SAID = frozenset({"content", "text", "name", "tool_calls", "tool_call_id", "role", "type", "example"})
 """The members of ``data`` that become the message; all others are its metadata."""
@@ -40,7 +41,7 @@ def read(envelope: Any) -> tuple[dict[str, Any], dict[str, Any], tuple[str, ...]
         raise Unreadable("is not a stored message: it needs a type and either data or text")
     kind = envelope["type"]
     if kind == "remove":
-        raise Unreadable("only asks to remove another message")
+        raise Unreadable(REMOVES)
     data = envelope.get("data")
     data = dict(envelope) | {"content": envelope["text"]} if data is None else data
     content = data.get("content")

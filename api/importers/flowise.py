@@ -69,7 +69,9 @@ def feedback_in(tables: Tables) -> defaultdict[Any, list[dict[str, Any]]]:
     found: defaultdict[Any, list[dict[str, Any]]] = defaultdict(list)
     if "messageId" in tables.columns("chat_message_feedback"):
         for row in tables.rows(SQL["feedback"]):
-            wanted = {name: plain(row[name]) for name in ("rating", "content", "createdDate") if row.get(name)}
+            wanted = {
+                name: plain(row[name]) for name in ("rating", "content", "createdDate") if row.get(name)
+            }
             found[row["messageId"]].append(wanted)
     return found
 
@@ -82,7 +84,9 @@ def flows_in(tables: Tables) -> dict[str, str]:
 
 def entry(position: int, row: Row, feedback: list[dict[str, Any]]) -> Entry:
     cells = {name: cell for name, cell in row.items() if name not in ELSEWHERE and cell is not None}
-    metadata = unswapped({name: parsed(cell) if name in JSON else plain(cell) for name, cell in cells.items()})
+    metadata = unswapped(
+        {name: parsed(cell) if name in JSON else plain(cell) for name, cell in cells.items()}
+    )
     opinions = {"feedback": feedback[-1], "feedback_earlier": feedback[:-1]} if feedback else {}
     said = {
         "role": ROLES.get(row["role"], row["role"]),

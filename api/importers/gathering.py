@@ -155,7 +155,9 @@ class Gathering(Intake[Talk, Gathered]):
             ordinal: dict[str, Any] = {"position": position}
             if not talk.has_own_ids:
                 ordinal["generation"] = generation
-            origin = {"kind": talk.kind, "key": talk.key} | ordinal | one.entry.origin | {"digest": one.digest}
+            origin = (
+                {"kind": talk.kind, "key": talk.key} | ordinal | one.entry.origin | {"digest": one.digest}
+            )
             metadata = (one.message.metadata or {}) | {SOURCE: origin}
             members = dict(one.message) | {"id": self._id_of(talk, one, position, generation)}
             messages.append(Message.model_construct(**members | {"metadata": metadata}))
@@ -207,7 +209,9 @@ class Gathering(Intake[Talk, Gathered]):
         start = aligned(old, conversation.digests)
         if start is None:
             self.report.generations_begun += 1
-            self._warn(conversation, f"nothing there is what was imported: generation {generation + 1} begins")
+            self._warn(
+                conversation, f"nothing there is what was imported: generation {generation + 1} begins"
+            )
             return self._with_messages(conversation, conversation.readable, generation=generation + 1)
         if start:
             self._warn(conversation, f"its first {start} messages are no longer there; they stay here")

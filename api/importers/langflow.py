@@ -72,7 +72,11 @@ def entry(position: int, row: Row) -> Entry:
 
 def metadata_of(row: Row) -> dict[str, Any]:
     return given(
-        {name: value_of(name, cell) for name, cell in row.items() if name not in ELSEWHERE and cell is not None}
+        {
+            name: value_of(name, cell)
+            for name, cell in row.items()
+            if name not in ELSEWHERE and cell is not None
+        }
     )
 
 

@@ -77,7 +77,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Source:
-    """A store that is open. ``talks`` may be asked for once; ``messages_total`` None: it would take a while."""
+    """A store that is open. ``talks`` may be read once. ``messages_total`` None: counting takes a while."""
 
     talks: Iterator[Talk]
     messages_total: int | None = None

@@ -79,8 +79,8 @@ def sqlite(path: Path) -> Iterator[SqliteTables]:
 def sqlite_address(path: Path) -> str:
     """Where SQLite finds the file, to be read alone.
 
-    A file in WAL mode that nobody has open is taken as immutable, or reading would leave files beside it. With
-    a -wal beside it, its newest rows are in there, and others may be writing.
+    A file in WAL mode that nobody has open is taken as immutable, or reading would leave files beside it.
+    With a -wal beside it, its newest rows are in there, and others may be writing.
     """
     has_log = path.with_name(f"{path.name}-wal").exists()
     is_left_alone = not has_log and is_in_wal_mode(path)
