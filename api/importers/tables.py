@@ -59,9 +59,8 @@ class SqliteTables:
             return {row["name"] for row in found}
 
     def rows(self, statement: str) -> Iterator[Row]:
-        with told_of_sqlite(), closing(self._connection.cursor()) as cursor:
-            cursor.arraysize = ROWS_AT_ONCE
-            for row in cursor.execute(statement):
+        with told_of_sqlite():
+            for row in self._connection.execute(statement):
                 yield dict(row)
 
 
