@@ -23,9 +23,11 @@ from moto.server import ThreadedMotoServer
 from typer.testing import CliRunner
 
 from api import cli
+from api.importers.source import SOURCE
 from eventlog.database import Database
 from projections.messages import page_messages
 from projections.paging import LIMIT_MAX, Filter, Window
+from projections.sessions import get_session
 
 START_SECONDS_MAX = 20
 TOKEN = "upstash-token"
@@ -68,6 +70,13 @@ def said_in(database: Database, name: str, scope: str = "") -> list[tuple[str, A
 def messages_in(database: Database, name: str, scope: str = "") -> list[Any]:
     window = Window(LIMIT_MAX)
     return list(page_messages(database, "default", "session", name, window, Filter(scope=scope)).items)
+
+
+def origin_of(database: Database, name: str, scope: str = "") -> dict[str, Any]:
+    """What a session's metadata say of where it came from."""
+    metadata: dict[str, Any] = get_session(database, "default", name, scope=scope).metadata or {}
+    origin: dict[str, Any] = metadata[SOURCE]
+    return origin
 
 
 @contextmanager

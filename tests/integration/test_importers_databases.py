@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from api.importers import langflow
 from api.importers.gathering import Gathering
-from api.importers.source import SOURCE, SourceFailed, Talk
+from api.importers.source import SourceFailed, Talk
 from api.importers.tables import opened_tables
 from domain.events import Context
 from eventlog.application import Recount
@@ -25,7 +25,7 @@ from eventlog.database import Database
 from projections.sessions import get_session
 from projections.users import get_user
 from tests.postgres import new_database
-from tests.stores import messages_in, recount, said_in
+from tests.stores import messages_in, origin_of, recount, said_in
 
 Make = Callable[..., Context]
 
@@ -151,7 +151,7 @@ def test_langflows_messages_keep_ids_times_and_metadata(
     assert failed.metadata["error"] is True
     session = get_session(database, "default", "s1", scope=scope)
     assert session.user_id == str(OWNER)
-    assert (session.metadata or {})[SOURCE] == {
+    assert origin_of(database, "s1", scope) == {
         "kind": "langflow",
         "key": "message",
         "flow_name": "Shop",
@@ -339,7 +339,7 @@ def test_flowises_messages_with_feedback_and_traps(
     assert second.metadata["feedback"]["rating"] == "THUMBS_UP"
     assert [one["rating"] for one in second.metadata["feedback_earlier"]] == ["THUMBS_DOWN"]
     assert second.metadata["chatId"] == "c"
-    assert (get_session(database, "default", "s", scope="flow").metadata or {})[SOURCE]["flow_name"] == "Shop"
+    assert origin_of(database, "s", "flow")["flow_name"] == "Shop"
     assert recount(conninfo, "import", "flowise", place, "--json").totals["messages_known"] == 3
 
 
@@ -415,7 +415,7 @@ def test_zeps_sessions_users_and_summaries(conninfo: str, database: Database, po
     assert first.metadata["system"] == {"n": 1}
     session = get_session(database, "default", "s1")
     assert (session.user_id, (session.metadata or {})["k"]) == ("ana", 1)
-    assert (session.metadata or {})[SOURCE]["summary"]["content"] == "A chat."
+    assert origin_of(database, "s1")["summary"]["content"] == "A chat."
     user = get_user(database, "default", "ana")
     assert (user.profile.email, user.metadata) == ("ana@example.org", {"plan": "pro"})
     again = recount(conninfo, "import", "zep", postgres, "--json")

@@ -8,15 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
-from api.importers.source import SOURCE, SourceFailed
+from api.importers import dynamodb
+from api.importers.source import SourceFailed
 from eventlog.database import Database
-from projections.sessions import get_session
 from tests.clients import Client, node_client, python_client
 from tests.protocols.conftest import needed
-from tests.stores import dynamodb_server, messages_in, recount, said_in
+from tests.stores import dynamodb_server, messages_in, origin_of, recount, said_in
 
 TABLE = "chats"
 
@@ -34,7 +33,7 @@ def endpoint() -> Iterator[str]:
 @pytest.fixture
 def client(endpoint: str) -> Iterator[Any]:
     """Of an emulator without tables."""
-    client = boto3.client("dynamodb", endpoint_url=endpoint)
+    client = dynamodb.opened(endpoint, None)
     for name in client.list_tables()["TableNames"]:
         client.delete_table(TableName=name)
     yield client
@@ -115,7 +114,7 @@ def test_what_langchain_python_wrote_reads_the_same_and_is_written_back(
     answer = messages_in(database, "ana")[1]
     assert answer.metadata["response_metadata"] == {"temperature": 0.5, "tries": 2}
     assert answer.tool_calls[0]["args"] == {"day": 1}
-    origin = (get_session(database, "default", "ana").metadata or {})[SOURCE]
+    origin = origin_of(database, "ana")
     assert origin.pop("expires_at") > time.time()
     assert origin == {"kind": "dynamodb", "key": TABLE, "messages_attribute": "History"}
 

@@ -24,7 +24,7 @@ from projections.sessions import get_session
 from tests.clients import Client, node_client, python_client
 from tests.conftest import NeedProgram
 from tests.protocols.conftest import needed
-from tests.stores import TOKEN, messages_in, recount, redis_server, said_in, upstash_server
+from tests.stores import TOKEN, messages_in, origin_of, recount, redis_server, said_in, upstash_server
 
 Make = Callable[..., Context]
 
@@ -133,8 +133,8 @@ def test_what_langchain_python_wrote_reads_the_same_and_is_written_back(
     assert answer.metadata["usage_metadata"]["total_tokens"] == 3
     assert answer.metadata[SOURCE]["position"] == 1
     assert (result.tool_call_id, result.timestamp) == ("c1", None)  # no time is invented
-    assert "ttl_seconds" not in (get_session(database, "default", "ana").metadata or {})[SOURCE]
-    assert 0 < (get_session(database, "default", "ben").metadata or {})[SOURCE]["ttl_seconds"] <= 600
+    assert "ttl_seconds" not in origin_of(database, "ana")
+    assert 0 < origin_of(database, "ben")["ttl_seconds"] <= 600
     assert store.ttl("message_store:ana") == -1
 
     store.flushall()
@@ -206,7 +206,7 @@ def test_importing_again_adds_only_what_is_new(
     conninfo: str, database: Database, store: redis.Redis, url: str, way: str
 ) -> None:
     def send(*words: str) -> Any:
-        answer = store.execute_command(*words)
+        answer = store.execute_command(*words)  # type: ignore[no-untyped-call]
         return [str(answer[0]).encode(), answer[1]] if words[0] == "SCAN" else answer
 
     with upstash_server(send) as rest:
@@ -387,7 +387,7 @@ def with_documents(send: Commands) -> Commands:
     return stand_in
 
 
-DOCUMENTS = {
+DOCUMENTS: dict[str, dict[str, Any]] = {
     # langchain-redis 0.2.6
     "chat:s:1:01HX0000000000000000000002": {
         "type": "ai",
@@ -464,7 +464,7 @@ def test_motorheads_sessions_with_summary_and_namespaces(
     assert ended.code == 1
     assert ended.accounts["trip"]["skipped"] == [{"position": 2, "reason": "names no role"}]
     assert said_in(database, "trip") == [("Human", "I fly to Lisbon"), ("AI", "Have fun: it is warm")]
-    assert (get_session(database, "default", "trip").metadata or {})[SOURCE] == {
+    assert origin_of(database, "trip") == {
         "kind": "motorhead",
         "key": "session:trip",
         "summary": "Ana flies.",

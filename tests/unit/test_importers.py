@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -220,7 +219,7 @@ def test_flowises_columns_are_taken_as_they_are_where_they_are_no_json() -> None
         "createdDate": "2024-01-02 03:04:05",
         "action": "{rosebud",
     }
-    entry = flowise.entry(0, row, defaultdict(list)["m"])
+    entry = flowise.entry(0, row, [])
     assert entry.said is not None
     assert entry.said["metadata"] == {"action": "{rosebud"}
     assert entry.said["role"] == "guide"
