@@ -118,6 +118,7 @@ def upstash_server(send: Callable[..., Any]) -> Iterator[str]:
 
         def do_POST(self) -> None:
             words = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self.close_connection = words[0] == "SCAN"  # as a server does that has waited long enough
             if self.headers["Authorization"] != f"Bearer {TOKEN}":
                 self.answer(401, {"error": "WRONGPASS invalid or missing auth token"})
                 return

@@ -43,6 +43,7 @@ def envelope(message: MessageState, writer: Writer) -> dict[str, Any]:
         data["role"] = message.role
     if kind == "tool":
         data["tool_call_id"] = message.tool_call_id or ""
+        data |= {name: metadata[name] for name in ("artifact", "status") if name in metadata}
     optional = {"name": message.name, "id": metadata.get("id")}
     if kind == "function" and message.name is None:
         optional["name"] = ""

@@ -65,12 +65,10 @@ def upstash_commands(url: str, token: str) -> Iterator[Commands]:
     }
 
     def send(*words: Any) -> Any:
+        text = json.dumps([str(word) for word in words])
         try:
-            connection.request("POST", parts.path or "/", json.dumps([str(word) for word in words]), headers)
-            answer = connection.getresponse()
-            status, body = answer.status, answer.read()
+            status, body = exchanged(connection, parts.path or "/", text, headers)
         except (OSError, http.client.HTTPException):
-            connection.close()
             raise SourceFailed("Upstash cannot be reached, or went away") from None
         if status in (401, 403):
             raise SourceFailed("Upstash wants another token")
@@ -80,6 +78,22 @@ def upstash_commands(url: str, token: str) -> Iterator[Commands]:
         yield send
     finally:
         connection.close()
+
+
+def exchanged(
+    connection: http.client.HTTPConnection, path: str, text: str, headers: dict[str, str]
+) -> tuple[int, bytes]:
+    """Status and body of the answer. A connection that was closed while nobody asked is opened anew, once."""
+    for is_last in (False, True):
+        try:
+            connection.request("POST", path, text, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except (OSError, http.client.HTTPException):
+            connection.close()
+            if is_last:
+                raise
+    raise AssertionError
 
 
 def result_of(status: int, body: bytes, command: str) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +18,7 @@ from api.importers.gathering import Account, Gathering
 from api.importers.redis_commands import Commands, redis_commands
 from api.importers.source import SOURCE, Source
 from domain.commands import AddMessages, Delete, EraseMessages
+from domain.errors import InvalidInput
 from domain.events import Context
 from domain.messages import Message
 from eventlog.application import Recount
@@ -142,7 +145,7 @@ def test_what_langchain_python_wrote_reads_the_same_and_is_written_back(
     written = langchain.run(READ, url, "ana")
     original[-1]["type"] = "ai"  # a chunk is written back as what it is a piece of
     for message in (*original, *written):
-        for member in ("tool_call_chunks", "chunk_position", "example", "artifact", "status"):
+        for member in ("tool_call_chunks", "chunk_position", "example"):
             message.pop(member, None)
     assert written == original
 
@@ -373,6 +376,40 @@ def test_a_redis_that_is_not_there_is_told_in_one_sentence(conninfo: str, tmp_pa
         recount(conninfo, "import", "redis", f"unix://{tmp_path}/none")
     with pytest.raises(Exception, match="no address of a Redis"):
         recount(conninfo, "import", "redis", "rosebud")
+
+
+@pytest.mark.parametrize(
+    ("module", "words", "extra"),
+    [
+        ("redis", ("import", "redis", "redis://127.0.0.1"), "redis"),
+        ("redis", ("import", "motorhead", "redis://127.0.0.1"), "redis"),
+        ("redis", ("export", "redis", "redis://127.0.0.1"), "redis"),
+        ("boto3", ("import", "dynamodb", "chats"), "dynamodb"),
+        ("boto3", ("export", "dynamodb", "chats"), "dynamodb"),
+    ],
+)
+def test_a_library_that_is_missing_is_told_with_how_to_get_it(
+    conninfo: str, monkeypatch: pytest.MonkeyPatch, module: str, words: tuple[str, ...], extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InvalidInput, match=re.escape(f"pip install 'recount[{extra}]'")):
+        recount(conninfo, *words)
+
+
+def test_a_word_that_names_no_store_is_a_file(
+    conninfo: str, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = json.dumps({"id": "ana", "messages": [{"role": "user", "content": "hi"}]})
+    Path("redis").write_text(line)
+    for words in (("import", "./redis"), ("import", "--json", "redis.jsonl"), ("import", "chat", "redis")):
+        Path("redis.jsonl").write_text(line)
+        assert recount(conninfo, *words).code == 0
+    assert said_in(database, "ana") == [("user", "hi")]
+    chat = recount(conninfo, "export").out
+    assert recount(conninfo, "export", "-", "--session", "ana").out == chat
+    assert json.loads(chat)["id"] == "ana"
+    assert "Commands:" in recount(conninfo, "import").out
 
 
 # Debian's Redis has no RedisJSON: its documents are kept as plain texts, and JSON.GET gets them.
