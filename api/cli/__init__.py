@@ -436,10 +436,10 @@ def import_langflow(
     data: Data = None,
 ) -> None:
     """Import Langflow's messages: langflow.db or its PostgreSQL. A flow is its sessions' scope."""
-    from api.cli import gathering
+    from api.cli import stores
 
-    into = gathering.Into(data, project, user_id, dry_run, as_json)
-    gathering.import_database("langflow", where, into)
+    into = stores.Into(data, project, user_id, dry_run, as_json)
+    stores.import_database("langflow", where, into)
 
 
 @imports.command("flowise")
@@ -452,10 +452,10 @@ def import_flowise(
     data: Data = None,
 ) -> None:
     """Import Flowise's messages: database.sqlite or its PostgreSQL. A chatflow is its sessions' scope."""
-    from api.cli import gathering
+    from api.cli import stores
 
-    into = gathering.Into(data, project, user_id, dry_run, as_json)
-    gathering.import_database("flowise", where, into)
+    into = stores.Into(data, project, user_id, dry_run, as_json)
+    stores.import_database("flowise", where, into)
 
 
 @imports.command("zep")
@@ -468,10 +468,10 @@ def import_zep(
     data: Data = None,
 ) -> None:
     """Import the sessions and users of Zep Open Source v0.x."""
-    from api.cli import gathering
+    from api.cli import stores
 
-    into = gathering.Into(data, project, user_id, dry_run, as_json)
-    gathering.import_database("zep", where, into)
+    into = stores.Into(data, project, user_id, dry_run, as_json)
+    stores.import_database("zep", where, into)
 
 
 @imports.command("redis")
@@ -491,11 +491,11 @@ def import_redis(
     Keys of LangChain JS, Flowise and n8n have no prefix, so name them: --match '*' takes every list that
     holds chat messages. One that has grown or was cut since is known again by what its messages say.
     """
-    from api.cli import gathering
+    from api.cli import stores
     from api.importers.redis_lists import Wanted
 
-    into = gathering.Into(data, project, user_id, dry_run, as_json)
-    gathering.import_redis(url, Wanted(match or (), key or (), prefix), into)
+    into = stores.Into(data, project, user_id, dry_run, as_json)
+    stores.import_redis(url, Wanted(match or (), key or (), prefix), into)
 
 
 @imports.command("upstash")
@@ -528,11 +528,11 @@ def import_upstash(
     data: Data = None,
 ) -> None:
     """Import from Upstash over its REST address. Otherwise as from any Redis."""
-    from api.cli import gathering
+    from api.cli import stores
     from api.importers.redis_lists import Wanted
 
-    into = gathering.Into(data, project, user_id, dry_run, as_json)
-    gathering.import_upstash(url, token, Wanted(match or (), key or (), prefix), into)
+    into = stores.Into(data, project, user_id, dry_run, as_json)
+    stores.import_upstash(url, token, Wanted(match or (), key or (), prefix), into)
 
 
 @imports.command("motorhead")
@@ -545,9 +545,9 @@ def import_motorhead(
     data: Data = None,
 ) -> None:
     """Import the sessions in Motorhead's Redis, each with its summary."""
-    from api.cli import gathering
+    from api.cli import stores
 
-    gathering.import_motorhead(url, gathering.Into(data, project, user_id, dry_run, as_json))
+    stores.import_motorhead(url, stores.Into(data, project, user_id, dry_run, as_json))
 
 
 @imports.command("dynamodb")
@@ -572,12 +572,12 @@ def import_dynamodb(
 
     Credentials are found as the AWS tools find them. The whole table is read, which takes read capacity.
     """
-    from api.cli import gathering
+    from api.cli import stores
     from api.importers.dynamodb import Wanted
 
-    into = gathering.Into(data, project, user_id, dry_run, as_json)
+    into = stores.Into(data, project, user_id, dry_run, as_json)
     wanted = Wanted(table, messages_attribute, id_ or (), expired)
-    gathering.import_dynamodb(endpoint_url, region, wanted, into)
+    stores.import_dynamodb(endpoint_url, region, wanted, into)
 
 
 @exports.command("chat")

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-Digests = Sequence[str | None]
+Fingerprints = Sequence[str | None]
 """What each message says, in order. None: one that could not be read, or was erased since."""
 
 
-def aligned(old: Digests, new: Digests) -> int | None:
+def aligned(old: Fingerprints, new: Fingerprints) -> int | None:
     """The place in ``old`` where ``new`` begins: the first from which both agree as far as both go.
 
     0: only ever grown. More: the source lost its beginning. None: they have nothing in common. A None in
@@ -23,7 +23,7 @@ def aligned(old: Digests, new: Digests) -> int | None:
     return None
 
 
-def agree(old: Digests, new: Digests, start: int) -> bool:
+def agree(old: Fingerprints, new: Fingerprints, start: int) -> bool:
     has_same = False
     for place in range(min(len(old) - start, len(new))):
         before = old[start + place]

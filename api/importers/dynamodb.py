@@ -136,16 +136,16 @@ def talk(item: Item, name: str, attribute: str | None, table: str) -> Talk:
     if elements is None:
         return Talk(KIND, table, name, [], refusal="it has no list of messages under that attribute")
     entries = [entry_of(place, partial(entry, place, element)) for place, element in enumerate(elements)]
-    origin = given({"messages_attribute": attribute, "expires_at": expiry_of(item)})
-    return Talk(KIND, table, name, entries, origin=origin)
+    details = given({"messages_attribute": attribute, "expires_at": expiry_of(item)})
+    return Talk(KIND, table, name, entries, details=details)
 
 
 def entry(position: int, element: dict[str, Any]) -> Entry:
     message = plain(element)
     if isinstance(message, dict) and isinstance(extra := message.get("additional_kwargs"), str):
         message = message | {"additional_kwargs": unpacked(extra)}
-    said, origin, warnings = envelope.read(message)
-    return Entry(position, said, origin=origin, warnings=warnings)
+    said, details, warnings = envelope.read(message)
+    return Entry(position, said, details=details, warnings=warnings)
 
 
 def unpacked(text: str) -> Any:

@@ -55,7 +55,7 @@ def talks(tables: Tables, *, has_sessions: bool) -> Iterator[Talk]:
             session or str(said[0]["id"]),
             [entry(position, row, feedback[row["id"]]) for position, row in enumerate(said)],
             scope=flow,
-            origin=given({"flow_name": flows.get(flow)}),
+            details=given({"flow_name": flows.get(flow)}),
             has_own_ids=True,
         )
 
@@ -94,7 +94,7 @@ def entry(position: int, row: Row, feedback: list[dict[str, Any]]) -> Entry:
         "timestamp": moment(row["createdDate"]),
         "metadata": given(metadata | opinions),
     }
-    return Entry(position, said, id=own_id(row["id"]), origin={"role": row["role"]})
+    return Entry(position, said, id=own_id(row["id"]), details={"role": row["role"]})
 
 
 def unswapped(metadata: dict[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def talks(tables: Tables) -> Iterator[Talk]:
     for (flow, session), group in groupby(rows, key=lambda row: (text_id(row["flow_id"]), row["session_id"])):
         said = list(group)
         owner = text_id(said[0].get("user_id"))
-        origin = {"flow_name": flows.get(flow), "username": users.get(owner)}
+        details = {"flow_name": flows.get(flow), "username": users.get(owner)}
         yield Talk(
             KIND,
             "message",
@@ -46,7 +46,7 @@ def talks(tables: Tables) -> Iterator[Talk]:
             [entry(position, row) for position, row in enumerate(said)],
             scope=flow or "",
             user_id=owner,
-            origin=given(origin),
+            details=given(details),
             has_own_ids=True,
         )
 

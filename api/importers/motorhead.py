@@ -32,7 +32,7 @@ def talks(send: Commands) -> Iterator[Talk]:
             key,
             name,
             [entry_of(place, partial(entry, place, element)) for place, element in enumerate(elements)],
-            origin=given(origin_of(send, name, indexes)),
+            details=given(origin_of(send, name, indexes)),
         )
 
 

@@ -65,9 +65,9 @@ def entry(send: Commands, position: int, key: str) -> Entry:
     document = document_at(send, key)
     if document is None:
         raise Unreadable("is there no longer")
-    said, origin, warnings = envelope.read(document)
+    said, details, warnings = envelope.read(document)
     said["timestamp"] = moment_of(document)
-    return Entry(position, said, id=key, origin=origin | {"message_key": key}, warnings=warnings)
+    return Entry(position, said, id=key, details=details | {"message_key": key}, warnings=warnings)
 
 
 def moment_of(document: dict[str, Any]) -> datetime | None:

@@ -65,7 +65,7 @@ def talk(send: Commands, key: str, prefix: str) -> Talk:
         key,
         key.removeprefix(prefix),
         [entry_of(place, partial(entry, place, element)) for place, element in enumerate(elements)],
-        origin=given({"ttl_seconds": ttl_seconds(send, key)}),
+        details=given({"ttl_seconds": ttl_seconds(send, key)}),
         refusal="" if elements else "there is no list under this key",
     )
 
@@ -75,5 +75,5 @@ def is_list(send: Commands, key: str) -> bool:
 
 
 def entry(position: int, element: bytes | str) -> Entry:
-    said, origin, warnings = envelope.read_text(element)
-    return Entry(position, said, origin=origin, warnings=warnings)
+    said, details, warnings = envelope.read_text(element)
+    return Entry(position, said, details=details, warnings=warnings)

@@ -34,14 +34,14 @@ class Entry:
 
     ``position``: its place there, 0 the oldest. ``said``: members of api.resources.NewMessage but the id;
     None: it cannot be read, for the ``reason``. ``id``: the source's own, any text that is one message's for
-    ever; None: it has none. ``origin``: what else to remember of where it came from.
+    ever; None: it has none. ``details``: what else to remember of where it came from.
     """
 
     position: int
     said: dict[str, Any] | None
     reason: str = ""
     id: UUID | str | None = None
-    origin: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
@@ -60,7 +60,7 @@ class Talk:
     scope: str = ""
     user_id: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
-    origin: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
     has_own_ids: bool = False
     refusal: str = ""
     warnings: tuple[str, ...] = ()

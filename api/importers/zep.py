@@ -33,7 +33,7 @@ def talks(tables: Tables, users: list[dict[str, Any]]) -> Iterator[Talk]:
     for name, group in groupby(tables.rows(SQL["messages"]), key=lambda row: row["session"]["session_id"]):
         rows = list(group)
         session = rows[0]["session"]
-        origin = {member: session.get(member) for member in ("uuid", "created_at", "updated_at")}
+        details = {member: session.get(member) for member in ("uuid", "created_at", "updated_at")}
         yield Talk(
             KIND,
             "message",
@@ -42,7 +42,7 @@ def talks(tables: Tables, users: list[dict[str, Any]]) -> Iterator[Talk]:
             # Releases differ in whether a session names its user by key or by id.
             user_id=session.get("user_id") or owners.get(session.get("user_uuid")),
             metadata=session.get("metadata") or {},
-            origin=given(origin | {"summary": summaries.get(name)}),
+            details=given(details | {"summary": summaries.get(name)}),
             has_own_ids=True,
         )
 

@@ -16,7 +16,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from api.importers import langflow
-from api.importers.gathering import Gathering
+from api.importers.recording import StoreImporter
 from api.importers.source import SourceFailed, Talk
 from api.importers.tables import opened_tables
 from domain.events import Context
@@ -226,19 +226,19 @@ def test_a_source_that_breaks_off_is_gone_on_with(
                 raise SourceFailed("the source went away")
             yield talk
 
-    def gather(told: Callable[[Iterator[Talk]], Iterator[Talk]]) -> Gathering:
-        gathering = Gathering(context, application=application, on_account=lambda account: None)
+    def bring_in(told: Callable[[Iterator[Talk]], Iterator[Talk]]) -> StoreImporter:
+        importer = StoreImporter(context, application=application, on_account=lambda account: None)
         with opened_tables(str(place)) as tables:
-            for _ in gathering.run(told(langflow.read(tables).talks)):
+            for _ in importer.run(told(langflow.read(tables).talks)):
                 pass
-        return gathering
+        return importer
 
     with pytest.raises(SourceFailed):
-        gather(breaking_off)
-    report = gather(lambda talks: talks).report
+        bring_in(breaking_off)
+    report = bring_in(lambda talks: talks).report
     assert report.conversations_known >= 128
     assert report.conversations_known + report.conversations_added == 400
-    assert gather(lambda talks: talks).report.conversations_known == 400
+    assert bring_in(lambda talks: talks).report.conversations_known == 400
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from api.importers import redis_documents, redis_lists
-from api.importers.gathering import Account, Gathering
+from api.importers.recording import Account, StoreImporter
 from api.importers.redis_commands import Commands, redis_commands
 from api.importers.source import SOURCE, Source
 from domain.commands import AddMessages, Delete, EraseMessages
@@ -409,7 +409,7 @@ def test_a_word_that_names_no_store_is_a_file(
     chat = recount(conninfo, "export").out
     assert recount(conninfo, "export", "-", "--session", "ana").out == chat
     assert json.loads(chat)["id"] == "ana"
-    assert "Commands:" in recount(conninfo, "import").out
+    assert "Commands:" in recount(conninfo, "import").err
 
 
 # Debian's Redis has no RedisJSON: its documents are kept as plain texts, and JSON.GET gets them.
@@ -451,14 +451,14 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-def gathered(application: Recount, context: Make, source: Source) -> dict[str, Account]:
+def brought_in(application: Recount, context: Make, source: Source) -> dict[str, Account]:
     accounts: dict[str, Account] = {}
-    gathering = Gathering(
+    importer = StoreImporter(
         context,
         application=application,
         on_account=lambda account: accounts.update({account.session_id: account}),
     )
-    for _ in gathering.run(source.talks):
+    for _ in importer.run(source.talks):
         pass
     return accounts
 
@@ -471,7 +471,7 @@ def test_documents_of_langchain_redis_have_times_and_ids(
     with redis_commands(url) as plain:
         send = with_documents(plain)
 
-        accounts = gathered(application, context, redis_lists.read(send, redis_lists.Wanted()))
+        accounts = brought_in(application, context, redis_lists.read(send, redis_lists.Wanted()))
 
         assert {name: one.added for name, one in accounts.items()} == {"s:1": 2, "old": 1}
         assert [position for position, _ in accounts["old"].skipped] == [1]
@@ -481,7 +481,7 @@ def test_documents_of_langchain_redis_have_times_and_ids(
 
         late = {**DOCUMENTS["chat:old:1700000000.5"], "timestamp": 1600000000.5}
         store.set("chat:old:1600000000.5", json.dumps(late))
-        again = gathered(application, context, redis_lists.read(send, redis_lists.Wanted()))
+        again = brought_in(application, context, redis_lists.read(send, redis_lists.Wanted()))
         assert {name: (one.added, one.known) for name, one in again.items()} == {"s:1": (0, 2), "old": (1, 1)}
 
 

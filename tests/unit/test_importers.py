@@ -92,15 +92,15 @@ def stored(kind: str, **data: Any) -> str:
     ],
 )
 def test_envelopes_of_every_age(text: str, said: dict[str, Any]) -> None:
-    told, origin, warnings = envelope.read_text(text)
+    told, details, warnings = envelope.read_text(text)
     assert told == said
-    assert origin == {"type": json.loads(text)["type"]}
+    assert details == {"type": json.loads(text)["type"]}
     assert warnings == ()
 
 
 def test_an_unknown_type_is_kept_with_a_warning() -> None:
-    said, origin, warnings = envelope.read_text(stored("oracle"))
-    assert (said["role"], origin, len(warnings)) == ("oracle", {"type": "oracle"}, 1)
+    said, details, warnings = envelope.read_text(stored("oracle"))
+    assert (said["role"], details, len(warnings)) == ("oracle", {"type": "oracle"}, 1)
 
 
 @pytest.mark.parametrize(
@@ -143,10 +143,10 @@ def test_what_is_no_message_is_refused_without_a_word_of_it(text: str | bytes) -
     ],
 )
 def test_where_the_present_content_begins_in_the_old(old: str, new: str, start: int | None) -> None:
-    def digests(text: str) -> list[str | None]:
+    def fingerprints(text: str) -> list[str | None]:
         return [None if letter == "?" else letter for letter in text]
 
-    assert aligned(digests(old), digests(new)) == start
+    assert aligned(fingerprints(old), fingerprints(new)) == start
 
 
 @given(st.lists(st.sampled_from("ab"), min_size=1), st.lists(st.sampled_from("ab")), st.data())

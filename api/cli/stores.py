@@ -16,7 +16,7 @@ from api.cli.output import show_json
 from api.cli.store import contexts, place
 from api.cli.transfer import checked_user, show_progress, target
 from api.importers import dynamodb, flowise, langflow, motorhead, redis_lists, zep
-from api.importers.gathering import Account, Gathering, GatheringReport
+from api.importers.recording import Account, StoreImporter, StoreReport
 from api.importers.redis_commands import redis_commands, upstash_commands
 from api.importers.source import Person, Source
 from api.importers.tables import opened_tables
@@ -42,33 +42,33 @@ class Into:
 
 def import_database(kind: str, where: str, into: Into) -> None:
     with ExitStack() as stack:
-        gather(stack, DATABASES[kind](stack.enter_context(opened_tables(where))), into)
+        bring_in(stack, DATABASES[kind](stack.enter_context(opened_tables(where))), into)
 
 
 def import_redis(url: str, wanted: redis_lists.Wanted, into: Into) -> None:
     with ExitStack() as stack:
-        gather(stack, redis_lists.read(stack.enter_context(redis_commands(url)), wanted), into)
+        bring_in(stack, redis_lists.read(stack.enter_context(redis_commands(url)), wanted), into)
 
 
 def import_upstash(url: str, token: str, wanted: redis_lists.Wanted, into: Into) -> None:
     with ExitStack() as stack:
-        gather(stack, redis_lists.read(stack.enter_context(upstash_commands(url, token)), wanted), into)
+        bring_in(stack, redis_lists.read(stack.enter_context(upstash_commands(url, token)), wanted), into)
 
 
 def import_motorhead(url: str, into: Into) -> None:
     with ExitStack() as stack:
-        gather(stack, motorhead.read(stack.enter_context(redis_commands(url))), into)
+        bring_in(stack, motorhead.read(stack.enter_context(redis_commands(url))), into)
 
 
 def import_dynamodb(endpoint: str | None, region: str | None, wanted: dynamodb.Wanted, into: Into) -> None:
     with ExitStack() as stack:
-        gather(stack, dynamodb.read(dynamodb.opened(endpoint, region), wanted), into)
+        bring_in(stack, dynamodb.read(dynamodb.opened(endpoint, region), wanted), into)
 
 
-def gather(stack: ExitStack, source: Source, into: Into) -> None:
+def bring_in(stack: ExitStack, source: Source, into: Into) -> None:
     """Import and report. Exits with PARTLY where anything was skipped."""
     options: dict[str, Any] = target(stack, place(into.data), is_rehearsal=into.is_rehearsal)
-    gathering = Gathering(
+    importer = StoreImporter(
         contexts(into.project),
         user_id=checked_user(into.user_id),
         on_account=show_json_account if into.as_json else tell_account,
@@ -77,12 +77,12 @@ def gather(stack: ExitStack, source: Source, into: Into) -> None:
     started = time.monotonic()
     try:
         people = add_people(options.get("application"), source.people, into)
-        show_progress(gathering.run(source.talks), source.messages_total, lambda report: report.messages)
+        show_progress(importer.run(source.talks), source.messages_total, lambda report: report.messages)
     finally:
-        show_report(gathering.report, time.monotonic() - started, into)
+        show_report(importer.report, time.monotonic() - started, into)
     if people:
         tell(f"{people:,} users added")
-    if gathering.report.lines_skipped or gathering.report.messages_skipped:
+    if importer.report.lines_skipped or importer.report.messages_skipped:
         raise typer.Exit(PARTLY)
 
 
@@ -122,7 +122,7 @@ def show_json_account(account: Account) -> None:
     show_json(vars(account) | {"skipped": skipped})
 
 
-def show_report(report: GatheringReport, seconds: float, into: Into) -> None:
+def show_report(report: StoreReport, seconds: float, into: Into) -> None:
     if into.as_json:
         counts = dict(vars(report))
         counts["conversations_skipped"] = counts.pop("lines_skipped")

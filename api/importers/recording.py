@@ -17,7 +17,7 @@ from uuid import UUID
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from api.importers.alignment import Digests, aligned
+from api.importers.alignment import Fingerprints, aligned
 from api.importers.source import SOURCE, Entry, Talk
 from api.importing import (
     MESSAGE_WEIGHT,
@@ -38,7 +38,7 @@ from domain.sessions import Session
 from domain.values import check_document, check_name, check_text
 from projections.presence import Known, Presence, find_sources
 
-DIGEST_LENGTH = 32
+FINGERPRINT_LENGTH = 32
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Account:
 
 
 @dataclass
-class GatheringReport(Report):
+class StoreReport(Report):
     messages_skipped: int = 0
     generations_begun: int = 0
     warnings: int = 0
@@ -70,15 +70,15 @@ class GatheringReport(Report):
 
 @dataclass(frozen=True)
 class Readable:
-    """A message that can be taken, and the digest of what it says."""
+    """A message that can be taken, and the fingerprint of what it says."""
 
     entry: Entry
     message: NewMessage
-    digest: str
+    fingerprint: str
 
 
 @dataclass(frozen=True)
-class Gathered(Conversation):
+class TakenTalk(Conversation):
     """A conversation of a source that was understood."""
 
     talk: Talk = field(kw_only=True)
@@ -90,26 +90,26 @@ class Gathered(Conversation):
         return sum(MESSAGE_WEIGHT + len(one.message.content or "") for one in self.readable)
 
     @property
-    def digests(self) -> Digests:
+    def fingerprints(self) -> Fingerprints:
         """By position; None where nothing can be read."""
-        digests: list[str | None] = [None] * len(self.talk.entries)
+        fingerprints: list[str | None] = [None] * len(self.talk.entries)
         for one in self.readable:
-            digests[one.entry.position] = one.digest
-        return digests
+            fingerprints[one.entry.position] = one.fingerprint
+        return fingerprints
 
 
-class Gathering(Intake[Talk, Gathered]):
+class StoreImporter(Intake[Talk, TakenTalk]):
     """Imports what a source tells. ``on_account`` is told each conversation's account when it is done."""
 
-    report: GatheringReport
+    report: StoreReport
 
     def __init__(self, *arguments: Any, on_account: Callable[[Account], None], **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.report = GatheringReport()
+        self.report = StoreReport()
         self._accounts: dict[int, Account] = {}
         self._on_account = on_account
 
-    def _understood(self, told: Iterable[Talk]) -> Iterator[Gathered]:
+    def _understood(self, told: Iterable[Talk]) -> Iterator[TakenTalk]:
         for number, talk in enumerate(told, 1):
             self.report.conversations += 1
             self.report.messages += len(talk.entries)
@@ -121,9 +121,9 @@ class Gathering(Intake[Talk, Gathered]):
             except Skipped as reason:
                 self._skip(Line(number, b""), reason)
                 continue
-            yield self._gathered(talk, account)
+            yield self._taken(talk, account)
 
-    def _gathered(self, talk: Talk, account: Account) -> Gathered:
+    def _taken(self, talk: Talk, account: Account) -> TakenTalk:
         readable = list(readable_in(talk, account))
         owner = talk.user_id or self._user_id
         command = AddMessages(
@@ -132,9 +132,9 @@ class Gathering(Intake[Talk, Gathered]):
             scope=talk.scope,
             messages=(),
             user_id=owner,
-            metadata=talk.metadata | {SOURCE: {"kind": talk.kind, "key": talk.key} | talk.origin},
+            metadata=talk.metadata | {SOURCE: {"kind": talk.kind, "key": talk.key} | talk.details},
         )
-        gathered = Gathered(
+        taken = TakenTalk(
             Line(account.number, b""),
             command,
             talk.has_own_ids,
@@ -142,44 +142,41 @@ class Gathering(Intake[Talk, Gathered]):
             readable=readable,
             account=account,
         )
-        return self._with_messages(gathered, readable)
+        return self._with_messages(taken, readable)
 
     def _with_messages(
-        self, gathered: Gathered, readable: Iterable[Readable], *, generation: int = 0, start: int = 0
-    ) -> Gathered:
+        self, taken: TakenTalk, readable: Iterable[Readable], *, generation: int = 0, start: int = 0
+    ) -> TakenTalk:
         """Those of its messages, at their positions in a generation that began ``start`` messages earlier."""
-        talk = gathered.talk
+        talk = taken.talk
         messages = []
         for one in readable:
             position = one.entry.position + start
-            ordinal: dict[str, Any] = {"position": position}
-            if not talk.has_own_ids:
-                ordinal["generation"] = generation
-            origin = (
-                {"kind": talk.kind, "key": talk.key} | ordinal | one.entry.origin | {"digest": one.digest}
-            )
-            metadata = (one.message.metadata or {}) | {SOURCE: origin}
+            source = {"kind": talk.kind, "key": talk.key, "position": position}
+            source |= {} if talk.has_own_ids else {"generation": generation}
+            source |= one.entry.details | {"fingerprint": one.fingerprint}
+            metadata = (one.message.metadata or {}) | {SOURCE: source}
             members = dict(one.message) | {"id": self._id_of(talk, one, position, generation)}
             messages.append(Message.model_construct(**members | {"metadata": metadata}))
         ids = frozenset(message.id for message in messages)
-        return replace(gathered, command=replace(gathered.command, messages=messages, given_ids=ids))
+        return replace(taken, command=replace(taken.command, messages=messages, given_ids=ids))
 
     def _id_of(self, talk: Talk, one: Readable, position: int, generation: int) -> UUID:
         """The message's own, or one that is the same whenever the same is imported."""
         if isinstance(one.entry.id, UUID):
             return one.entry.id
         conversation = [self._project, talk.scope, talk.name, talk.kind, talk.key]
-        place = one.entry.id or [generation, position, one.digest]
+        place = one.entry.id or [generation, position, one.fingerprint]
         name = NAMESPACE.bytes + to_json([conversation, place])
         return UUID(bytes=hashlib.sha1(name, usedforsecurity=False).digest()[:16], version=5)
 
     def _known(
-        self, chunk: Sequence[Gathered], sessions: dict[tuple[str, str], Presence]
+        self, chunk: Sequence[TakenTalk], sessions: dict[tuple[str, str], Presence]
     ) -> dict[UUID, list[Known]]:
         assert self._database is not None
         return find_sources(self._database, [presence.stream_id for presence in sessions.values()], SOURCE)
 
-    def _rest(self, conversation: Gathered, presence: Presence, known: Sequence[Known]) -> Gathered:
+    def _rest(self, conversation: TakenTalk, presence: Presence, known: Sequence[Known]) -> TakenTalk:
         if presence.is_deleted:
             raise Skipped("the session of this id is deleted: undelete or purge it first")
         here = replace(conversation, is_new=False)
@@ -187,17 +184,17 @@ class Gathering(Intake[Talk, Gathered]):
             return self._rest_by_id(here, {one.id: one.source for one in known})
         return self._rest_by_place(here, known)
 
-    def _rest_by_id(self, conversation: Gathered, known: dict[UUID, Any]) -> Gathered:
+    def _rest_by_id(self, conversation: TakenTalk, known: dict[UUID, Any]) -> TakenTalk:
         pairs = zip(conversation.readable, conversation.command.messages, strict=True)
         rest = []
         for one, message in pairs:
             if message.id not in known:
                 rest.append(one)
-            elif changed(known[message.id], one.digest):
+            elif changed(known[message.id], one.fingerprint):
                 self._warn(conversation, "a message was changed there since it was imported; here it was not")
         return self._with_messages(conversation, rest)
 
-    def _rest_by_place(self, conversation: Gathered, known: Sequence[Known]) -> Gathered:
+    def _rest_by_place(self, conversation: TakenTalk, known: Sequence[Known]) -> TakenTalk:
         talk = conversation.talk
         marks = [one.source for one in known if is_mark(one.source, talk)]
         if known and not marks:
@@ -206,7 +203,7 @@ class Gathering(Intake[Talk, Gathered]):
         old = imported_before([mark for mark in marks if mark["generation"] == generation])
         if not old or not conversation.readable:
             return self._with_messages(conversation, conversation.readable, generation=generation)
-        start = aligned(old, conversation.digests)
+        start = aligned(old, conversation.fingerprints)
         if start is None:
             self.report.generations_begun += 1
             self._warn(
@@ -218,7 +215,7 @@ class Gathering(Intake[Talk, Gathered]):
         rest = [one for one in conversation.readable if one.entry.position + start >= len(old)]
         return self._with_messages(conversation, rest, generation=generation, start=start)
 
-    def _warn(self, conversation: Gathered, warning: str) -> None:
+    def _warn(self, conversation: TakenTalk, warning: str) -> None:
         if warning not in conversation.account.warnings:
             conversation.account.warnings.append(warning)
 
@@ -228,7 +225,7 @@ class Gathering(Intake[Talk, Gathered]):
         account.reason = str(reason)
         self._close(account)
 
-    def _count(self, conversation: Gathered, *, added: int, is_new: bool) -> None:
+    def _count(self, conversation: TakenTalk, *, added: int, is_new: bool) -> None:
         super()._count(conversation, added=added, is_new=is_new)
         account = conversation.account
         account.added = added
@@ -253,7 +250,7 @@ def check_talk(talk: Talk) -> None:
     except ValueError as error:
         raise Skipped(f"its id {error}") from None
     try:
-        check_document([talk.metadata, talk.origin, talk.key])
+        check_document([talk.metadata, talk.details, talk.key])
         if len(check_text(talk.scope)) > SCOPE_LENGTH_MAX:
             raise Skipped("the id of its flow is too long")
         if talk.user_id is not None:
@@ -279,13 +276,13 @@ def readable_in(talk: Talk, account: Account) -> Iterator[Readable]:
         except ValidationError as error:
             account.skipped.append((entry.position, reason_of(error)))
             continue
-        yield Readable(entry, message, digest_of(message))
+        yield Readable(entry, message, fingerprint_of(message))
 
 
-def digest_of(message: NewMessage) -> str:
+def fingerprint_of(message: NewMessage) -> str:
     """Of what it says, and who: enough to know it again."""
     words = to_json([message.role, message.content, message.tool_calls])
-    return hashlib.sha256(words).hexdigest()[:DIGEST_LENGTH]
+    return hashlib.sha256(words).hexdigest()[:FINGERPRINT_LENGTH]
 
 
 def is_mark(source: Any, talk: Talk) -> bool:
@@ -295,13 +292,13 @@ def is_mark(source: Any, talk: Talk) -> bool:
     return isinstance(source.get("position"), int) and isinstance(source.get("generation"), int)
 
 
-def imported_before(marks: Sequence[dict[str, Any]]) -> Digests:
-    """The digests by position; None where a message was erased since, or could not be read then."""
-    digests: list[str | None] = [None] * max((mark["position"] + 1 for mark in marks), default=0)
+def imported_before(marks: Sequence[dict[str, Any]]) -> Fingerprints:
+    """The fingerprints by position; None where a message was erased since, or could not be read then."""
+    fingerprints: list[str | None] = [None] * max((mark["position"] + 1 for mark in marks), default=0)
     for mark in marks:
-        digests[mark["position"]] = mark.get("digest")
-    return digests
+        fingerprints[mark["position"]] = mark.get("fingerprint")
+    return fingerprints
 
 
-def changed(source: Any, digest: str) -> bool:
-    return isinstance(source, dict) and source.get("digest", digest) != digest
+def changed(source: Any, fingerprint: str) -> bool:
+    return isinstance(source, dict) and source.get("fingerprint", fingerprint) != fingerprint
