@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -433,3 +437,38 @@ def test_an_early_zep_names_a_sessions_user_by_key(conninfo: str, database: Data
     )
     assert recount(conninfo, "import", "zep", postgres).code == 0
     assert get_session(database, "default", "s1").user_id == "ana"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_an_import_that_was_killed_goes_on_without_taking_anything_twice(
+    conninfo: str, database: Database, file: Path
+) -> None:
+    rows = [
+        langflow_row(file, str(number), number % 60, session_id=f"s{number // 10}") for number in range(8_000)
+    ]
+    run(file, LANGFLOW_SQLITE, *rows)
+    count = "SELECT count(*), count(DISTINCT message_id) FROM messages"
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("RECOUNT_", "PG"))
+    }
+    process = subprocess.Popen(
+        [str(Path(sys.executable).parent / "recount"), "import", "langflow", str(file)],
+        env=environment | {"RECOUNT_DATABASE_URL": conninfo},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while database.fetch(count)[0][0] < 500:
+        assert time.monotonic() < deadline, "nothing is imported"
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    before = database.fetch(count)[0][0]
+    assert before < 8_000, "it was done before it was killed"
+
+    totals = recount(conninfo, "import", "langflow", file, "--json").totals
+
+    assert totals["messages_known"] >= before  # what was under way may have been committed after all
+    assert totals["messages_added"] + totals["messages_known"] == 8_000
+    assert database.fetch(count) == [(8_000, 8_000)]
