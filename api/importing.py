@@ -1,5 +1,8 @@
 """Reads conversations in chat format, one JSON object a line, and records each as a session.
 
+``Intake`` is what any import does: look ahead, leave out what is here, record, count. ``Importer`` does it
+for lines of chat format; api.importers for what other stores hold.
+
 A line is recorded whole or not at all, and may come again: each message has an id, its own or one made
 from its place and its words, so what is here already is passed over. Hence an import can be repeated,
 goes on where a killed one stopped, and adds only the tail of a conversation that has grown.
@@ -16,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Annotated, BinaryIO, NamedTuple
+from typing import Annotated, Any, BinaryIO, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, ValidationError
@@ -119,7 +122,13 @@ class Report:
             self.conversations_known += 1
 
 
-class Importer:
+Told = TypeVar("Told")
+"""One conversation as it comes: a line, or what another store holds."""
+
+Taken = TypeVar("Taken", bound=Conversation)
+
+
+class Intake(Generic[Told, Taken]):
     """Imports into ``application``, or just says what it would do, with a ``database`` alone.
 
     Without either, nothing is taken to be here yet. ``context`` makes the context of each line's
@@ -142,12 +151,12 @@ class Importer:
         self._application = application
         self._database = database if application is None else application.database
         self._on_skip = on_skip
-        self._waiting: deque[tuple[Conversation, Future[Outcome]]] = deque()
+        self._waiting: deque[tuple[Taken, Future[Outcome]]] = deque()
         self._weight = 0
 
-    def run(self, lines: Iterable[Line]) -> Iterator[Report]:
+    def run(self, told: Iterable[Told]) -> Iterator[Report]:
         """Import; yields the growing report now and then. Raises Unavailable, and may be run again."""
-        for chunk in chunks(self._understood(lines)):
+        for chunk in chunks(self._understood(told)):
             if not self._keys_waiting().isdisjoint(conversation.key for conversation in chunk):
                 self._wait_until(0)  # what comes a second time must find the first
             for conversation in self._triaged(chunk):
@@ -156,32 +165,36 @@ class Importer:
         self._wait_until(0)
         yield self.report
 
-    def _understood(self, lines: Iterable[Line]) -> Iterator[Conversation]:
-        for line in lines:
-            self.report.conversations += 1
-            try:
-                conversation = understood(line, self._project, self._user_id)
-            except Skipped as reason:
-                self._skip(line, reason)
-            else:
-                self.report.messages += len(conversation.command.messages)
-                yield conversation
+    def _understood(self, told: Iterable[Told]) -> Iterator[Taken]:
+        """The conversations that can be taken; counts what was read, and what must be skipped."""
+        raise NotImplementedError
+
+    def _known(self, chunk: Sequence[Taken], sessions: dict[tuple[str, str], Presence]) -> dict[UUID, Any]:
+        """By stream: what ``_rest`` needs to know of the messages that are here."""
+        raise NotImplementedError
+
+    def _rest(self, conversation: Taken, presence: Presence, known: Any) -> Taken:
+        """The conversation without the messages that are here already. Raises Skipped."""
+        raise NotImplementedError
 
     def _skip(self, line: Line, reason: Exception) -> None:
         self.report.lines_skipped += 1
         self._on_skip(line.number, str(reason))
 
-    def _triaged(self, chunk: Sequence[Conversation]) -> Iterator[Conversation]:
+    def _count(self, conversation: Taken, *, added: int, is_new: bool) -> None:
+        self.report.count(conversation, added=added, is_new=is_new)
+
+    def _triaged(self, chunk: Sequence[Taken]) -> Iterator[Taken]:
         """Those of the chunk that hold anything new, without the messages that are here."""
         sessions = self._sessions_of(chunk)
-        known = self._known_ids(chunk, sessions)
+        known = self._known(chunk, sessions) if sessions else {}
         for conversation in chunk:
             presence = sessions.get(conversation.key)
             if presence is None:
                 yield conversation
                 continue
             try:
-                rest = tail(conversation, presence, known.get(presence.stream_id, set()))
+                rest = self._rest(conversation, presence, known.get(presence.stream_id, ()))
             except Skipped as reason:
                 self._skip(conversation.line, reason)
                 continue
@@ -189,24 +202,16 @@ class Importer:
                 self.report.messages_known += len(conversation.ids) - len(rest.ids)
                 yield rest
             else:
-                self.report.count(conversation, added=0, is_new=False)
+                self._count(conversation, added=0, is_new=False)
 
-    def _sessions_of(self, chunk: Sequence[Conversation]) -> dict[tuple[str, str], Presence]:
+    def _sessions_of(self, chunk: Sequence[Taken]) -> dict[tuple[str, str], Presence]:
         if self._database is None:
             return {}
         return find_sessions(self._database, self._project, [c.key for c in chunk])
 
-    def _known_ids(
-        self, chunk: Sequence[Conversation], sessions: dict[tuple[str, str], Presence]
-    ) -> dict[UUID, set[UUID]]:
-        wanted = {sessions[c.key].stream_id: c.ids for c in chunk if c.key in sessions}
-        if self._database is None or not wanted:
-            return {}
-        return find_message_ids(self._database, wanted)
-
-    def _submit(self, conversation: Conversation) -> None:
+    def _submit(self, conversation: Taken) -> None:
         if self._application is None:
-            self.report.count(conversation, added=len(conversation.ids), is_new=conversation.is_new)
+            self._count(conversation, added=len(conversation.ids), is_new=conversation.is_new)
             return
         future = self._application.submit(conversation.command, self._context())
         self._waiting.append((conversation, future))
@@ -231,7 +236,31 @@ class Importer:
                 continue
             added = sum(isinstance(event, MessageAdded) for event in events)
             is_new = any(isinstance(event, Started) for event in events)
-            self.report.count(conversation, added=added, is_new=is_new)
+            self._count(conversation, added=added, is_new=is_new)
+
+
+class Importer(Intake[Line, Conversation]):
+    """Imports lines of chat format."""
+
+    def _understood(self, told: Iterable[Line]) -> Iterator[Conversation]:
+        for line in told:
+            self.report.conversations += 1
+            try:
+                conversation = understood(line, self._project, self._user_id)
+            except Skipped as reason:
+                self._skip(line, reason)
+            else:
+                self.report.messages += len(conversation.command.messages)
+                yield conversation
+
+    def _known(
+        self, chunk: Sequence[Conversation], sessions: dict[tuple[str, str], Presence]
+    ) -> dict[UUID, set[UUID]]:
+        wanted = {sessions[c.key].stream_id: c.ids for c in chunk if c.key in sessions}
+        return {} if self._database is None else find_message_ids(self._database, wanted)
+
+    def _rest(self, conversation: Conversation, presence: Presence, known: Any) -> Conversation:
+        return tail(conversation, presence, set(known))
 
 
 def lines_of(file: BinaryIO) -> Iterator[Line]:
@@ -305,9 +334,9 @@ def tail(conversation: Conversation, presence: Presence, known: set[UUID]) -> Co
     return replace(conversation, is_new=False, command=replace(conversation.command, messages=rest))
 
 
-def chunks(conversations: Iterable[Conversation]) -> Iterator[list[Conversation]]:
+def chunks(conversations: Iterable[Taken]) -> Iterator[list[Taken]]:
     """Runs of conversations that are looked up together; none has two of one name."""
-    chunk: list[Conversation] = []
+    chunk: list[Taken] = []
     keys: set[tuple[str, str]] = set()
     weight = 0
     for conversation in conversations:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from eventlog.database import Database
@@ -41,4 +42,23 @@ def find_message_ids(
     found: defaultdict[UUID, set[UUID]] = defaultdict(set)
     for stream_id, message_id in database.fetch(SQL["find_message_ids"], bound, prepare=False):
         found[stream_id].add(message_id)
+    return found
+
+
+@dataclass(frozen=True)
+class Known:
+    """A message that is here. ``source``: what its metadata say under ``member``; None: nothing."""
+
+    id: UUID
+    source: Any
+
+
+def find_sources(
+    database: Database, streams: Collection[UUID], member: str
+) -> defaultdict[UUID, list[Known]]:
+    """By stream: all its messages, hidden ones too, in order, with where they were imported from."""
+    found: defaultdict[UUID, list[Known]] = defaultdict(list)
+    bound = {"streams": list(streams), "member": member}
+    for stream_id, message_id, source in database.fetch(SQL["find_sources"], bound, prepare=False):
+        found[stream_id].append(Known(message_id, source))
     return found

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from api.cli.failures import (
     escape_what_cannot_be_shown,
@@ -33,6 +34,16 @@ Exit codes: 0 all went well; 1 a part did not (lines of an import were skipped);
 The store is the embedded PostgreSQL in the directory that --data or RECOUNT_DATA names. Without --data,
 RECOUNT_DATABASE_URL or PostgreSQL's own PGHOST, PGHOSTADDR, PGSERVICE or PGDATABASE name a server instead.
 """
+
+
+class FilesOrStores(TyperGroup):
+    """A command group in which what names no command is a file: ``import FILE`` is ``import chat FILE``."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        is_named = args and (args[0] in self.commands or args[0] in ctx.help_option_names)
+        is_help_enough = not args and self.no_args_is_help
+        return super().parse_args(ctx, args if is_named or is_help_enough else ["chat", *args])
+
 
 app = typer.Typer(
     help="A memory store for conversations that keeps every change as an event.",
@@ -338,16 +349,37 @@ def release(
     purging.release(data, project, {"session": session, "thread": thread, "user": user})
 
 
-@app.command("import")
-def import_(
+imports = typer.Typer(
+    cls=FilesOrStores,
+    help="Import conversations: from a file in chat format, or from what already holds them.",
+    epilog="'recount import FILE' is 'recount import chat FILE'; a file that is named like a store: ./redis.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(imports, name="import")
+exports = typer.Typer(
+    cls=FilesOrStores,
+    help="Export live sessions: into a file in chat format, or into the layout of another store.",
+    epilog="'recount export FILE' is 'recount export chat FILE'; without FILE it writes to standard output.",
+    rich_markup_mode=None,
+)
+app.add_typer(exports, name="export")
+
+UserId = Annotated[str | None, typer.Option(metavar="USER", help="Whose the sessions are that name no user.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+SessionsNamed = Annotated[
+    list[str] | None, typer.Option(metavar="SESSION", help="Only this session; may be repeated.")
+]
+
+
+@imports.command("chat")
+def import_chat(
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="JSON lines, also gzipped; - is standard input.")
     ],
     project: Project = "default",
-    user_id: Annotated[
-        str | None, typer.Option(metavar="USER", help="Whose the sessions are that name no user.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    user_id: UserId = None,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
@@ -364,14 +396,196 @@ def import_(
     )
 
 
-@app.command("export")
-def export(
+FileOrUrl = Annotated[
+    str, typer.Argument(metavar="PLACE", help="The SQLite file, or where PostgreSQL is: postgresql://…")
+]
+RedisUrl = Annotated[
+    str,
+    typer.Argument(
+        metavar="URL",
+        envvar="REDIS_URL",
+        show_envvar=False,
+        help="redis://, rediss:// or unix://. Else REDIS_URL, which keeps a password off the command line.",
+    ),
+]
+Match = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Keys like this, * for any text; may be repeated. Else message_store:* and chat:*.",
+    ),
+]
+Key = Annotated[list[str] | None, typer.Option(metavar="KEY", help="This list; may be repeated.")]
+Prefix = Annotated[str, typer.Option(metavar="TEXT", help="What of a key is no part of the session's id.")]
+Endpoint = Annotated[
+    str | None, typer.Option(metavar="URL", help="Where DynamoDB is, if not at the region's address.")
+]
+Region = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The AWS region. Else as the AWS tools find it.")
+]
+MessagesAttribute = Annotated[str | None, typer.Option(metavar="NAME", help="The attribute of the messages.")]
+
+
+@imports.command("langflow")
+def import_langflow(
+    where: FileOrUrl,
+    project: Project = "default",
+    user_id: UserId = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Import Langflow's messages: langflow.db or its PostgreSQL. A flow is its sessions' scope."""
+    from api.cli import stores
+
+    into = stores.Into(data, project, user_id, dry_run, as_json)
+    stores.import_database("langflow", where, into)
+
+
+@imports.command("flowise")
+def import_flowise(
+    where: FileOrUrl,
+    project: Project = "default",
+    user_id: UserId = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Import Flowise's messages: database.sqlite or its PostgreSQL. A chatflow is its sessions' scope."""
+    from api.cli import stores
+
+    into = stores.Into(data, project, user_id, dry_run, as_json)
+    stores.import_database("flowise", where, into)
+
+
+@imports.command("zep")
+def import_zep(
+    where: Annotated[str, typer.Argument(metavar="URL", help="Where Zep's PostgreSQL is: postgresql://…")],
+    project: Project = "default",
+    user_id: UserId = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Import the sessions and users of Zep Open Source v0.x."""
+    from api.cli import stores
+
+    into = stores.Into(data, project, user_id, dry_run, as_json)
+    stores.import_database("zep", where, into)
+
+
+@imports.command("redis")
+def import_redis(
+    url: RedisUrl,
+    match: Match = None,
+    key: Key = None,
+    prefix: Prefix = "message_store:",
+    project: Project = "default",
+    user_id: UserId = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Import the Redis lists of LangChain, Flowise and n8n, and the documents of langchain-redis.
+
+    Keys of LangChain JS, Flowise and n8n have no prefix, so name them: --match '*' takes every list that
+    holds chat messages. One that has grown or was cut since is known again by what its messages say.
+    """
+    from api.cli import stores
+    from api.importers.redis_lists import Wanted
+
+    into = stores.Into(data, project, user_id, dry_run, as_json)
+    stores.import_redis(url, Wanted(match or (), key or (), prefix), into)
+
+
+@imports.command("upstash")
+def import_upstash(
+    url: Annotated[
+        str,
+        typer.Argument(
+            metavar="URL",
+            envvar="UPSTASH_REDIS_REST_URL",
+            show_envvar=False,
+            help="The REST address, https://…. Else UPSTASH_REDIS_REST_URL.",
+        ),
+    ],
+    token: Annotated[
+        str,
+        typer.Option(
+            metavar="TOKEN",
+            envvar="UPSTASH_REDIS_REST_TOKEN",
+            show_envvar=False,
+            help="A token, a read-only one will do. Else UPSTASH_REDIS_REST_TOKEN.",
+        ),
+    ],
+    match: Match = None,
+    key: Key = None,
+    prefix: Prefix = "message_store:",
+    project: Project = "default",
+    user_id: UserId = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Import from Upstash over its REST address. Otherwise as from any Redis."""
+    from api.cli import stores
+    from api.importers.redis_lists import Wanted
+
+    into = stores.Into(data, project, user_id, dry_run, as_json)
+    stores.import_upstash(url, token, Wanted(match or (), key or (), prefix), into)
+
+
+@imports.command("motorhead")
+def import_motorhead(
+    url: RedisUrl,
+    project: Project = "default",
+    user_id: UserId = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Import the sessions in Motorhead's Redis, each with its summary."""
+    from api.cli import stores
+
+    stores.import_motorhead(url, stores.Into(data, project, user_id, dry_run, as_json))
+
+
+@imports.command("dynamodb")
+def import_dynamodb(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="The table's name.")],
+    messages_attribute: MessagesAttribute = None,
+    id_: Annotated[
+        list[str] | None, typer.Option("--id", metavar="ID", help="Only this conversation; may be repeated.")
+    ] = None,
+    expired: Annotated[
+        bool, typer.Option("--expired", help="Also what has expired and was not deleted yet.")
+    ] = False,
+    endpoint_url: Endpoint = None,
+    region: Region = None,
+    project: Project = "default",
+    user_id: UserId = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Import the DynamoDB tables of LangChain, in Python and JavaScript, and Flowise.
+
+    Credentials are found as the AWS tools find them. The whole table is read, which takes read capacity.
+    """
+    from api.cli import stores
+    from api.importers.dynamodb import Wanted
+
+    into = stores.Into(data, project, user_id, dry_run, as_json)
+    wanted = Wanted(table, messages_attribute, id_ or (), expired)
+    stores.import_dynamodb(endpoint_url, region, wanted, into)
+
+
+@exports.command("chat")
+def export_chat(
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="Where to; gzipped if it ends in .gz; - is standard output.")
     ] = "-",
-    session: Annotated[
-        list[str] | None, typer.Option(metavar="SESSION", help="Only this session; may be repeated.")
-    ] = None,
+    session: SessionsNamed = None,
     project: Project = "default",
     data: Data = None,
 ) -> None:
@@ -379,6 +593,80 @@ def export(
     from api.cli import transfer
 
     transfer.export_file(file, data=data, project=project, names=session or [])
+
+
+WriterOption = Annotated[
+    Literal["python", "js"],
+    typer.Option("--writer", help="Whose layout: that of LangChain in this language."),
+]
+Ttl = Annotated[
+    int | None,
+    typer.Option("--ttl-seconds", min=1, metavar="N", help="How long it lives there; else for good."),
+]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace what is there under the same key.")]
+
+
+@exports.command("redis")
+def export_redis(
+    url: RedisUrl,
+    writer: WriterOption = "python",
+    prefix: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="Before the session's id. Else message_store:, and nothing for js."
+        ),
+    ] = None,
+    ttl_seconds: Ttl = None,
+    replace: Replace = False,
+    session: SessionsNamed = None,
+    project: Project = "default",
+    data: Data = None,
+) -> None:
+    """Export live sessions as Redis lists that LangChain, Flowise and n8n read."""
+    from api.cli import handing_back
+    from api.exporters.envelopes import Writer
+
+    handing_back.export_redis(
+        url,
+        Writer(writer),
+        prefix=prefix,
+        ttl_seconds=ttl_seconds,
+        replaces=replace,
+        data=data,
+        project=project,
+        names=session or [],
+    )
+
+
+@exports.command("dynamodb")
+def export_dynamodb(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="The table, which must be there.")],
+    writer: WriterOption = "python",
+    messages_attribute: MessagesAttribute = None,
+    ttl_seconds: Ttl = None,
+    replace: Replace = False,
+    endpoint_url: Endpoint = None,
+    region: Region = None,
+    session: SessionsNamed = None,
+    project: Project = "default",
+    data: Data = None,
+) -> None:
+    """Export live sessions as DynamoDB items that LangChain and Flowise read."""
+    from api.cli import handing_back
+    from api.exporters.envelopes import Writer
+
+    handing_back.export_dynamodb(
+        table,
+        Writer(writer),
+        endpoint=endpoint_url,
+        region=region,
+        attribute=messages_attribute,
+        ttl_seconds=ttl_seconds,
+        replaces=replace,
+        data=data,
+        project=project,
+        names=session or [],
+    )
 
 
 @app.command()

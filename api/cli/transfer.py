@@ -46,7 +46,9 @@ def import_file(
         importer = Importer(contexts(project), **options, **target(stack, here, is_rehearsal=is_rehearsal))
         started = time.monotonic()
         try:
-            show_progress(importer.run(readable(lines_of(unpacked(raw)), importer.report)), raw)
+            reports = importer.run(readable(lines_of(unpacked(raw)), importer.report))
+            size = Path(raw.name).stat().st_size if raw is not sys.stdin.buffer else None
+            show_progress(reports, size, lambda report: raw.tell() if size else 0)
         finally:
             show_report(importer.report, time.monotonic() - started, is_rehearsal, as_json)
     if importer.report.lines_skipped:
@@ -97,22 +99,21 @@ def readable(lines: Iterator[Line], report: Report) -> Iterator[Line]:
         tell("the compressed data are damaged: nothing was read from there on")
 
 
-def show_progress(reports: Iterable[Report], raw: BinaryIO) -> None:
-    """Follow the import; with a bar where somebody watches."""
+def show_progress(reports: Iterable[Report], total: int | None, done: Callable[[Report], int]) -> None:
+    """Follow the import; with a bar where somebody watches. ``total`` None: how much it is nobody knows."""
     console = Console(stderr=True)
     if not console.is_terminal:
         for _ in reports:
             pass
         return
-    size = Path(raw.name).stat().st_size if raw is not sys.stdin.buffer else None
     rate = TextColumn("{task.fields[messages]:,} messages, {task.fields[rate]:,.0f}/s")
     with Progress(BarColumn(), rate, TimeElapsedColumn(), console=console, transient=True) as progress:
-        task = progress.add_task("", total=size or None, messages=0, rate=0)
+        task = progress.add_task("", total=total or None, messages=0, rate=0)
         started = time.monotonic()
         for report in reports:
             elapsed = time.monotonic() - started
-            done = raw.tell() if size else 0
-            progress.update(task, completed=done, messages=report.messages, rate=report.messages / elapsed)
+            rate_now = report.messages / elapsed
+            progress.update(task, completed=done(report), messages=report.messages, rate=rate_now)
 
 
 def show_report(report: Report, seconds: float, is_rehearsal: bool, as_json: bool) -> None:

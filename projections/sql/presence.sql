@@ -27,3 +27,9 @@ SELECT asked.stream_id, asked.message_id
         WHERE m.message_id = asked.message_id AND m.stream_id = asked.stream_id
        OFFSET 0
        ) AS m;
+
+-- name: find_sources
+SELECT stream_id, message_id, metadata -> %(member)s::text
+  FROM messages
+ WHERE stream_id = ANY (%(streams)s::uuid[])
+ ORDER BY stream_id, version;

@@ -1,0 +1,92 @@
+"""``recount export`` into other stores' layouts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import typer
+
+from api.cli.failures import PARTLY, tell
+from api.cli.store import opened, place
+from api.exporters.dynamodb import opened_table
+from api.exporters.envelopes import Writer
+from api.exporters.redis_lists import PREFIXES, RedisLists
+from api.exporting import messages_of, sessions_to_export
+from api.importers import dynamodb
+from api.importers.redis_commands import redis_commands
+from api.keys import check_project
+from domain.errors import NotFound
+from domain.messages import MessageState
+from domain.sessions import Session
+
+
+class Store(Protocol):
+    """A store that takes sessions."""
+
+    def key_of(self, session: Session) -> str:
+        """Under which it will be there."""
+
+    def write(self, session: Session, messages: Iterable[MessageState]) -> str | None:
+        """Why it was not written; None: it was."""
+
+
+def export_redis(
+    url: str,
+    writer: Writer,
+    *,
+    prefix: str | None,
+    ttl_seconds: int | None,
+    replaces: bool,
+    data: Path | None,
+    project: str,
+    names: Sequence[str],
+) -> None:
+    with redis_commands(url) as send:
+        lists = RedisLists(
+            send, writer, PREFIXES[writer] if prefix is None else prefix, ttl_seconds, replaces
+        )
+        export(lists, data, project, names)
+
+
+def export_dynamodb(
+    table: str,
+    writer: Writer,
+    *,
+    endpoint: str | None,
+    region: str | None,
+    attribute: str | None,
+    ttl_seconds: int | None,
+    replaces: bool,
+    data: Path | None,
+    project: str,
+    names: Sequence[str],
+) -> None:
+    client = dynamodb.opened(endpoint, region)
+    store = opened_table(
+        client, table, writer, attribute=attribute, ttl_seconds=ttl_seconds, replaces=replaces
+    )
+    export(store, data, project, names)
+
+
+def export(store: Store, data: Path | None, project: str, names: Sequence[str]) -> None:
+    """Write live sessions. Exits with PARTLY where some were not."""
+    written: set[str] = set()
+    skipped = 0
+    with opened(place(data)) as database:
+        for number, session in enumerate(sessions_to_export(database, check_project(project), names), 1):
+            reason: str | None = "another session of the same id was exported: only one can have its key"
+            if store.key_of(session) not in written:
+                try:
+                    reason = store.write(session, messages_of(database, session))
+                except NotFound:  # it was deleted a moment ago
+                    continue
+            if reason is None:
+                written.add(store.key_of(session))
+            else:
+                skipped += 1
+                tell(f"session {number} skipped: {reason}")
+    typer.echo(f"sessions: {len(written):,} exported, {skipped:,} skipped")
+    if skipped:
+        raise typer.Exit(PARTLY)

@@ -1,0 +1,140 @@
+"""``recount import`` from other stores: what they hold becomes sessions, and each is accounted for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from api.cli.failures import PARTLY, tell
+from api.cli.output import show_json
+from api.cli.store import contexts, place
+from api.cli.transfer import checked_user, show_progress, target
+from api.importers import dynamodb, flowise, langflow, motorhead, redis_lists, zep
+from api.importers.recording import Account, StoreImporter, StoreReport
+from api.importers.redis_commands import redis_commands, upstash_commands
+from api.importers.source import Person, Source
+from api.importers.tables import opened_tables
+from api.resources import NewUser
+from domain.commands import Start
+from domain.errors import AlreadyExists, InvalidInput
+from domain.users import Profile, User
+from eventlog.application import Recount
+
+DATABASES = {"langflow": langflow.read, "flowise": flowise.read, "zep": zep.read}
+
+
+@dataclass(frozen=True)
+class Into:
+    """Where to, and how: what every import from a store is told."""
+
+    data: Path | None
+    project: str
+    user_id: str | None
+    is_rehearsal: bool
+    as_json: bool
+
+
+def import_database(kind: str, where: str, into: Into) -> None:
+    with ExitStack() as stack:
+        bring_in(stack, DATABASES[kind](stack.enter_context(opened_tables(where))), into)
+
+
+def import_redis(url: str, wanted: redis_lists.Wanted, into: Into) -> None:
+    with ExitStack() as stack:
+        bring_in(stack, redis_lists.read(stack.enter_context(redis_commands(url)), wanted), into)
+
+
+def import_upstash(url: str, token: str, wanted: redis_lists.Wanted, into: Into) -> None:
+    with ExitStack() as stack:
+        bring_in(stack, redis_lists.read(stack.enter_context(upstash_commands(url, token)), wanted), into)
+
+
+def import_motorhead(url: str, into: Into) -> None:
+    with ExitStack() as stack:
+        bring_in(stack, motorhead.read(stack.enter_context(redis_commands(url))), into)
+
+
+def import_dynamodb(endpoint: str | None, region: str | None, wanted: dynamodb.Wanted, into: Into) -> None:
+    with ExitStack() as stack:
+        bring_in(stack, dynamodb.read(dynamodb.opened(endpoint, region), wanted), into)
+
+
+def bring_in(stack: ExitStack, source: Source, into: Into) -> None:
+    """Import and report. Exits with PARTLY where anything was skipped."""
+    options: dict[str, Any] = target(stack, place(into.data), is_rehearsal=into.is_rehearsal)
+    importer = StoreImporter(
+        contexts(into.project),
+        user_id=checked_user(into.user_id),
+        on_account=show_json_account if into.as_json else tell_account,
+        **options,
+    )
+    started = time.monotonic()
+    try:
+        people = add_people(options.get("application"), source.people, into)
+        show_progress(importer.run(source.talks), source.messages_total, lambda report: report.messages)
+    finally:
+        show_report(importer.report, time.monotonic() - started, into)
+    if people:
+        tell(f"{people:,} users added")
+    if importer.report.lines_skipped or importer.report.messages_skipped:
+        raise typer.Exit(PARTLY)
+
+
+def add_people(application: Recount | None, people: Sequence[Person], into: Into) -> int:
+    """How many were not here yet."""
+    added = 0
+    make_context = contexts(into.project)
+    for number, one in enumerate(people, 1):
+        if application is None:
+            continue
+        try:
+            profile = Profile.model_validate(one.profile)
+            NewUser.model_validate({"user_id": one.name, "metadata": one.metadata})
+            command = Start(kind=User.KIND, name=one.name, profile=profile, metadata=one.metadata)
+            application.execute(command, make_context())
+        except AlreadyExists:
+            continue
+        except (ValueError, InvalidInput):
+            tell(f"user {number} skipped: its id or profile cannot be taken")
+            continue
+        added += 1
+    return added
+
+
+def tell_account(account: Account) -> None:
+    """What a person must know of it, by number: the names are in what --json prints."""
+    if account.reason is not None:
+        tell(f"conversation {account.number} skipped: {account.reason}")
+    for position, reason in account.skipped:
+        tell(f"conversation {account.number}: message {position} skipped: {reason}")
+    for warning in account.warnings:
+        tell(f"conversation {account.number}: {warning}")
+
+
+def show_json_account(account: Account) -> None:
+    skipped = [{"position": position, "reason": reason} for position, reason in account.skipped]
+    show_json(vars(account) | {"skipped": skipped})
+
+
+def show_report(report: StoreReport, seconds: float, into: Into) -> None:
+    if into.as_json:
+        counts = dict(vars(report))
+        counts["conversations_skipped"] = counts.pop("lines_skipped")
+        show_json(counts | {"seconds": round(seconds, 3)})
+        return
+    verb = "would be added" if into.is_rehearsal else "added"
+    typer.echo(
+        f"conversations: {report.conversations:,} read, {report.conversations_added:,} {verb},"
+        f" {report.conversations_grown:,} grown, {report.conversations_known:,} already there,"
+        f" {report.lines_skipped:,} skipped"
+    )
+    typer.echo(
+        f"messages: {report.messages:,} read, {report.messages_added:,} {verb},"
+        f" {report.messages_known:,} already there, {report.messages_skipped:,} skipped ({seconds:.1f} s)"
+    )

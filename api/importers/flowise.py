@@ -1,0 +1,109 @@
+"""Flowise's own database: database.sqlite, or PostgreSQL, of any age of its schema.
+
+A session belongs to a chatflow, which is its scope. Rows keep their ids, so importing again adds what is new.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+from api.importers.langflow import plain
+from api.importers.source import Entry, Source, Talk, given, moment, own_id, parsed
+from api.importers.tables import Row, Tables, count_of, need_columns
+from eventlog.statements import Statements
+
+SQL = Statements("api.importers", "flowise")
+KIND = "flowise"
+
+ROLES = {"userMessage": "user", "apiMessage": "assistant"}
+JSON = frozenset(
+    {
+        "sourceDocuments",
+        "usedTools",
+        "fileAnnotations",
+        "fileUploads",
+        "agentReasoning",
+        "action",
+        "artifacts",
+        "followUpPrompts",
+        "reasonContent",
+    }
+)
+ELSEWHERE = frozenset({"_row", "id", "role", "content", "createdDate", "chatflowid"})
+
+
+def read(tables: Tables) -> Source:
+    """Raises SourceFailed."""
+    columns = need_columns(tables, "chat_message", "id", "role", "chatflowid", "content", "createdDate")
+    has_sessions = {"chatId", "sessionId"} <= columns
+    return Source(talks(tables, has_sessions=has_sessions), count_of(tables, SQL))
+
+
+def talks(tables: Tables, *, has_sessions: bool) -> Iterator[Talk]:
+    feedback = feedback_in(tables)
+    flows = flows_in(tables)
+    rows = tables.rows(SQL[f"{'' if has_sessions else 'first_'}messages_{tables.dialect}"])
+    for (flow, session), group in groupby(rows, key=key_of):
+        said = list(group)
+        yield Talk(
+            KIND,
+            "chat_message",
+            # Flowise itself made the first message's id the name of what had none.
+            session or str(said[0]["id"]),
+            [entry(position, row, feedback[row["id"]]) for position, row in enumerate(said)],
+            scope=flow,
+            details=given({"flow_name": flows.get(flow)}),
+            has_own_ids=True,
+        )
+
+
+def key_of(row: Row) -> tuple[str, str | None]:
+    return str(row["chatflowid"]), row.get("sessionId") or row.get("chatId")
+
+
+def feedback_in(tables: Tables) -> defaultdict[Any, list[dict[str, Any]]]:
+    """By message, oldest first; SQLite's may have several."""
+    found: defaultdict[Any, list[dict[str, Any]]] = defaultdict(list)
+    if "messageId" in tables.columns("chat_message_feedback"):
+        for row in tables.rows(SQL["feedback"]):
+            wanted = {
+                name: plain(row[name]) for name in ("rating", "content", "createdDate") if row.get(name)
+            }
+            found[row["messageId"]].append(wanted)
+    return found
+
+
+def flows_in(tables: Tables) -> dict[str, str]:
+    if not {"id", "name"} <= tables.columns("chat_flow"):
+        return {}
+    return {str(row["id"]): row["name"] for row in tables.rows(SQL["flows"])}
+
+
+def entry(position: int, row: Row, feedback: list[dict[str, Any]]) -> Entry:
+    cells = {name: cell for name, cell in row.items() if name not in ELSEWHERE and cell is not None}
+    metadata = unswapped(
+        {name: parsed(cell) if name in JSON else plain(cell) for name, cell in cells.items()}
+    )
+    opinions = {"feedback": feedback[-1], "feedback_earlier": feedback[:-1]} if feedback else {}
+    said = {
+        "role": ROLES.get(row["role"], row["role"]),
+        "content": row["content"],
+        "timestamp": moment(row["createdDate"]),
+        "metadata": given(metadata | opinions),
+    }
+    return Entry(position, said, id=own_id(row["id"]), details={"role": row["role"]})
+
+
+def unswapped(metadata: dict[str, Any]) -> dict[str, Any]:
+    """A migration of December 2023 exchanged two columns of the rows it found; they tell by their members."""
+    tools, files = metadata.get("usedTools"), metadata.get("fileAnnotations")
+    if has_member(tools, "fileName") or has_member(files, "tool"):
+        return metadata | {"usedTools": files, "fileAnnotations": tools}
+    return metadata
+
+
+def has_member(value: Any, name: str) -> bool:
+    return isinstance(value, list) and any(isinstance(one, dict) and name in one for one in value)

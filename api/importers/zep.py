@@ -1,0 +1,83 @@
+"""Zep Open Source v0.x: its PostgreSQL. What it had deleted, and not purged yet, stays behind.
+
+Roles stay what they are, for programs of Zep's read them back. Embeddings and document collections are not
+read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+from api.importers.source import Entry, Person, Source, Talk, given, moment, own_id
+from api.importers.tables import Row, Tables, count_of, need_columns
+from eventlog.statements import Statements
+
+SQL = Statements("api.importers", "zep")
+KIND = "zep"
+
+
+def read(tables: Tables) -> Source:
+    """Raises SourceFailed."""
+    need_columns(tables, "session", "session_id", "deleted_at")
+    need_columns(tables, "message", "id", "uuid", "session_id", "role", "content", "deleted_at")
+    users = users_in(tables)
+    people = [person(user) for user in users]
+    return Source(talks(tables, users), count_of(tables, SQL), [one for one in people if one.name])
+
+
+def talks(tables: Tables, users: list[dict[str, Any]]) -> Iterator[Talk]:
+    owners = {user.get("uuid"): user.get("user_id") for user in users}
+    summaries = summaries_in(tables)
+    for name, group in groupby(tables.rows(SQL["messages"]), key=lambda row: row["session"]["session_id"]):
+        rows = list(group)
+        session = rows[0]["session"]
+        details = {member: session.get(member) for member in ("uuid", "created_at", "updated_at")}
+        yield Talk(
+            KIND,
+            "message",
+            name,
+            [entry(position, row) for position, row in enumerate(rows) if row["message"]],
+            # Releases differ in whether a session names its user by key or by id.
+            user_id=session.get("user_id") or owners.get(session.get("user_uuid")),
+            metadata=session.get("metadata") or {},
+            details=given(details | {"summary": summaries.get(name)}),
+            has_own_ids=True,
+        )
+
+
+def entry(position: int, row: Row) -> Entry:
+    message = row["message"]
+    said = {
+        "role": message["role"],
+        "content": message["content"],
+        "timestamp": moment(message.get("created_at")),
+        "token_count": message.get("token_count") or None,
+        "metadata": message.get("metadata") or None,
+    }
+    return Entry(position, given(said) | {"content": message["content"]}, id=own_id(message["uuid"]))
+
+
+def users_in(tables: Tables) -> list[dict[str, Any]]:
+    """Those there are; the first releases had none."""
+    if not {"user_id", "deleted_at"} <= tables.columns("users"):
+        return []
+    return [row["user"] for row in tables.rows(SQL["users"])]
+
+
+def person(user: dict[str, Any]) -> Person:
+    profile = {name: user.get(name) for name in ("email", "first_name", "last_name")}
+    return Person(user.get("user_id") or "", given(profile), user.get("metadata") or None)
+
+
+def summaries_in(tables: Tables) -> dict[str, dict[str, Any]]:
+    """By session, the newest."""
+    if not {"session_id", "created_at", "deleted_at"} <= tables.columns("summary"):
+        return {}
+    members = ("uuid", "created_at", "content", "token_count", "summary_point_uuid", "metadata")
+    return {
+        row["summary"]["session_id"]: given({name: row["summary"].get(name) for name in members})
+        for row in tables.rows(SQL["summaries"])
+        if row["summary"].get("content")
+    }

@@ -1,0 +1,474 @@
+"""Langflow's, Flowise's and Zep's databases, in several ages of their schemas, imported into a real store."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from api.importers import langflow
+from api.importers.recording import StoreImporter
+from api.importers.source import SourceFailed, Talk
+from api.importers.tables import opened_tables
+from domain.events import Context
+from eventlog.application import Recount
+from eventlog.database import Database
+from projections.sessions import get_session
+from projections.users import get_user
+from tests.postgres import new_database
+from tests.stores import messages_in, origin_of, recount, said_in
+
+Make = Callable[..., Context]
+
+FLOW = UUID("5f9c1d0e-8a54-4d7c-a2f0-0d4b1c7f3e21")
+OWNER = UUID("9b6a3e52-5c7e-4a36-8f0f-1d2b3c4d5e6f")
+
+
+@pytest.fixture
+def postgres(server: str) -> Iterator[str]:
+    """The address of an empty PostgreSQL database, for somebody else's tables."""
+    with new_database(server) as name:
+        place = conninfo_to_dict(server)
+        user, host, port = place.get("user", "postgres"), place.get("host"), place.get("port", "")
+        yield f"postgresql://{user}@/{name}?host={host}&port={port}"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "their.db"
+
+
+def run(place: Path | str, script: str, *rows: tuple[str, dict[str, Any]]) -> None:
+    """Run ``script``, then insert ``rows`` (table and columns), in SQLite or PostgreSQL."""
+    if isinstance(place, Path):
+        with closing(sqlite3.connect(place)) as connection:
+            connection.executescript(script)
+            for table, row in rows:
+                names = ", ".join(f'"{name}"' for name in row)
+                marks = ", ".join("?" * len(row))
+                connection.execute(f'INSERT INTO "{table}" ({names}) VALUES ({marks})', list(row.values()))
+            connection.commit()
+        return
+    with psycopg.connect(place, autocommit=True) as connection:
+        if script:
+            connection.execute(script.encode())
+        for table, row in rows:
+            names = ", ".join(f'"{name}"' for name in row)
+            marks = ", ".join(["%s"] * len(row))
+            statement = f'INSERT INTO "{table}" ({names}) VALUES ({marks})'
+            connection.execute(statement.encode(), list(row.values()))
+
+
+# Langflow. Its first releases' columns, and those of 1.13 in both databases.
+
+LANGFLOW_OLD = """
+CREATE TABLE message (id CHAR(32) PRIMARY KEY, timestamp DATETIME NOT NULL, sender VARCHAR NOT NULL,
+  sender_name VARCHAR NOT NULL, session_id VARCHAR NOT NULL, text TEXT, files JSON, flow_id CHAR(32));
+"""
+LANGFLOW = """
+CREATE TABLE message (id {id} PRIMARY KEY, timestamp {timestamp} NOT NULL, sender VARCHAR NOT NULL,
+  sender_name VARCHAR NOT NULL, session_id VARCHAR NOT NULL, context_id VARCHAR, text TEXT, files JSON,
+  error BOOLEAN NOT NULL, edit BOOLEAN NOT NULL, is_output BOOLEAN NOT NULL, properties JSON, category TEXT,
+  content_blocks JSON, session_metadata JSON, flow_id {id}, run_id {id}, user_id {id});
+CREATE TABLE flow (id {id} PRIMARY KEY, name VARCHAR NOT NULL, user_id {id});
+CREATE TABLE "user" (id {id} PRIMARY KEY, username VARCHAR NOT NULL);
+"""
+LANGFLOW_SQLITE = LANGFLOW.format(id="CHAR(32)", timestamp="DATETIME")
+LANGFLOW_POSTGRES = LANGFLOW.format(id="uuid", timestamp="timestamp")
+
+
+def langflow_row(place: Path | str, text: str, second: int, **members: Any) -> tuple[str, dict[str, Any]]:
+    is_file = isinstance(place, Path)
+
+    def id_(value: UUID) -> Any:
+        return value.hex if is_file else value
+
+    row = {
+        "id": id_(uuid4()),
+        "timestamp": f"2026-01-02 03:04:{second:02}.000500",
+        "sender": "User",
+        "sender_name": "Ana",
+        "session_id": "s1",
+        "text": text,
+        "files": json.dumps(["f/a.png"]),
+        "error": False,
+        "edit": False,
+        "is_output": False,
+        "properties": json.dumps({"icon": "x"}),
+        "category": "message",
+        "content_blocks": "[]",
+        "session_metadata": "null",
+        "flow_id": id_(FLOW),
+        "run_id": id_(OWNER),
+        "user_id": id_(OWNER),
+    }
+    return "message", row | members
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_langflows_messages_keep_ids_times_and_metadata(
+    conninfo: str, database: Database, file: Path, postgres: str, kind: str
+) -> None:
+    place: Path | str = file if kind == "sqlite" else postgres
+    flow: Any = FLOW.hex if kind == "sqlite" else FLOW
+    owner: Any = OWNER.hex if kind == "sqlite" else OWNER
+    rows = [
+        langflow_row(place, "two", 2, sender="Machine", sender_name="AI"),
+        langflow_row(place, "one", 1),
+        langflow_row(place, "failed", 3, sender="Machine", category="error"),
+        langflow_row(place, "by itself", 4, sender="Robot", session_id=""),
+        langflow_row(place, "no flow", 5, flow_id=None, user_id=None),
+    ]
+    script = LANGFLOW_SQLITE if kind == "sqlite" else LANGFLOW_POSTGRES
+    named = [("flow", {"id": flow, "name": "Shop"}), ("user", {"id": owner, "username": "ana"})]
+    run(place, script, *rows, *named)
+
+    ended = recount(conninfo, "import", "langflow", place, "--json")
+
+    assert (ended.code, ended.totals["messages_added"]) == (0, 5)
+    scope = str(FLOW)
+    assert said_in(database, "s1", scope) == [("user", "one"), ("assistant", "two"), ("assistant", "failed")]
+    assert said_in(database, str(FLOW), scope) == [("Robot", "by itself")]
+    assert said_in(database, "s1") == [("user", "no flow")]
+    first, _, failed = messages_in(database, "s1", scope)
+    assert first.id == UUID(str(rows[1][1]["id"]))
+    assert first.timestamp == datetime(2026, 1, 2, 3, 4, 1, 500, tzinfo=UTC)
+    assert first.name == "Ana"
+    assert first.metadata["properties"] == {"icon": "x"}
+    assert first.metadata["files"] == ["f/a.png"]
+    assert first.metadata["run_id"] == str(OWNER)
+    assert first.metadata["error"] is False
+    assert "session_metadata" not in first.metadata
+    assert failed.metadata["error"] is True
+    session = get_session(database, "default", "s1", scope=scope)
+    assert session.user_id == str(OWNER)
+    assert origin_of(database, "s1", scope) == {
+        "kind": "langflow",
+        "key": "message",
+        "flow_name": "Shop",
+        "username": "ana",
+    }
+
+    run(place, "", langflow_row(place, "three", 6))
+    again = recount(conninfo, "import", "langflow", place, "--json")
+    assert (again.totals["messages_added"], again.totals["messages_known"]) == (1, 5)
+    assert said_in(database, "s1", scope)[-1] == ("user", "three")
+
+
+def test_langflows_first_releases(conninfo: str, database: Database, file: Path) -> None:
+    members = ("id", "timestamp", "sender", "sender_name", "session_id", "text", "flow_id")
+    _, row = langflow_row(file, "one", 1, timestamp="2024-09-01 10:00:00")
+    run(file, LANGFLOW_OLD, ("message", {name: row[name] for name in members}))
+    assert recount(conninfo, "import", "langflow", file).code == 0
+    (message,) = messages_in(database, "s1", str(FLOW))
+    assert message.timestamp == datetime(2024, 9, 1, 10, tzinfo=UTC)
+
+
+def test_a_message_that_was_edited_there_is_told_and_stays_here(
+    conninfo: str, database: Database, file: Path
+) -> None:
+    run(file, LANGFLOW_SQLITE, langflow_row(file, "one", 1))
+    recount(conninfo, "import", "langflow", file)
+    run(file, "UPDATE message SET text = 'other'", langflow_row(file, "two", 2))
+    account = recount(conninfo, "import", "langflow", file, "--json").accounts["s1"]
+    assert account["added"] == 1
+    assert "changed there" in account["warnings"][0]
+    assert [content for _, content in said_in(database, "s1", str(FLOW))] == ["one", "two"]
+
+
+def test_a_file_that_langflow_has_open_is_read_with_its_newest_rows(
+    conninfo: str, database: Database, file: Path
+) -> None:
+    run(file, f"PRAGMA journal_mode = WAL; {LANGFLOW_SQLITE}")
+    with closing(sqlite3.connect(file)) as langflow:
+        table, row = langflow_row(file, "in the -wal", 1)
+        names, marks = ", ".join(row), ", ".join("?" * len(row))
+        langflow.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(row.values()))
+        langflow.commit()
+        assert recount(conninfo, "import", "langflow", file).code == 0
+    assert said_in(database, "s1", str(FLOW)) == [("user", "in the -wal")]
+
+
+def test_reading_leaves_the_file_and_its_directory_as_they_are(conninfo: str, file: Path) -> None:
+    run(file, f"PRAGMA journal_mode = WAL; {LANGFLOW_SQLITE}", langflow_row(file, "one", 1))
+    before = file.read_bytes()
+    assert recount(conninfo, "import", "langflow", file).code == 0
+    assert file.read_bytes() == before
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_postgresql_is_read_in_a_transaction_that_cannot_write(postgres: str) -> None:
+    run(postgres, "CREATE SEQUENCE s")
+    with opened_tables(postgres) as tables, pytest.raises(SourceFailed, match="ReadOnlySqlTransaction"):
+        list(tables.rows("SELECT nextval('s')"))
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_source_that_breaks_off_is_gone_on_with(
+    application: Recount, context: Make, file: Path, postgres: str, kind: str
+) -> None:
+    place: Path | str = file if kind == "sqlite" else postgres
+    rows = [langflow_row(place, str(number), number % 60, session_id=f"s{number}") for number in range(400)]
+    run(place, LANGFLOW_SQLITE if kind == "sqlite" else LANGFLOW_POSTGRES, *rows)
+
+    def breaking_off(talks: Iterator[Talk]) -> Iterator[Talk]:
+        for number, talk in enumerate(talks):
+            if number == 300:
+                raise SourceFailed("the source went away")
+            yield talk
+
+    def bring_in(told: Callable[[Iterator[Talk]], Iterator[Talk]]) -> StoreImporter:
+        importer = StoreImporter(context, application=application, on_account=lambda account: None)
+        with opened_tables(str(place)) as tables:
+            for _ in importer.run(told(langflow.read(tables).talks)):
+                pass
+        return importer
+
+    with pytest.raises(SourceFailed):
+        bring_in(breaking_off)
+    report = bring_in(lambda talks: talks).report
+    assert report.conversations_known >= 128
+    assert report.conversations_known + report.conversations_added == 400
+    assert bring_in(lambda talks: talks).report.conversations_known == 400
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "sentence"),
+    [
+        ("langflow", None, "there is no such file of SQLite's"),
+        ("langflow", b"rosebud" * 100, "the file of SQLite's cannot be read"),
+        ("flowise", b"", "the source has no table chat_message"),
+    ],
+)
+def test_what_is_no_such_database_is_told_in_one_sentence(
+    conninfo: str, file: Path, kind: str, content: bytes | None, sentence: str
+) -> None:
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(SourceFailed, match=sentence):
+        recount(conninfo, "import", kind, file)
+
+
+# Flowise, as its migrations left the table: the columns' order differs on purpose.
+
+FLOWISE_FIRST = """
+CREATE TABLE chat_message (id varchar PRIMARY KEY NOT NULL, role varchar NOT NULL,
+  chatflowid varchar NOT NULL, content text NOT NULL, "sourceDocuments" text,
+  "createdDate" {datetime} NOT NULL);
+"""
+FLOWISE_2023 = """
+ALTER TABLE chat_message ADD COLUMN "chatType" varchar NOT NULL DEFAULT 'INTERNAL';
+ALTER TABLE chat_message ADD COLUMN "chatId" varchar NOT NULL DEFAULT '';
+ALTER TABLE chat_message ADD COLUMN "sessionId" varchar;
+ALTER TABLE chat_message ADD COLUMN "memoryType" varchar;
+ALTER TABLE chat_message ADD COLUMN "usedTools" text;
+ALTER TABLE chat_message ADD COLUMN "fileAnnotations" text;
+"""
+FLOWISE_NOW = """
+ALTER TABLE chat_message ADD COLUMN "fileUploads" text;
+ALTER TABLE chat_message ADD COLUMN "leadEmail" text;
+ALTER TABLE chat_message ADD COLUMN "agentReasoning" text;
+ALTER TABLE chat_message ADD COLUMN "action" text;
+ALTER TABLE chat_message ADD COLUMN "artifacts" text;
+ALTER TABLE chat_message ADD COLUMN "followUpPrompts" text;
+ALTER TABLE chat_message ADD COLUMN "executionId" varchar;
+ALTER TABLE chat_message ADD COLUMN "reasonContent" text;
+CREATE TABLE chat_message_feedback (id varchar, chatflowid varchar, "chatId" varchar, "messageId" varchar,
+  rating varchar, content text, "createdDate" {datetime});
+CREATE TABLE chat_flow (id varchar, name varchar, "flowData" text, type varchar);
+"""
+
+
+def flowise_script(place: Path | str, *ages: str) -> str:
+    datetime_type = "datetime" if isinstance(place, Path) else "timestamp"
+    return "".join(ages).format(datetime=datetime_type)
+
+
+def flowise_row(content: str, created: str, **members: Any) -> tuple[str, dict[str, Any]]:
+    row = {"id": str(uuid4()), "role": "userMessage", "chatflowid": "flow", "content": content}
+    return "chat_message", row | {"createdDate": created} | members
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_flowises_messages_with_feedback_and_traps(
+    conninfo: str, database: Database, file: Path, postgres: str, kind: str
+) -> None:
+    place: Path | str = file if kind == "sqlite" else postgres
+    swapped = {
+        "usedTools": json.dumps([{"fileName": "a.pdf"}]),
+        "fileAnnotations": json.dumps([{"tool": "search"}]),
+    }
+    rows = [
+        flowise_row(
+            "two", "2024-05-01 10:00:00.250", role="apiMessage", chatId="c", sessionId="s", **swapped
+        ),
+        flowise_row("one", "2024-05-01 10:00:00", chatId="c", sessionId="s", memoryType="", action="{bad"),
+        flowise_row("other", "2024-05-01 10:00:01", chatId="c", sessionId=None),
+    ]
+    answer = rows[0][1]["id"]
+    opinions = [
+        ("chat_message_feedback", {"id": str(n), "messageId": answer, "rating": rating, "createdDate": when})
+        for n, rating, when in (
+            (1, "THUMBS_DOWN", "2024-05-01 10:01:00"),
+            (2, "THUMBS_UP", "2024-05-01 10:02:00"),
+        )
+    ]
+    script = flowise_script(place, FLOWISE_FIRST, FLOWISE_2023, FLOWISE_NOW)
+    run(place, script, *rows, *opinions, ("chat_flow", {"id": "flow", "name": "Shop"}))
+
+    ended = recount(conninfo, "import", "flowise", place, "--json")
+
+    assert (ended.code, ended.totals["messages_added"]) == (0, 3)
+    assert said_in(database, "s", "flow") == [("user", "one"), ("assistant", "two")]
+    assert said_in(database, "c", "flow") == [("user", "other")]
+    first, second = messages_in(database, "s", "flow")
+    assert (str(second.id), second.timestamp) == (answer, datetime(2024, 5, 1, 10, 0, 0, 250_000, UTC))
+    assert first.metadata["action"] == "{bad"
+    assert "memoryType" not in first.metadata
+    assert second.metadata["usedTools"] == [{"tool": "search"}]
+    assert second.metadata["fileAnnotations"] == [{"fileName": "a.pdf"}]
+    assert second.metadata["feedback"]["rating"] == "THUMBS_UP"
+    assert [one["rating"] for one in second.metadata["feedback_earlier"]] == ["THUMBS_DOWN"]
+    assert second.metadata["chatId"] == "c"
+    assert origin_of(database, "s", "flow")["flow_name"] == "Shop"
+    assert recount(conninfo, "import", "flowise", place, "--json").totals["messages_known"] == 3
+
+
+def test_flowises_first_schema_is_one_conversation_that_stays_so_when_it_is_migrated(
+    conninfo: str, database: Database, file: Path
+) -> None:
+    rows = [flowise_row("one", "2023-06-01 10:00:00"), flowise_row("two", "2023-06-01 10:00:01")]
+    run(file, flowise_script(file, FLOWISE_FIRST), *reversed(rows))
+    first = rows[0][1]["id"]
+    assert recount(conninfo, "import", "flowise", file).code == 0
+    assert said_in(database, first, "flow") == [("user", "one"), ("user", "two")]
+
+    run(file, f"{FLOWISE_2023} UPDATE chat_message SET \"chatId\" = '{first}';")
+    again = recount(conninfo, "import", "flowise", file, "--json")
+    assert (again.totals["messages_added"], set(again.accounts)) == (0, {first})
+
+
+# Zep, as bun makes its tables; an early release, and the last.
+
+ZEP = """
+CREATE TABLE users (uuid uuid PRIMARY KEY DEFAULT gen_random_uuid(), id bigserial,
+  created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now(),
+  deleted_at timestamptz, user_id varchar UNIQUE NOT NULL,
+  email varchar, first_name varchar, last_name varchar, metadata jsonb);
+CREATE TABLE session (uuid uuid PRIMARY KEY DEFAULT gen_random_uuid(), id bigserial,
+  session_id varchar UNIQUE NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
+  updated_at timestamptz NOT NULL DEFAULT now(), deleted_at timestamptz, metadata jsonb, user_id varchar);
+CREATE TABLE message (uuid uuid PRIMARY KEY DEFAULT gen_random_uuid(), id bigserial,
+  created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz, deleted_at timestamptz,
+  session_id varchar NOT NULL, role varchar NOT NULL, content varchar NOT NULL, token_count bigint NOT NULL,
+  metadata jsonb);
+CREATE TABLE summary (uuid uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+  created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz, deleted_at timestamptz,
+  session_id varchar NOT NULL, content varchar, metadata jsonb, token_count bigint NOT NULL,
+  summary_point_uuid uuid NOT NULL);
+"""
+ZEP_EARLY = ZEP.replace(", user_id varchar);", ", user_uuid uuid);").replace(
+    "email varchar, first_name varchar, last_name varchar,", ""
+)
+
+
+def zep_message(session: str, role: str, content: str, **members: Any) -> tuple[str, dict[str, Any]]:
+    row = {"uuid": uuid4(), "session_id": session, "role": role, "content": content, "token_count": 3}
+    return "message", row | {"created_at": "2024-05-01 12:00:00.5+02"} | members
+
+
+def test_zeps_sessions_users_and_summaries(conninfo: str, database: Database, postgres: str) -> None:
+    rows = [
+        zep_message("s1", "human", "hi", metadata=json.dumps({"system": {"n": 1}})),
+        zep_message("s1", "ai", "hello"),
+        zep_message("s1", "ai", "taken back", deleted_at="2024-05-01"),
+    ]
+    summary = {"content": "A chat.", "token_count": 2, "summary_point_uuid": uuid4()}
+    run(
+        postgres,
+        ZEP,
+        ("users", {"user_id": "ana", "email": "ana@example.org", "metadata": json.dumps({"plan": "pro"})}),
+        ("session", {"session_id": "s1", "user_id": "ana", "metadata": json.dumps({"k": 1})}),
+        ("session", {"session_id": "empty"}),
+        ("session", {"session_id": "gone", "deleted_at": "2024-05-01"}),
+        *rows,
+        ("summary", {"session_id": "s1"} | summary),
+        ("summary", {"session_id": "s1"} | summary | {"content": "Old.", "created_at": "2023-01-01"}),
+    )
+
+    ended = recount(conninfo, "import", "zep", postgres, "--json")
+
+    assert (ended.code, set(ended.accounts)) == (0, {"s1", "empty"})
+    assert said_in(database, "s1") == [("human", "hi"), ("ai", "hello")]
+    first, _ = messages_in(database, "s1")
+    assert (first.id, first.token_count) == (rows[0][1]["uuid"], 3)
+    assert first.timestamp == datetime(2024, 5, 1, 10, 0, 0, 500_000, tzinfo=UTC)
+    assert first.metadata["system"] == {"n": 1}
+    session = get_session(database, "default", "s1")
+    assert (session.user_id, (session.metadata or {})["k"]) == ("ana", 1)
+    assert origin_of(database, "s1")["summary"]["content"] == "A chat."
+    user = get_user(database, "default", "ana")
+    assert (user.profile.email, user.metadata) == ("ana@example.org", {"plan": "pro"})
+    again = recount(conninfo, "import", "zep", postgres, "--json")
+    assert (again.code, again.totals["messages_added"], again.totals["conversations_known"]) == (0, 0, 2)
+
+
+def test_an_early_zep_names_a_sessions_user_by_key(conninfo: str, database: Database, postgres: str) -> None:
+    key = uuid4()
+    run(
+        postgres,
+        ZEP_EARLY,
+        ("users", {"uuid": key, "user_id": "ana"}),
+        ("session", {"session_id": "s1", "user_uuid": key}),
+        zep_message("s1", "human", "hi"),
+    )
+    assert recount(conninfo, "import", "zep", postgres).code == 0
+    assert get_session(database, "default", "s1").user_id == "ana"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_an_import_that_was_killed_goes_on_without_taking_anything_twice(
+    conninfo: str, database: Database, file: Path
+) -> None:
+    rows = [
+        langflow_row(file, str(number), number % 60, session_id=f"s{number // 10}") for number in range(8_000)
+    ]
+    run(file, LANGFLOW_SQLITE, *rows)
+    count = "SELECT count(*), count(DISTINCT message_id) FROM messages"
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("RECOUNT_", "PG"))
+    }
+    process = subprocess.Popen(
+        [str(Path(sys.executable).parent / "recount"), "import", "langflow", str(file)],
+        env=environment | {"RECOUNT_DATABASE_URL": conninfo},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while database.fetch(count)[0][0] < 500:
+        assert time.monotonic() < deadline, "nothing is imported"
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    before = database.fetch(count)[0][0]
+    assert before < 8_000, "it was done before it was killed"
+
+    totals = recount(conninfo, "import", "langflow", file, "--json").totals
+
+    assert totals["messages_known"] >= before  # what was under way may have been committed after all
+    assert totals["messages_added"] + totals["messages_known"] == 8_000
+    assert database.fetch(count) == [(8_000, 8_000)]

@@ -1,0 +1,514 @@
+"""Redis lists that the original writers wrote into a real Redis: imported, imported again, written back."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from api.importers import redis_documents, redis_lists
+from api.importers.recording import Account, StoreImporter
+from api.importers.redis_commands import Commands, redis_commands
+from api.importers.source import SOURCE, Source
+from domain.commands import AddMessages, Delete, EraseMessages
+from domain.errors import InvalidInput
+from domain.events import Context
+from domain.messages import Message
+from eventlog.application import Recount
+from eventlog.database import Database
+from projections.sessions import get_session
+from tests.clients import Client, node_client, python_client
+from tests.conftest import NeedProgram
+from tests.protocols.conftest import needed
+from tests.stores import TOKEN, messages_in, origin_of, recount, redis_server, said_in, upstash_server
+
+Make = Callable[..., Context]
+
+TURNS = [("user", "Soy Ana"), ("assistant", "Hola Ana"), ("user", "Hola"), ("user", "Hola")]
+
+
+@pytest.fixture(scope="module")
+def socket(need_program: NeedProgram) -> Iterator[str]:
+    with redis_server(need_program("redis-server")) as path:
+        yield path
+
+
+@pytest.fixture
+def store(socket: str) -> Iterator[redis.Redis]:
+    """An empty Redis."""
+    client = redis.Redis(unix_socket_path=socket)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def url(socket: str) -> str:
+    return f"unix://{socket}"
+
+
+@pytest.fixture(scope="module")
+def langchain() -> Client:
+    return needed(python_client, "langchain-community==0.4.2", "redis==8.1.0", "boto3==1.44.5")
+
+
+@pytest.fixture(scope="module")
+def langchain_js() -> Iterator[Client]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("npm_config_legacy_peer_deps", "true")  # its optional peers contradict one another
+        yield needed(
+            node_client,
+            "@langchain/community@0.3.57",
+            "@langchain/core@0.3.80",
+            "@langchain/redis@0.1.1",
+            "ioredis@5",
+            "@aws-sdk/client-dynamodb@3",
+            "@aws-sdk/util-dynamodb@3",
+            "@langchain/openai@0.6",
+            "redis@4",
+            "uuid@10",
+        )
+
+
+def push(store: redis.Redis, key: str, *turns: tuple[str, str]) -> None:
+    """As LangChain's first release did."""
+    types = {"user": "human", "assistant": "ai"}
+    for role, content in turns:
+        store.lpush(key, json.dumps({"type": types[role], "data": {"content": content}}))
+
+
+WRITE = """
+import json, sys
+from langchain_community.chat_message_histories import RedisChatMessageHistory
+from langchain_core.messages import *
+for session, ttl in (("ana", None), ("ben", 600)):
+    history = RedisChatMessageHistory(session, url=sys.argv[1], ttl=ttl)
+    history.add_user_message("Soy Ana")
+    history.add_message(AIMessage(
+        [{"type": "text", "text": "Hola"}],
+        tool_calls=[{"id": "c1", "name": "menu", "args": {"day": 1}}],
+        response_metadata={"model": "m"},
+        usage_metadata={"input_tokens": 1, "output_tokens": 2, "total_tokens": 3},
+    ))
+    history.add_message(ToolMessage("café", tool_call_id="c1"))
+    history.add_message(ChatMessage(content="Objection", role="judge"))
+    history.add_message(AIMessageChunk("Adios"))
+print(json.dumps(True))
+"""
+
+READ = """
+import json, sys
+from langchain_community.chat_message_histories import RedisChatMessageHistory
+messages = RedisChatMessageHistory(sys.argv[2], url=sys.argv[1]).messages
+print(json.dumps([message.model_dump(exclude_none=True) for message in messages]))
+"""
+
+
+def test_what_langchain_python_wrote_reads_the_same_and_is_written_back(
+    conninfo: str, database: Database, store: redis.Redis, url: str, langchain: Client
+) -> None:
+    langchain.run(WRITE, url)
+    original = langchain.run(READ, url, "ana")
+    store.rpush("queue", "not a chat")
+    store.rpush("message_store:jobs", "not a chat")
+
+    ended = recount(conninfo, "import", "redis", url, "--json")
+
+    assert (ended.code, set(ended.accounts)) == (0, {"ana", "ben"})
+    assert ended.totals["messages_added"] == 10
+    assert said_in(database, "ana") == [
+        ("user", "Soy Ana"),
+        ("assistant", [{"type": "text", "text": "Hola"}]),
+        ("tool", "café"),
+        ("judge", "Objection"),
+        ("assistant", "Adios"),
+    ]
+    _, answer, result, *_ = messages_in(database, "ana")
+    assert answer.tool_calls == [{"id": "c1", "name": "menu", "args": {"day": 1}, "type": "tool_call"}]
+    assert answer.metadata["response_metadata"] == {"model": "m"}
+    assert answer.metadata["usage_metadata"]["total_tokens"] == 3
+    assert answer.metadata[SOURCE]["position"] == 1
+    assert (result.tool_call_id, result.timestamp) == ("c1", None)  # no time is invented
+    assert "ttl_seconds" not in origin_of(database, "ana")
+    assert 0 < origin_of(database, "ben")["ttl_seconds"] <= 600
+    assert store.ttl("message_store:ana") == -1
+
+    store.flushall()
+    assert recount(conninfo, "export", "redis", url, "--session", "ana").code == 0
+    written = langchain.run(READ, url, "ana")
+    original[-1]["type"] = "ai"  # a chunk is written back as what it is a piece of
+    for message in (*original, *written):
+        for member in ("tool_call_chunks", "chunk_position", "example"):
+            message.pop(member, None)
+    assert written == original
+
+
+WRITE_JS = """
+import { RedisChatMessageHistory } from "@langchain/redis";
+import { RedisChatMessageHistory as IORedisHistory } from "@langchain/community/stores/message/ioredis";
+import { AIMessage, ChatMessage, HumanMessage } from "@langchain/core/messages";
+import { createClient } from "redis";
+import { Redis } from "ioredis";
+const path = process.argv[2];
+const client = createClient({ socket: { path } });
+await client.connect();
+const io = new Redis(path);
+for (const history of [
+  new RedisChatMessageHistory({ sessionId: "node", client }),
+  new IORedisHistory({ sessionId: "io", client: io, sessionTTL: 600 }),
+]) {
+  if (process.argv[3] === "write") {
+    await history.addMessage(new HumanMessage("Soy Ana"));
+    await history.addMessage(new AIMessage("Hola Ana"));
+    await history.addMessage(new ChatMessage("Objection", "judge"));
+  }
+}
+const read = async (history) =>
+  (await history.getMessages()).map((one) => [one.getType(), one.content, one.role ?? null]);
+console.log(JSON.stringify({
+  node: await read(new RedisChatMessageHistory({ sessionId: "node", client })),
+  io: await read(new IORedisHistory({ sessionId: "io", client: io })),
+}));
+await client.quit();
+io.disconnect();
+"""
+
+
+def test_what_langchain_js_wrote_reads_the_same_and_is_written_back(
+    conninfo: str, database: Database, store: redis.Redis, socket: str, url: str, langchain_js: Client
+) -> None:
+    original = langchain_js.run(WRITE_JS, socket, "write")
+    push(store, "message_store:python", *TURNS)
+
+    ended = recount(conninfo, "import", "redis", url, "--match", "*", "--json")
+
+    assert (ended.code, set(ended.accounts)) == (0, {"node", "io", "python"})
+    for name in ("node", "io"):
+        assert said_in(database, name) == [
+            ("user", "Soy Ana"),
+            ("assistant", "Hola Ana"),
+            ("judge", "Objection"),
+        ]
+    assert said_in(database, "python") == TURNS
+
+    store.flushall()
+    names = ("--session", "node", "--session", "io")
+    assert recount(conninfo, "export", "redis", url, "--writer", "js", *names).code == 0
+    assert langchain_js.run(WRITE_JS, socket, "read") == original
+
+
+@pytest.mark.parametrize("way", ["redis", "upstash"])
+def test_importing_again_adds_only_what_is_new(
+    conninfo: str, database: Database, store: redis.Redis, url: str, way: str
+) -> None:
+    def send(*words: str) -> Any:
+        answer = store.execute_command(*words)  # type: ignore[no-untyped-call]
+        return [str(answer[0]).encode(), answer[1]] if words[0] == "SCAN" else answer
+
+    with upstash_server(send) as rest:
+        place = (way, url) if way == "redis" else (way, rest, "--token", TOKEN)
+
+        def imported() -> dict[str, Any]:
+            return recount(conninfo, "import", *place, "--json").accounts["ana"]
+
+        push(store, "message_store:ana", *TURNS)
+        assert (imported()["added"], imported()["added"]) == (4, 0)
+        push(store, "message_store:ana", ("user", "Hola"), ("assistant", "¿Sí?"))
+        account = imported()
+        assert (account["added"], account["known"], account["warnings"]) == (2, 4, [])
+        assert said_in(database, "ana") == [*TURNS, ("user", "Hola"), ("assistant", "¿Sí?")]
+
+        store.ltrim("message_store:ana", 0, 1)  # only the newest two are kept
+        push(store, "message_store:ana", ("user", "Nada"))
+        account = imported()
+        assert (account["read"], account["added"], account["known"]) == (3, 1, 2)
+        assert "first 4 messages are no longer there" in account["warnings"][0]
+        assert messages_in(database, "ana")[-1].metadata[SOURCE]["position"] == 6
+
+        store.delete("message_store:ana")
+        push(store, "message_store:ana", ("user", "Buenos dias"), ("assistant", "Buenas"))
+        account = imported()
+        assert (account["added"], "generation 1" in account["warnings"][0]) == (2, True)
+        assert imported()["added"] == 0
+        assert said_in(database, "ana")[-3:] == [
+            ("user", "Nada"),
+            ("user", "Buenos dias"),
+            ("assistant", "Buenas"),
+        ]
+        last = messages_in(database, "ana")[-1].metadata[SOURCE]
+        assert (last["generation"], last["position"]) == (1, 1)
+
+
+def test_upstash_wants_its_token(conninfo: str, store: redis.Redis) -> None:
+    with upstash_server(store.execute_command) as rest:
+        with pytest.raises(Exception, match="Upstash wants another token"):
+            recount(conninfo, "import", "upstash", rest, UPSTASH_REDIS_REST_TOKEN="wrong")
+        assert recount(conninfo, "import", "upstash", rest, UPSTASH_REDIS_REST_TOKEN=TOKEN).code == 0
+
+
+def test_a_bad_message_keeps_nothing_else_from_being_imported(
+    conninfo: str, database: Database, store: redis.Redis, url: str
+) -> None:
+    push(store, "message_store:ana", ("user", "one"))
+    for bad in (b"rosebud", b"\xff\xfe", b'{"type":"human","data":{"content":"rosebud\\u0000"}}'):
+        store.lpush("message_store:ana", bad)
+    push(store, "message_store:ana", ("user", "two"))
+    push(store, "message_store:" + "x" * 513, ("user", "three"))
+    push(store, "message_store:ben", ("user", "four"))
+
+    ended = recount(conninfo, "import", "redis", url, "--json")
+
+    assert ended.code == 1
+    assert [one["position"] for one in ended.accounts["ana"]["skipped"]] == [1, 2, 3]
+    assert ended.accounts["x" * 513]["reason"] == "its id must have 1 to 512 characters"
+    assert (ended.totals["conversations_skipped"], ended.totals["messages_skipped"]) == (1, 3)
+    assert said_in(database, "ana") == [("user", "one"), ("user", "two")]
+    assert said_in(database, "ben") == [("user", "four")]
+
+    push(store, "message_store:ana", ("user", "five"))
+    again = recount(conninfo, "import", "redis", url)
+    assert (again.code, "rosebud" in again.out + again.err) == (1, False)
+    assert said_in(database, "ana")[-1] == ("user", "five")
+    assert messages_in(database, "ana")[-1].metadata[SOURCE]["position"] == 5
+
+
+def test_long_lists_are_read_in_pages_in_order(
+    conninfo: str, database: Database, store: redis.Redis, url: str
+) -> None:
+    push(store, "message_store:ana", *(("user", str(number)) for number in range(1000)))
+    push(store, "message_store:ben", *(("user", str(number)) for number in range(1001)))
+    ended = recount(conninfo, "import", "redis", url, "--json")
+    assert [ended.accounts[name]["added"] for name in ("ana", "ben")] == [1000, 1001]
+    assert [content for _, content in said_in(database, "ben")[:3]] == ["0", "1", "2"]
+
+
+def test_nothing_is_written_to_the_source_nor_by_a_rehearsal(
+    conninfo: str, database: Database, store: redis.Redis, url: str
+) -> None:
+    push(store, "message_store:ana", *TURNS)
+    store.pexpire("message_store:ana", 500_000)
+    before = store.info("commandstats")
+    dump = store.dump("message_store:ana")
+
+    ended = recount(conninfo, "import", "redis", url, "--dry-run", "--json")
+    assert ended.totals["messages_added"] == 4
+    assert recount(conninfo, "sessions", "--json").out == ""
+    recount(conninfo, "import", "redis", url)
+
+    assert store.dump("message_store:ana") == dump
+    used = {name for name, count in store.info("commandstats").items() if before.get(name) != count}
+    assert used <= {
+        f"cmdstat_{name}"
+        for name in ("ping", "scan", "lrange", "type", "pttl", "info", "dump", "client|setinfo", "hello")
+    }
+
+
+def test_a_session_that_holds_other_messages_is_left_alone(
+    conninfo: str, application: Recount, context: Make, store: redis.Redis, url: str, database: Database
+) -> None:
+    mine = Message.model_validate(
+        {"id": "00000000-0000-0000-0000-000000000001", "role": "user", "content": "x"}
+    )
+    application.execute(AddMessages(kind="session", name="ana", messages=[mine]), context())
+    application.execute(AddMessages(kind="session", name="ben", messages=[mine]), context())
+    application.execute(Delete(kind="session", name="ben"), context())
+    push(store, "message_store:ana", *TURNS)
+    push(store, "message_store:ben", *TURNS)
+
+    ended = recount(conninfo, "import", "redis", url, "--json")
+
+    assert ended.code == 1
+    assert "did not come from there" in ended.accounts["ana"]["reason"]
+    assert "deleted" in ended.accounts["ben"]["reason"]
+    assert said_in(database, "ana") == [("user", "x")]
+
+
+def test_what_was_erased_does_not_come_back(
+    conninfo: str, application: Recount, context: Make, store: redis.Redis, url: str, database: Database
+) -> None:
+    push(store, "message_store:ana", ("user", "one"), ("user", "two"), ("user", "three"))
+    recount(conninfo, "import", "redis", url)
+    session = get_session(database, "default", "ana")
+    second = messages_in(database, "ana")[1]
+    application.execute(
+        EraseMessages(
+            kind="session",
+            name="ana",
+            expected_version=session.version,
+            message_ids=[second.id],
+            versions=[second.version],
+        ),
+        context(),
+    )
+    push(store, "message_store:ana", ("user", "four"))
+
+    account = recount(conninfo, "import", "redis", url, "--json").accounts["ana"]
+
+    assert account["warnings"] == []
+    assert [content for _, content in said_in(database, "ana")] == ["one", "three", "four"]
+
+
+def test_a_key_that_is_taken_is_left_unless_it_may_be_replaced(
+    conninfo: str, store: redis.Redis, url: str
+) -> None:
+    push(store, "message_store:ana", *TURNS)
+    recount(conninfo, "import", "redis", url)
+    push(store, "message_store:ana", ("user", "newer"))
+
+    ended = recount(conninfo, "export", "redis", url)
+    assert (ended.code, store.llen("message_store:ana"), store.dbsize()) == (1, 5, 1)
+    assert "--replace" in ended.err
+    assert recount(conninfo, "export", "redis", url, "--replace", "--ttl-seconds", "60").code == 0
+    assert store.llen("message_store:ana") == 4
+    assert 0 < store.ttl("message_store:ana") <= 60
+    assert store.keys() == [b"message_store:ana"]
+
+
+def test_a_redis_that_is_not_there_is_told_in_one_sentence(conninfo: str, tmp_path: Path) -> None:
+    with pytest.raises(Exception, match=r"^the Redis cannot be reached, or went away$"):
+        recount(conninfo, "import", "redis", f"unix://{tmp_path}/none")
+    with pytest.raises(Exception, match="no address of a Redis"):
+        recount(conninfo, "import", "redis", "rosebud")
+
+
+@pytest.mark.parametrize(
+    ("module", "words", "extra"),
+    [
+        ("redis", ("import", "redis", "redis://127.0.0.1"), "redis"),
+        ("redis", ("import", "motorhead", "redis://127.0.0.1"), "redis"),
+        ("redis", ("export", "redis", "redis://127.0.0.1"), "redis"),
+        ("boto3", ("import", "dynamodb", "chats"), "dynamodb"),
+        ("boto3", ("export", "dynamodb", "chats"), "dynamodb"),
+    ],
+)
+def test_a_library_that_is_missing_is_told_with_how_to_get_it(
+    conninfo: str, monkeypatch: pytest.MonkeyPatch, module: str, words: tuple[str, ...], extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InvalidInput, match=re.escape(f"pip install 'recount[{extra}]'")):
+        recount(conninfo, *words)
+
+
+def test_a_word_that_names_no_store_is_a_file(
+    conninfo: str, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = json.dumps({"id": "ana", "messages": [{"role": "user", "content": "hi"}]})
+    Path("redis").write_text(line)
+    for words in (("import", "./redis"), ("import", "--json", "redis.jsonl"), ("import", "chat", "redis")):
+        Path("redis.jsonl").write_text(line)
+        assert recount(conninfo, *words).code == 0
+    assert said_in(database, "ana") == [("user", "hi")]
+    chat = recount(conninfo, "export").out
+    assert recount(conninfo, "export", "-", "--session", "ana").out == chat
+    assert json.loads(chat)["id"] == "ana"
+    assert "Commands:" in recount(conninfo, "import").err
+
+
+# Debian's Redis has no RedisJSON: its documents are kept as plain texts, and JSON.GET gets them.
+
+
+def with_documents(send: Commands) -> Commands:
+    def stand_in(*words: Any) -> Any:
+        if words[0] == "JSON.GET":
+            return send("GET", words[1])
+        return send(*("string" if word == redis_documents.TYPE else word for word in words))
+
+    return stand_in
+
+
+DOCUMENTS: dict[str, dict[str, Any]] = {
+    # langchain-redis 0.2.6
+    "chat:s:1:01HX0000000000000000000002": {
+        "type": "ai",
+        "message_id": "01HX0000000000000000000002",
+        "session_id": "s:1",
+        "timestamp": 1712394001.5,
+        "data": {"content": "hello", "additional_kwargs": {}, "type": "ai"},
+    },
+    "chat:s:1:01HX0000000000000000000003": {
+        "type": "human",
+        "message_id": "01HX0000000000000000000003",
+        "session_id": "s:1",
+        "timestamp": 1712394000.25,
+        "data": {"content": "hi", "additional_kwargs": {}, "type": "human"},
+    },
+    "chat:old:1700000000.5": {  # 0.0.x
+        "type": "human",
+        "session_id": "old",
+        "timestamp": 1700000000.5,
+        "data": {"content": "hi", "additional_kwargs": {}, "type": "human"},
+    },
+    "chat:bad": {"type": "human", "session_id": "old", "timestamp": 1700000001.5, "data": "rosebud"},
+    "chat:other": {"a": 1},
+}
+
+
+def brought_in(application: Recount, context: Make, source: Source) -> dict[str, Account]:
+    accounts: dict[str, Account] = {}
+    importer = StoreImporter(
+        context,
+        application=application,
+        on_account=lambda account: accounts.update({account.session_id: account}),
+    )
+    for _ in importer.run(source.talks):
+        pass
+    return accounts
+
+
+def test_documents_of_langchain_redis_have_times_and_ids(
+    application: Recount, database: Database, context: Make, store: redis.Redis, url: str
+) -> None:
+    for key, document in DOCUMENTS.items():
+        store.set(key, json.dumps(document))
+    with redis_commands(url) as plain:
+        send = with_documents(plain)
+
+        accounts = brought_in(application, context, redis_lists.read(send, redis_lists.Wanted()))
+
+        assert {name: one.added for name, one in accounts.items()} == {"s:1": 2, "old": 1}
+        assert [position for position, _ in accounts["old"].skipped] == [1]
+        assert said_in(database, "s:1") == [("user", "hi"), ("assistant", "hello")]
+        first = messages_in(database, "s:1")[0]
+        assert first.timestamp == datetime(2024, 4, 6, 9, 0, 0, 250_000, tzinfo=UTC)
+
+        late = {**DOCUMENTS["chat:old:1700000000.5"], "timestamp": 1600000000.5}
+        store.set("chat:old:1600000000.5", json.dumps(late))
+        again = brought_in(application, context, redis_lists.read(send, redis_lists.Wanted()))
+        assert {name: (one.added, one.known) for name, one in again.items()} == {"s:1": (0, 2), "old": (1, 1)}
+
+
+def test_motorheads_sessions_with_summary_and_namespaces(
+    conninfo: str, database: Database, store: redis.Redis, url: str
+) -> None:
+    for line in ("Human: I fly to Lisbon", "AI: Have fun: it is warm", "rosebud"):
+        store.lpush("session:trip", line)
+    store.set("context:trip", "Ana flies.")
+    store.set("tokens:trip", 17)
+    store.zadd("sessions", {"trip": 1712394000})
+    store.zadd("sessions:travel", {"trip": 1712394001})
+    store.hset("motorhead:abc", mapping={"session": "trip", "role": "AI", "content": "?"})
+
+    ended = recount(conninfo, "import", "motorhead", url, "--json")
+
+    assert ended.code == 1
+    assert ended.accounts["trip"]["skipped"] == [{"position": 2, "reason": "names no role"}]
+    assert said_in(database, "trip") == [("Human", "I fly to Lisbon"), ("AI", "Have fun: it is warm")]
+    assert origin_of(database, "trip") == {
+        "kind": "motorhead",
+        "key": "session:trip",
+        "summary": "Ana flies.",
+        "namespaces": ["travel"],
+        "written_at": "2024-04-06T09:00:01+00:00",
+    }
+    store.ltrim("session:trip", 0, 1)  # a summary was made: the newest are kept
+    store.lpush("session:trip", "Human: Thanks")
+    recount(conninfo, "import", "motorhead", url)
+    assert said_in(database, "trip")[2:] == [("Human", "Thanks")]

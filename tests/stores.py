@@ -1,0 +1,174 @@
+"""Other people's stores, real where they can be: Debian's Redis, a DynamoDB that moto serves, SQLite.
+
+All on this machine, made for one test or one file of tests, and ended by them.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import redis
+from moto.server import ThreadedMotoServer
+from typer.testing import CliRunner
+
+from api import cli
+from api.importers.source import SOURCE
+from eventlog.database import Database
+from projections.messages import page_messages
+from projections.paging import LIMIT_MAX, Filter, Window
+from projections.sessions import get_session
+
+START_SECONDS_MAX = 20
+TOKEN = "upstash-token"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def accounts(self) -> dict[str, dict[str, Any]]:
+        """What --json says of each conversation, by its id."""
+        lines = [json.loads(line) for line in self.out.splitlines()]
+        return {line["session_id"]: line for line in lines if "session_id" in line}
+
+    @property
+    def totals(self) -> dict[str, Any]:
+        totals: dict[str, Any] = json.loads(self.out.splitlines()[-1])
+        return totals
+
+
+def recount(conninfo: str, *arguments: object, **environment: str) -> Ended:
+    """Runs a command of the program, in this process."""
+    words = [str(argument) for argument in arguments]
+    done = CliRunner().invoke(cli.app, words, env={"RECOUNT_DATABASE_URL": conninfo, **environment})
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return Ended(done.exit_code, done.stdout, done.stderr)
+
+
+def said_in(database: Database, name: str, scope: str = "") -> list[tuple[str, Any]]:
+    """Role and content of a session's messages."""
+    return [(one.role, one.content) for one in messages_in(database, name, scope)]
+
+
+def messages_in(database: Database, name: str, scope: str = "") -> list[Any]:
+    window = Window(LIMIT_MAX)
+    return list(page_messages(database, "default", "session", name, window, Filter(scope=scope)).items)
+
+
+def origin_of(database: Database, name: str, scope: str = "") -> dict[str, Any]:
+    """What a session's metadata say of where it came from."""
+    metadata: dict[str, Any] = get_session(database, "default", name, scope=scope).metadata or {}
+    origin: dict[str, Any] = metadata[SOURCE]
+    return origin
+
+
+@contextmanager
+def redis_server(program: Path) -> Iterator[str]:
+    """A Redis of one's own on a Unix socket, whose path is yielded."""
+    # Not in pytest's directory: a socket's path has 107 characters at most.
+    with tempfile.TemporaryDirectory(prefix="recount-redis-") as directory:
+        path = f"{directory}/socket"
+        options = ["--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no"]
+        process = subprocess.Popen(
+            [str(program), *options, "--dir", directory], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            wait_until_it_answers(path)
+            yield path
+        finally:
+            process.terminate()
+            process.wait(START_SECONDS_MAX)
+
+
+def wait_until_it_answers(path: str) -> None:
+    deadline = time.monotonic() + START_SECONDS_MAX
+    client = redis.Redis(unix_socket_path=path)
+    while True:
+        with suppress(redis.ConnectionError):
+            if client.ping():
+                client.close()
+                return
+        assert time.monotonic() < deadline, "redis-server does not answer"
+        time.sleep(0.02)
+
+
+@contextmanager
+def upstash_server(send: Callable[..., Any]) -> Iterator[str]:
+    """Speaks Upstash's REST before a Redis, to which ``send`` sends a command; yields the address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            words = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self.close_connection = words[0] == "SCAN"  # as a server does that has waited long enough
+            if self.headers["Authorization"] != f"Bearer {TOKEN}":
+                self.answer(401, {"error": "WRONGPASS invalid or missing auth token"})
+                return
+            is_packed = self.headers["Upstash-Encoding"] == "base64"
+            try:
+                self.answer(200, {"result": as_rest(send(*words), is_packed=is_packed)})
+            except redis.ResponseError as error:
+                self.answer(400, {"error": str(error)})
+
+        def answer(self, status: int, body: dict[str, Any]) -> None:
+            text = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with served(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+def as_rest(result: Any, *, is_packed: bool) -> Any:
+    if isinstance(result, list | tuple):
+        return [as_rest(one, is_packed=is_packed) for one in result]
+    if isinstance(result, bytes):
+        return base64.b64encode(result).decode() if is_packed else result.decode()
+    return result
+
+
+@contextmanager
+def served(server: ThreadingHTTPServer) -> Iterator[int]:
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join(START_SECONDS_MAX)
+        server.server_close()
+
+
+@contextmanager
+def dynamodb_server() -> Iterator[str]:
+    """Yields the address."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
