@@ -16,7 +16,7 @@ from pydantic import JsonValue
 
 from domain import aggregate, conversation, sessions, threads, users
 from domain.aggregate import Aggregate, Draft
-from domain.errors import AlreadyExists, NotFound, RecountError
+from domain.errors import AlreadyExists, ExpectationFailed, NotFound, RecountError
 from domain.events import Event
 from domain.messages import Message, MessageAdded, MessageState
 from domain.sessions import Origin, Session
@@ -53,6 +53,9 @@ class Facts(Protocol):
 
     def messages(self, ids: Collection[UUID] = (), instants: Collection[datetime] = ()) -> list[MessageState]:
         """The stream's messages, hidden ones too, with one of ``ids`` or said at one of ``instants``."""
+
+    def other(self, name: str) -> Draft[Any]:
+        """Another stream of the same project, kind and scope, to decide upon together with this one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,6 +284,42 @@ class RenameSession(Command):
             raise AlreadyExists(self.kind)
         sessions.rename(draft, self.new_name)
         return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeSessions(Command):
+    """Have the messages of another session join this one, and delete that one for ``reason``.
+
+    ``source``: that other session as it was when its ``messages`` were read: those that could be seen,
+    in order. Both happen or neither. A message keeps its id, unless this session has deleted a message of
+    that id or has other words under it. Raises NotFound, and ExpectationFailed where the source has gone on.
+    """
+
+    STANDS_ALONE: ClassVar[bool] = True
+
+    kind: str = Session.KIND
+    source: Session
+    messages: Sequence[Message]
+    reason: str | None = None
+
+    def looks_up_messages(self) -> bool:
+        return True
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        target = draft.existing()
+        if target.id == self.source.id:
+            return []
+        source = facts.other(self.source.name)
+        current = source.existing()
+        if (current.id, current.version) != (self.source.id, self.source.version):
+            raise ExpectationFailed(self.source.version, current.version)
+        source.live()
+        known = facts.messages([message.id for message in self.messages])
+        joining = conversation.joining(target, self.messages, known, salt=f"{current.id}/{current.version}")
+        ids = conversation.add_messages(draft, joining, known, by_instant=False)
+        source.because_of(draft.existing())
+        aggregate.delete(source, reason=self.reason)
+        return ids
 
 
 @dataclass(frozen=True, kw_only=True)

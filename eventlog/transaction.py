@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -110,6 +111,8 @@ class Transaction:
 
     def _decide(self, request: Request) -> Outcome:
         """Decide upon the state this process holds; where that says no or nothing, upon the log's."""
+        if request.command.STANDS_ALONE:  # it is rare, and may ask more than this stream's version tells
+            self._forget(request.name)
         state, stream_id, is_certain = self._load(request.name)
         try:
             outcome = self._decide_upon(request, state, stream_id)
@@ -118,10 +121,14 @@ class Transaction:
         except (Refused, NotFound):
             if is_certain:
                 raise
-        self._application.forget(stream_id)
-        self._streams.pop(request.name)
+        self._forget(request.name)
         state, stream_id, _ = self._load(request.name)
         return self._decide_upon(request, state, stream_id)
+
+    def _forget(self, name: Name) -> None:
+        stream_id = self._streams.pop(name)
+        if stream_id is not None:
+            self._application.forget(stream_id)
 
     def _load(self, name: Name) -> tuple[Aggregate | None, UUID, bool]:
         """The state, the stream, and whether the state is as recent as this transaction."""
@@ -151,12 +158,15 @@ class Transaction:
         if command.expected_version is not None and command.expected_version != current:
             raise ExpectationFailed(command.expected_version, current)
         draft = Draft(KINDS[command.kind], state, request.context, stream_id)
-        facts = TransactionFacts(self, request.name, stream_id)
+        facts = TransactionFacts(self, request, stream_id)
         message_ids = command.decide(draft, facts)
         if draft.state is None:
             raise NotFound(command.kind)
         if draft.events:
             self._keep(request.name, draft, facts.looked_up)
+        for name, other in facts.others.items():
+            if other.events:
+                self._keep(name, other, {})
         return Outcome(draft.state, draft.events, message_ids)
 
     def _keep(self, name: Name, draft: Draft[Any], looked_up: dict[UUID, MessageState]) -> None:
@@ -169,6 +179,13 @@ class Transaction:
                 del messages[message_id]
         self._changes[state.id] = StreamChange(state, [*before.events, *draft.events], messages)
         self._started[name] = state.id
+
+    def draft_of(self, name: Name, context: Context) -> Draft[Any]:
+        """Of another stream than the command's, as the log has it."""
+        self._forget(name)
+        state, stream_id, _ = self._load(name)
+        # The idempotency key belongs to what the command's own stream records.
+        return Draft(KINDS[name.kind], state, replace(context, idempotency=None), stream_id)
 
     def _replay(self, request: Request) -> Outcome | None:
         """The first answer to a request whose idempotency key was used before. Raises KeyReused."""
@@ -237,12 +254,14 @@ class Transaction:
 class TransactionFacts:
     """What decisions may ask (see domain.commands.Facts), answered for one stream."""
 
-    def __init__(self, transaction: Transaction, name: Name, stream_id: UUID) -> None:
+    def __init__(self, transaction: Transaction, request: Request, stream_id: UUID) -> None:
         self._transaction = transaction
         self._views = transaction._views
-        self._name = name
+        self._name = request.name
+        self._context = request.context
         self._stream_id = stream_id
         self.looked_up: dict[UUID, MessageState] = {}
+        self.others: dict[Name, Draft[Any]] = {}
 
     def next_number(self) -> int:
         return self._transaction.next_number(self._name)
@@ -260,6 +279,12 @@ class TransactionFacts:
         found = self._views.find_messages(self._stream_id, ids, instants)
         self.looked_up.update((message.id, message) for message in found)
         return found
+
+    def other(self, name: str) -> Draft[Any]:
+        whole = self._name._replace(name=name)
+        if whole not in self.others:
+            self.others[whole] = self._transaction.draft_of(whole, self._context)
+        return self.others[whole]
 
 
 class PastFacts:
@@ -285,3 +310,6 @@ class PastFacts:
     def messages(self, ids: Collection[UUID] = (), instants: Collection[datetime] = ()) -> list[MessageState]:
         today = self._application.views.find_messages(self._stream_id, ids, instants)
         return list(messages_at(self._application, self._stream_id, self._version, today).values())
+
+    def other(self, name: str) -> Draft[Any]:
+        raise NotImplementedError("what was decided upon two streams is not decided once more")
