@@ -54,7 +54,7 @@ class Facts(Protocol):
     def messages(self, ids: Collection[UUID] = (), instants: Collection[datetime] = ()) -> list[MessageState]:
         """The stream's messages, hidden ones too, with one of ``ids`` or said at one of ``instants``."""
 
-    def other(self, name: str) -> Draft[Any]:
+    def other(self, name: str) -> tuple[Draft[Any], Facts]:
         """Another stream of the same project, kind and scope, to decide upon together with this one."""
 
 
@@ -287,12 +287,12 @@ class RenameSession(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MergeSessions(Command):
-    """Have the messages of another session join this one, and delete that one for ``reason``.
+class MoveMessages(Command):
+    """Have messages of another session join this one, which starts if there is none, and leave that one.
 
-    ``source``: that other session as it was when its ``messages`` were read: those that could be seen,
-    in order. Both happen or neither. A message keeps its id, unless this session has deleted a message of
-    that id or has other words under it. Raises NotFound, and ExpectationFailed where the source has gone on.
+    ``source``: that other session as it was when its ``messages`` were read, in order. Both happen or
+    neither. A message keeps its id, unless this session has deleted a message of that id or has other words
+    under it. Raises NotFound, and ExpectationFailed where the source has gone on.
     """
 
     STANDS_ALONE: ClassVar[bool] = True
@@ -300,26 +300,46 @@ class MergeSessions(Command):
     kind: str = Session.KIND
     source: Session
     messages: Sequence[Message]
-    reason: str | None = None
 
     def looks_up_messages(self) -> bool:
         return True
 
     def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
-        target = draft.existing()
-        if target.id == self.source.id:
+        if draft.state is not None and draft.state.id == self.source.id:
             return []
-        source = facts.other(self.source.name)
-        current = source.existing()
+        source, facts_of_source = facts.other(self.source.name)
+        current = source.live()
         if (current.id, current.version) != (self.source.id, self.source.version):
             raise ExpectationFailed(self.source.version, current.version)
-        source.live()
+        if draft.state is None:
+            begin(self, draft, facts)
         known = facts.messages([message.id for message in self.messages])
-        joining = conversation.joining(target, self.messages, known, salt=f"{current.id}/{current.version}")
+        joining = conversation.joining(
+            draft.existing(), self.messages, known, salt=f"{current.id}/{current.version}"
+        )
         ids = conversation.add_messages(draft, joining, known, by_instant=False)
         source.because_of(draft.existing())
-        aggregate.delete(source, reason=self.reason)
+        self.leave(source, facts_of_source)
         return ids
+
+    def leave(self, source: Draft[Any], facts: Facts) -> None:
+        """Decide what becomes of the session that the messages left."""
+        for message in facts.messages([message.id for message in self.messages]):
+            conversation.delete_message(source, message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeSessions(MoveMessages):
+    """Have all messages of another session join this one, and delete that one for ``reason``."""
+
+    reason: str | None = None
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        draft.existing()
+        return super().decide(draft, facts)
+
+    def leave(self, source: Draft[Any], facts: Facts) -> None:
+        aggregate.delete(source, reason=self.reason)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -364,6 +384,23 @@ class ChangeMessage(MessageCommand):
 class DeleteMessage(MessageCommand):
     def decide_on(self, draft: Draft[Any], message: MessageState | None) -> None:
         conversation.delete_message(draft, message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteMessages(Command):
+    """Delete those of some messages that are there; the others are passed over."""
+
+    message_ids: Collection[UUID]
+
+    def looks_up_messages(self) -> bool:
+        return True
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        there = draft.live()
+        found = [message for message in facts.messages(self.message_ids) if not there.hides(message)]
+        for message in sorted(found, key=lambda message: message.version):
+            conversation.delete_message(draft, message)
+        return [message.id for message in found]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from domain.aggregate import Aggregate, Draft
-from domain.commands import KINDS, Command, Name
+from domain.commands import KINDS, Command, Facts, Name
 from domain.errors import (
     ExpectationFailed,
     KeyReused,
@@ -158,15 +158,15 @@ class Transaction:
         if command.expected_version is not None and command.expected_version != current:
             raise ExpectationFailed(command.expected_version, current)
         draft = Draft(KINDS[command.kind], state, request.context, stream_id)
-        facts = TransactionFacts(self, request, stream_id)
+        facts = TransactionFacts(self, request.name, stream_id, request.context)
         message_ids = command.decide(draft, facts)
         if draft.state is None:
             raise NotFound(command.kind)
         if draft.events:
             self._keep(request.name, draft, facts.looked_up)
-        for name, other in facts.others.items():
+        for name, (other, facts_of_other) in facts.others.items():
             if other.events:
-                self._keep(name, other, {})
+                self._keep(name, other, facts_of_other.looked_up)
         return Outcome(draft.state, draft.events, message_ids)
 
     def _keep(self, name: Name, draft: Draft[Any], looked_up: dict[UUID, MessageState]) -> None:
@@ -180,12 +180,12 @@ class Transaction:
         self._changes[state.id] = StreamChange(state, [*before.events, *draft.events], messages)
         self._started[name] = state.id
 
-    def draft_of(self, name: Name, context: Context) -> Draft[Any]:
-        """Of another stream than the command's, as the log has it."""
+    def draft_of(self, name: Name, context: Context) -> tuple[Draft[Any], TransactionFacts]:
+        """Of another stream than the command's, as the log has it, with the facts about it."""
         self._forget(name)
         state, stream_id, _ = self._load(name)
-        # The idempotency key belongs to what the command's own stream records.
-        return Draft(KINDS[name.kind], state, replace(context, idempotency=None), stream_id)
+        draft = Draft(KINDS[name.kind], state, context, stream_id)
+        return draft, TransactionFacts(self, name, stream_id, context)
 
     def _replay(self, request: Request) -> Outcome | None:
         """The first answer to a request whose idempotency key was used before. Raises KeyReused."""
@@ -254,14 +254,15 @@ class Transaction:
 class TransactionFacts:
     """What decisions may ask (see domain.commands.Facts), answered for one stream."""
 
-    def __init__(self, transaction: Transaction, request: Request, stream_id: UUID) -> None:
+    def __init__(self, transaction: Transaction, name: Name, stream_id: UUID, context: Context) -> None:
         self._transaction = transaction
         self._views = transaction._views
-        self._name = request.name
-        self._context = request.context
+        self._name = name
         self._stream_id = stream_id
+        # The idempotency key belongs to what the command's own stream records.
+        self._context = replace(context, idempotency=None)
         self.looked_up: dict[UUID, MessageState] = {}
-        self.others: dict[Name, Draft[Any]] = {}
+        self.others: dict[Name, tuple[Draft[Any], TransactionFacts]] = {}
 
     def next_number(self) -> int:
         return self._transaction.next_number(self._name)
@@ -280,7 +281,7 @@ class TransactionFacts:
         self.looked_up.update((message.id, message) for message in found)
         return found
 
-    def other(self, name: str) -> Draft[Any]:
+    def other(self, name: str) -> tuple[Draft[Any], Facts]:
         whole = self._name._replace(name=name)
         if whole not in self.others:
             self.others[whole] = self._transaction.draft_of(whole, self._context)
@@ -311,5 +312,5 @@ class PastFacts:
         today = self._application.views.find_messages(self._stream_id, ids, instants)
         return list(messages_at(self._application, self._stream_id, self._version, today).values())
 
-    def other(self, name: str) -> Draft[Any]:
+    def other(self, name: str) -> tuple[Draft[Any], Facts]:
         raise NotImplementedError("what was decided upon two streams is not decided once more")

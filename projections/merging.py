@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from domain.commands import Command, MergeSessions, Name, RenameSession
+from domain.commands import Command, MergeSessions, MoveMessages, Name, RenameSession
 from domain.errors import InvalidInput, NotFound
 from domain.messages import Message, MessageState
 from domain.sessions import Session
@@ -38,6 +38,17 @@ def rename_or_merge(application: Recount, name: Name, new_name: str, *, reason: 
         messages=messages_of(application, source),
         reason=reason,
     )
+
+
+def move(application: Recount, name: Name, new_name: str, message: MessageState) -> MoveMessages:
+    """The command that has one message of ``name``, as it is given here, join the session ``new_name``.
+
+    It may say something else than it did. Raises NotFound; what others do before the command's turn can
+    have it refused: ask again then.
+    """
+    source = state_as_of(application, name, AsOf())
+    assert isinstance(source, Session)
+    return MoveMessages(name=new_name, scope=name.scope, source=source, messages=[said_in(source, message)])
 
 
 def messages_of(application: Recount, source: Session) -> list[Message]:

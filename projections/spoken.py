@@ -46,11 +46,13 @@ class Said(Filter):
     """What to see of sessions that are live; ``deleted`` says nothing here.
 
     ``scope``: None for all scopes. ``session``: the name of one session, or of one in each scope.
-    ``without``: messages whose metadata do not contain this document.
+    ``owner``: messages of this user and of nobody. ``without``: messages whose metadata do not contain
+    this document.
     """
 
     session: str | None = None
     message_id: UUID | None = None
+    owner: str | None = None
     label: Label | None = None
     speaker: Speaker | None = None
     without: dict[str, Any] | None = None
@@ -60,6 +62,7 @@ class Said(Filter):
         return super().parameters() | {
             "session": self.session,
             "message_id": self.message_id,
+            "owner": self.owner,
             "label": None if label is None else list(label.values),
             "label_path": None if label is None else list(label.path),
             "label_roles": None if label is None or label.roles is None else list(label.roles),

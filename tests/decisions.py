@@ -125,9 +125,9 @@ class GivenFacts:
         known = fold_messages({}, self.events).values()
         return [message for message in known if message.id in ids or message.timestamp in instants]
 
-    def other(self, name: str) -> Draft[Any]:
+    def other(self, name: str) -> tuple[Draft[Any], GivenFacts]:
         (source,) = (source for source in self.others if source.draft.existing().name == name)
-        return source.draft
+        return source.draft, GivenFacts(source.events)
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,7 @@ class Source:
 
     state: Any
     draft: Draft[Any]
+    events: Sequence[Event]
 
 
 def source(*told: Told) -> Source:
@@ -147,7 +148,8 @@ def source(*told: Told) -> Source:
     ]
     kind = KINDS["session"]
     state = kind.project_all(None, events)
-    return Source(state, Draft(kind, state, context(BEGINNING + timedelta(days=1)), stream_id))
+    draft = Draft(kind, state, context(BEGINNING + timedelta(days=1)), stream_id)
+    return Source(state, draft, events)
 
 
 @dataclass(frozen=True)

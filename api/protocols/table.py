@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 from fastapi import APIRouter
 
+from api.protocols import langflow
 from api.settings import Settings
 
-PROTOCOLS: dict[str, Callable[[Settings], APIRouter]] = {}
+PROTOCOLS: dict[str, Callable[[Settings], APIRouter]] = {
+    "langflow": langflow.router,
+}
 """Name, as in the setting ``protocols`` → its router, as these settings want it."""

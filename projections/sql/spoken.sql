@@ -20,6 +20,7 @@ SELECT a.stream_id, a.scope, a.name, a.hidden_through
           AND (%(role)s::text IS NULL OR m.role = %(role)s)
           AND (%(message_id)s::uuid IS NULL OR m.message_id = %(message_id)s)
           AND (%(user_id)s::text IS NULL OR m.user_id = %(user_id)s)
+          AND (%(owner)s::text IS NULL OR coalesce(m.user_id = %(owner)s, true))
           AND (%(metadata)s::jsonb IS NULL OR m.metadata::jsonb @> %(metadata)s::jsonb)
           AND (%(without)s::jsonb IS NULL
                OR NOT coalesce(m.metadata::jsonb @> %(without)s::jsonb, false))
@@ -47,6 +48,7 @@ SELECT 'session', s.scope, s.name, m.stream_id, m.project, m.version, m.changed_
           AND (%(role)s::text IS NULL OR m.role = %(role)s)
           AND (%(message_id)s::uuid IS NULL OR m.message_id = %(message_id)s)
           AND (%(user_id)s::text IS NULL OR m.user_id = %(user_id)s)
+          AND (%(owner)s::text IS NULL OR coalesce(m.user_id = %(owner)s, true))
           AND (%(metadata)s::jsonb IS NULL OR m.metadata::jsonb @> %(metadata)s::jsonb)
           AND (%(without)s::jsonb IS NULL
                OR NOT coalesce(m.metadata::jsonb @> %(without)s::jsonb, false))
@@ -82,6 +84,7 @@ SELECT DISTINCT ON (a.name) a.stream_id, a.scope, a.name, last.said_at, last.rec
           AND (%(role)s::text IS NULL OR m.role = %(role)s)
           AND (%(message_id)s::uuid IS NULL OR m.message_id = %(message_id)s)
           AND (%(user_id)s::text IS NULL OR m.user_id = %(user_id)s)
+          AND (%(owner)s::text IS NULL OR coalesce(m.user_id = %(owner)s, true))
           AND (%(metadata)s::jsonb IS NULL OR m.metadata::jsonb @> %(metadata)s::jsonb)
           AND (%(without)s::jsonb IS NULL
                OR NOT coalesce(m.metadata::jsonb @> %(without)s::jsonb, false))

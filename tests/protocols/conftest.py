@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import uvicorn
@@ -19,6 +20,18 @@ from eventlog.database import Database
 from tests.clients import Client, NotInstalled
 
 START_SECONDS_MAX = 30
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """As for the HTTP API: asking a second PostgreSQL everything is slow, but where all is required."""
+    if os.environ.get("RECOUNT_TEST_REQUIRE_ALL") == "1":
+        return
+    for item in items:
+        is_ours = item.path.is_relative_to(Path(__file__).parent)
+        call = getattr(item, "callspec", None)
+        if is_ours and call is not None and call.params.get("server") == "15":
+            item.add_marker(pytest.mark.slow)
 
 
 @contextmanager

@@ -7,9 +7,18 @@ from uuid import uuid4
 
 import pytest
 
-from domain.commands import AddMessages, Fork, MergeSessions, Refuse, RenameSession, Start
+from domain.commands import (
+    AddMessages,
+    DeleteMessages,
+    Fork,
+    MergeSessions,
+    MoveMessages,
+    Refuse,
+    RenameSession,
+    Start,
+)
 from domain.errors import AlreadyExists, ExpectationFailed, NotFound
-from domain.sessions import MessageAdded, Origin, SessionDeleted
+from domain.sessions import MessageAdded, MessageDeleted, Origin, SessionDeleted
 from tests.decisions import (
     BEGINNING,
     NAME,
@@ -173,3 +182,30 @@ class TestMerging:
     def test_a_session_does_not_join_itself(self, given: Given) -> None:
         itself = given(started(), added(say("hello")))
         itself.when(MergeSessions, source=itself.state, messages=[say("hello")]).then_nothing()
+
+
+class TestMoving:
+    def test_a_message_joins_another_session_and_leaves_its_own(self, given: Given) -> None:
+        trip = source(*TRIP)
+        decided = given(others=[trip]).when(MoveMessages, source=trip.state, messages=[say("bye")])
+        decided.then(started(), added(say("bye"))).about(say("bye"))
+        (deletion,) = trip.draft.events
+        assert isinstance(deletion, MessageDeleted)
+        assert (deletion.message_id, deletion.causation_id) == (say("bye").id, f"{STREAM}/2")
+
+    def test_one_that_is_gone_stays_where_it_is(self, given: Given) -> None:
+        trip = source(*TRIP, message_deleted(say("bye")))
+        moved = given(started(), others=[trip]).when(MoveMessages, source=trip.state, messages=[say("bye")])
+        moved.then_refuses(NotFound)
+
+
+class TestDeletingMessages:
+    def test_those_that_are_there_are_deleted_in_order(self, given: Given) -> None:
+        one, two, three = map(say, ("one", "two", "three"))
+        there = given(started(), added(one), added(two), added(three), message_deleted(two))
+        ids = [three.id, two.id, one.id, uuid4()]
+        there.when(DeleteMessages, message_ids=ids).then(message_deleted(one), message_deleted(three))
+
+    def test_none_is_no_error_but_a_missing_session_is(self, given: Given) -> None:
+        given(started()).when(DeleteMessages, message_ids=[uuid4()]).then_nothing()
+        given(started(), deleted()).when(DeleteMessages, message_ids=[]).then_refuses(NotFound)
