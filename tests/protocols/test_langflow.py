@@ -23,42 +23,11 @@ from tests.postgres import new_database
 MONITOR = "/api/v1/monitor/messages"
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
-LIST_ITEM = [
-    "id",
-    "flow_id",
-    "timestamp",
-    "sender",
-    "sender_name",
-    "session_id",
-    "context_id",
-    "text",
-    "files",
-    "edit",
-    "duration",
-    "properties",
-    "category",
-    "content_blocks",
-    "session_metadata",
-]
-SINGLE = [
-    "timestamp",
-    "sender",
-    "sender_name",
-    "session_id",
-    "context_id",
-    "text",
-    "files",
-    "error",
-    "edit",
-    "properties",
-    "category",
-    "content_blocks",
-    "session_metadata",
-    "id",
-    "flow_id",
-    "run_id",
-]
-PROPERTIES = {
+COMMON = "sender sender_name session_id context_id text files"
+OTHERS = "properties category content_blocks session_metadata"
+LIST_ITEM = f"id flow_id timestamp {COMMON} edit duration {OTHERS}".split()
+SINGLE = f"timestamp {COMMON} error edit {OTHERS} id flow_id run_id".split()
+PROPERTIES: dict[str, Any] = {
     "text_color": None,
     "background_color": None,
     "edited": False,
@@ -125,14 +94,14 @@ class Flow:
         assert answer.status_code == 201, answer.text
         return [message["id"] for message in answer.json()["messages"]]
 
-    def list(self, **query: Any) -> list[dict[str, Any]]:
+    def listed(self, **query: Any) -> list[dict[str, Any]]:
         answer = self.client.get(MONITOR, params={"flow_id": self.id, **query})
         assert answer.status_code == 200, answer.text
         found: list[dict[str, Any]] = answer.json()
         return found
 
     def texts(self, **query: Any) -> list[str]:
-        return [message["text"] for message in self.list(**query)]
+        return [message["text"] for message in self.listed(**query)]
 
     def sessions(self, **query: Any) -> list[str]:
         answer = self.client.get(f"{MONITOR}/sessions", params={"flow_id": self.id, **query})
@@ -157,7 +126,7 @@ class TestShapes:
 
     def test_a_list_item_has_just_its_keys_in_their_order(self, flow: Flow) -> None:
         (message_id,) = flow.say("hello", files=["a.png", "b.txt"], error=True, run_id=str(uuid4()))
-        (item,) = flow.list()
+        (item,) = flow.listed()
         assert list(item) == LIST_ITEM
         assert item == {
             "id": message_id,
@@ -187,16 +156,16 @@ class TestShapes:
 
     def test_a_message_of_no_protocol_is_told_by_its_role(self, flow: Flow) -> None:
         messages = [{"role": role, "content": role} for role in ("user", "assistant", "tool")]
-        parts = [
+        parts: list[Any] = [
             {"type": "text", "text": "one"},
             {"type": "image", "url": "x"},
             {"type": "text", "text": "two"},
         ]
-        messages += [{"role": "user", "content": None}, {"role": "user", "content": parts}]
+        messages += [{"role": "user", "content": content} for content in (None, parts)]
         flow.client.post(
             f"/v1/sessions/{flow.session}/messages", params={"scope": flow.id}, json={"messages": messages}
         )
-        told = [(item["sender"], item["sender_name"], item["text"]) for item in flow.list()]
+        told = [(item["sender"], item["sender_name"], item["text"]) for item in flow.listed()]
         assert told[:3] == [
             ("User", "User", "user"),
             ("Machine", "AI", "assistant"),
@@ -223,18 +192,19 @@ class TestShapes:
 
     def test_times_have_six_digits_and_are_utc(self, flow: Flow) -> None:
         flow.say("x", at=datetime.fromisoformat("2026-11-20T14:00:00.5+02:00"))
-        assert flow.list()[0]["timestamp"] == "2026-11-20 12:00:00.500000 UTC"
+        assert flow.listed()[0]["timestamp"] == "2026-11-20 12:00:00.500000 UTC"
+
+
+TEXT = {"type": "text", "id": "1", "duration": 3, "header": None, "contents": [], "text": "said"}
+TOOL = {"type": "tool_use", "id": "2", "duration": 1, "header": None, "contents": [], "name": "t"}
 
 
 class TestContentBlocks:
     """§3.2"""
 
-    TEXT = {"type": "text", "id": "1", "duration": 3, "header": None, "contents": [], "text": "said"}
-    TOOL = {"type": "tool_use", "id": "2", "duration": 1, "header": None, "contents": [], "name": "t"}
-
     def test_only_groups_are_shown_and_leaves_are_reduced(self) -> None:
-        group = {"type": "group", "id": "g", "title": "Code", "contents": [self.TOOL], "media_url": None}
-        assert groups_of([self.TEXT, group]) == [
+        group = {"type": "group", "id": "g", "title": "Code", "contents": [TOOL], "media_url": None}
+        assert groups_of([TEXT, group]) == [
             {
                 "title": "Code",
                 "contents": [{"type": "tool_use", "duration": 1, "header": None, "name": "t"}],
@@ -244,8 +214,8 @@ class TestContentBlocks:
         ]
 
     def test_the_steps_of_an_agent_end_with_what_is_said(self) -> None:
-        untagged = {"title": "Agent Steps", "contents": [json.dumps(self.TOOL)], "allow_markdown": False}
-        (group,) = groups_of([json.dumps(untagged), self.TEXT])
+        untagged = {"title": "Agent Steps", "contents": [json.dumps(TOOL)], "allow_markdown": False}
+        (group,) = groups_of([json.dumps(untagged), TEXT])
         assert group["allow_markdown"] is False
         assert [leaf["type"] for leaf in group["contents"]] == ["tool_use", "text"]
         assert group["contents"][-1] == {
@@ -256,17 +226,17 @@ class TestContentBlocks:
         }
 
     def test_tools_without_a_group_get_one(self) -> None:
-        (group,) = groups_of([self.TOOL, self.TEXT])
+        (group,) = groups_of([TOOL, TEXT])
         assert group["title"] == "Agent Steps"
         assert [leaf["type"] for leaf in group["contents"]] == ["tool_use", "text"]
-        assert groups_of([self.TEXT]) == []
+        assert groups_of([TEXT]) == []
         assert groups_of("nonsense") == groups_of([7, "x"]) == []
 
     def test_they_are_stored_as_they_came(self, flow: Flow) -> None:
-        (message_id,) = flow.say("x", content_blocks=[self.TEXT, self.TOOL])
-        assert [group["title"] for group in flow.list()[0]["content_blocks"]] == ["Agent Steps"]
+        (message_id,) = flow.say("x", content_blocks=[TEXT, TOOL])
+        assert [group["title"] for group in flow.listed()[0]["content_blocks"]] == ["Agent Steps"]
         kept = flow.client.get(f"/v1/messages/{message_id}").json()["metadata"]["langflow"]
-        assert kept["content_blocks"] == [self.TEXT, self.TOOL]
+        assert kept["content_blocks"] == [TEXT, TOOL]
 
 
 class TestWindow:
@@ -361,7 +331,7 @@ class TestFilters:
     def test_the_flow_may_be_written_in_any_way(self, flow: Flow) -> None:
         flow.say("a")
         for other in (flow.id.upper(), flow.id.replace("-", "")):
-            assert flow.client.get(MONITOR, params={"flow_id": other}).json() == flow.list()
+            assert flow.client.get(MONITOR, params={"flow_id": other}).json() == flow.listed()
 
     @pytest.mark.parametrize(
         ("query", "location", "kind"),
@@ -417,7 +387,7 @@ class TestSessions:
     def test_one_entry_for_a_name_that_several_flows_use(self, client: TestClient) -> None:
         name = f"shared {uuid4()}"
         for flow in (Flow(client), Flow(client)):
-            flow.say("x", session=name)
+            flow.say("x", session=name, at=datetime.now(UTC))
         names = client.get(f"{MONITOR}/sessions", params={"limit": 200}).json()
         assert names.count(name) == 1
 
@@ -507,7 +477,7 @@ class TestUpdate:
             "positive_feedback": True,
         }
         flow.put(message_id, properties={"usage": {"output_tokens": 2}})
-        (item,) = flow.list()
+        (item,) = flow.listed()
         usage = {"input_tokens": None, "output_tokens": 2, "total_tokens": None}
         assert item["properties"] == {**PROPERTIES, "usage": usage}
 
@@ -633,7 +603,7 @@ class TestRename:
         moved = self.rename(flow.client, flow.session, new)
         assert {item["text"] for item in moved} == {"1", "3"}
         assert flow.texts(session_id=new) == ["1", "2", "3", "4"]
-        third = flow.list()[2]
+        third = flow.listed()[2]
         assert (third["edit"], third["category"], third["context_id"]) == (True, "info", "c")
         assert flow.sessions() == [new]
 
@@ -673,10 +643,10 @@ class TestRename:
         for name, text in ((flow.session, "1"), (new, "2"), (flow.session, "3")):
             body = {"messages": [{"role": "user", "content": text}]}
             flow.client.post(f"/v1/sessions/{name}/messages", params={"scope": flow.id}, json=body)
-        before = [item["timestamp"] for item in flow.list()]
+        before = [item["timestamp"] for item in flow.listed()]
         self.rename(flow.client, flow.session, new)
         assert flow.texts(session_id=new) == ["1", "2", "3"]
-        assert [item["timestamp"] for item in flow.list()] == before
+        assert [item["timestamp"] for item in flow.listed()] == before
 
     def test_to_its_own_id(self, flow: Flow) -> None:
         flow.say("a")
@@ -726,7 +696,7 @@ class TestDelete:
         answer = self.delete(flow.client, body=[one, three, four, str(uuid4()), one])
         assert (answer.status_code, answer.content) == (204, b"")
         assert answer.headers["content-type"] == "application/json"
-        assert [item["id"] for item in flow.list()] == [two]
+        assert [item["id"] for item in flow.listed()] == [two]
         assert self.delete(flow.client, body=[one]).status_code == 204
         assert self.delete(flow.client, body=[]).status_code == 204
 
@@ -777,25 +747,27 @@ class TestDelete:
         assert flow.texts() == ["x"]
 
 
+Guarded = tuple[TestClient, dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def guarded(server: str, template: str) -> Iterator[Guarded]:
+    with new_database(server, template=template) as name:
+        conninfo = make_conninfo(server, dbname=name)
+        database = Database(conninfo)
+        database.open()
+        keys = {
+            project: create_key(database, project=project, scopes=["read", "write"])[1]
+            for project in ("one", "two")
+        }
+        keys["reader"] = create_key(database, project="one", scopes=["read"])[1]
+        database.close()
+        with TestClient(create_app(Settings(), conninfo), base_url="http://127.0.0.1") as client:
+            yield client, keys
+
+
 class TestKeys:
     """§2"""
-
-    @pytest.fixture(scope="class")
-    def guarded(self, server: str, template: str) -> Iterator[tuple[TestClient, dict[str, str]]]:
-        with new_database(server, template=template) as name:
-            conninfo = make_conninfo(server, dbname=name)
-            database = Database(conninfo)
-            database.open()
-            keys = {
-                project: create_key(database, project=project, scopes=["read", "write"])[1]
-                for project in ("one", "two")
-            }
-            keys["reader"] = create_key(database, project="one", scopes=["read"])[1]
-            database.close()
-            with TestClient(create_app(Settings(), conninfo), base_url="http://127.0.0.1") as client:
-                yield client, keys
-
-    Guarded = tuple[TestClient, dict[str, str]]
 
     def test_the_ways_a_key_may_come(self, guarded: Guarded) -> None:
         client, keys = guarded
@@ -842,4 +814,4 @@ def test_switched_off_it_is_not_there(conninfo: str) -> None:
 
 def test_ids_are_uuids(flow: Flow) -> None:
     flow.say("x")
-    assert str(UUID(flow.list()[0]["id"])) == flow.list()[0]["id"]
+    assert str(UUID(flow.listed()[0]["id"])) == flow.listed()[0]["id"]
