@@ -90,6 +90,9 @@ class Settings(BaseSettings):
     langflow_upstream_key: SecretStr | None = Field(None, description="the key to run flows with there")
     langflux_upstream: str | None = Field(None, description="a Flowise that predictions are passed on to")
     langflux_upstream_key: SecretStr | None = Field(None, description="the key to predict with there")
+    langflux_json_columns: Literal["decoded", "string"] = Field(
+        "decoded", description="how Flowise's JSON columns are told: servers up to 2.0.5 told them as strings"
+    )
     audit_reads: bool = Field(False, description="record each reading request, too")
     debug: bool = Field(False, description="show the traceback of an unexpected failure")
 

@@ -12,10 +12,11 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
+from starlette.responses import Response, StreamingResponse
 from uuid_utils.compat import uuid7
 
 from api.protocols.frame import Visit
-from api.protocols.responder import Chat, Turn
+from api.protocols.responder import Turn
 from domain.commands import AddMessages
 from domain.errors import InvalidInput
 from domain.messages import Message, MessageState
@@ -86,10 +87,13 @@ def turns_of(history: Sequence[MessageState], question: str) -> list[Turn]:
     return [*told, Turn("user", question)]
 
 
-async def whole(chat: Chat, turns: Sequence[Turn], *, by_parts: bool) -> AsyncIterator[str]:
-    """The answer in one part, or in those it comes in. Raises Failed."""
-    if by_parts:
-        async for part in chat.answer_by_parts(turns):
+async def streamed(parts: AsyncIterator[bytes], headers: Mapping[str, str] | None = None) -> Response:
+    """An answer that goes out as it comes. What fails before its first part fails as a whole."""
+    first = await anext(parts, b"")
+
+    async def all_parts() -> AsyncIterator[bytes]:
+        yield first
+        async for part in parts:
             yield part
-    else:
-        yield await chat.answer(turns)
+
+    return StreamingResponse(all_parts(), media_type="text/event-stream", headers=headers)

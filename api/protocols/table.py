@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from fastapi import APIRouter
 
-from api.protocols import langflow
+from api.protocols import langflow, langflux
 from api.settings import Settings
 
 PROTOCOLS: dict[str, Callable[[Settings], APIRouter]] = {
     "langflow": langflow.router,
+    "langflux": langflux.router,
 }
 """Name, as in the setting ``protocols`` → its router, as these settings want it."""

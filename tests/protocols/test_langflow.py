@@ -155,7 +155,7 @@ class TestShapes:
         assert message["context_id"] == "c"
 
     def test_a_message_of_no_protocol_is_told_by_its_role(self, flow: Flow) -> None:
-        messages = [{"role": role, "content": role} for role in ("user", "assistant", "tool")]
+        messages: list[Any] = [{"role": role, "content": role} for role in ("user", "assistant", "tool")]
         parts: list[Any] = [
             {"type": "text", "text": "one"},
             {"type": "image", "url": "x"},

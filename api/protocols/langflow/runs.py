@@ -17,10 +17,10 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_core import from_json, to_json
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
-from api.protocols.answering import Exchange, turns_of
+from api.protocols.answering import Exchange, streamed, turns_of
 from api.protocols.langflow.messages import EXTRAS, KEY, members_of, single
 from api.protocols.langflow.monitor import Here, in_path
 from api.protocols.langflow.sessions import Resolved, component_session, resolve_session
@@ -88,18 +88,6 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
         started = perf_counter()
         answer = await one.record_answer(await chat.answer(turns))
         return Json(await one.told(answer, perf_counter() - started), headers=headers)
-
-
-async def streamed(parts: AsyncIterator[bytes], headers: dict[str, str]) -> Response:
-    """An answer that goes out as it comes. What fails before its first part fails as a whole."""
-    first = await anext(parts, b"")
-
-    async def all_parts() -> AsyncIterator[bytes]:
-        yield first
-        async for part in parts:
-            yield part
-
-    return StreamingResponse(all_parts(), media_type="text/event-stream", headers=headers)
 
 
 async def run_request(request: Request) -> RunRequest:
