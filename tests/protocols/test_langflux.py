@@ -20,29 +20,17 @@ from eventlog.database import Database
 from tests.postgres import new_database
 from tests.protocols.responding import Answer, Answering, chat_answer
 
-MEMBERS = [
-    "id",
-    "role",
-    "chatflowid",
-    "executionId",
-    "content",
+HEAD = ["id", "role", "chatflowid", "executionId", "content"]
+COLUMNS = [
     "sourceDocuments",
     "usedTools",
     "fileAnnotations",
     "agentReasoning",
     "reasonContent",
     "fileUploads",
-    "artifacts",
-    "action",
-    "chatType",
-    "chatId",
-    "memoryType",
-    "sessionId",
-    "createdDate",
-    "leadEmail",
-    "followUpPrompts",
-    "execution",
 ]
+KEYS = ["chatType", "chatId", "memoryType", "sessionId", "createdDate", "leadEmail", "followUpPrompts"]
+MEMBERS = [*HEAD, *COLUMNS, "artifacts", "action", *KEYS, "execution"]
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +50,16 @@ def serving(conninfo: str, **settings: Any) -> Iterator[TestClient]:
 def client(conninfo: str) -> Iterator[TestClient]:
     with serving(conninfo) as client:
         yield client
+
+
+@contextmanager
+def behind(conninfo: str, setting: str, answer: Answer, **settings: Any) -> Iterator[Chatflow]:
+    """A chatflow of a server with somebody who answers so, in ``setting``."""
+    with (
+        Answering(lambda asked: answer).running() as answering,
+        serving(conninfo, **{setting: answering.url}, **settings) as client,
+    ):
+        yield Chatflow(client)
 
 
 class Chatflow:
@@ -568,15 +566,11 @@ class TestPredictions:
     def test_without_an_answer_the_question_stays(
         self, conninfo: str, answer: Answer, status: int, setting: str, streaming: bool
     ) -> None:
-        settings: dict[str, Any] = {"responder_seconds": 0.5}
-        with (
-            Answering(lambda asked: answer).running() as answering,
-            serving(conninfo, **settings, **{setting: answering.url}) as client,
-        ):
+        with behind(conninfo, setting, answer, responder_seconds=0.5) as flow:
             for body in ({"chatId": "C"}, {}):
-                flow = Chatflow(client)
-                refuses(self.predict(flow, question="Hi", streaming=streaming, **body), status)
-                assert flow.texts() == ["Hi"]
+                other = Chatflow(flow.client)
+                refuses(self.predict(other, question="Hi", streaming=streaming, **body), status)
+                assert other.texts() == ["Hi"]
 
     def test_a_flowise_is_passed_the_question_and_its_answer_relayed(self, conninfo: str) -> None:
         told = {"text": "Hello", "chatId": "C", "sessionId": "node", "chatMessageId": str(uuid4())}
