@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
 from api.app import create_app
@@ -18,13 +19,14 @@ from api.keys import create_key
 from api.settings import Settings
 from eventlog.database import Database
 from tests.clients import Client, NotInstalled
+from tests.postgres import new_database
 
 START_SECONDS_MAX = 30
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """As for the HTTP API: asking a second PostgreSQL everything is slow, but where all is required."""
+    """Everything on a second PostgreSQL takes minutes: slow, but where all is required."""
     if os.environ.get("RECOUNT_TEST_REQUIRE_ALL") == "1":
         return
     for item in items:
@@ -32,6 +34,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         call = getattr(item, "callspec", None)
         if is_ours and call is not None and call.params.get("server") == "15":
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="module")
+def shared_conninfo(server: str, template: str) -> Iterator[str]:
+    """One database for the tests of a file, under names of their own."""
+    with new_database(server, template=template) as name:
+        yield make_conninfo(server, dbname=name)
+
+
+@pytest.fixture(scope="module")
+def shared(shared_conninfo: str) -> Iterator[TestClient]:
+    """A client on ``shared_conninfo``, for all tests of a file."""
+    with TestClient(create_app(Settings(), shared_conninfo), base_url="http://127.0.0.1") as client:
+        yield client
 
 
 @contextmanager
