@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import platformdirs
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from domain.errors import RecountError
@@ -81,6 +81,28 @@ class Settings(BaseSettings):
         12, description="Motorhead's memory of a session has one message more than this at most"
     )
     motorhead_long_term_memory: bool = Field(True, description="answer Motorhead's retrieval")
+    langflow_list_all: bool = Field(
+        False, description="list all messages, as Langflow did up to 1.10, not the newest 100 (200 at most)"
+    )
+    run_compat: Literal["documented", "langflow-1.13"] = Field(
+        "documented",
+        description="which rule gives a Langflow run its session (docs/protocols/langflow.md)",
+    )
+    responder_url: str | None = Field(
+        None, description="OpenAI-compatible API that answers Langflow runs and Flowise predictions"
+    )
+    responder_model: str = Field("gpt-4o-mini", description="the model to ask for there")
+    responder_key: SecretStr | None = Field(None, description="the key to ask with there")
+    responder_seconds: Annotated[float, Field(gt=0)] = Field(
+        120, description="how long a responder may keep silent"
+    )
+    langflow_upstream: str | None = Field(None, description="a Langflow that runs are passed on to")
+    langflow_upstream_key: SecretStr | None = Field(None, description="the key to run flows with there")
+    langflux_upstream: str | None = Field(None, description="a Flowise that predictions are passed on to")
+    langflux_upstream_key: SecretStr | None = Field(None, description="the key to predict with there")
+    langflux_json_columns: Literal["decoded", "string"] = Field(
+        "decoded", description="how Flowise's JSON columns are told: servers up to 2.0.5 told them as strings"
+    )
     audit_reads: bool = Field(False, description="record each reading request, too")
     debug: bool = Field(False, description="show the traceback of an unexpected failure")
 

@@ -7,7 +7,7 @@ applies an event and never refuses, for it already happened.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar, Generic, Self, TypeVar
 from uuid import UUID
@@ -234,6 +234,10 @@ class Draft(Generic[A]):
         event = event_class(**envelope, **payload)
         self.events.append(event)
         self.state = self.kind.fold(self.state, event)
+
+    def because_of(self, cause: Aggregate) -> None:
+        """What is recorded from here on names the last event of ``cause`` as the one that led to it."""
+        self._context = replace(self._context, causation_id=f"{cause.id}/{cause.version}")
 
     def existing(self) -> A:
         """The state, deleted or live. Raises NotFound where the stream has not begun, or was purged."""

@@ -16,7 +16,7 @@ from pydantic import JsonValue
 
 from domain import aggregate, conversation, sessions, threads, users
 from domain.aggregate import Aggregate, Draft
-from domain.errors import AlreadyExists, NotFound, RecountError
+from domain.errors import AlreadyExists, ExpectationFailed, NotFound, RecountError
 from domain.events import Event
 from domain.messages import Message, MessageAdded, MessageState
 from domain.sessions import Origin, Session
@@ -53,6 +53,9 @@ class Facts(Protocol):
 
     def messages(self, ids: Collection[UUID] = (), instants: Collection[datetime] = ()) -> list[MessageState]:
         """The stream's messages, hidden ones too, with one of ``ids`` or said at one of ``instants``."""
+
+    def other(self, name: str) -> tuple[Draft[Any], Facts]:
+        """Another stream of the same project, kind and scope, to decide upon together with this one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -324,6 +327,62 @@ class RenameSession(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MoveMessages(Command):
+    """Have messages of another session join this one, which starts if there is none, and leave that one.
+
+    ``source``: that other session as it was when its ``messages`` were read, in order. Both happen or
+    neither. A message keeps its id, unless this session has deleted a message of that id or has other words
+    under it. Raises NotFound, and ExpectationFailed where the source has gone on.
+    """
+
+    STANDS_ALONE: ClassVar[bool] = True
+
+    kind: str = Session.KIND
+    source: Session
+    messages: Sequence[Message]
+
+    def looks_up_messages(self) -> bool:
+        return True
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        if draft.state is not None and draft.state.id == self.source.id:
+            return []
+        source, facts_of_source = facts.other(self.source.name)
+        current = source.live()
+        if (current.id, current.version) != (self.source.id, self.source.version):
+            raise ExpectationFailed(self.source.version, current.version)
+        if draft.state is None:
+            begin(self, draft, facts)
+        known = facts.messages([message.id for message in self.messages])
+        joining = conversation.joining(
+            draft.existing(), self.messages, known, salt=f"{current.id}/{current.version}"
+        )
+        ids = conversation.add_messages(draft, joining, known, by_instant=False)
+        source.because_of(draft.existing())
+        self.leave(source, facts_of_source)
+        return ids
+
+    def leave(self, source: Draft[Any], facts: Facts) -> None:
+        """Decide what becomes of the session that the messages left."""
+        for message in facts.messages([message.id for message in self.messages]):
+            conversation.delete_message(source, message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeSessions(MoveMessages):
+    """Have all messages of another session join this one, and delete that one for ``reason``."""
+
+    reason: str | None = None
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        draft.existing()
+        return super().decide(draft, facts)
+
+    def leave(self, source: Draft[Any], facts: Facts) -> None:
+        aggregate.delete(source, reason=self.reason)
+
+
+@dataclass(frozen=True, kw_only=True)
 class MessageCommand(Command):
     """A command about one message of a conversation."""
 
@@ -365,6 +424,23 @@ class ChangeMessage(MessageCommand):
 class DeleteMessage(MessageCommand):
     def decide_on(self, draft: Draft[Any], message: MessageState | None) -> None:
         conversation.delete_message(draft, message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteMessages(Command):
+    """Delete those of some messages that are there; the others are passed over."""
+
+    message_ids: Collection[UUID]
+
+    def looks_up_messages(self) -> bool:
+        return True
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        there = draft.live()
+        found = [message for message in facts.messages(self.message_ids) if not there.hides(message)]
+        for message in sorted(found, key=lambda message: message.version):
+            conversation.delete_message(draft, message)
+        return [message.id for message in found]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from typing import Any, ClassVar, Self, TypeGuard
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from pydantic import JsonValue
 
@@ -107,7 +107,7 @@ def counted(erased: Erased) -> int:
 
 def add_messages(
     draft: Draft[Any],
-    messages: Sequence[Message],
+    messages: Iterable[Message],
     known: Iterable[MessageState],
     *,
     by_instant: bool,
@@ -139,6 +139,22 @@ def refuse_known_ids(messages: Sequence[Message], known: Iterable[MessageState])
         if message.id in seen:
             raise MessageIdTaken(message.id)
         seen.add(message.id)
+
+
+def joining(
+    target: Conversation, messages: Iterable[Message], known: Iterable[MessageState], *, salt: str
+) -> Iterator[Message]:
+    """``messages`` of another conversation as they can join ``target``, which has ``known`` ones.
+
+    One whose id is taken by a message out of sight, or by other words, gets an id of its own: the same
+    one for the same ``salt``.
+    """
+    by_id = {message.id: message for message in known}
+    for message in messages:
+        same = by_id.get(message.id)
+        if same is not None and (target.hides(same) or not says_the_same(same, message)):
+            message = message.model_copy(update={"id": uuid5(message.id, salt)})
+        yield message
 
 
 class KnownMessages:

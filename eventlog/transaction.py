@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -11,7 +12,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from domain.aggregate import Aggregate, Draft
-from domain.commands import KINDS, Command, Name
+from domain.commands import KINDS, Command, Facts, Name
 from domain.errors import (
     ExpectationFailed,
     KeyReused,
@@ -110,6 +111,8 @@ class Transaction:
 
     def _decide(self, request: Request) -> Outcome:
         """Decide upon the state this process holds; where that says no or nothing, upon the log's."""
+        if request.command.STANDS_ALONE:  # it is rare, and may ask more than this stream's version tells
+            self._forget(request.name)
         state, stream_id, is_certain = self._load(request.name)
         try:
             outcome = self._decide_upon(request, state, stream_id)
@@ -118,10 +121,14 @@ class Transaction:
         except (Refused, NotFound):
             if is_certain:
                 raise
-        self._application.forget(stream_id)
-        self._streams.pop(request.name)
+        self._forget(request.name)
         state, stream_id, _ = self._load(request.name)
         return self._decide_upon(request, state, stream_id)
+
+    def _forget(self, name: Name) -> None:
+        stream_id = self._streams.pop(name)
+        if stream_id is not None:
+            self._application.forget(stream_id)
 
     def _load(self, name: Name) -> tuple[Aggregate | None, UUID, bool]:
         """The state, the stream, and whether the state is as recent as this transaction."""
@@ -151,12 +158,15 @@ class Transaction:
         if command.expected_version is not None and command.expected_version != current:
             raise ExpectationFailed(command.expected_version, current)
         draft = Draft(KINDS[command.kind], state, request.context, stream_id)
-        facts = TransactionFacts(self, request.name, stream_id)
+        facts = TransactionFacts(self, request.name, stream_id, request.context)
         message_ids = command.decide(draft, facts)
         if draft.state is None:
             raise NotFound(command.kind)
         if draft.events:
             self._keep(request.name, draft, facts.looked_up)
+        for name, (other, facts_of_other) in facts.others.items():
+            if other.events:
+                self._keep(name, other, facts_of_other.looked_up)
         return Outcome(draft.state, draft.events, message_ids)
 
     def _keep(self, name: Name, draft: Draft[Any], looked_up: dict[UUID, MessageState]) -> None:
@@ -169,6 +179,13 @@ class Transaction:
                 del messages[message_id]
         self._changes[state.id] = StreamChange(state, [*before.events, *draft.events], messages)
         self._started[name] = state.id
+
+    def draft_of(self, name: Name, context: Context) -> tuple[Draft[Any], TransactionFacts]:
+        """Of another stream than the command's, as the log has it, with the facts about it."""
+        self._forget(name)
+        state, stream_id, _ = self._load(name)
+        draft = Draft(KINDS[name.kind], state, context, stream_id)
+        return draft, TransactionFacts(self, name, stream_id, context)
 
     def _replay(self, request: Request) -> Outcome | None:
         """The first answer to a request whose idempotency key was used before. Raises KeyReused."""
@@ -237,12 +254,15 @@ class Transaction:
 class TransactionFacts:
     """What decisions may ask (see domain.commands.Facts), answered for one stream."""
 
-    def __init__(self, transaction: Transaction, name: Name, stream_id: UUID) -> None:
+    def __init__(self, transaction: Transaction, name: Name, stream_id: UUID, context: Context) -> None:
         self._transaction = transaction
         self._views = transaction._views
         self._name = name
         self._stream_id = stream_id
+        # The idempotency key belongs to what the command's own stream records.
+        self._context = replace(context, idempotency=None)
         self.looked_up: dict[UUID, MessageState] = {}
+        self.others: dict[Name, tuple[Draft[Any], TransactionFacts]] = {}
 
     def next_number(self) -> int:
         return self._transaction.next_number(self._name)
@@ -260,6 +280,12 @@ class TransactionFacts:
         found = self._views.find_messages(self._stream_id, ids, instants)
         self.looked_up.update((message.id, message) for message in found)
         return found
+
+    def other(self, name: str) -> tuple[Draft[Any], Facts]:
+        whole = self._name._replace(name=name)
+        if whole not in self.others:
+            self.others[whole] = self._transaction.draft_of(whole, self._context)
+        return self.others[whole]
 
 
 class PastFacts:
@@ -285,3 +311,6 @@ class PastFacts:
     def messages(self, ids: Collection[UUID] = (), instants: Collection[datetime] = ()) -> list[MessageState]:
         today = self._application.views.find_messages(self._stream_id, ids, instants)
         return list(messages_at(self._application, self._stream_id, self._version, today).values())
+
+    def other(self, name: str) -> tuple[Draft[Any], Facts]:
+        raise NotImplementedError("what was decided upon two streams is not decided once more")

@@ -107,6 +107,7 @@ class GivenFacts:
     events: Sequence[Event]
     taken: Collection[str] = ()
     user_holds: Mapping[str, str] = field(default_factory=dict)
+    others: Sequence[Source] = ()
 
     def next_number(self) -> int:
         return NEXT_NUMBER
@@ -123,6 +124,32 @@ class GivenFacts:
     def messages(self, ids: Collection[UUID] = (), instants: Collection[datetime] = ()) -> list[MessageState]:
         known = fold_messages({}, self.events).values()
         return [message for message in known if message.id in ids or message.timestamp in instants]
+
+    def other(self, name: str) -> tuple[Draft[Any], GivenFacts]:
+        (source,) = (source for source in self.others if source.draft.existing().name == name)
+        return source.draft, GivenFacts(source.events)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Another session than that of the test; ``draft`` has what is decided about it."""
+
+    state: Any
+    draft: Draft[Any]
+    events: Sequence[Event]
+
+
+def source(*told: Told) -> Source:
+    """The session that these events led to, as a stream of its own."""
+    stream_id = uuid5(STREAM, "another")
+    events = [
+        one.at("session", version).model_copy(update={"originator_id": stream_id})
+        for version, one in enumerate(told, start=1)
+    ]
+    kind = KINDS["session"]
+    state = kind.project_all(None, events)
+    draft = Draft(kind, state, context(BEGINNING + timedelta(days=1)), stream_id)
+    return Source(state, draft, events)
 
 
 @dataclass(frozen=True)
@@ -175,12 +202,17 @@ class Given:
     told: Sequence[Told] = ()
     taken: Collection[str] = ()
     at: datetime = field(default=BEGINNING + timedelta(days=1))
+    others: Sequence[Source] = ()
 
     def __call__(
-        self, *told: Told, taken: Collection[str] = (), at: datetime = BEGINNING + timedelta(days=1)
+        self,
+        *told: Told,
+        taken: Collection[str] = (),
+        at: datetime = BEGINNING + timedelta(days=1),
+        others: Sequence[Source] = (),
     ) -> Given:
         """``taken``: names that other streams have. ``at``: when the command comes."""
-        return Given(self.kind, told, taken, at)
+        return Given(self.kind, told, taken, at, others)
 
     @property
     def events(self) -> list[Event]:
@@ -200,7 +232,8 @@ class Given:
         command = command_class(**{"kind": self.kind, "name": NAME, **members})
         draft = Draft(KINDS[self.kind], self.state, context(self.at), STREAM)
         try:
-            ids = command.decide(draft, GivenFacts(self.events, self.taken, user_holds or {}))
+            facts = GivenFacts(self.events, self.taken, user_holds or {}, self.others)
+            ids = command.decide(draft, facts)
         except Exception as error:  # whatever it was, then_refuses says what it should have been
             return Decided(self.kind, error=error)
         return Decided(self.kind, draft.events, ids, versions_before=len(self.told))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -17,12 +18,14 @@ from starlette.responses import Response
 
 from api.dependencies import Reading, caller, store
 from api.problems import STATUSES
+from domain.aggregate import Aggregate
 from domain.commands import Command
-from domain.errors import RecountError
+from domain.errors import AlreadyExists, ExpectationFailed, RecountError
 from domain.events import Context
 from eventlog.changes import Outcome
 
 M = TypeVar("M", bound=BaseModel)
+R = TypeVar("R")
 
 ErrorAnswer = Callable[[Request, Exception], Response]
 """How a protocol tells a RecountError, a RequestValidationError, a BodyInvalid or an HTTPException."""
@@ -82,6 +85,11 @@ class Visit(Reading):
         """Carry out a command. Raises Refused, NotFound or Unavailable."""
         return await self.store.execute(command, self.context)
 
+    def because_of(self, cause: Aggregate) -> Visit:
+        """This visit, whose events name the last event of ``cause`` as the one that led to them."""
+        context = replace(self.context, causation_id=f"{cause.id}/{cause.version}")
+        return replace(self, context=context)
+
 
 async def visit(request: Request, *, scope: str | None = None, key: str | None = None) -> Visit:
     """Who calls. ``scope``: what they must be allowed; None: reading for GET and HEAD, else writing.
@@ -94,6 +102,20 @@ async def visit(request: Request, *, scope: str | None = None, key: str | None =
     who = await caller(request, here, scope, key=key)
     context = Context(who.project, who.actor, datetime.now(UTC), request.scope["request_id"])
     return Visit(here, who.project, "", context)
+
+
+ATTEMPTS_MAX = 20
+
+
+async def again(attempt: Callable[[], Awaitable[R]]) -> R:
+    """What ``attempt`` comes to, made anew where others wrote between its reading and its writing.
+
+    Raises what the last attempt met: ExpectationFailed or AlreadyExists.
+    """
+    for _ in range(ATTEMPTS_MAX - 1):
+        with suppress(ExpectationFailed, AlreadyExists):
+            return await attempt()
+    return await attempt()
 
 
 async def body_as(request: Request, model: type[M]) -> M:

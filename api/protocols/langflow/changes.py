@@ -1,0 +1,141 @@
+"""Langflow's changes of messages and sessions as commands of ours, over HTTP and in its own process alike.
+
+Each function reads what is there and makes commands upon it. What others write between the two has a
+command refused (ExpectationFailed, AlreadyExists): the function is called again then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+from uuid import UUID
+
+from api.protocols.langflow.messages import KEY, changes_of, extras_of
+from domain.commands import ChangeMessage, Command, Delete, DeleteMessages, MergeSessions, MoveMessages, Name
+from domain.errors import InvalidInput, NotFound
+from domain.sessions import Session
+from domain.values import check_name, merge
+from eventlog.application import Recount
+from projections.merging import move, rename_or_merge
+from projections.messages import FoundMessage, get_message
+from projections.sessions import get_session
+from projections.spoken import Said, newest_messages, scopes_spoken_in
+
+
+def find(application: Recount, project: str, message_id: UUID) -> FoundMessage:
+    """The message with this id, in a session. Raises NotFound."""
+    found = get_message(application.database, project, message_id)
+    if found.kind != Session.KIND:
+        raise NotFound("message")
+    return found
+
+
+def update(
+    application: Recount, project: str, message_id: UUID, given: Mapping[str, Any]
+) -> ChangeMessage | MoveMessages:
+    """The command that gives a message the members ``given``. Raises NotFound, InvalidInput.
+
+    With another session id it moves there, changed.
+    """
+    found = find(application, project, message_id)
+    # The version before the message: whatever is written in between has the command refused.
+    session = get_session(application.database, project, found.conversation, scope=found.scope)
+    found = find(application, project, message_id)
+    refuse_files(given.get("files"), found)
+    changes, metadata = changes_of(given, found.message)
+    new_session = given.get("session_id") or found.conversation
+    if new_session != found.conversation:
+        changed: dict[str, Any] = dict(changes)
+        if metadata:
+            changed["metadata"] = merge(found.message.metadata or {}, metadata)
+        name = Name(project, Session.KIND, found.scope, found.conversation)
+        return move(application, name, session_named(new_session), found.message._replace(**changed))
+    return ChangeMessage(
+        kind=Session.KIND,
+        name=found.conversation,
+        scope=found.scope,
+        message_id=message_id,
+        changes=changes,
+        metadata=metadata or None,
+        expected_version=session.version,
+    )
+
+
+def refuse_files(files: Iterable[str] | None, found: FoundMessage) -> None:
+    """Keep a message from naming a file that is no upload: ``<flow id>/<name>``. Raises InvalidInput."""
+    for file in files or ():
+        folder, _, rest = file.partition("/")
+        is_upload = is_uuid(folder) and rest and ".." not in rest.split("/") and "\\" not in rest
+        if not is_upload and file not in (extras_of(found.message).get("files") or []):
+            raise InvalidInput("files", "must be uploads of yours, as <flow id>/<name>")
+
+
+def is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+def session_named(session_id: str) -> str:
+    """Raises InvalidInput for an id that no session can have."""
+    try:
+        return check_name(session_id)
+    except ValueError as error:
+        raise InvalidInput("session_id", str(error)) from None
+
+
+def rename(application: Recount, project: str, scope: str, old: str, new: str) -> Command:
+    """What ``old`` says is found under ``new`` after it. Raises NotFound."""
+    name = Name(project, Session.KIND, scope, old)
+    return rename_or_merge(application, name, new, reason="its messages joined another session")
+
+
+def cause_of(command: Command) -> Session | None:
+    """The session that messages came from, for them to name it as what led to them."""
+    return command.source if isinstance(command, MergeSessions | MoveMessages) else None
+
+
+def deletions(application: Recount, project: str, ids: Collection[UUID]) -> list[DeleteMessages]:
+    """One command for each session that has any of these messages."""
+    found = []
+    for message_id in dict.fromkeys(ids):
+        try:
+            found.append(find(application, project, message_id))
+        except NotFound:
+            continue
+    return deletions_of(found)
+
+
+def deletions_of(found: Iterable[FoundMessage]) -> list[DeleteMessages]:
+    by_session: dict[tuple[str, str], list[UUID]] = {}
+    for one in found:
+        by_session.setdefault((one.scope, one.conversation), []).append(one.message.id)
+    return [
+        DeleteMessages(kind=Session.KIND, scope=scope, name=name, message_ids=ids)
+        for (scope, name), ids in by_session.items()
+    ]
+
+
+def deletions_in_context(
+    application: Recount, project: str, context_id: str, scope: str | None = None
+) -> list[DeleteMessages]:
+    said = Said(scope=scope, metadata={KEY: {"context_id": context_id}})
+    return deletions_of(newest_messages(application.database, project, said, limit=None))
+
+
+def deletions_of_session(
+    application: Recount, project: str, session_id: str, scope: str | None = None
+) -> list[Delete]:
+    """One command for each flow that has a session of this id with any message; or for that of ``scope``."""
+    try:
+        check_name(session_id)
+    except ValueError:
+        return []
+    scopes = scopes_spoken_in(application.database, project, session_id)
+    return [
+        Delete(kind=Session.KIND, name=session_id, scope=one)
+        for one in scopes
+        if scope is None or one == scope
+    ]

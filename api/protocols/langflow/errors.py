@@ -1,0 +1,58 @@
+"""Langflow's errors: ``{"detail": …}``, a text, or for what fails its validation a list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from api.problems import Unauthorized
+from api.protocols.frame import BodyInvalid, status_of
+from api.protocols.responder import Failed
+from api.resources import Json
+from domain.errors import InvalidInput
+
+
+class Refused(HTTPException):
+    """One of Langflow's own refusals: a status and a text."""
+
+
+def tell(request: Request, error: Exception) -> Response:
+    match error:
+        case Failed():
+            return Json({"detail": str(error)}, error.status)
+        case Unauthorized():
+            # Only a bad login token is a 401; no key and an unknown one are forbidden.
+            scheme = request.headers.get("authorization", "").partition(" ")[0].lower()
+            return Json({"detail": str(error)}, 401 if scheme == "bearer" else 403)
+        case HTTPException():
+            return Json({"detail": error.detail}, error.status_code)
+        case RequestValidationError():
+            return Json({"detail": [told(one) for one in error.errors()]}, 422)
+        case BodyInvalid():
+            names = filter(None, error.field.split("."))
+            location = ["body", *(int(name) if name.isdigit() else name for name in names)]
+            kind = "value_error" if error.is_json else "json_invalid"
+            return Json({"detail": [{"type": kind, "loc": location, "msg": error.reason}]}, 422)
+        case InvalidInput():
+            return Json({"detail": str(error)}, 400)
+    return Json({"detail": str(error)}, status_of(error, invalid=400))
+
+
+def told(error: dict[str, Any]) -> dict[str, Any]:
+    """A failed validation without what was sent."""
+    members = {member: error[member] for member in ("type", "loc", "msg")}
+    context = {name: value for name, value in error.get("ctx", {}).items() if is_json(value)}
+    return {**members, **({"ctx": context} if context else {})}
+
+
+def is_json(value: object) -> bool:
+    try:
+        to_json(value)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,312 @@
+"""A message in Langflow's words: its two shapes on the wire, and how it becomes one of ours and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, JsonValue, field_validator
+
+from domain.messages import MessageState
+from domain.values import Document, Metadata, Text
+from projections.messages import FoundMessage
+
+KEY = "langflow"
+"""Under this key of a message's metadata is what ours have no place for."""
+
+SENDERS = {"user": "User", "human": "User", "assistant": "Machine", "ai": "Machine"}
+"""Role → sender, for messages that were not written by Langflow; any other role is its own sender."""
+
+SENDER_NAMES = {"user": "User", "human": "User", "assistant": "AI", "ai": "AI"}
+"""Role → display name, likewise."""
+
+EXTRAS = (
+    "sender",
+    "context_id",
+    "files",
+    "error",
+    "edit",
+    "properties",
+    "category",
+    "content_blocks",
+    "session_metadata",
+    "run_id",
+    "duration",
+    "is_output",
+)
+"""The members of a Langflow message that are kept in the metadata."""
+
+
+# ---- what comes in ------------------------------------------------------------------------------
+
+
+class Source(BaseModel):
+    id: Text | None = None
+    display_name: Text | None = None
+    source: Text | None = None
+
+
+class Usage(BaseModel):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+
+
+class Properties(BaseModel):
+    """How the user interface shows a message. Only what was given is kept."""
+
+    text_color: Text | None = None
+    background_color: Text | None = None
+    edited: bool = False
+    source: Source = Source()
+    icon: Text | None = None
+    allow_markdown: bool = False
+    positive_feedback: bool | None = None
+    state: Text = "complete"
+    targets: list[Document] = []
+    usage: Usage | None = None
+    build_duration: float | None = None
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _all_three(cls, value: object) -> object:
+        return {"id": value, "display_name": value, "source": value} if isinstance(value, str) else value
+
+
+class MessageUpdate(BaseModel):
+    """The body of a PUT. None is as good as not given; members that are not named here are passed over."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    text: Text | None = None
+    sender: Text | None = None
+    sender_name: Text | None = None
+    session_id: Text | None = None
+    context_id: Text | None = None
+    files: list[Text] | None = None
+    edit: bool | None = None
+    error: bool | None = None
+    properties: Properties | None = None
+    session_metadata: Metadata | None = None
+    category: Text | None = None
+    content_blocks: list[Document] | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The members that were given, as JSON."""
+        return self.model_dump(exclude_unset=True, exclude_none=True, mode="json")
+
+
+def changes_of(
+    update: Mapping[str, Any], message: MessageState
+) -> tuple[dict[str, JsonValue], dict[str, JsonValue]]:
+    """What an update is to us: new values of members, and a patch of the metadata."""
+    changes: dict[str, JsonValue] = {}
+    extras = {name: whole(update[name]) for name in EXTRAS if name in update}
+    if "text" in update and update["text"] != text_of(message):
+        changes["content"] = update["text"]
+        extras["edit"] = True
+    if "sender_name" in update:
+        changes["name"] = update["sender_name"]
+    if "sender" in update or "category" in update:
+        kept = extras_of(message)
+        sender = update.get("sender", sender_of(message))
+        changes["role"] = role_of(sender, update.get("category", kept.get("category")))
+        extras["sender"] = sender
+    return changes, {KEY: extras} if extras else {}
+
+
+def whole(value: JsonValue) -> JsonValue:
+    """``value`` so that it replaces what was there: objects are merged into objects, lists are not."""
+    return [value] if isinstance(value, dict) else value
+
+
+def unwrapped(value: JsonValue) -> JsonValue:
+    match value:
+        case [dict() as only]:
+            return only
+    return value
+
+
+# ---- into ours and back -------------------------------------------------------------------------
+
+
+def role_of(sender: str, category: object = None) -> str:
+    """The role that a message of this sender has with us. What it was is kept in the metadata."""
+    if sender == "User":
+        return "user"
+    if sender == "Machine" or category == "error":
+        return "assistant"
+    return sender or "unknown"
+
+
+def members_of(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Members of domain.messages.Message, all but the id, for a message with Langflow's members."""
+    extras = {name: message[name] for name in EXTRAS if message.get(name) is not None}
+    return {
+        "role": role_of(message["sender"], message.get("category")),
+        "content": message.get("text") or "",
+        "name": message.get("sender_name"),
+        "user_id": message.get("user_id"),
+        "timestamp": message.get("timestamp"),
+        "metadata": {KEY: extras},
+    }
+
+
+def extras_of(message: MessageState) -> dict[str, Any]:
+    kept = (message.metadata or {}).get(KEY)
+    return kept if isinstance(kept, dict) else {}
+
+
+def sender_of(message: MessageState) -> str:
+    sender = extras_of(message).get("sender")
+    return sender if isinstance(sender, str) else SENDERS.get(message.role, message.role)
+
+
+def sender_name_of(message: MessageState) -> str:
+    return SENDER_NAMES.get(message.role, message.role) if message.name is None else message.name
+
+
+def roles_with(names: Mapping[str, str], name: str) -> list[str]:
+    """The roles to which ``name`` belongs, by one of the two tables above."""
+    found = [role for role, other in names.items() if other == name]
+    return found if name in names else [*found, name]
+
+
+def text_of(message: MessageState) -> str:
+    """What was said, as a text; of a list of parts, those that are text."""
+    if isinstance(message.content, str):
+        return message.content
+    texts = (part.get("text") if isinstance(part, dict) else part for part in message.content or [])
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def wire_time(moment: datetime) -> str:
+    """Langflow's way to write a time, which its user interface parses."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} UTC"
+
+
+def flow_in(scope: str) -> str | None:
+    """The flow that a session is of; None where its scope names none."""
+    try:
+        return str(UUID(scope))
+    except ValueError:
+        return None
+
+
+# ---- what goes out ------------------------------------------------------------------------------
+
+
+def list_item(found: FoundMessage) -> dict[str, Any]:
+    """Shape A: of lists."""
+    told = told_by(found)
+    told["files"] = json.dumps(told["files"])
+    names = (
+        "id flow_id timestamp sender sender_name session_id context_id text files edit duration properties"
+        " category content_blocks session_metadata"
+    )
+    return {name: told[name] for name in names.split()}
+
+
+def single(found: FoundMessage) -> dict[str, Any]:
+    """Shape B: of one message."""
+    told = told_by(found)
+    names = (
+        "timestamp sender sender_name session_id context_id text files error edit properties category"
+        " content_blocks session_metadata id flow_id run_id"
+    )
+    return {name: told[name] for name in names.split()}
+
+
+def told_by(found: FoundMessage) -> dict[str, Any]:
+    """Every member that either shape has."""
+    message, extras = found.message, extras_of(found.message)
+    return {
+        "id": str(message.id),
+        "flow_id": flow_in(found.scope),
+        "timestamp": wire_time(message.timestamp or message.recorded_at),
+        "sender": sender_of(message),
+        "sender_name": sender_name_of(message),
+        "session_id": found.conversation,
+        "context_id": extras.get("context_id"),
+        "text": text_of(message),
+        "files": extras.get("files") or [],
+        "error": bool(extras.get("error")),
+        "edit": bool(extras.get("edit")),
+        "duration": extras.get("duration"),
+        "properties": properties_of(extras),
+        "category": extras.get("category", "message"),
+        "content_blocks": groups_of(extras.get("content_blocks")),
+        "session_metadata": unwrapped(extras.get("session_metadata")),
+        "run_id": extras.get("run_id"),
+    }
+
+
+def properties_of(extras: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete, whatever was stored; a member of a type that it cannot have is passed over."""
+    stored = unwrapped(extras.get("properties"))
+    complete = Properties()
+    for name, value in stored.items() if isinstance(stored, dict) else ():
+        try:
+            read = Properties.model_validate({name: value})
+        except ValueError:
+            continue
+        if name in Properties.model_fields:
+            setattr(complete, name, getattr(read, name))
+    return complete.model_dump(mode="json")
+
+
+# ---- content blocks -----------------------------------------------------------------------------
+
+STEPS = "Agent Steps"
+
+
+def groups_of(stored: object) -> list[dict[str, Any]]:
+    """The content blocks as its clients know them: groups only, of leaves that hold nothing else."""
+    nodes = [node for node in map(decoded, stored if isinstance(stored, list) else []) if node is not None]
+    groups = [node for node in nodes if is_group(node)]
+    leaves = [node for node in nodes if not is_group(node)]
+    if not groups:
+        is_agent = any(leaf.get("type") == "tool_use" for leaf in leaves)
+        return [group({"title": STEPS, "contents": leaves})] if is_agent else []
+    text = "\n".join(str(leaf.get("text") or "") for leaf in leaves if leaf.get("type") == "text")
+    return [group(one, text if one.get("title") == STEPS else "") for one in groups]
+
+
+def decoded(node: object) -> dict[str, Any] | None:
+    """A node, which may be JSON within a text; None for what is none."""
+    if isinstance(node, str):
+        try:
+            node = json.loads(node)
+        except ValueError:
+            return None
+    return node if isinstance(node, dict) else None
+
+
+def is_group(node: Mapping[str, Any]) -> bool:
+    return node.get("type", "group") == "group" and "contents" in node
+
+
+def group(node: Mapping[str, Any], output: str = "") -> dict[str, Any]:
+    """``output``: what is said beside the group, as its last leaf."""
+    contents = leaves_of(node.get("contents"))
+    if output:
+        header = {"title": "Output", "icon": "MessageSquare"}
+        contents.append({"type": "text", "duration": None, "header": header, "text": output})
+    return {
+        "title": node.get("title"),
+        "contents": contents,
+        "allow_markdown": node.get("allow_markdown", True),
+        "media_url": node.get("media_url"),
+    }
+
+
+def leaves_of(contents: object) -> list[dict[str, Any]]:
+    nodes: Iterable[object] = contents if isinstance(contents, list) else []
+    return [
+        {name: value for name, value in leaf.items() if name not in ("id", "contents")}
+        for leaf in map(decoded, nodes)
+        if leaf is not None
+    ]

@@ -1,0 +1,290 @@
+"""``POST /api/v1/run/{flow}``: a run of a flow, answered by the responder that is configured.
+
+Recount has no flows. With RECOUNT_LANGFLOW_UPSTREAM the run is passed on to a Langflow, whose answer is
+relayed; with RECOUNT_RESPONDER_URL a model is asked. Either way both messages are recorded here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from email import policy
+from email.parser import BytesParser
+from time import perf_counter
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic_core import from_json, to_json
+from starlette.responses import Response
+from uuid_utils.compat import uuid7
+
+from api.protocols.answering import Exchange, streamed, turns_of
+from api.protocols.langflow.messages import EXTRAS, KEY, members_of, single
+from api.protocols.langflow.monitor import Here, in_path
+from api.protocols.langflow.sessions import Resolved, component_session, resolve_session
+from api.protocols.responder import NotConfigured, Upstream, chat_in, langflow_in
+from api.resources import Json
+from api.settings import Settings
+from domain.errors import MessageIdTaken, RecountError
+from domain.messages import Message
+from domain.values import Text
+from projections.messages import get_message
+
+OUTPUT_ID = "ChatOutput-recount"
+
+
+class RunRequest(BaseModel):
+    """The body of a run. One that does not fit is dropped as a whole, as Langflow does."""
+
+    model_config = ConfigDict(extra="allow")
+
+    input_value: Text | None = None
+    input_type: str | None = Field("chat", pattern="^(chat|text|any)$")
+    output_type: str | None = Field("chat", pattern="^(chat|text|any|debug)$")
+    output_component: str | None = None
+    tweaks: dict[str, JsonValue] | None = None
+    session_id: Text | None = None
+    user_id: str | None = None
+
+
+def add_routes(router: APIRouter, settings: Settings) -> None:
+    chat, upstream = chat_in(settings), langflow_in(settings)
+
+    @router.post("/api/v1/run/{flow}")
+    async def run(
+        flow: str, here: Here, request: Request, stream: Annotated[bool, Query()] = False
+    ) -> Response:
+        """Run a flow."""
+        if chat is None and upstream is None:
+            raise NotConfigured("RECOUNT_LANGFLOW_UPSTREAM")
+        asked = await run_request(request)
+        scope = scope_of(in_path(flow))
+        resolved = resolve_session(
+            scope,
+            requested=asked.session_id,
+            component=component_session(asked.tweaks or {}),
+            order=settings.run_compat,
+        )
+        one = Run(Exchange(here, scope, resolved.session_id), asked, resolved, str(uuid4()))
+        headers: dict[str, str] = {"X-Recount-Session-Id-From": resolved.level}
+        if upstream is not None:
+            await one.ask()
+            path, body = f"/api/v1/run/{flow}", one.forwarded()
+            if stream:
+                parts = one.relay_by_parts(upstream, path, body)
+                return await streamed(parts, headers)
+            relayed = await upstream.forward(path, body, {"stream": "false"})
+            if relayed.status == 200:
+                await one.record_answer_in(relayed.body)
+            return Json(relayed.body, relayed.status, headers)
+        assert chat is not None
+        history = await one.exchange.history(without={KEY: {"error": True}})
+        question = await one.ask()
+        turns = turns_of(history, asked.input_value or "")
+        if stream:
+            return await streamed(one.tell(question, chat.answer_by_parts(turns)), headers)
+        started = perf_counter()
+        answer = await one.record_answer(await chat.answer(turns))
+        return Json(await one.told(answer, perf_counter() - started), headers=headers)
+
+
+async def run_request(request: Request) -> RunRequest:
+    raw = await request.body()
+    content_type = request.headers.get("content-type", "")
+    try:
+        if content_type.lower().startswith("multipart/form-data"):
+            return RunRequest.model_validate(form_in(raw, content_type))
+        return RunRequest.model_validate(from_json(raw))
+    except (ValueError, ValidationError):
+        return RunRequest()
+
+
+def form_in(raw: bytes, content_type: str) -> dict[str, Any]:
+    """The fields of a multipart form; objects are JSON texts there. Raises ValueError."""
+    head = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1")
+    form = BytesParser(policy=policy.HTTP).parsebytes(head + raw)
+    fields: dict[str, Any] = {}
+    for part in form.iter_parts():
+        name = part.get_param("name", header="content-disposition")
+        payload = part.get_payload(decode=True)
+        if isinstance(name, str) and isinstance(payload, bytes):
+            fields[name] = payload.decode()
+    if "tweaks" in fields:
+        fields["tweaks"] = from_json(fields["tweaks"])
+    return fields
+
+
+def scope_of(flow: str) -> str:
+    """The scope of a flow's sessions: its id, or the name of its endpoint as it is."""
+    try:
+        return str(UUID(flow))
+    except ValueError:
+        return flow
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: what was asked, in which session, and under which id."""
+
+    exchange: Exchange
+    asked: RunRequest
+    resolved: Resolved
+    run_id: str
+
+    async def ask(self) -> Message:
+        """Record what the user said."""
+        return await self.exchange.record(self._message("User", "User", self.asked.input_value or ""))
+
+    async def record_answer(self, text: str, message_id: UUID | None = None) -> Message:
+        return await self.exchange.record(self._message("Machine", "AI", text), message_id)
+
+    def _message(self, by: str, by_name: str, text: str, **more: Any) -> dict[str, Any]:
+        of_run = {"run_id": self.run_id, "session_metadata": {"graph_run_id": self.run_id}}
+        told = {"sender": by, "sender_name": by_name, "text": text, "category": "message"}
+        return members_of({**told, **of_run, **more})
+
+    # ---- answered by a model ----
+
+    async def told(self, answer: Message, seconds: float) -> dict[str, Any]:
+        """The answer of a run, in Langflow's shape."""
+        here = self.exchange.here
+        found = await here.find(get_message, answer.id)
+        data = single(found)
+        text = data["text"]
+        artifacts = {
+            "message": text,
+            "sender": data["sender"],
+            "sender_name": data["sender_name"],
+            "files": data["files"],
+            "type": "object",
+        }
+        message = {
+            "message": text,
+            "sender": data["sender"],
+            "sender_name": data["sender_name"],
+            "session_id": data["session_id"],
+            "stream_url": None,
+            "component_id": OUTPUT_ID,
+            "files": data["files"],
+            "type": "message",
+        }
+        output: dict[str, Any] = {
+            "results": {"message": {"text_key": "text", "data": data, "default_value": "", **data}},
+            "artifacts": artifacts,
+            "outputs": {"message": {"message": text, "type": "text"}},
+            "logs": {"message": []},
+            "messages": [message],
+            "timedelta": None,
+            "duration": f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} seconds",
+            "component_display_name": "Chat Output",
+            "component_id": OUTPUT_ID,
+            "used_frozen_result": False,
+            "token_usage": None,
+        }
+        inputs = {"input_value": self.asked.input_value or ""}
+        return {
+            "session_id": self.resolved.session_id,
+            "outputs": [{"inputs": inputs, "outputs": [output]}],
+        }
+
+    async def tell(self, question: Message, parts: AsyncIterator[str]) -> AsyncIterator[bytes]:
+        """The events of a run whose answer comes by parts; it is recorded when it is whole."""
+        started, answer_id, texts = perf_counter(), uuid7(), list[str]()
+        first = await anext(parts, "")
+        here = self.exchange.here
+        yield event("add_message", single(await here.find(get_message, question.id)))
+        try:
+            if first:
+                texts.append(first)
+                yield event("token", {"chunk": first, "id": str(answer_id)})
+            async for part in parts:
+                texts.append(part)
+                yield event("token", {"chunk": part, "id": str(answer_id)})
+            answer = await self.record_answer("".join(texts), answer_id)
+        except RecountError as error:
+            yield event("error", {"error": str(error)})
+            return
+        result = await self.told(answer, perf_counter() - started)
+        yield event("add_message", single(await here.find(get_message, answer.id)))
+        yield event("end", {"result": result})
+
+    # ---- answered by a Langflow ----
+
+    def forwarded(self) -> JsonValue:
+        """The request for the Langflow behind us, which is told the session."""
+        body: dict[str, JsonValue] = self.asked.model_dump(mode="json", exclude_unset=True)
+        return {**body, "session_id": self.resolved.session_id}
+
+    async def relay_by_parts(self, upstream: Upstream, path: str, body: JsonValue) -> AsyncIterator[bytes]:
+        """Langflow's events as they come; the answer is recorded before the last of them is passed on."""
+        rest, tokens, has_begun, has_answer = b"", list[str](), False, False
+        try:
+            async for part in upstream.forward_by_parts(path, body, {"stream": "true"}):
+                *lines, rest = (rest + part).split(b"\n")
+                for line in lines:
+                    name, data = event_in(line)
+                    if name == "token":
+                        tokens.append(str(data.get("chunk", "")))
+                    if name == "end":
+                        has_answer = await self.record_answer_in(data.get("result"), "".join(tokens))
+                    has_begun = True
+                    yield line + b"\n"
+        except RecountError as error:
+            if not has_begun:
+                raise
+            yield event("error", {"error": str(error)})
+            return
+        yield rest
+        if tokens and not has_answer:
+            await self.record_answer("".join(tokens))
+
+    async def record_answer_in(self, answer: object, text: str = "") -> bool:
+        """Record what a Langflow answered, as it told it; without that, ``text``. False: there is neither."""
+        data = message_in(answer)
+        text = str(data.get("text") or text)
+        if not data and not text:
+            return False
+        texts = {name: data[name] for name in ("sender", "sender_name") if isinstance(data.get(name), str)}
+        kept = {name: data[name] for name in EXTRAS if name in data and name != "sender"}
+        members = self._message("Machine", "AI", text, **texts, **kept)
+        try:
+            await self.exchange.record(members, uuid_in(data.get("id")))
+        except MessageIdTaken:
+            await self.exchange.record(members)
+        return True
+
+
+def event(name: str, data: object) -> bytes:
+    """A record of Langflow's event streams: JSON and an empty line, without the words of SSE."""
+    return to_json({"event": name, "data": data}) + b"\n\n"
+
+
+def event_in(line: bytes) -> tuple[str | None, dict[str, Any]]:
+    """The event that a line holds; (None, {}) where it holds none."""
+    try:
+        document = from_json(line)
+    except ValueError:
+        return None, {}
+    if not isinstance(document, dict):
+        return None, {}
+    data = document.get("data")
+    return document.get("event"), data if isinstance(data, dict) else {}
+
+
+def message_in(answer: object) -> dict[str, Any]:
+    """The last message in the answer of a run; empty where none is told."""
+    try:
+        results = answer["outputs"][-1]["outputs"][-1]["results"]["message"]  # type: ignore[index]
+        data = results.get("data", results)
+    except (LookupError, TypeError, AttributeError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def uuid_in(value: object) -> UUID | None:
+    try:
+        return UUID(str(value))
+    except ValueError:
+        return None

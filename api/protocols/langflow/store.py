@@ -1,0 +1,373 @@
+"""Langflow's message store on Recount's, for use inside Langflow's process: the same calls, as its own has.
+
+    with message_store("postgresql://…", make=Message) as store:   # lfx.schema.message.Message
+        langflow.memory.aget_messages = store.aget_messages
+
+Each call is there twice: plain, and with an ``a`` in front for use in coroutines. A message is anything with
+Langflow's members: an object, or a mapping.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Generic, NamedTuple, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+from pydantic_core import from_json, to_json
+from uuid_utils.compat import uuid7
+
+from api.opening import open_database
+from api.protocols.answering import message_with
+from api.protocols.frame import ATTEMPTS_MAX
+from api.protocols.langflow import changes
+from api.protocols.langflow.messages import (
+    EXTRAS,
+    KEY,
+    SENDER_NAMES,
+    SENDERS,
+    extras_of,
+    members_of,
+    roles_with,
+    told_by,
+    unwrapped,
+)
+from api.protocols.langflow.runs import scope_of
+from domain.commands import AddMessages, Command
+from domain.errors import AlreadyExists, ExpectationFailed, NotFound
+from domain.events import Context
+from domain.sessions import Session
+from domain.values import to_utc
+from eventlog.application import Recount
+from eventlog.changes import Outcome
+from projections.core import CoreViews
+from projections.messages import FoundMessage
+from projections.spoken import Label, Said, Speaker, newest_messages
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+KNOWN = ("id", "text", "sender", "sender_name", "session_id", "flow_id", "user_id", "timestamp", *EXTRAS[1:])
+REQUIRED = ("session_id", "sender", "sender_name")
+UPDATABLE = ("text", "sender", "sender_name", "session_id", *EXTRAS[1:])
+
+
+class StoredMessage(BaseModel):
+    """A message as Langflow's components know it; ``data`` says all of it once more."""
+
+    id: str
+    text: str
+    text_key: str = "text"
+    data: dict[str, Any] = Field(default_factory=dict)
+    sender: str
+    sender_name: str
+    files: list[Any] = Field(default_factory=list)
+    session_id: str
+    context_id: str | None = None
+    run_id: str | None = None
+    timestamp: str
+    flow_id: str | None = None
+    error: bool = False
+    edit: bool = False
+    properties: dict[str, Any] = Field(default_factory=dict)
+    category: str | None = "message"
+    content_blocks: list[Any] = Field(default_factory=list)
+    duration: float | None = None
+    session_metadata: dict[str, Any] | None = None
+
+    def model_post_init(self, context: Any) -> None:
+        if not self.data:
+            self.data = self.model_dump(exclude={"data", "text_key"})
+
+
+class Executing(NamedTuple):
+    """The flow that runs, and for whom."""
+
+    flow_id: str
+    user_id: str
+
+
+executing_now: ContextVar[Executing | None] = ContextVar("langflow_executing", default=None)
+
+
+@contextmanager
+def executing(flow_id: str | UUID, user_id: str | UUID) -> Iterator[None]:
+    """What is asked of a store within is about this flow and user, unless it says otherwise."""
+    token = executing_now.set(Executing(str(flow_id), str(user_id)))
+    try:
+        yield
+    finally:
+        executing_now.reset(token)
+
+
+@contextmanager
+def message_store(
+    conninfo: str,
+    *,
+    project: str = "default",
+    make: Callable[..., T] = StoredMessage,  # type: ignore[assignment]
+) -> Iterator[MessageStore[T]]:
+    """A store on the database at ``conninfo``. ``make``: makes a message of its members.
+
+    Raises Unavailable, SchemaMismatch.
+    """
+    with closing(open_database(conninfo, connections_max=4)) as database:
+        application = Recount(database, CoreViews(database))
+        try:
+            yield MessageStore(application, make, project)
+        finally:
+            application.close()
+
+
+@dataclass(frozen=True)
+class MessageStore(Generic[T]):
+    """The calls of langflow.memory."""
+
+    application: Recount
+    make: Callable[..., T]
+    project: str = "default"
+    actor: str = "langflow"
+
+    # ---- reading ----
+
+    def get_messages(
+        self,
+        sender: str | None = None,
+        sender_name: str | None = None,
+        session_id: str | UUID | None = None,
+        context_id: str | None = None,
+        order_by: str | None = "timestamp",
+        order: str | None = "DESC",
+        flow_id: str | UUID | None = None,
+        limit: int | None = None,
+        user_id: str | UUID | None = None,
+    ) -> list[T]:
+        """Messages without the mark of an error, the newest first unless ``order`` is ASC.
+
+        None at all where flow or user is neither given nor known from what is executing.
+        """
+        now = executing_now.get()
+        flow = flow_id or (now.flow_id if now else None)
+        user = user_id or (now.user_id if now else None)
+        if not flow or not user:
+            return []
+        said = Said(
+            scope=scope_of(str(flow)),
+            session=str(session_id) if session_id else None,
+            owner=str(user),
+            metadata={KEY: {"context_id": context_id}} if context_id else None,
+            without={KEY: {"error": True}},
+            label=Label((KEY, "sender"), [sender], roles_with(SENDERS, sender)) if sender else None,
+            speaker=Speaker(sender_name, roles_with(SENDER_NAMES, sender_name)) if sender_name else None,
+        )
+        is_newest_first = order_by in (None, "", "timestamp") and (order or "DESC") == "DESC"
+        newest = partial(newest_messages, self.application.database, self.project, said)
+        found = newest(limit=(limit or None) if is_newest_first else None)
+        if not is_newest_first:
+            found = sorted_by(found, order_by or "timestamp", order)[: limit or None]
+        return list(map(self._made, found))
+
+    # ---- writing ----
+
+    def store_message(
+        self, message: Any, flow_id: str | UUID | None = None, run_id: str | UUID | None = None
+    ) -> list[T]:
+        """Add a message, or change the one that has its id. Raises ValueError where a member is missing."""
+        members = members_in(message)
+        refuse_incomplete(members)
+        if members.get("id"):
+            changed = self.update_messages([message])
+            if changed:
+                return changed
+        return self.add_messages([message], flow_id, run_id)
+
+    def add_messages(
+        self,
+        messages: Any,
+        flow_id: str | UUID | None = None,
+        run_id: str | UUID | None = None,
+    ) -> list[T]:
+        """Add one message or many: all of a session together, or none of it. Raises ValueError."""
+        many = messages if isinstance(messages, list | tuple) else [messages]
+        now = executing_now.get()
+        by_session: dict[tuple[str, str], list[Any]] = {}
+        ids = []
+        for members in map(members_in, many):
+            refuse_incomplete(members)
+            if run_id and not members.get("run_id"):
+                members["run_id"] = str(run_id)
+            if now is not None:
+                members.setdefault("user_id", now.user_id)
+            flow = flow_id or members.get("flow_id") or (now.flow_id if now else None)
+            message_id = UUID(str(members["id"])) if members.get("id") else uuid7()
+            message = message_with(message_id, members_of(members))
+            scope = scope_of(str(flow)) if flow else ""
+            by_session.setdefault((scope, changes.session_named(members["session_id"])), []).append(message)
+            ids.append(message_id)
+        for (scope, name), said in by_session.items():
+            given = frozenset(message.id for message in said)
+            adding = AddMessages(kind=Session.KIND, scope=scope, name=name, messages=said, given_ids=given)
+            self._execute(adding)
+        return [self._found(message_id) for message_id in ids]
+
+    def update_messages(self, messages: Any) -> list[T]:
+        """Change messages by their ids; one that is not there is passed over."""
+        many = messages if isinstance(messages, list | tuple) else [messages]
+        changed = []
+        for members in map(members_in, many):
+            given = {name: members[name] for name in UPDATABLE if members.get(name) is not None}
+            try:
+                message_id = UUID(str(members.get("id")))
+                outcome = self._again(partial(changes.update, message_id=message_id, given=given))
+                changed.append(
+                    self._made(changes.find(self.application, self.project, outcome.message_ids[0]))
+                )
+            except (ValueError, NotFound):
+                logger.warning("a message to be changed is not there")
+        return changed
+
+    # ---- deleting ----
+
+    def delete_messages(self, session_id: str | None = None, context_id: str | None = None) -> None:
+        """Delete what a session holds, or what has a context; where both are given, the latter.
+
+        Of the flow that is executing; else of all flows. Raises ValueError where neither is given.
+        """
+        now = executing_now.get()
+        scope = scope_of(now.flow_id) if now else None
+        commands: Sequence[Command]
+        if context_id:
+            commands = changes.deletions_in_context(self.application, self.project, context_id, scope)
+        elif session_id:
+            commands = changes.deletions_of_session(self.application, self.project, session_id, scope)
+        else:
+            raise ValueError("session_id or context_id must be given to delete messages")
+        for command in commands:
+            self._execute(command)
+
+    def delete_message_by_id(self, id_: str | UUID) -> None:
+        """Delete one message; one that is not there is no error."""
+        for command in changes.deletions(self.application, self.project, [UUID(str(id_))]):
+            self._execute(command)
+
+    # ---- the same for coroutines ----
+
+    async def aget_messages(self, *given: Any, **named: Any) -> list[T]:
+        """See get_messages."""
+        return await asyncio.to_thread(self.get_messages, *given, **named)
+
+    async def astore_message(self, *given: Any, **named: Any) -> list[T]:
+        """See store_message."""
+        return await asyncio.to_thread(self.store_message, *given, **named)
+
+    async def aadd_messages(self, *given: Any, **named: Any) -> list[T]:
+        """See add_messages."""
+        return await asyncio.to_thread(self.add_messages, *given, **named)
+
+    async def aupdate_messages(self, *given: Any, **named: Any) -> list[T]:
+        """See update_messages."""
+        return await asyncio.to_thread(self.update_messages, *given, **named)
+
+    async def adelete_messages(self, *given: Any, **named: Any) -> None:
+        """See delete_messages."""
+        await asyncio.to_thread(self.delete_messages, *given, **named)
+
+    async def delete_message(self, id_: str | UUID) -> None:
+        """See delete_message_by_id; Langflow's own is a coroutine without an ``a``."""
+        await asyncio.to_thread(self.delete_message_by_id, id_)
+
+    # ---- within ----
+
+    def _execute(self, command: Command, cause: Session | None = None) -> Outcome:
+        because = None if cause is None else f"{cause.id}/{cause.version}"
+        context = Context(self.project, self.actor, datetime.now(UTC), causation_id=because)
+        return self.application.execute(command, context)
+
+    def _again(self, make: Callable[..., Command]) -> Outcome:
+        """Carry out what ``make`` makes; made anew where others wrote in between."""
+        for attempt in range(ATTEMPTS_MAX):
+            command = make(self.application, self.project)
+            try:
+                return self._execute(command, changes.cause_of(command))
+            except (ExpectationFailed, AlreadyExists):
+                if attempt == ATTEMPTS_MAX - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _found(self, message_id: UUID) -> T:
+        return self._made(changes.find(self.application, self.project, message_id))
+
+    def _made(self, found: FoundMessage) -> T:
+        told = told_by(found)
+        extras = extras_of(found.message)
+        # Components get what was stored, not what the wire's clients know of it.
+        told["content_blocks"] = extras.get("content_blocks") or []
+        told["session_metadata"] = unwrapped(extras.get("session_metadata"))
+        return self.make(**told)
+
+
+def sorted_by(found: list[FoundMessage], order_by: str, order: str | None) -> list[FoundMessage]:
+    """``found``, the newest first, in the order of one of Langflow's columns."""
+    is_descending = order == "DESC"
+    rows = found if is_descending else found[::-1]
+    if order_by == "timestamp":
+        return rows
+    return sorted(rows, key=lambda one: str(told_by(one).get(order_by)), reverse=is_descending)
+
+
+def members_in(message: Any) -> dict[str, Any]:
+    """The members of a message, as JSON has them; those that are not there are left out.
+
+    Raises ValueError for a text or a time that is none.
+    """
+    if isinstance(message, Mapping):
+        members = dict(message)
+    else:
+        names = (
+            "id",
+            "text",
+            "sender",
+            "sender_name",
+            "session_id",
+            "flow_id",
+            "user_id",
+            "timestamp",
+            *EXTRAS,
+        )
+        members = {name: getattr(message, name, None) for name in dict.fromkeys(names)}
+    text = members.get("text")
+    if text is not None and not isinstance(text, str):
+        raise ValueError("the text of a message must be a string: one that is still coming cannot be stored")
+    timestamp = members.get("timestamp")
+    plain: dict[str, Any] = from_json(to_json({k: v for k, v in members.items() if v is not None}))
+    if timestamp:
+        plain["timestamp"] = moment_in(timestamp)
+    return plain
+
+
+def refuse_incomplete(members: Mapping[str, Any]) -> None:
+    missing = [name for name in REQUIRED if not members.get(name)]
+    if missing:
+        raise ValueError(f"a message needs {', '.join(REQUIRED)}; missing: {', '.join(missing)}")
+
+
+SPACED_OFFSET = re.compile(r"\s+(?=[+-]\d\d:?\d\d$)")
+
+
+def moment_in(timestamp: str | datetime) -> datetime:
+    """A time as Langflow writes it, or by ISO 8601; without a zone it is UTC. Raises ValueError."""
+    if isinstance(timestamp, datetime):
+        return to_utc(timestamp)
+    text = timestamp.strip()
+    if text.upper().endswith("UTC"):
+        text = text[:-3].rstrip()
+    return to_utc(datetime.fromisoformat(SPACED_OFFSET.sub("", text)))

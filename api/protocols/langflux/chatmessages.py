@@ -1,0 +1,314 @@
+"""``/api/v1/chatmessage/{chatflowid}``: reading, writing and deleting chat messages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+from uuid_utils.compat import uuid7
+
+from api.middleware import SLASH_IN_SEGMENT
+from api.protocols.answering import Exchange
+from api.protocols.frame import Visit, body_as, visit
+from api.protocols.langflux.errors import refused
+from api.protocols.langflux.messages import (
+    DEFAULT_CHAT_TYPE,
+    KEY,
+    NewChatMessage,
+    chat_message,
+    created,
+    extras_of,
+    members_of,
+    role_of,
+    scope_of,
+    session_id_of,
+)
+from api.resources import Json
+from api.settings import Settings
+from domain.commands import DeleteMessages
+from domain.errors import MessageIdTaken, NotFound
+from domain.sessions import Session
+from domain.values import check_text, to_utc
+from projections.messages import FoundMessage, get_message
+from projections.spoken import Label, Said, latest_sessions, newest_messages
+
+KNOWN = {
+    *("sessionId", "chatId", "memoryType", "messageId", "chatType", "startDate", "endDate", "feedbackType"),
+    *("order", "sort", "feedback", "page", "limit", "hardDelete", "isClearFromViewMessageDialog"),
+}
+"""The parameters a deletion may have: one that is not among them could mean that less is to be deleted."""
+
+NOWHERE = "\x1f"  # no chatflow is called so
+MILLISECOND = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which messages of a chatflow: those that the store finds, and what is left of them.
+
+    ``ratings``: with these ratings only, each with the message just before it; None for all.
+    """
+
+    said: Said
+    ratings: Collection[str] | None = None
+    page: int = 0
+    limit: int = 0
+
+    @property
+    def is_paged(self) -> bool:
+        of_one = self.said.session is not None or self.said.message_id is not None
+        return self.page > 0 and self.limit > 0 and not of_one
+
+
+def add_routes(router: APIRouter, settings: Settings) -> None:
+    as_strings = settings.langflux_json_columns == "string"
+
+    @router.get("/api/v1/chatmessage")
+    @router.get("/api/v1/chatmessage/")
+    @router.delete("/api/v1/chatmessage")
+    @router.delete("/api/v1/chatmessage/")
+    async def unnamed(request: Request) -> Response:
+        """A chatflow must be named."""
+        await visit(request)
+        raise refused(412, "Error: chatMessagesController - id not provided!")
+
+    @router.get("/api/v1/chatmessage/{chatflow}")
+    async def messages(chatflow: str, request: Request) -> Response:
+        """The chat messages of a chatflow."""
+        return await listed(chatflow, request, None)
+
+    @router.get("/api/v1/internal-chatmessage/{chatflow}")
+    async def internal(chatflow: str, request: Request) -> Response:
+        """As above, those from the canvas alone, and never by pages."""
+        return await listed(chatflow, request, ["INTERNAL"])
+
+    async def listed(chatflow: str, request: Request, chat_types: list[str] | None) -> Response:
+        here = await visit(request)
+        query = Query(request)
+        has_feedback = bool(query.one("feedback"))
+        wanted = query.wanted(scope_in(chatflow), has_feedback=has_feedback, chat_types=chat_types)
+        if chat_types is not None:
+            wanted = replace(wanted, page=0)
+        found = await find(here, wanted, is_descending=query.is_descending)
+        return Json([chat_message(one, as_strings=as_strings, feedback=has_feedback) for one in found])
+
+    @router.post("/api/v1/chatmessage/{chatflow}")
+    async def add(chatflow: str, request: Request) -> Response:
+        """Store a message; the answer is what was stored."""
+        here = await visit(request)
+        scope = chatflow_id(chatflow)
+        body = await body_as(request, NewChatMessage)
+        given = body.model_dump(mode="json", exclude_none=True)
+        chat_id = given.setdefault("chatId", given.get("sessionId") or str(uuid7()))
+        at = None if body.createdDate is None else moment_in("createdDate", body.createdDate)
+        exchange = Exchange(here, scope, given.get("sessionId") or chat_id)
+        if body.id is not None:
+            await refuse_taken(here, exchange, body.id)
+        message = await exchange.record(members_of(given, at), body.id)
+        return Json(chat_message(await here.find(get_message, message.id), as_strings=as_strings))
+
+    @router.delete("/api/v1/chatmessage/{chatflow}")
+    async def delete(chatflow: str, request: Request) -> Response:
+        """Delete those messages of a chatflow that the parameters select; without any, all of them."""
+        here = await visit(request)
+        scope = chatflow_id(chatflow)
+        query = Query(request)
+        query.refuse_unknown()
+        found = await find(here, query.wanted(scope, has_feedback=True), with_one_before=False)
+        return Json({"raw": [], "affected": await delete_all(here, found)})
+
+    @router.put("/api/v1/chatmessage/abort/{chatflow}/{chat_id}")
+    async def abort(chatflow: str, chat_id: str, request: Request) -> Response:
+        """An answer under way is not stopped: it ends when its caller hangs up."""
+        await visit(request)
+        return Json({"status": 200, "message": "Chat message aborted"})
+
+
+# ---- what a request says ------------------------------------------------------------------------
+
+
+def scope_in(chatflow: str) -> str:
+    """The scope of a chatflow that is asked for; one that is no id has no messages."""
+    return scope_of(chatflow) or chatflow.replace(SLASH_IN_SEGMENT, "/")
+
+
+def chatflow_id(chatflow: str) -> str:
+    """The scope of a chatflow that is to be changed. Raises a refusal."""
+    scope = scope_of(chatflow)
+    if scope is None:
+        raise refused(400, "Invalid UUID format for chatflowId")
+    return scope
+
+
+class Query:
+    """Query parameters as Express reads them: one may be repeated, or have ``[]`` in its name."""
+
+    def __init__(self, request: Request) -> None:
+        self._values: dict[str, list[str]] = {}
+        for name, value in request.query_params.multi_items():
+            try:
+                self._values.setdefault(name.removesuffix("[]"), []).append(check_text(value))
+            except ValueError:
+                raise refused(400, f"{name[:100]!r} cannot be read") from None
+
+    def one(self, name: str) -> str | None:
+        values = self._values.get(name)
+        return values[0] if values else None
+
+    def many(self, name: str) -> list[str]:
+        """The values of a parameter that may be repeated, or a JSON array."""
+        found: list[str] = []
+        for value in self._values.get(name, ()):
+            read: Any = value
+            with suppress(ValueError):
+                read = json.loads(value)
+            found += map(str, read) if isinstance(read, list) else [value]
+        return [value for value in found if value]
+
+    def moment(self, name: str) -> datetime | None:
+        value = self.one(name)
+        return moment_in(name, value) if value else None
+
+    def count(self, name: str) -> int:
+        """Raises a refusal for a negative one."""
+        try:
+            number = int(self.one(name) or 0)
+        except ValueError:
+            return 0
+        if number < 0:
+            raise refused(412, f"Error: {name} must not be negative")
+        return min(number, 2**31)
+
+    @property
+    def is_descending(self) -> bool:
+        """Just ``DESC``, in ``order``; or in ``sort``, which is what the documentation calls it."""
+        order = self.one("order")
+        return (self.one("sort") if order is None else order) == "DESC"
+
+    def refuse_unknown(self) -> None:
+        for name in self._values:
+            if name not in KNOWN:
+                raise refused(400, f"there is no parameter {name[:100]!r}; nothing was deleted")
+
+    def wanted(self, scope: str, *, has_feedback: bool, chat_types: list[str] | None = None) -> Wanted:
+        """With feedback empty values filter nothing, and there are ratings and pages."""
+        equal = {name: self.one(name) for name in ("sessionId", "chatId", "memoryType")}
+        if has_feedback:
+            equal = {name: value or None for name, value in equal.items()}
+        message_id = self.one("messageId") or None
+        kept: dict[str, Any] = {
+            name: equal[name] for name in ("chatId", "memoryType") if equal[name] is not None
+        }
+        until = self.moment("endDate")
+        types = chat_types or self.many("chatType")
+        said = Said(
+            # A message id that is none belongs to no message.
+            scope=scope if message_id is None or scope_of(message_id) else NOWHERE,
+            session=equal["sessionId"],
+            message_id=as_uuid(message_id),
+            metadata={KEY: {**kept}} if kept else None,
+            without={KEY: {"sessionId": None}} if equal["sessionId"] is not None else None,
+            label=by_chat_type(types) if types else None,
+            since=self.moment("startDate"),
+            until=None if until is None else until + MILLISECOND,
+        )
+        ratings = self.many("feedbackType") if has_feedback else []
+        page, limit = (self.count("page"), self.count("limit")) if has_feedback else (0, 0)
+        return Wanted(said, ratings or None, page, limit)
+
+
+def as_uuid(text: str | None) -> UUID | None:
+    scope = None if text is None else scope_of(text)
+    return None if scope is None else UUID(scope)
+
+
+def by_chat_type(types: Sequence[str]) -> Label:
+    return Label((KEY, "chatType"), types, None if DEFAULT_CHAT_TYPE in types else ())
+
+
+def moment_in(name: str, text: str) -> datetime:
+    """A time as JavaScript takes it; without a zone it is UTC. Raises a refusal."""
+    with suppress(ValueError):
+        return to_utc(datetime.fromisoformat(text))
+    with suppress(ValueError, TypeError):
+        return parsedate_to_datetime(text).astimezone(UTC)
+    raise refused(400, f"{name} is not a date")
+
+
+# ---- what is done -------------------------------------------------------------------------------
+
+
+async def find(
+    here: Visit, wanted: Wanted, *, is_descending: bool = False, with_one_before: bool = True
+) -> list[FoundMessage]:
+    """The messages that are wanted, the oldest first unless ``is_descending``."""
+    if wanted.is_paged:
+        found = await page_of_sessions(here, wanted, is_descending=is_descending)
+    else:
+        found = await here.find(newest_messages, wanted.said, limit=None)
+    if wanted.ratings is not None:
+        return chosen(found[::-1], wanted.ratings, with_one_before=with_one_before)
+    return found if is_descending else found[::-1]
+
+
+async def page_of_sessions(here: Visit, wanted: Wanted, *, is_descending: bool) -> list[FoundMessage]:
+    """All messages of the sessions on a page, the newest first."""
+    sessions = await here.find(latest_sessions, wanted.said, limit=None)
+    if not is_descending:
+        sessions = sessions[::-1]
+    first = (wanted.page - 1) * wanted.limit
+    found: list[FoundMessage] = []
+    for session in sessions[first : first + wanted.limit]:
+        found += await here.find(newest_messages, replace(wanted.said, session=session.name), limit=None)
+    return sorted(found, key=lambda one: created(one.message), reverse=True)
+
+
+def chosen(
+    found: Sequence[FoundMessage], ratings: Collection[str], *, with_one_before: bool
+) -> list[FoundMessage]:
+    """The messages with such a rating, each with the one before it in its session; ``found`` ascends."""
+    before: dict[str, FoundMessage] = {}
+    picked: dict[Any, FoundMessage] = {}
+    for one in found:
+        if session_id_of(one) is None and with_one_before:
+            continue
+        feedback = extras_of(one.message).get("feedback") or {}
+        if role_of(one.message) == "apiMessage" and feedback.get("rating") in ratings:
+            previous = before.get(one.conversation)
+            if previous is not None and with_one_before:
+                picked[previous.message.id] = previous
+            picked[one.message.id] = one
+        before[one.conversation] = one
+    return list(picked.values())
+
+
+async def refuse_taken(here: Visit, exchange: Exchange, message_id: UUID) -> None:
+    """Keep an id from being that of messages in two sessions. Raises MessageIdTaken."""
+    with suppress(NotFound):
+        found = await here.find(get_message, message_id)
+        if (found.scope, found.conversation) != (exchange.scope, exchange.session):
+            raise MessageIdTaken(message_id)
+
+
+async def delete_all(here: Visit, found: Sequence[FoundMessage]) -> int:
+    """Delete messages, by one command for each session; returns how many are gone by that."""
+    by_session: dict[str, list[FoundMessage]] = {}
+    for one in found:
+        by_session.setdefault(one.conversation, []).append(one)
+    count = 0
+    for name, members in by_session.items():
+        ids = [one.message.id for one in members]
+        with suppress(NotFound):
+            outcome = await here.execute(
+                DeleteMessages(kind=Session.KIND, name=name, scope=members[0].scope, message_ids=ids)
+            )
+            count += len(outcome.events)
+    return count

@@ -1,0 +1,40 @@
+"""Flowise's errors: ``{"statusCode": n, "success": false, "message": …, "stack": {}}``, and one more."""
+
+from __future__ import annotations
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from api.problems import Unauthorized
+from api.protocols.frame import BodyInvalid, status_of
+from api.protocols.responder import Failed
+from api.resources import Json
+from domain.errors import NotFound
+
+
+def refused(status: int, message: str) -> HTTPException:
+    return HTTPException(status, message)
+
+
+def tell(request: Request, error: Exception) -> Response:
+    match error:
+        case Unauthorized():
+            return Json({"error": "Unauthorized Access"}, 401)
+        case Failed():
+            return told(error.status, str(error))
+        case HTTPException():
+            return told(error.status_code, str(error.detail))
+        case NotFound():
+            return told(404, f"there is no such {error.kind}")
+        case RequestValidationError():
+            first = error.errors()[0]
+            return told(400, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+        case BodyInvalid():
+            return told(400, str(error))
+    return told(status_of(error, invalid=400), str(error))
+
+
+def told(status: int, message: str) -> Json:
+    return Json({"statusCode": status, "success": False, "message": message, "stack": {}}, status)

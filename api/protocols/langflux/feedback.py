@@ -1,0 +1,130 @@
+"""``/api/v1/feedback``: what people thought of an answer, kept as metadata of the message it is about.
+
+A message has one feedback, the last one; its id is that of the message.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import Response
+
+from api.protocols.frame import Visit, body_as, visit
+from api.protocols.langflux.chatmessages import Query, as_uuid, chatflow_id, scope_in
+from api.protocols.langflux.errors import refused
+from api.protocols.langflux.messages import KEY, extras_of, scope_of, wire_time
+from api.resources import Json
+from domain.commands import ChangeMessage
+from domain.errors import NotFound
+from domain.sessions import Session
+from domain.values import Text
+from projections.messages import FoundMessage, get_message
+from projections.spoken import Said, newest_messages
+
+Rating = Literal["THUMBS_UP", "THUMBS_DOWN"]
+
+
+class NewFeedback(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    chatflowid: Text | None = None
+    chatId: Text | None = None  # noqa: N815 - the contract's names
+    messageId: Text | None = None  # noqa: N815
+    rating: Rating | None = None
+    content: Text | None = None
+
+
+def add_routes(router: APIRouter) -> None:
+    @router.post("/api/v1/feedback/{chatflow}")
+    async def give(chatflow: str, request: Request) -> Response:
+        """Rate an answer."""
+        here = await visit(request)
+        scope = chatflow_id(chatflow)
+        body = await body_as(request, NewFeedback)
+        if body.rating is None:
+            raise refused(500, "Error: rating is required")
+        found = await message_with(here, body.messageId or "")
+        extras = extras_of(found.message)
+        is_consistent = found.scope == scope and body.chatflowid in (None, chatflow, scope)
+        if not is_consistent or body.chatId not in (None, extras.get("chatId", found.conversation)):
+            raise refused(400, "the message is not one of this chatflow and chat")
+        told = {
+            "id": str(found.message.id),
+            "chatflowid": scope,
+            "chatId": extras.get("chatId", found.conversation),
+            "messageId": str(found.message.id),
+            "rating": body.rating,
+            "content": body.content or "",
+            "createdDate": wire_time(datetime.now(UTC)),
+        }
+        await keep(here, found, told)
+        return Json(told)
+
+    @router.put("/api/v1/feedback/{feedback}")
+    async def change(feedback: str, request: Request) -> Response:
+        """Change what was thought."""
+        here = await visit(request)
+        body = await body_as(request, NewFeedback)
+        found = await rated(here, feedback)
+        given = body.model_dump(include={"rating", "content"}, exclude_none=True)
+        await keep(here, found, given)
+        return Json({"status": "OK"})
+
+    @router.get("/api/v1/feedback/{chatflow}")
+    async def listed(chatflow: str, request: Request) -> Response:
+        """The feedback on the answers of a chatflow."""
+        here, query = await visit(request), Query(request)
+        said = Said(scope=scope_in(chatflow), metadata={KEY: {"feedback": {}}})
+        since, until = query.moment("startDate"), query.moment("endDate")
+        found = [
+            extras_of(one.message)["feedback"] for one in await here.find(newest_messages, said, limit=None)
+        ]
+        told = [
+            feedback
+            for feedback in sorted(found, key=lambda one: str(one.get("createdDate")))
+            if query.one("chatId") in (None, feedback.get("chatId"))
+            and (since is None or str(feedback.get("createdDate")) >= wire_time(since))
+            and (until is None or str(feedback.get("createdDate")) <= wire_time(until))
+        ]
+        return Json(told[::-1] if query.is_descending else told)
+
+
+async def message_with(here: Visit, message_id: str) -> FoundMessage:
+    """Raises a refusal where there is no such message."""
+    found_id = scope_of(message_id)
+    try:
+        if found_id is not None:
+            found = await here.find(get_message, UUID(found_id))
+            if found.kind == Session.KIND:
+                return found
+    except NotFound:
+        pass
+    raise refused(404, f"Message with id {message_id[:100]} not found")
+
+
+async def rated(here: Visit, feedback_id: str) -> FoundMessage:
+    """The message that a feedback is about: of the same id, or one that was imported with another."""
+    said = Said(message_id=as_uuid(feedback_id), metadata={KEY: {"feedback": {}}})
+    found = await here.find(newest_messages, said, limit=1) if said.message_id is not None else []
+    if not found:
+        said = Said(metadata={KEY: {"feedback": {"id": feedback_id}}})
+        found = await here.find(newest_messages, said, limit=1)
+    if not found:
+        raise refused(404, "Feedback not found")
+    return found[0]
+
+
+async def keep(here: Visit, found: FoundMessage, feedback: dict[str, Any]) -> None:
+    await here.execute(
+        ChangeMessage(
+            kind=Session.KIND,
+            name=found.conversation,
+            scope=found.scope,
+            message_id=found.message.id,
+            metadata={KEY: {"feedback": feedback}},
+        )
+    )

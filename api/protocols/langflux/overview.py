@@ -1,0 +1,127 @@
+"""The figures of a chatflow, and the export of its conversations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import Response
+
+from api.protocols.frame import body_as, visit
+from api.protocols.langflux.chatmessages import (
+    MILLISECOND,
+    Query,
+    Wanted,
+    by_chat_type,
+    find,
+    moment_in,
+    scope_in,
+)
+from api.protocols.langflux.errors import refused
+from api.protocols.langflux.messages import chat_message, extras_of, session_id_of
+from api.resources import Json
+from domain.values import Text
+from projections.messages import FoundMessage
+from projections.spoken import Said
+
+SOURCES = {
+    "INTERNAL": "UI",
+    "EXTERNAL": "API/Embed",
+    "EVALUATION": "Evaluations",
+    "MCP": "MCP",
+    "SCHEDULED": "Scheduled",
+    "WEBHOOK": "Webhook",
+}
+
+ATTACHED = ("sourceDocuments", "usedTools", "fileAnnotations", "agentReasoning", "artifacts")
+
+
+class ExportRequest(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    chatflowId: Text = ""  # noqa: N815 - the contract's names
+    chatType: list[Text] | Text | None = None  # noqa: N815
+    feedbackType: list[Text] | Text | None = None  # noqa: N815
+    startDate: Text | None = None  # noqa: N815
+    endDate: Text | None = None  # noqa: N815
+
+
+def add_routes(router: APIRouter) -> None:
+    @router.get("/api/v1/stats/{chatflow}")
+    async def stats(chatflow: str, request: Request) -> Response:
+        """How much was said, and what people thought of it."""
+        here = await visit(request)
+        found = await find(here, Query(request).wanted(scope_in(chatflow), has_feedback=True))
+        ratings = [(extras_of(one.message).get("feedback") or {}).get("rating") for one in found]
+        return Json(
+            {
+                "totalMessages": len(found),
+                "totalSessions": len({session_id_of(one) for one in found} - {None}),
+                "totalFeedback": sum(rating is not None for rating in ratings),
+                "positiveFeedback": ratings.count("THUMBS_UP"),
+            }
+        )
+
+    @router.post("/api/v1/export-import/chatflow-messages")
+    async def export(request: Request) -> Response:
+        """The conversations of a chatflow, the newest first."""
+        here = await visit(request, scope="read")
+        body = await body_as(request, ExportRequest)
+        if not body.chatflowId:
+            raise refused(412, "Error: chatflowId not provided!")
+        types, ratings = listed(body.chatType), listed(body.feedbackType)
+        until = moment_in("endDate", body.endDate) + MILLISECOND if body.endDate else None
+        said = Said(
+            scope=scope_in(body.chatflowId),
+            label=by_chat_type(types) if types else None,
+            since=moment_in("startDate", body.startDate) if body.startDate else None,
+            until=until,
+        )
+        return Json(conversations(await find(here, Wanted(said, ratings or None))))
+
+
+def listed(value: list[str] | str | None) -> list[str]:
+    return [value] if isinstance(value, str) and value else list(value or ())
+
+
+def conversations(found: list[FoundMessage]) -> list[dict[str, Any]]:
+    """``found``, which ascends, by chat, memory and session."""
+    by_key: dict[tuple[str, str | None, str | None], list[dict[str, Any]]] = {}
+    for one in found:
+        told = chat_message(one, feedback=True)
+        key = (str(told["chatId"]), told["memoryType"], told["sessionId"])
+        # Put at the end again by each message: so the conversation spoken in last is last.
+        messages = by_key.pop(key, [])
+        messages.append(told)
+        by_key[key] = messages
+    return [conversation(*key, messages) for key, messages in reversed(by_key.items())]
+
+
+def conversation(
+    chat_id: str, memory: str | None, session_id: str | None, messages: list[dict[str, Any]]
+) -> dict[str, Any]:
+    emails = (message["leadEmail"] for message in reversed(messages) if message["leadEmail"])
+    return {
+        "id": chat_id,
+        "source": SOURCES.get(messages[0]["chatType"], messages[0]["chatType"]),
+        "sessionId": session_id,
+        "memoryType": memory,
+        "email": next(emails, None),
+        "messages": [exported(message) for message in messages],
+    }
+
+
+def exported(message: dict[str, Any]) -> dict[str, Any]:
+    told = {
+        "content": message["content"],
+        "role": "user" if message["role"] == "userMessage" else "bot",
+        "time": message["createdDate"],
+    }
+    uploads = message["fileUploads"]
+    if isinstance(uploads, list):
+        told["filePaths"] = [one["name"] for one in uploads if isinstance(one, dict) and "name" in one]
+    told |= {name: message[name] for name in ATTACHED if message[name] is not None}
+    if message["feedback"] and message["feedback"].get("content"):
+        told["feedback"] = message["feedback"]["content"]
+    return told

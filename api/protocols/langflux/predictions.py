@@ -1,0 +1,282 @@
+"""``POST /api/v1/prediction/{id}``: an answer in a chatflow, by the responder that is configured.
+
+Recount has no chatflows. With RECOUNT_LANGFLUX_UPSTREAM the question is passed on to a Flowise, whose answer
+is relayed; with RECOUNT_RESPONDER_URL a model is asked. Either way both messages are recorded here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from fastapi import APIRouter, Request
+from pydantic import JsonValue
+from pydantic_core import from_json, to_json
+from starlette.responses import Response
+from uuid_utils.compat import uuid7
+
+from api.protocols.answering import Exchange, streamed, turns_of
+from api.protocols.frame import Visit, visit
+from api.protocols.langflux.chatmessages import as_uuid, chatflow_id
+from api.protocols.langflux.errors import refused
+from api.protocols.langflux.messages import JSON_COLUMNS, members_of
+from api.protocols.responder import NotConfigured, Turn, Upstream, chat_in, langflux_in
+from api.resources import Json
+from api.settings import Settings
+from domain.errors import MessageIdTaken, RecountError
+from domain.values import check_document
+
+MEMORY = ""
+"""The label of the memory node; there is none here."""
+
+
+class Ids(NamedTuple):
+    """Whose turn it is: one chat may have several sessions. ``is_given``: by the request."""
+
+    chat_id: str
+    session_id: str
+    is_given: bool
+
+
+def resolve_ids(body: Mapping[str, Any], *, is_internal: bool = False, fresh: str = "") -> Ids:
+    """The ids of a prediction. Raises a refusal for one that is no text.
+
+    The chat is body.chatId, else overrideConfig.sessionId, else ``fresh``. The session is
+    overrideConfig.sessionId, else body.chatId, else the chat. An empty text counts for the chat alone. From
+    the canvas (``is_internal``) the session is the chat.
+    """
+    override = body.get("overrideConfig")
+    asked = override.get("sessionId") if isinstance(override, dict) else None
+    given = body.get("chatId")
+    for one in (asked, given):
+        if one is not None and not isinstance(one, str):
+            raise refused(500, "Error: chatId and sessionId must be strings")
+    if is_internal:
+        chat_id = given if given is not None else fresh
+        return Ids(chat_id, chat_id or fresh, bool(given))
+    chat_id = given if given is not None else asked if asked is not None else fresh
+    return Ids(chat_id, asked or given or chat_id or fresh, bool(asked or given))
+
+
+def add_routes(router: APIRouter, settings: Settings) -> None:
+    chat, upstream = chat_in(settings), langflux_in(settings)
+
+    @router.post("/api/v1/prediction/{chatflow}")
+    async def predict(chatflow: str, request: Request) -> Response:
+        """Answer a question."""
+        return await answer(chatflow, request, is_internal=False)
+
+    @router.post("/api/v1/internal-prediction/{chatflow}")
+    async def predict_internally(chatflow: str, request: Request) -> Response:
+        """As above, from the canvas."""
+        return await answer(chatflow, request, is_internal=True)
+
+    async def answer(chatflow: str, request: Request, *, is_internal: bool) -> Response:
+        here = await visit(request)
+        scope = chatflow_id(chatflow)
+        if chat is None and upstream is None:
+            raise NotConfigured("RECOUNT_LANGFLUX_UPSTREAM")
+        body = await body_in(request)
+        ids = resolve_ids(body, is_internal=is_internal, fresh=str(uuid7()))
+        one = Prediction(here, scope, body, ids, is_internal, datetime.now(UTC))
+        if upstream is not None:
+            path = f"/api/v1/{'internal-' if is_internal else ''}prediction/{scope}"
+            if one.is_streaming:
+                return await streamed(one.relay_by_parts(upstream, path))
+            return await one.relay(upstream, path)
+        assert chat is not None
+        turns = turns_of(await one.exchange.history(), one.question)
+        turns = [*told_before(body), *turns]
+        await one.ask()
+        if one.is_streaming:
+            return await streamed(one.tell(chat.answer_by_parts(turns)))
+        text = await chat.answer(turns)
+        message = await one.exchange.record(one.api_message({"text": text}))
+        return Json({"text": text, **one.metadata(str(message.id)), "isStreamValid": True})
+
+
+async def body_in(request: Request) -> dict[str, Any]:
+    """The body; nothing is an empty question. Raises a refusal."""
+    raw = await request.body()
+    try:
+        body = from_json(raw) if raw.strip() else {}
+        check_document(body)
+    except ValueError:
+        raise refused(400, "the body is not valid JSON") from None
+    if not isinstance(body, dict):
+        raise refused(400, "the body is not a JSON object")
+    return body
+
+
+def told_before(body: Mapping[str, Any]) -> list[Turn]:
+    """What the request says was said before."""
+    history = body.get("history")
+    turns = []
+    for one in history if isinstance(history, list) else []:
+        message = one.get("message", one.get("content")) if isinstance(one, dict) else None
+        if isinstance(message, str):
+            role = one.get("type", one.get("role"))
+            turns.append(Turn("user" if role in ("userMessage", "user") else "assistant", message))
+    return turns
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One question in a chat, which arrived ``at`` this time."""
+
+    here: Visit
+    scope: str
+    body: Mapping[str, Any]
+    ids: Ids
+    is_internal: bool
+    at: datetime
+
+    @property
+    def exchange(self) -> Exchange:
+        return Exchange(self.here, self.scope, self.ids.session_id)
+
+    @property
+    def question(self) -> str:
+        question = self.body.get("question")
+        return question if isinstance(question, str) else ""
+
+    @property
+    def is_streaming(self) -> bool:
+        return self.body.get("streaming") in (True, "true")
+
+    async def ask(self) -> None:
+        """Record the question, as of its arrival."""
+        uploads = {"fileUploads": self.body.get("uploads"), "leadEmail": self.body.get("leadEmail")}
+        await self.exchange.record(self._message("userMessage", self.question, self.at, uploads))
+
+    def api_message(self, answer: Mapping[str, Any]) -> dict[str, Any]:
+        """The members of the message that an answer is."""
+        names = (*JSON_COLUMNS, "followUpPrompts", "memoryType", "executionId")
+        more = {name: answer[name] for name in names if answer.get(name) is not None}
+        text = answer.get("text")
+        content = text if isinstance(text, str) else to_json(answer.get("json", "")).decode().strip('"')
+        return self._message("apiMessage", content, datetime.now(UTC), more)
+
+    def _message(self, role: str, content: str, at: datetime, more: Mapping[str, Any]) -> dict[str, Any]:
+        told = {
+            "role": role,
+            "content": content,
+            "chatId": self.ids.chat_id,
+            "sessionId": self.ids.session_id,
+            "chatType": "INTERNAL" if self.is_internal else "EXTERNAL",
+            "memoryType": MEMORY,
+        }
+        return members_of({**told, **more}, at)
+
+    def metadata(self, message_id: str) -> dict[str, Any]:
+        return {
+            "question": self.question,
+            "chatId": self.ids.chat_id,
+            "chatMessageId": message_id,
+            "sessionId": self.ids.session_id,
+            "memoryType": MEMORY,
+        }
+
+    async def tell(self, parts: AsyncIterator[str]) -> AsyncIterator[bytes]:
+        """The events of an answer that comes by parts; it is recorded when it is whole."""
+        texts = [await anext(parts, "")]
+        yield event("start", "")
+        try:
+            if texts[0]:
+                yield event("token", texts[0])
+            async for part in parts:
+                texts.append(part)
+                yield event("token", part)
+            message = await self.exchange.record(self.api_message({"text": "".join(texts)}))
+        except RecountError as error:
+            yield event("error", str(error))
+            return
+        yield event("metadata", self.metadata(str(message.id)))
+        yield event("end", "[DONE]")
+
+    # ---- answered by a Flowise ----
+
+    def now_known(self, answer: Mapping[str, Any]) -> Prediction:
+        """This, under the ids that the Flowise chose where the request left them open."""
+        if self.ids.is_given:
+            return self
+        chat_id, session_id = answer.get("chatId"), answer.get("sessionId")
+        chat = chat_id if isinstance(chat_id, str) and chat_id else self.ids.chat_id
+        session = session_id if isinstance(session_id, str) and session_id else chat
+        return replace(self, ids=Ids(chat, session, True))
+
+    async def relay(self, upstream: Upstream, path: str) -> Response:
+        """Pass the question on, and the answer back."""
+        if self.ids.is_given:
+            await self.ask()
+        try:
+            relayed = await upstream.forward(path, dict(self.body))
+        except RecountError:
+            if not self.ids.is_given:
+                await self.ask()
+            raise
+        answer = relayed.body if isinstance(relayed.body, dict) else {}
+        one = self.now_known(answer)
+        if not self.ids.is_given:
+            await one.ask()
+        if relayed.status == 200:
+            await one.record_answer(answer)
+        return Json(relayed.body, relayed.status)
+
+    async def relay_by_parts(self, upstream: Upstream, path: str) -> AsyncIterator[bytes]:
+        """Flowise's events as they come; the answer is recorded when they end."""
+        if self.ids.is_given:
+            await self.ask()
+        rest, told, has_begun = b"", dict[str, Any](text=""), False
+        failure: RecountError | None = None
+        try:
+            async for part in upstream.forward_by_parts(path, dict(self.body)):
+                *lines, rest = (rest + part).split(b"\n")
+                for line in lines:
+                    note(line, told)
+                has_begun = True
+                yield part
+        except RecountError as error:
+            failure = error
+        note(rest, told)
+        one = self.now_known(told)
+        if not self.ids.is_given:
+            await one.ask()
+        if failure is None:
+            await one.record_answer(told)
+        elif not has_begun:
+            raise failure
+        else:
+            yield event("error", str(failure))
+
+    async def record_answer(self, answer: Mapping[str, Any]) -> None:
+        """Record what a Flowise answered, under its id where that is free."""
+        members = self.api_message(answer)
+        try:
+            await self.exchange.record(members, as_uuid(str(answer.get("chatMessageId"))))
+        except MessageIdTaken:
+            await self.exchange.record(members)
+
+
+def event(name: str, data: JsonValue) -> bytes:
+    """A record of Flowise's event streams."""
+    return b"message:\ndata:" + to_json({"event": name, "data": data}) + b"\n\n"
+
+
+def note(line: bytes, told: dict[str, Any]) -> None:
+    """Note what a line of Flowise's event stream tells of the answer."""
+    if not line.startswith(b"data:"):
+        return
+    try:
+        record = from_json(line.removeprefix(b"data:"))
+    except ValueError:
+        return
+    name, data = (record.get("event"), record.get("data")) if isinstance(record, dict) else (None, None)
+    if name == "token" and isinstance(data, str):
+        told["text"] += data
+    elif name == "metadata" and isinstance(data, dict):
+        told.update({key: value for key, value in data.items() if key != "text"})
+    elif name in JSON_COLUMNS:
+        told[name] = data

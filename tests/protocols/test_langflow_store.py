@@ -1,0 +1,227 @@
+"""Langflow's message store within its own process, called as Langflow calls its own (§8)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from psycopg.conninfo import make_conninfo
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.protocols.langflow.store import (
+    MessageStore,
+    StoredMessage,
+    executing,
+    message_store,
+    moment_in,
+)
+from api.settings import Settings
+from tests.postgres import new_database
+
+USER = str(uuid4())
+
+
+@pytest.fixture(scope="module")
+def conninfo(server: str, template: str) -> Iterator[str]:
+    """One database for the tests of this file, each with a flow of its own."""
+    with new_database(server, template=template) as name:
+        yield make_conninfo(server, dbname=name)
+
+
+Store = MessageStore[StoredMessage]
+
+
+@pytest.fixture(scope="module")
+def store(conninfo: str) -> Iterator[Store]:
+    with message_store(conninfo, make=StoredMessage) as store:
+        yield store
+
+
+@pytest.fixture
+def flow() -> Iterator[str]:
+    """A flow that is executing."""
+    flow = str(uuid4())
+    with executing(flow, USER):
+        yield flow
+
+
+def message(text: Any = "hello", **members: Any) -> SimpleNamespace:
+    """An object with Langflow's members."""
+    given = {"sender": "User", "sender_name": "User", "session_id": "s", "files": [], "error": False}
+    return SimpleNamespace(**{"text": text, **given, **members})
+
+
+def texts(messages: list[StoredMessage]) -> list[str]:
+    return [message.text for message in messages]
+
+
+def test_what_is_stored_comes_back(store: Store, flow: str) -> None:
+    run_id = str(uuid4())
+    stored = message(
+        context_id="c",
+        timestamp="2026-11-20 12:00:00.250000 UTC",
+        properties={"icon": "bot"},
+        category="info",
+        content_blocks=[{"type": "text", "text": "x"}],
+        session_metadata={"a": 1},
+        files=["f/x.png"],
+    )
+    (found,) = asyncio.run(store.astore_message(stored, flow_id=flow, run_id=run_id))
+    assert found.model_dump(exclude={"data", "id", "properties"}) == {
+        "text": "hello",
+        "text_key": "text",
+        "sender": "User",
+        "sender_name": "User",
+        "files": ["f/x.png"],
+        "session_id": "s",
+        "context_id": "c",
+        "run_id": run_id,
+        "timestamp": "2026-11-20 12:00:00.250000 UTC",
+        "flow_id": flow,
+        "error": False,
+        "edit": False,
+        "category": "info",
+        "content_blocks": [{"type": "text", "text": "x"}],
+        "duration": None,
+        "session_metadata": {"a": 1},
+    }
+    assert found.properties["icon"] == "bot"
+    assert found.data["text"] == "hello"
+    assert UUID(found.id)
+    assert asyncio.run(store.aget_messages(session_id="s")) == [found]
+
+
+@pytest.mark.parametrize("member", ["session_id", "sender", "sender_name"])
+@pytest.mark.parametrize("value", ["", None])
+def test_storing_needs_its_members(store: Store, flow: str, member: str, value: str | None) -> None:
+    with pytest.raises(ValueError, match=member):
+        store.store_message(message(**{member: value}))
+    assert store.get_messages() == []
+
+
+def test_an_empty_text_is_legal_and_one_that_is_still_coming_is_not(store: Store, flow: str) -> None:
+    store.store_message(message(""))
+    assert texts(store.get_messages()) == [""]
+    with pytest.raises(ValueError, match="text"):
+        store.store_message(message(iter("abc")))
+
+
+def test_one_with_an_id_is_changed(store: Store, flow: str) -> None:
+    (first,) = store.store_message(message("one"))
+    (changed,) = store.store_message(message("two", id=first.id, category="info"))
+    assert (changed.id, changed.text, changed.category, changed.edit) == (first.id, "two", "info", True)
+    assert texts(store.get_messages()) == ["two"]
+
+
+def test_one_with_an_id_that_is_not_there_is_added_under_it(store: Store, flow: str) -> None:
+    given = str(uuid4())
+    (added,) = store.store_message(message("one", id=given))
+    assert (added.id, texts(store.get_messages())) == (given, ["one"])
+
+
+def test_adding_many_keeps_their_order(store: Store, flow: str) -> None:
+    many = [message(text, session_id=session) for text, session in ("as", "bt", "cs")]
+    assert texts(asyncio.run(store.aadd_messages(many, flow))) == ["a", "b", "c"]
+    assert texts(store.get_messages(session_id="s", order="ASC")) == ["a", "c"]
+    assert texts(store.add_messages(message("alone"))) == ["alone"]
+
+
+def test_reading_is_newest_first_and_without_errors(store: Store, flow: str) -> None:
+    for text in "abc":
+        store.store_message(message(text))
+    store.store_message(message("failed", error=True))
+    assert texts(store.get_messages()) == ["c", "b", "a"]
+    assert texts(store.get_messages(limit=2)) == ["c", "b"]
+    assert texts(store.get_messages(order="ASC")) == ["a", "b", "c"]
+    # As the Message History component does: the last n, turned round.
+    assert texts(store.get_messages(limit=2, order="DESC"))[::-1] == ["b", "c"]
+
+
+def test_nothing_without_flow_and_user(store: Store, flow: str) -> None:
+    store.store_message(message())
+    with executing("", ""):
+        assert store.get_messages(session_id="s") == []
+        assert store.get_messages(session_id="s", flow_id=flow) == []
+        assert store.get_messages(session_id="s", user_id=USER) == []
+        assert texts(store.get_messages(session_id="s", flow_id=UUID(flow), user_id=USER)) == ["hello"]
+        assert store.get_messages(session_id="s", flow_id=flow, user_id=str(uuid4())) == []
+
+
+def test_filters(store: Store, flow: str) -> None:
+    store.store_message(message("a", context_id="c"))
+    store.store_message(message("b", sender="Machine", sender_name="AI"))
+    store.store_message(message("c", session_id="t"))
+    assert texts(store.get_messages(context_id="c")) == ["a"]
+    assert texts(store.get_messages(sender="Machine")) == texts(store.get_messages(sender_name="AI")) == ["b"]
+    assert texts(store.get_messages(session_id="t")) == ["c"]
+    assert texts(store.get_messages(order_by="text", order="DESC")) == ["c", "b", "a"]
+
+
+def test_updating_what_is_not_there_is_passed_over(store: Store, flow: str) -> None:
+    (first,) = store.store_message(message("one"))
+    changed = asyncio.run(
+        store.aupdate_messages([message("x", id=str(uuid4())), message("two", id=first.id)])
+    )
+    assert texts(changed) == ["two"]
+    assert store.update_messages(message("x", id=None)) == []
+
+
+def test_deleting_a_session_or_a_context(store: Store, flow: str) -> None:
+    store.store_message(message("a", context_id="c"))
+    store.store_message(message("b", session_id="t", context_id="c"))
+    store.store_message(message("d", session_id="t"))
+    with executing(str(uuid4()), USER):
+        store.delete_messages("t")  # of another flow
+    # Where both are given, the context alone decides.
+    asyncio.run(store.adelete_messages(session_id="t", context_id="c"))
+    assert texts(store.get_messages()) == ["d"]
+    store.delete_messages("t")
+    assert store.get_messages() == []
+    with pytest.raises(ValueError, match="session_id or context_id"):
+        store.delete_messages()
+
+
+def test_deleting_one_by_its_id(store: Store, flow: str) -> None:
+    (one,) = store.store_message(message("a"))
+    store.store_message(message("b"))
+    asyncio.run(store.delete_message(one.id))
+    asyncio.run(store.delete_message(str(uuid4())))
+    assert texts(store.get_messages()) == ["b"]
+
+
+def test_it_is_the_store_that_the_server_reads(store: Store, flow: str, conninfo: str) -> None:
+    store.store_message(message("from within", sender="Machine", sender_name="Bot"))
+    with TestClient(create_app(Settings(), conninfo), base_url="http://127.0.0.1") as client:
+        (item,) = client.get("/api/v1/monitor/messages", params={"flow_id": flow}).json()
+        assert (item["text"], item["sender"], item["sender_name"]) == ("from within", "Machine", "Bot")
+        (native,) = client.get(f"/v1/sessions/s/messages?scope={flow}").json()["items"]
+        assert (native["role"], native["user_id"]) == ("assistant", USER)
+
+
+def test_messages_are_made_as_langflow_wants_them(store: Store, flow: str) -> None:
+    other = MessageStore(store.application, SimpleNamespace)
+    (made,) = other.store_message(vars(message("a mapping")))
+    assert isinstance(made, SimpleNamespace)
+    assert made.text == "a mapping"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-20 12:00:00.000000 UTC",
+        "2026-11-20 12:00:00 UTC",
+        "2026-11-20 12:00:00",
+        "2026-11-20T12:00:00",
+        "2026-11-20T12:00:00.000Z",
+        "2026-11-20T14:00:00+02:00",
+        "2026-11-20 14:00:00 +0200",
+    ],
+)
+def test_times_as_they_come(text: str) -> None:
+    assert moment_in(text) == datetime(2026, 11, 20, 12, tzinfo=UTC)
