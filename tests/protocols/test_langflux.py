@@ -30,7 +30,7 @@ COLUMNS = [
     "fileUploads",
 ]
 KEYS = ["chatType", "chatId", "memoryType", "sessionId", "createdDate", "leadEmail", "followUpPrompts"]
-MEMBERS = [*HEAD, *COLUMNS, "fileUploads", "artifacts", "action", *KEYS, "execution"]
+MEMBERS = [*HEAD, *COLUMNS, "artifacts", "action", *KEYS, "execution"]
 
 
 @pytest.fixture(scope="module")
