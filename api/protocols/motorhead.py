@@ -32,8 +32,8 @@ from domain.sessions import Session
 from domain.values import Text
 from projections.messages import page_messages
 from projections.paging import Filter, Numbered, Window
+from projections.search import Ranked, Search, rank_messages
 from projections.sessions import get_session, list_sessions_last_spoken_in
-from projections.similar import SimilarMessage, similar_messages
 
 OURS = "motorhead"
 """Under this key of a session's metadata is what the store has no place for."""
@@ -83,8 +83,8 @@ NO_MEMORY: dict[str, Any] = {"messages": [], "context": None, "tokens": 0}
 DONE: dict[str, Any] = {"status": "Ok"}
 
 
-def hit(found: SimilarMessage) -> dict[str, Any]:
-    message, distance = found.message, 1 - found.similarity
+def hit(found: Ranked) -> dict[str, Any]:
+    message, distance = found.message, 1 - found.score
     return {
         "role": message.role,
         "content": text_of(message.content),
@@ -178,8 +178,9 @@ def edition(settings: Settings, shape: Shape, prefix: str) -> APIRouter:
         question = await json_body(request, Question)
         if not settings.motorhead_long_term_memory:
             return PlainTextResponse("Long term memory is disabled", 400)
-        found = await visitor.find(similar_messages, "session", session_id, question.text, limit=HITS_MAX)
-        return Json(shape([hit(similar) for similar in found]))
+        search = Search(text=question.text, limit=HITS_MAX)
+        found = await visitor.find(rank_messages, "session", session_id, search)
+        return Json(shape(list(map(hit, found))))
 
     return routes
 

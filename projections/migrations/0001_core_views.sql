@@ -134,7 +134,6 @@ BEGIN
 END
 $$;
 
-CREATE INDEX messages_words ON messages USING gin (words_in(content));
 CREATE INDEX messages_said_at ON messages (stream_id, said_at) WHERE said_at IS NOT NULL;
 CREATE INDEX messages_deleted ON messages (deleted_at) WHERE deleted_at IS NOT NULL;
 CREATE INDEX messages_user ON messages (project, user_id) WHERE user_id IS NOT NULL;

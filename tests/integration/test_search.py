@@ -139,16 +139,6 @@ def test_it_does_not_take_for_ever(
         found(database, where=Group("all", [slow] * 100))
 
 
-def test_the_index_is_used_where_a_word_is_rare(database: Database, say: Callable[..., list[UUID]]) -> None:
-    say(*[f"word{n}" for n in range(3000)])
-    with database.connection() as connection:
-        connection.execute("ANALYZE messages")
-        plan = connection.execute(
-            "EXPLAIN SELECT version FROM messages WHERE words_in(content) @@ 'word7'::tsquery"
-        ).fetchall()
-    assert "messages_words" in str(plan)
-
-
 class TestPagesByNumber:
     def test_of_live_messages(
         self, application: Recount, database: Database, context: MakeContext, say: Callable[..., list[UUID]]
