@@ -1,4 +1,4 @@
-"""What sessions, threads and users have in common: a name, metadata, and being live or deleted.
+"""What sessions, threads, users and functions have in common: a name, metadata, being live or deleted.
 
 States are immutable. A *decision* looks at a state and returns events or refuses; ``evolve``
 applies an event and never refuses, for it already happened.
@@ -32,6 +32,19 @@ class MetadataMerged(Event):
     """``metadata`` was merged, deeply, into what was there."""
 
     metadata: dict[str, JsonValue]
+
+
+class MetadataReplaced(Event):
+    """``metadata`` are all there are now."""
+
+    metadata: dict[str, JsonValue]
+
+
+class StateSet(Event):
+    """The state document under ``key`` (None is a slot of its own) was replaced."""
+
+    key: str | None = None
+    state: JsonValue = None
 
 
 class Deleted(Event):
@@ -79,6 +92,7 @@ class Family:
 
     started: type[Started]
     metadata_merged: type[MetadataMerged]
+    metadata_replaced: type[MetadataReplaced]
     deleted: type[Deleted]
     undeleted: type[Undeleted]
     hold_placed: type[HoldPlaced]
@@ -194,6 +208,8 @@ class Aggregate:
             case MetadataMerged():
                 merged = merge(self.metadata or {}, event.metadata)
                 return self.then(event, metadata=merged or self.metadata)  # nothing into nothing is nothing
+            case MetadataReplaced():
+                return self.then(event, metadata=event.metadata)
             case Deleted():
                 return self.then(
                     event, deleted_at=event.recorded_at, deleted_version=event.originator_version
@@ -264,6 +280,21 @@ def merge_metadata(draft: Draft[A], patch: dict[str, JsonValue], *, leaves_trace
     is_traceless = leaves_trace and not draft.events
     if is_traceless or not is_same(merge(metadata, patch), metadata):
         draft.record(draft.kind.EVENTS.metadata_merged, metadata=patch)
+
+
+def replace_metadata(draft: Draft[A], metadata: dict[str, JsonValue]) -> None:
+    """Have just these. Writing to a deleted one undeletes it; the same as there are is nothing."""
+    state = draft.existing()
+    revive_for_writing(draft)
+    if not is_same(metadata, state.metadata or {}):
+        draft.record(draft.kind.EVENTS.metadata_replaced, metadata=metadata)
+
+
+def set_state(draft: Draft[Any], *, key: str | None, state: JsonValue) -> None:
+    """Replace the document under ``key``; a deleted thread or user is live again by it."""
+    draft.existing()
+    revive_for_writing(draft)
+    draft.record(draft.kind.STATE_SET, key=key, state=state)
 
 
 def delete(draft: Draft[A], *, reason: str | None = None) -> None:

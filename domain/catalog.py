@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain import sessions, threads, users
+from domain import functions, sessions, threads, users
 from domain.aggregate import Family
 from domain.conversation import ConversationFamily
 from domain.events import Event
@@ -21,5 +21,8 @@ def events_by_topic() -> dict[str, type[Event]]:
         threads.StateSet,
         *concrete(users.User.EVENTS),
         users.ProfileReplaced,
+        users.StateSet,
+        *concrete(functions.Function.EVENTS),
+        functions.DefinitionReplaced,
     ]
     return {event_class.TOPIC: event_class for event_class in classes}

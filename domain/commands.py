@@ -14,17 +14,18 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from domain import aggregate, conversation, sessions, threads, users
+from domain import aggregate, conversation, functions, sessions, users
 from domain.aggregate import Aggregate, Draft
 from domain.errors import AlreadyExists, ExpectationFailed, NotFound, RecountError
 from domain.events import Event
+from domain.functions import Definition, Function
 from domain.messages import Message, MessageAdded, MessageState
 from domain.sessions import Origin, Session
 from domain.threads import Thread
 from domain.users import Profile, User
 from domain.values import merge
 
-KINDS: dict[str, type[Aggregate]] = {kind.KIND: kind for kind in (Session, Thread, User)}
+KINDS: dict[str, type[Aggregate]] = {kind.KIND: kind for kind in (Session, Thread, User, Function)}
 
 
 class Name(NamedTuple):
@@ -49,7 +50,7 @@ class Facts(Protocol):
         """Why what this user owns and said may not be purged; None: it may."""
 
     def is_purged(self, stream_id: UUID) -> bool:
-        """Whether a session, thread or user that there was is there no more."""
+        """Whether a session, thread, user or function that there was is there no more."""
 
     def messages(self, ids: Collection[UUID] = (), instants: Collection[datetime] = ()) -> list[MessageState]:
         """The stream's messages, hidden ones too, with one of ``ids`` or said at one of ``instants``."""
@@ -78,6 +79,13 @@ class Command:
         """Record events on ``draft`` or raise; returns the ids of the messages it was about."""
         raise NotImplementedError
 
+    def along(self, events: Sequence[Event] | None = None) -> Sequence[Command]:
+        """Commands about other streams, carried out in the same transaction where this led to ``events``.
+
+        None: whatever they may come to be. They refuse nothing, and look up no messages.
+        """
+        return ()
+
     def recorded_ids(self, draft: Draft[Any], facts: Facts, events: Sequence[Event]) -> list[UUID]:
         """The ids that ``decide`` returned when it led to ``events``, for answering a repeat.
 
@@ -88,11 +96,12 @@ class Command:
 
 @dataclass(frozen=True, kw_only=True)
 class Start(Command):
-    """Begin a session, thread or user. Raises AlreadyExists for a live or a deleted one."""
+    """Begin a session, thread, user or function. Raises AlreadyExists for a live or a deleted one."""
 
     metadata: dict[str, JsonValue] | None = None
     user_id: str | None = None  # sessions only
     profile: Profile | None = None  # users only
+    definition: Definition | None = None  # functions only
 
     def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
         if draft.state is not None:
@@ -102,6 +111,8 @@ class Start(Command):
             payload["user_id"] = self.user_id
         if self.profile is not None:
             payload["profile"] = self.profile
+        if self.definition is not None:
+            payload["definition"] = self.definition
         begin(self, draft, facts, **payload)
         return []
 
@@ -154,6 +165,9 @@ class AddMessages(Command):
     that where this brings back a deleted one, so that what was known of its past can be forgotten.
     ``given_ids``: those of the messages whose id the caller chose, and so may have sent before.
     ``ids_are_new``: then that is refused, with MessageIdTaken, though it be with the same words.
+    ``passes_over_known_ids``: also one that comes with other words, which is refused else.
+    ``replaces_metadata``: those of a conversation that is there become ``metadata``, if there are any.
+    ``meets_users``: whoever said what is new becomes a user, in the same transaction.
     """
 
     messages: Sequence[Message]
@@ -163,6 +177,9 @@ class AddMessages(Command):
     metadata: dict[str, JsonValue] | None = None
     merge: dict[str, JsonValue] | None = None
     renewal: dict[str, JsonValue] | None = None
+    passes_over_known_ids: bool = False
+    replaces_metadata: bool = False
+    meets_users: bool = False
 
     def instants(self) -> set[datetime]:
         if self.kind != Thread.KIND:
@@ -187,9 +204,27 @@ class AddMessages(Command):
                 aggregate.merge_metadata(draft, self.renewal)
             if self.merge is not None:
                 aggregate.merge_metadata(draft, self.merge)
+            if self.replaces_metadata and self.metadata is not None:
+                aggregate.replace_metadata(draft, self.metadata)
         if self.ids_are_new:
             conversation.refuse_known_ids(self.messages, known)
-        return conversation.add_messages(draft, self.messages, known, by_instant=self.kind == Thread.KIND)
+        return conversation.add_messages(
+            draft,
+            self.messages,
+            known,
+            by_instant=self.kind == Thread.KIND,
+            by_id_alone=self.passes_over_known_ids,
+        )
+
+    def along(self, events: Sequence[Event] | None = None) -> Sequence[Command]:
+        if not self.meets_users:
+            return ()
+        said = self.messages if events is None else messages_added(events)
+        names: dict[str, str | None] = {}
+        for message in said:
+            if message.user_id is not None:
+                names[message.user_id] = names.get(message.user_id) or message.name
+        return [MeetUser(name=user_id, display_name=name) for user_id, name in names.items()]
 
     def recorded_ids(self, draft: Draft[Any], facts: Facts, events: Sequence[Event]) -> list[UUID]:
         # Decided afresh, the same messages join; those without an id of their caller's have another.
@@ -251,7 +286,7 @@ class Undelete(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class PlaceHold(Command):
-    """Keep a session, thread or user from being purged; a user's hold covers all that is theirs."""
+    """Keep a session, thread, user or function from being purged; a user's hold covers all that is theirs."""
 
     reason: str
 
@@ -269,7 +304,7 @@ class ReleaseHold(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Purge(Command):
-    """End a session, thread or user and have all that it said erased. Raises OnHold.
+    """End a session, thread, user or function and have all that it said erased. Raises OnHold.
 
     ``messages``: how many it holds at ``expected_version``, hidden ones too.
     """
@@ -444,17 +479,16 @@ class DeleteMessages(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SetThreadState(Command):
-    """Replace a thread's document under ``key`` (None is its own slot); starts a missing thread."""
+class SetState(Command):
+    """Replace a thread's or user's document under ``key`` (None is its own slot); starts a missing one."""
 
-    kind: str = Thread.KIND
     key: str | None = None
     state: JsonValue
 
     def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
         if draft.state is None:
             begin(self, draft, facts)
-        threads.set_state(draft, key=self.key, state=self.state)
+        aggregate.set_state(draft, key=self.key, state=self.state)
         return []
 
 
@@ -462,22 +496,83 @@ class SetThreadState(Command):
 class ChangeUser(Command):
     """Give the named members of a user's profile new values, and merge metadata.
 
-    ``changes``: see domain.users.Profile.
+    ``changes``: see domain.users.Profile. ``replaces_metadata``: rather than merge them.
+    ``starts``: a user that is not there is one from now on.
     """
 
     kind: str = User.KIND
     changes: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, JsonValue] | None = None
+    replaces_metadata: bool = False
+    starts: bool = False
 
     def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        if draft.state is None and self.starts:
+            profile = Profile.model_validate(self.changes)
+            begin(self, draft, facts, metadata=self.metadata, profile=profile)
+            return []
         users.change_profile(draft, self.changes)
         if self.metadata is not None:
-            aggregate.merge_metadata(draft, self.metadata)
+            change = aggregate.replace_metadata if self.replaces_metadata else aggregate.merge_metadata
+            change(draft, self.metadata)
         return []
 
 
+@dataclass(frozen=True, kw_only=True)
+class MeetUser(Command):
+    """Have a user whom a message names, perhaps with a name for one that has none. Never refuses."""
+
+    kind: str = User.KIND
+    display_name: str | None = None
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        if draft.state is None:
+            begin(self, draft, facts, profile=Profile(display_name=self.display_name))
+        else:
+            users.meet(draft, self.display_name)
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class DefineFunction(Command):
+    """Have a memory function that is defined so, whether there is one of this name or not."""
+
+    kind: str = Function.KIND
+    definition: Definition
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        if draft.state is None:
+            begin(self, draft, facts, definition=self.definition)
+        else:
+            functions.change_definition(draft, self.definition.model_dump())
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeFunction(Command):
+    """Give the named members of a function's definition new values (see domain.functions.Definition).
+
+    ``unless_defined``: how it is defined before, where nobody did so yet.
+    """
+
+    kind: str = Function.KIND
+    changes: dict[str, Any] = field(default_factory=dict)
+    unless_defined: Definition | None = None
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        if draft.state is None and self.unless_defined is not None:
+            begin(self, draft, facts, definition=self.unless_defined)
+        draft.live()
+        functions.change_definition(draft, self.changes)
+        return []
+
+
+def messages_added(events: Sequence[Event]) -> list[Message]:
+    return [event.message for event in events if isinstance(event, MessageAdded)]
+
+
 def ids_added(events: Sequence[Event]) -> list[UUID]:
-    return [event.message.id for event in events if isinstance(event, MessageAdded)]
+    return [message.id for message in messages_added(events)]
 
 
 def begin(command: Command, draft: Draft[Any], facts: Facts, **payload: Any) -> None:

@@ -111,15 +111,16 @@ def add_messages(
     known: Iterable[MessageState],
     *,
     by_instant: bool,
+    by_id_alone: bool = False,
 ) -> list[UUID]:
     """Add what is not there yet, in order; returns the id each message has, new or known.
 
     A message whose id is among ``known`` is the same message again; with ``by_instant`` so is one
     with a timestamp that a known one with the same instant, role, user and content has.
-    Raises MessageIdTaken when a known id comes with other words.
+    Raises MessageIdTaken when a known id comes with other words, unless ids count ``by_id_alone``.
     """
     revive_for_writing(draft)
-    seen = KnownMessages(by_instant=by_instant)
+    seen = KnownMessages(by_instant=by_instant, by_id_alone=by_id_alone)
     for recorded in known:
         seen.add(recorded, is_visible=not draft.existing().hides(recorded))
     ids = []
@@ -160,10 +161,11 @@ def joining(
 class KnownMessages:
     """Finds whether a message was recorded before, by its id or by what was said when."""
 
-    def __init__(self, *, by_instant: bool) -> None:
+    def __init__(self, *, by_instant: bool, by_id_alone: bool) -> None:
         self._by_id: dict[UUID, MessageState | Message] = {}
         self._by_instant: dict[datetime, list[MessageState | Message]] = {}
         self._looks_at_instants = by_instant
+        self._asks_for_words = not by_id_alone
 
     def add(self, message: MessageState | Message, *, is_visible: bool = True) -> None:
         """Know ``message``. One out of sight is known by its id alone: it may be said anew."""
@@ -175,7 +177,7 @@ class KnownMessages:
         """The id under which ``message`` is recorded, or None. Raises MessageIdTaken."""
         same = self._by_id.get(message.id)
         if same is not None:
-            if not says_the_same(same, message):
+            if self._asks_for_words and not says_the_same(same, message):
                 raise MessageIdTaken(message.id)
             return message.id
         if message.timestamp is None:

@@ -51,6 +51,10 @@ class MetadataMerged(aggregate.MetadataMerged):
     TOPIC: ClassVar[str] = "session.metadata-merged"
 
 
+class MetadataReplaced(aggregate.MetadataReplaced):
+    TOPIC: ClassVar[str] = "session.metadata-replaced"
+
+
 class SessionRenamed(Event):
     """The session answers to ``name`` from here on; the old name is free."""
 
@@ -93,6 +97,7 @@ class Session(Conversation):
     EVENTS: ClassVar[ConversationFamily] = ConversationFamily(
         started=SessionStarted,
         metadata_merged=MetadataMerged,
+        metadata_replaced=MetadataReplaced,
         deleted=SessionDeleted,
         undeleted=SessionUndeleted,
         hold_placed=HoldPlaced,

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-from pydantic import JsonValue
+from typing import ClassVar
 
 from domain import aggregate, messages
-from domain.aggregate import Draft, Started, revive_for_writing
+from domain.aggregate import Started
 from domain.conversation import Conversation, ConversationFamily
-from domain.events import Event
 
 
 class ThreadStarted(Started):
@@ -39,12 +36,12 @@ class MetadataMerged(aggregate.MetadataMerged):
     TOPIC: ClassVar[str] = "thread.metadata-merged"
 
 
-class StateSet(Event):
-    """The state document under ``key`` (None is a slot of its own) was replaced."""
+class MetadataReplaced(aggregate.MetadataReplaced):
+    TOPIC: ClassVar[str] = "thread.metadata-replaced"
 
+
+class StateSet(aggregate.StateSet):
     TOPIC: ClassVar[str] = "thread.state-set"
-    key: str | None = None
-    state: JsonValue = None
 
 
 class ThreadDeleted(aggregate.Deleted):
@@ -77,6 +74,7 @@ class Thread(Conversation):
     EVENTS: ClassVar[ConversationFamily] = ConversationFamily(
         started=ThreadStarted,
         metadata_merged=MetadataMerged,
+        metadata_replaced=MetadataReplaced,
         deleted=ThreadDeleted,
         undeleted=ThreadUndeleted,
         hold_placed=HoldPlaced,
@@ -88,10 +86,4 @@ class Thread(Conversation):
         message_deleted=MessageDeleted,
         messages_erased=MessagesErased,
     )
-
-
-def set_state(draft: Draft[Any], *, key: str | None, state: JsonValue) -> None:
-    """Replace the document under ``key``; a deleted thread is live again by it."""
-    draft.existing()
-    revive_for_writing(draft)
-    draft.record(StateSet, key=key, state=state)
+    STATE_SET: ClassVar[type[StateSet]] = StateSet

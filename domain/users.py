@@ -1,4 +1,4 @@
-"""A user: a profile that sessions and messages may point to by name."""
+"""A user: a profile that sessions and messages may point to by name, with state documents beside it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict
 
 from domain import aggregate
-from domain.aggregate import Aggregate, Draft, Family, Started, revive_for_writing
+from domain.aggregate import Aggregate, Draft, Family, Started, Undeleted, revive_for_writing
 from domain.events import Event
 from domain.values import Text
 
@@ -41,6 +41,14 @@ class MetadataMerged(aggregate.MetadataMerged):
     TOPIC: ClassVar[str] = "user.metadata-merged"
 
 
+class MetadataReplaced(aggregate.MetadataReplaced):
+    TOPIC: ClassVar[str] = "user.metadata-replaced"
+
+
+class StateSet(aggregate.StateSet):
+    TOPIC: ClassVar[str] = "user.state-set"
+
+
 class UserDeleted(aggregate.Deleted):
     TOPIC: ClassVar[str] = "user.deleted"
 
@@ -63,18 +71,23 @@ class UserPurged(aggregate.Purged):
 
 @dataclass(frozen=True, kw_only=True)
 class User(Aggregate):
+    """``hidden_through``: state documents up to this version stayed deleted when a write revived the user."""
+
     KIND: ClassVar[str] = "user"
     EVENTS: ClassVar[Family] = Family(
         started=UserCreated,
         metadata_merged=MetadataMerged,
+        metadata_replaced=MetadataReplaced,
         deleted=UserDeleted,
         undeleted=UserUndeleted,
         hold_placed=HoldPlaced,
         hold_released=HoldReleased,
         purged=UserPurged,
     )
+    STATE_SET: ClassVar[type[StateSet]] = StateSet
 
     profile: Profile = field(default_factory=Profile)
+    hidden_through: int = 0
 
     @classmethod
     def from_started(cls, event: Started, **more: Any) -> Self:
@@ -85,6 +98,9 @@ class User(Aggregate):
         match event:
             case ProfileReplaced():
                 return self.then(event, profile=event.profile)
+            case Undeleted(restores_content=False) if self.deleted_version is not None:
+                hidden = {"hidden_through": self.deleted_version}
+                return self.then(event, deleted_at=None, deleted_version=None, **hidden)
             case _:
                 return super().evolve(event)
 
@@ -96,3 +112,10 @@ def change_profile(draft: Draft[User], changes: dict[str, Any]) -> None:
     changed = Profile.model_validate({**profile.model_dump(), **changes})
     if changed != profile:
         draft.record(ProfileReplaced, profile=changed)
+
+
+def meet(draft: Draft[User], display_name: str | None) -> None:
+    """A known user spoke: a deleted one is live again, and one without a name may have got one."""
+    revive_for_writing(draft)
+    if display_name is not None and draft.existing().profile.display_name is None:
+        change_profile(draft, {"display_name": display_name})

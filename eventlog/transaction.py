@@ -39,15 +39,20 @@ Answer = Callable[[Outcome | BaseException], None]
 
 
 class Request:
-    """A command that waits for its turn."""
+    """A command that waits for its turn. ``names``: of all streams that it may come to change."""
 
-    __slots__ = ("answer", "command", "context", "name")
+    __slots__ = ("answer", "command", "context", "name", "names")
 
     def __init__(self, command: Command, context: Context, answer: Answer) -> None:
         self.command = command
         self.context = context
         self.answer = answer
-        self.name = Name(context.project, command.kind, command.scope, command.name)
+        self.name = name_of(command, context)
+        self.names = [self.name, *(name_of(other, context) for other in command.along())]
+
+
+def name_of(command: Command, context: Context) -> Name:
+    return Name(context.project, command.kind, command.scope, command.name)
 
 
 class NameCache:
@@ -95,7 +100,8 @@ class Transaction:
 
         Drawn one by one as commands come, two transactions could each wait for the other's.
         """
-        unknown = {(r.name.project, r.name.kind) for r in requests if self._streams.get(r.name) is None}
+        names = [name for request in requests for name in request.names]
+        unknown = {(name.project, name.kind) for name in names if self._streams.get(name) is None}
         if len(unknown) > 1:
             for key in sorted(unknown):
                 self._numbers[key] = self._views.last_number(self._locked(), *key)
@@ -103,11 +109,21 @@ class Transaction:
     def decide(self, request: Request) -> Outcome | RecountError:
         """What the command leads to; a refusal is an answer too. Raises VersionConflict."""
         try:
-            return self._replay(request) or self._decide(request)
+            return self._replay(request) or self._decide_all(request)
         except (VersionConflict, Unavailable):
             raise
         except RecountError as refusal:
             return refusal
+
+    def _decide_all(self, request: Request) -> Outcome:
+        """Decide the command, and then those that it leads to about other streams."""
+        outcome = self._decide(request)
+        if outcome.events:
+            cause = f"{outcome.state.id}/{outcome.events[0].originator_version}"
+            context = replace(request.context, idempotency=None, causation_id=cause)
+            for command in request.command.along(outcome.events):
+                self._decide(Request(command, context, request.answer))
+        return outcome
 
     def _decide(self, request: Request) -> Outcome:
         """Decide upon the state this process holds; where that says no or nothing, upon the log's."""

@@ -120,7 +120,7 @@ class Writer:
                 if batch and (must_see_committed(request, touched) or key in keys or messages > MESSAGES_MAX):
                     break
                 batch.append(self._waiting.popleft())
-                touched.add(request.name)
+                touched.update(request.names)
                 if key is not None:
                     keys.add(key)
                 if request.command.STANDS_ALONE:
@@ -158,7 +158,7 @@ class Writer:
         try:
             return self._attempt(requests)
         except VersionConflict:
-            streams = [self._streams.get(request.name) for request in requests]
+            streams = [self._streams.get(name) for request in requests for name in request.names]
             self._application.catch_up({stream_id for stream_id in streams if stream_id is not None})
             return self._attempt(requests)
 
@@ -201,8 +201,8 @@ class Writer:
             self._application.take_snapshots(committed.changes)
 
     def _forget(self, requests: Sequence[Request]) -> None:
-        for request in requests:
-            stream_id = self._streams.pop(request.name)
+        for name in (name for request in requests for name in request.names):
+            stream_id = self._streams.pop(name)
             if stream_id is not None:
                 self._application.forget(stream_id)
 

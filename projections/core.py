@@ -11,9 +11,9 @@ from domain.messages import MessageState
 from eventlog.changes import RecordedRequest, StreamChange
 from eventlog.database import Connection, Database
 from eventlog.recorder import Write
-from projections import messages, names, requests, sessions, threads, users
+from projections import functions, messages, names, requests, sessions, states, threads, users
 
-VIEWS = (names, sessions, threads, users, messages, requests)
+VIEWS = (names, sessions, threads, users, functions, states, messages, requests)
 """``VERSION`` of a view counts what its rows were made by: one that changes is to be rebuilt. ``TABLES``
 are its tables, each with what names a row of it."""
 

@@ -31,7 +31,7 @@ NOTES = ("progress", "units", "views", "set_aside")
 """What a rebuild keeps of its own beside the tables: how far it is, with what, and without which streams."""
 
 EQUAL = "coalesce(live.{0}::text, '') = coalesce(made.{0}::text, '')"
-"""A thread's own slot has no key, and no slot has an empty one."""
+"""The slot of its own that a thread or user has has no key, and no slot has an empty one."""
 
 UNIT_EVENTS = 20_000
 DIFFERENCES_MAX = 100  # of each table that are told

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from domain.errors import NotFound
@@ -56,3 +56,19 @@ def list_users(
     bound |= {"project": project, "after": window.after(), "limit": window.limit + 1}
     rows = database.fetch_as(user_from, sql, bound, prepare=False)
     return page_of(rows, window, lambda user: user.number)
+
+
+def find_users(
+    database: Database,
+    project: str,
+    *,
+    names: Collection[str] | None = None,
+    display_names: Collection[str] | None = None,
+) -> list[User]:
+    """All live users with one of ``names`` and one of ``display_names``; None is any. By their number."""
+    bound = {
+        "project": project,
+        "names": None if names is None else list(names),
+        "display_names": None if display_names is None else list(display_names),
+    }
+    return database.fetch_as(user_from, SQL["find_users"], bound, prepare=False)

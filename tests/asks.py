@@ -13,20 +13,23 @@ from hypothesis import strategies as st
 
 from domain.commands import (
     AddMessages,
+    ChangeFunction,
     ChangeMessage,
     ChangeUser,
     Command,
+    DefineFunction,
     Delete,
     DeleteMessage,
     MergeMetadata,
     PlaceHold,
     ReleaseHold,
     RenameSession,
-    SetThreadState,
+    SetState,
     Start,
     Undelete,
 )
 from domain.events import Context, Idempotency
+from domain.functions import Definition
 from domain.messages import Message
 from domain.users import Profile
 from tests.model import Ask, Row
@@ -63,12 +66,27 @@ profile_changes = st.fixed_dictionaries(
     {}, optional={"display_name": users, "email": st.just("a@b.c"), "tags": st.sampled_from([[], ["x"]])}
 )
 
+definitions = st.fixed_dictionaries(
+    {"type": st.sampled_from(["user_state", "thread_summary"])},
+    optional={"name": st.just("profile"), "parameters": documents, "is_enabled": st.booleans()},
+)
+definition_changes = st.fixed_dictionaries(
+    {}, optional={"instructions": st.just("Be brief."), "parameters": documents, "is_enabled": st.booleans()}
+)
+
 PAYLOADS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
-    "start": {"metadata": st.none() | documents, "user_id": users, "profile": st.none() | profile_changes},
+    "start": {
+        "metadata": st.none() | documents,
+        "user_id": users,
+        "profile": st.none() | profile_changes,
+        "definition": definitions,
+    },
     "add": {
         "messages": st.lists(messages, min_size=1, max_size=3) | st.just([]),
         "user_id": users,
         "metadata": st.none() | documents,
+        "passes_over_known_ids": st.booleans(),
+        "replaces_metadata": st.booleans(),
     },
     "merge_metadata": {"metadata": documents},
     "delete": {},
@@ -79,7 +97,14 @@ PAYLOADS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "change_message": {"which": st.integers(0, 9), "changes": changes, "metadata": st.none() | documents},
     "delete_message": {"which": st.integers(0, 9)},
     "set_state": {"slot": st.sampled_from([None, "k"]), "state": st.sampled_from([None, 1, {"a": []}])},
-    "change_user": {"changes": profile_changes, "metadata": st.none() | documents},
+    "change_user": {
+        "changes": profile_changes,
+        "metadata": st.none() | documents,
+        "replaces_metadata": st.booleans(),
+        "starts": st.booleans(),
+    },
+    "define": {"definition": definitions},
+    "change_function": {"changes": definition_changes, "unless_defined": st.none() | definitions},
 }
 
 COMMON = ["merge_metadata", "delete", "delete", "undelete", "place_hold", "release_hold"]
@@ -87,13 +112,14 @@ TALK = ["add", "add", "add", "change_message", "delete_message"]
 ASKED_OF = {
     "session": ["start", *TALK, "rename", *COMMON],
     "thread": ["start", *TALK, "set_state", "set_state", *COMMON],
-    "user": ["start", "change_user", *COMMON],
+    "user": ["start", "change_user", "change_user", "set_state", *COMMON],
+    "function": ["start", "define", "change_function", "change_function", *COMMON],
 }
 
 
 @st.composite
 def asks(draw: st.DrawFn) -> Ask:
-    kind = draw(st.sampled_from(["session", "session", "thread", "thread", "user"]))
+    kind = draw(st.sampled_from(["session", "session", "thread", "thread", "user", "function"]))
     command = draw(st.sampled_from(ASKED_OF[kind]))
     return {
         "command": command,
@@ -120,7 +146,7 @@ def first_message(content: Any, **members: Any) -> Row:
 
 
 FIRST = [
-    first_ask("user", "t1", "start", metadata=None, user_id=None, profile=None),
+    first_ask("user", "t1", "start", metadata=None, user_id=None, profile=None, definition=None),
     first_ask(
         "session",
         "s1",
@@ -128,6 +154,8 @@ FIRST = [
         messages=[first_message("hi"), first_message("yo")],
         user_id="ana",
         metadata=None,
+        passes_over_known_ids=False,
+        replaces_metadata=False,
     ),
     first_ask(
         "thread",
@@ -136,6 +164,8 @@ FIRST = [
         messages=[first_message("hi", timestamp=BEGINNING)],
         user_id=None,
         metadata=None,
+        passes_over_known_ids=False,
+        replaces_metadata=False,
     ),
 ]
 """What most examples begin with, so that later commands find something to act on."""
@@ -161,9 +191,13 @@ def command_of(ask: Ask) -> Command:
     own = {name: ask[name] for name in PAYLOADS[ask["command"]] if name != "which"}
     match ask["command"]:
         case "start":
-            profile = own.pop("profile")
-            is_user = ask["kind"] == "user"
-            return Start(**target, **own, profile=Profile(**(profile or {})) if is_user else None)
+            profile, definition = own.pop("profile"), own.pop("definition")
+            match ask["kind"]:
+                case "user":
+                    own["profile"] = Profile(**(profile or {}))
+                case "function":
+                    own["definition"] = Definition(**definition)
+            return Start(**target, **own)
         case "add":
             said = [
                 Message(id=message["message_id"], **{k: v for k, v in message.items() if k != "message_id"})
@@ -175,13 +209,21 @@ def command_of(ask: Ask) -> Command:
                 given_ids=frozenset(ask["chosen"]),
                 user_id=ask["user_id"],
                 metadata=ask["metadata"],
+                passes_over_known_ids=ask["passes_over_known_ids"],
+                replaces_metadata=ask["replaces_metadata"],
             )
+        case "define":
+            return DefineFunction(**target, definition=Definition(**ask["definition"]))
+        case "change_function":
+            standard = ask["unless_defined"]
+            unless_defined = None if standard is None else Definition(**standard)
+            return ChangeFunction(**target, changes=ask["changes"], unless_defined=unless_defined)
         case "change_message":
             return ChangeMessage(**target, message_id=ask["message_id"], **own)
         case "delete_message":
             return DeleteMessage(**target, message_id=ask["message_id"])
         case "set_state":
-            return SetThreadState(**target, key=ask["slot"], state=ask["state"])
+            return SetState(**target, key=ask["slot"], state=ask["state"])
         case command:
             classes: dict[str, Any] = {
                 "merge_metadata": MergeMetadata,

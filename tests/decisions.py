@@ -17,6 +17,7 @@ import pytest
 from domain.aggregate import Draft
 from domain.commands import KINDS, Command
 from domain.events import Context, Event
+from domain.functions import Definition, DefinitionReplaced
 from domain.messages import Message, MessageState, fold_messages
 from domain.sessions import SessionRenamed
 from domain.threads import StateSet
@@ -30,10 +31,14 @@ NAME = "talk"
 
 OWN_EVENTS: dict[str, type[Event]] = {
     "renamed": SessionRenamed,
-    "state_set": StateSet,
+    "definition_replaced": DefinitionReplaced,
     "profile_replaced": ProfileReplaced,
 }
 """The events that only one kind of aggregate has."""
+
+FACTS = Definition(type="user_semantic_memory", name="facts")
+BEGINNINGS: dict[str, dict[str, Any]] = {"function": {"definition": FACTS}}
+"""What an aggregate of a kind cannot begin without."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +52,16 @@ class Told:
         own = OWN_EVENTS.get(self.role)
         if own is not None:
             return own
+        if self.role == "state_set":
+            set_by: type[Event] = getattr(KINDS[kind], "STATE_SET", StateSet)
+            return set_by
         family_member: type[Event] = getattr(KINDS[kind].EVENTS, self.role)
         return family_member
 
     def at(self, kind: str, version: int) -> Event:
         envelope = context(BEGINNING + timedelta(minutes=version)).envelope(STREAM, version, not_before=None)
-        return self.event_class(kind)(**envelope, **self.payload)
+        beginning = BEGINNINGS.get(kind, {}) if self.role == "started" else {}
+        return self.event_class(kind)(**envelope, **{**beginning, **self.payload})
 
 
 def telling(role: str) -> Callable[..., Told]:
@@ -60,6 +69,8 @@ def telling(role: str) -> Callable[..., Told]:
 
 
 metadata_merged = telling("metadata_merged")
+metadata_replaced = telling("metadata_replaced")
+definition_replaced = telling("definition_replaced")
 deleted = telling("deleted")
 undeleted = telling("undeleted")
 renamed = telling("renamed")

@@ -18,6 +18,7 @@ Row = dict[str, Any]
 Ask = dict[str, Any]
 
 PROFILE: Row = {"display_name": None, "email": None, "first_name": None, "last_name": None, "tags": []}
+DEFINITION: Row = {"name": "", "description": "", "parameters": {}, "instructions": None, "is_enabled": True}
 WORDS = ("role", "content", "name", "user_id", "timestamp", "tool_calls", "tool_call_id")
 SAID = (*WORDS, "metadata", "token_count")
 
@@ -155,6 +156,7 @@ def start(draft: Draft, ask: Ask) -> None:
         raise No("AlreadyExists")
     own = owned(ask)
     own |= {"profile": PROFILE | (ask["profile"] or {})} if ask["kind"] == "user" else {}
+    own |= {"definition": DEFINITION | ask["definition"]} if ask["kind"] == "function" else {}
     draft.begin(metadata=ask["metadata"], **own)
 
 
@@ -183,6 +185,8 @@ def fork(draft: Draft, ask: Ask) -> list[Any]:
 def add(draft: Draft, ask: Ask) -> list[Any]:
     if not draft.history:
         draft.begin(metadata=ask["metadata"], **owned(ask))
+    elif ask["replaces_metadata"] and ask["metadata"] is not None:
+        replace_metadata(draft, ask)
     draft.revive()
     return [say(draft, message) for message in ask["messages"]]
 
@@ -191,7 +195,9 @@ def say(draft: Draft, message: Row) -> Any:
     """The id under which the message is recorded, now or before."""
     for known in draft.now["messages"]:
         if known["message_id"] == message["message_id"]:
-            if known["changed_version"] == known["version"] and not is_same(known, message, WORDS):
+            is_first = known["changed_version"] == known["version"]
+            is_passed_over = draft.ask.get("passes_over_known_ids")
+            if is_first and not is_passed_over and not is_same(known, message, WORDS):
                 raise No("MessageIdTaken")
             return known["message_id"]
     if draft.now["kind"] == "thread" and message["timestamp"] is not None:
@@ -211,6 +217,13 @@ def merge_metadata(draft: Draft, ask: Ask) -> None:
     draft.revive()
     if text(merged(metadata, ask["metadata"])) != text(metadata):
         draft.happen(metadata=merged(metadata, ask["metadata"]))
+
+
+def replace_metadata(draft: Draft, ask: Ask) -> None:
+    metadata = draft.now["metadata"] or {}
+    draft.revive()
+    if text(ask["metadata"]) != text(metadata):
+        draft.happen(metadata=ask["metadata"])
 
 
 def delete(draft: Draft, ask: Ask) -> None:
@@ -279,7 +292,7 @@ def touch(draft: Draft, message_id: Any, **changes: Any) -> Row:
 
 def set_state(draft: Draft, ask: Ask) -> None:
     if not draft.history:
-        draft.begin()
+        draft.begin(**({"profile": PROFILE} if ask["kind"] == "user" else {}))
     draft.revive()
     state = draft.happen()
     document = {"state": ask["state"], "version": state["version"], "updated_at": state["updated_at"]}
@@ -287,12 +300,38 @@ def set_state(draft: Draft, ask: Ask) -> None:
 
 
 def change_user(draft: Draft, ask: Ask) -> None:
+    if not draft.history and ask["starts"]:
+        draft.begin(metadata=ask["metadata"], profile=PROFILE | ask["changes"])
+        return
     profile = draft.now["profile"]
     draft.revive()
     if text(profile | ask["changes"]) != text(profile):
         draft.happen(profile=profile | ask["changes"])
     if ask["metadata"] is not None:
-        merge_metadata(draft, ask)
+        (replace_metadata if ask["replaces_metadata"] else merge_metadata)(draft, ask)
+
+
+def define(draft: Draft, ask: Ask) -> None:
+    definition = DEFINITION | ask["definition"]
+    if not draft.history:
+        draft.begin(definition=definition)
+    else:
+        redefine(draft, definition)
+
+
+def change_function(draft: Draft, ask: Ask) -> None:
+    if not draft.history and ask["unless_defined"] is not None:
+        draft.begin(definition=DEFINITION | ask["unless_defined"])
+    if draft.now["deleted_version"] is not None:
+        raise No("NotFound")
+    redefine(draft, draft.now["definition"] | ask["changes"])
+
+
+def redefine(draft: Draft, definition: Row) -> None:
+    before = draft.now["definition"]
+    draft.revive()
+    if text(before) != text(definition):
+        draft.happen(definition=definition)
 
 
 COMMANDS: dict[str, Callable[[Draft, Ask], list[Any] | None]] = {
@@ -311,6 +350,8 @@ COMMANDS: dict[str, Callable[[Draft, Ask], list[Any] | None]] = {
         delete_message,
         set_state,
         change_user,
+        define,
+        change_function,
     )
 }
 

@@ -16,8 +16,8 @@ def sorted_rows(rows: Any) -> list[str]:
 def row_of(state: Aggregate) -> Row:
     row = dict(vars(state))
     row["stream_id"] = row.pop("id")
-    assert row.pop("is_purged") is False
-    for name in row.keys() & {"profile", "origin"}:
+    assert not row.pop("is_purged")
+    for name in row.keys() & {"profile", "origin", "definition"}:
         row[name] = None if row[name] is None else row[name].model_dump()
     return row
 
@@ -25,9 +25,9 @@ def row_of(state: Aggregate) -> Row:
 def row_of_stream(stream: Stream, state: Row) -> Row:
     row = {key: value for key, value in state.items() if key not in ("kind", "messages", "states")}
     row["stream_id"] = stream.stream_id
-    if state["kind"] == "user":
+    if state["kind"] == "function":
         row.pop("hidden_through")
-    else:
+    elif state["kind"] != "user":
         row["message_count"] = message_count(state)
     return row
 

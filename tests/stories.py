@@ -8,17 +8,20 @@ from uuid import UUID, uuid4
 
 from domain.commands import (
     AddMessages,
+    ChangeFunction,
     ChangeMessage,
     ChangeUser,
     Command,
+    DefineFunction,
     Delete,
     DeleteMessage,
     MergeMetadata,
     RenameSession,
-    SetThreadState,
+    SetState,
     Start,
     Undelete,
 )
+from domain.functions import Definition
 from domain.messages import Message
 from domain.users import Profile
 from eventlog.application import Recount
@@ -42,7 +45,7 @@ def tell_stories(application: Recount, count: int = 1, *, first: int = 0, projec
 
 def story(number: int) -> list[Command]:
     session, gone, user = f"trip {number}", f"gone {number}", f"ana {number}"
-    thread = str(UUID(int=UUID(THREAD).int + number))
+    thread = function = str(UUID(int=UUID(THREAD).int + number))
     first, second, *rest = said = say(
         'Grüße\n\t"\\', "two", "three", metadata={"n": [1, None, 1.5, 10**30], "s": "\\N"}
     )
@@ -64,8 +67,11 @@ def story(number: int) -> list[Command]:
         Delete(kind="session", name=gone),
         Undelete(kind="session", name=gone),
         AddMessages(kind="thread", name=thread, messages=say("x", "y", timestamp=SAID_AT, user_id=user)),
-        SetThreadState(name=thread, key=None, state={"step": 1}),
-        SetThreadState(name=thread, key="other", state=[1, "\\"]),
-        SetThreadState(name=thread, key=None, state=None),
+        SetState(kind="thread", name=thread, key=None, state={"step": 1}),
+        SetState(kind="thread", name=thread, key="other", state=[1, "\\"]),
+        SetState(kind="thread", name=thread, key=None, state=None),
+        SetState(kind="user", name=user, key=function, state={"n": [None]}),
         Delete(kind="user", name=user),
+        DefineFunction(name=function, definition=Definition(type="user_state", parameters={"a": None})),
+        ChangeFunction(name=function, changes={"is_enabled": False}),
     ]

@@ -199,7 +199,8 @@ def rebuild(
     views: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[VIEW]...", help="names, sessions, threads, users, messages, requests; else all of them."
+            metavar="[VIEW]...",
+            help="names, sessions, threads, users, functions, states, messages, requests; else all of them.",
         ),
     ] = None,
     workers: Workers = 1,

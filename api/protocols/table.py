@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 from fastapi import APIRouter
 
-from api.protocols import langflow, langflux, motorhead, zep
+from api.protocols import langflow, langflux, langmem, motorhead, zep
 from api.settings import Settings
 
 PROTOCOLS: dict[str, Callable[[Settings], APIRouter]] = {
     "zep": zep.router,
+    "langmem": langmem.router,
     "motorhead": motorhead.router,
     "langflow": langflow.router,
     "langflux": langflux.router,

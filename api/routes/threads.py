@@ -29,11 +29,12 @@ from api.routes.conversations import (
     metadata_route,
     versioned,
 )
-from domain.commands import SetThreadState, Start
+from domain.commands import SetState, Start
 from domain.threads import Thread
 from domain.values import Text
 from projections.history import state_as_of
-from projections.threads import get_thread, get_thread_state, list_threads
+from projections.states import get_state
+from projections.threads import get_thread, list_threads
 
 router = APIRouter(tags=["threads"])
 
@@ -85,15 +86,15 @@ async def get(name: ThreadName, reading: Read, query: Annotated[StateQuery, Quer
 async def set_state(name: ThreadName, body: NewState, writing: Write, key: Key = None) -> Response:
     """Replace the state document under ``key``. Starts the thread if there is none."""
     expected = writing.expected_version
-    command = SetThreadState(name=name, key=key, state=body.state, expected_version=expected)
+    command = SetState(kind=Thread.KIND, name=name, key=key, state=body.state, expected_version=expected)
     outcome = await writing.execute(command)
     return versioned(outcome.state, {"state": body.state})
 
 
 @router.get("/threads/{thread_id}/state", response_model=StateResource, name="get thread state")
-async def get_state(name: ThreadName, reading: Read, key: Key = None) -> Response:
+async def get_state_(name: ThreadName, reading: Read, key: Key = None) -> Response:
     """The state document under ``key``; null where none was set."""
-    return Json({"state": await reading.find(get_thread_state, name, key)})
+    return Json({"state": await reading.find(get_state, "thread", name, key)})
 
 
 router.include_router(metadata_route("thread", thread_name, ThreadResource))

@@ -67,15 +67,6 @@ CREATE INDEX threads_deleted ON threads (deleted_at) WHERE deleted_at IS NOT NUL
 CREATE INDEX threads_hidden ON threads (stream_id) WHERE hidden_through > 0;
 CREATE INDEX threads_metadata ON threads USING gin ((metadata::jsonb) jsonb_path_ops);
 
-CREATE TABLE thread_states (
-    stream_id  uuid        NOT NULL,
-    key        text,
-    state      json,
-    version    bigint      NOT NULL,
-    updated_at timestamptz NOT NULL,
-    UNIQUE NULLS NOT DISTINCT (stream_id, key)
-);
-
 CREATE TABLE users (
     stream_id       uuid        PRIMARY KEY,
     project         text        NOT NULL,
@@ -83,6 +74,7 @@ CREATE TABLE users (
     number          bigint      NOT NULL,
     profile         json        NOT NULL,
     metadata        json,
+    hidden_through  bigint      NOT NULL,
     version         bigint      NOT NULL,
     created_at      timestamptz NOT NULL,
     updated_at      timestamptz NOT NULL,
@@ -94,6 +86,35 @@ CREATE TABLE users (
 
 CREATE INDEX users_deleted ON users (deleted_at) WHERE deleted_at IS NOT NULL;
 CREATE INDEX users_metadata ON users USING gin ((metadata::jsonb) jsonb_path_ops);
+
+-- What is to be remembered of users or threads.
+CREATE TABLE functions (
+    stream_id       uuid        PRIMARY KEY,
+    project         text        NOT NULL,
+    name            text        NOT NULL,
+    number          bigint      NOT NULL,
+    definition      json        NOT NULL,
+    metadata        json,
+    version         bigint      NOT NULL,
+    created_at      timestamptz NOT NULL,
+    updated_at      timestamptz NOT NULL,
+    deleted_at      timestamptz,
+    deleted_version bigint,
+    hold            text,       -- why it may not be purged
+    UNIQUE (project, number)
+);
+
+CREATE INDEX functions_deleted ON functions (deleted_at) WHERE deleted_at IS NOT NULL;
+
+-- The state documents of threads and users.
+CREATE TABLE states (
+    stream_id  uuid        NOT NULL,
+    key        text,
+    state      json,
+    version    bigint      NOT NULL,
+    updated_at timestamptz NOT NULL,
+    UNIQUE NULLS NOT DISTINCT (stream_id, key)
+);
 
 -- version: that of the event that added the message, hence its place in the conversation.
 -- said_at: as told by the caller; NULL where nobody said. recorded_at: when Recount got it.
@@ -170,7 +191,8 @@ CREATE TABLE views (
 );
 
 INSERT INTO views (name, version)
-VALUES ('names', 1), ('sessions', 1), ('threads', 1), ('users', 1), ('messages', 1), ('requests', 1);
+VALUES ('names', 1), ('sessions', 1), ('threads', 1), ('users', 1), ('functions', 1),
+       ('states', 1), ('messages', 1), ('requests', 1);
 
 -- Each rebuild, under way or over. error: why it failed. One that has no end and is not under way was stopped.
 CREATE TABLE rebuilds (

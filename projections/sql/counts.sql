@@ -7,6 +7,12 @@ SELECT count(*) FROM (SELECT FROM threads LIMIT %(limit)s) AS counted;
 -- name: count_users
 SELECT count(*) FROM (SELECT FROM users LIMIT %(limit)s) AS counted;
 
+-- name: count_functions
+SELECT count(*) FROM (SELECT FROM functions LIMIT %(limit)s) AS counted;
+
+-- name: count_states
+SELECT count(*) FROM (SELECT FROM states LIMIT %(limit)s) AS counted;
+
 -- name: count_messages
 SELECT count(*) FROM (SELECT FROM messages LIMIT %(limit)s) AS counted;
 

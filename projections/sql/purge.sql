@@ -10,7 +10,9 @@ SELECT one.kind, one.project, one.scope, one.name, one.stream_id, one.version,
        (SELECT count(*) FROM messages m WHERE m.stream_id = one.stream_id)
   FROM (SELECT kind, project, scope, name, stream_id, version, user_id, hold, deleted_at FROM conversations
          UNION ALL
-        SELECT 'user', project, '', name, stream_id, version, name, hold, deleted_at FROM users) AS one
+        SELECT 'user', project, '', name, stream_id, version, name, hold, deleted_at FROM users
+         UNION ALL
+        SELECT 'function', project, '', name, stream_id, version, NULL, hold, deleted_at FROM functions) AS one
  WHERE one.deleted_at < %(before)s AND one.hold IS NULL AND one.stream_id > %(after)s
    AND (%(project)s::text IS NULL OR one.project = %(project)s)
    AND NOT EXISTS (
@@ -54,7 +56,9 @@ SELECT one.kind, one.project, one.scope, one.name, one.stream_id, one.version,
   FROM names n
   JOIN (SELECT kind, project, scope, name, stream_id, version FROM conversations
          UNION ALL
-        SELECT 'user', project, '', name, stream_id, version FROM users) AS one USING (stream_id)
+        SELECT 'user', project, '', name, stream_id, version FROM users
+         UNION ALL
+        SELECT 'function', project, '', name, stream_id, version FROM functions) AS one USING (stream_id)
  WHERE n.project = %(project)s AND n.kind = %(kind)s AND n.scope = %(scope)s AND n.name = %(name)s;
 
 -- name: select_owned

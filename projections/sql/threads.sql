@@ -68,21 +68,3 @@ SELECT stream_id AS id, project, scope, name, number, metadata, message_count,
    AND (%(deleted)s::boolean IS NULL OR (deleted_at IS NOT NULL) = %(deleted)s)
  ORDER BY number DESC
  LIMIT %(limit)s;
-
--- name: put_thread_states
-INSERT INTO thread_states (stream_id, key, state, version, updated_at)
-SELECT stream_id, key, state, version, updated_at
-  FROM json_to_recordset(%s::json) AS row (
-       stream_id uuid, key text, state json, version bigint, updated_at timestamptz)
-ON CONFLICT (stream_id, key) DO UPDATE
-   SET state = excluded.state, version = excluded.version, updated_at = excluded.updated_at;
-
--- name: get_thread_state
--- A deleted thread shows no state; one that a write revived shows only what was set since.
-SELECT state.state, state.version, state.updated_at
-  FROM names n
-  JOIN threads t USING (stream_id)
-  JOIN thread_states state USING (stream_id)
- WHERE n.project = %(project)s AND n.kind = 'thread' AND n.scope = '' AND n.name = %(name)s
-   AND state.key IS NOT DISTINCT FROM %(key)s
-   AND t.deleted_at IS NULL AND state.version > t.hidden_through;

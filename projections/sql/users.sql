@@ -1,17 +1,18 @@
 -- name: put_users
 INSERT INTO users (
-       stream_id, project, name, number, profile, metadata,
+       stream_id, project, name, number, profile, metadata, hidden_through,
        version, created_at, updated_at, deleted_at, deleted_version, hold)
-SELECT stream_id, project, name, number, profile, metadata,
+SELECT stream_id, project, name, number, profile, metadata, hidden_through,
        version, created_at, updated_at, deleted_at, deleted_version, hold
   FROM json_to_recordset(%s::json) AS row (
        stream_id uuid, project text, name text, number bigint, profile json,
-       metadata json, version bigint,
+       metadata json, hidden_through bigint, version bigint,
        created_at timestamptz, updated_at timestamptz, deleted_at timestamptz,
        deleted_version bigint, hold text)
 ON CONFLICT (stream_id) DO UPDATE
    SET profile = excluded.profile,
        metadata = excluded.metadata,
+       hidden_through = excluded.hidden_through,
        version = excluded.version,
        updated_at = excluded.updated_at,
        deleted_at = excluded.deleted_at,
@@ -31,14 +32,14 @@ SELECT u.hold
  WHERE n.project = %(project)s AND n.kind = 'user' AND n.scope = '' AND n.name = %(name)s;
 
 -- name: get_user
-SELECT u.stream_id AS id, u.project, u.name, u.number, u.profile, u.metadata,
+SELECT u.stream_id AS id, u.project, u.name, u.number, u.profile, u.metadata, u.hidden_through,
        u.version, u.created_at, u.updated_at, u.deleted_at, u.deleted_version, u.hold
   FROM names n
   JOIN users u USING (stream_id)
  WHERE n.project = %(project)s AND n.kind = 'user' AND n.scope = '' AND n.name = %(name)s;
 
 -- name: list_users_oldest_first
-SELECT stream_id AS id, project, name, number, profile, metadata,
+SELECT stream_id AS id, project, name, number, profile, metadata, hidden_through,
        version, created_at, updated_at, deleted_at, deleted_version, hold
   FROM users
  WHERE project = %(project)s
@@ -51,7 +52,7 @@ SELECT stream_id AS id, project, name, number, profile, metadata,
  LIMIT %(limit)s;
 
 -- name: list_users_newest_first
-SELECT stream_id AS id, project, name, number, profile, metadata,
+SELECT stream_id AS id, project, name, number, profile, metadata, hidden_through,
        version, created_at, updated_at, deleted_at, deleted_version, hold
   FROM users
  WHERE project = %(project)s
@@ -62,3 +63,16 @@ SELECT stream_id AS id, project, name, number, profile, metadata,
    AND (%(deleted)s::boolean IS NULL OR (deleted_at IS NOT NULL) = %(deleted)s)
  ORDER BY number DESC
  LIMIT %(limit)s;
+
+-- name: find_users
+-- Those called by one of the names, and shown by one of the display names; NULL asks for neither.
+SELECT stream_id AS id, project, name, number, profile, metadata, hidden_through,
+       version, created_at, updated_at, deleted_at, deleted_version, hold
+  FROM users
+ WHERE project = %(project)s AND deleted_at IS NULL
+   AND (%(names)s::text[] IS NULL
+        OR stream_id IN (SELECT n.stream_id FROM names n
+                          WHERE n.project = %(project)s AND n.kind = 'user' AND n.scope = ''
+                            AND n.name = ANY(%(names)s)))
+   AND (%(display_names)s::text[] IS NULL OR profile ->> 'display_name' = ANY(%(display_names)s))
+ ORDER BY number;

@@ -30,6 +30,7 @@ from domain.aggregate import Aggregate
 from domain.commands import KINDS, Command, Fork, Name, Refuse
 from domain.errors import NotFound
 from domain.events import Context, Event
+from domain.functions import built_in
 from domain.messages import fold_messages
 from eventlog.application import Recount
 from eventlog.changes import Outcome
@@ -41,12 +42,14 @@ from projections.core import CoreViews
 from projections.difference import compare
 from projections.erasure import erase_until
 from projections.forking import Cut, fork
+from projections.functions import get_function, list_functions
 from projections.history import AsOf
 from projections.messages import MessagePage, get_message, page_messages, search_messages
 from projections.paging import Filter, Order, Page, Window
 from projections.purge import named, purge
 from projections.sessions import get_session, list_sessions
-from projections.threads import get_thread, get_thread_state, list_threads
+from projections.states import StatefulKind, get_state
+from projections.threads import get_thread, list_threads
 from projections.users import get_user, list_users
 from tests.asks import BEGINNING, FIRST, asks, command_of, context_of, documents, filters, target_of
 from tests.model import Answer, Ask, Model, No, Row, Stream, is_hidden, page_of, text
@@ -61,7 +64,7 @@ from tests.rows import (
 )
 from tests.together import submit_together
 
-VIEWS = ["counters", "names", "sessions", "threads", "thread_states", "users", "messages", "requests"]
+VIEWS = ["counters", "names", "sessions", "threads", "users", "functions", "states", "messages", "requests"]
 SIGHTS: list[tuple[Order, bool | None]] = [
     ("oldest", False),
     ("newest", False),
@@ -277,7 +280,7 @@ class Store(RuleBasedStateMachine):
         for kind in KINDS:
             states = [row_of_stream(stream, stream.now) for stream in self.of_kind(kind)]
             assert rows[f"{kind}s"] == sorted_rows(
-                without_scope(row) if kind == "user" else row for row in states
+                without_scope(row) if kind in ("user", "function") else row for row in states
             )
         assert rows["messages"] == sorted_rows(
             as_columns(message_row(stream, message))
@@ -289,7 +292,7 @@ class Store(RuleBasedStateMachine):
             | {"stream_id": stream.stream_id}
             for stream in self.model.streams
         )
-        assert rows["thread_states"] == sorted_rows(
+        assert rows["states"] == sorted_rows(
             {"stream_id": stream.stream_id, "key": key, **document}
             for stream in self.model.streams
             for key, document in stream.now["states"].items()
@@ -356,25 +359,32 @@ class Store(RuleBasedStateMachine):
                 assert is_deleted
                 assert not deleted
         self.check_list(project, kind, *SIGHTS[peek % len(SIGHTS)])
-        if kind != "user":
+        if kind in ("session", "thread"):
             order, wanted = SIGHTS[peek % len(SIGHTS)]
             self.check_pages(stream, now, None, {**ANY, "deleted": wanted}, 2, order)
         for key, document in now["states"].items():
             is_shown = not is_deleted and document["version"] > now["hidden_through"]
-            found = get_thread_state(self.database, project, name, key)
+            owner: StatefulKind = "thread" if kind == "thread" else "user"
+            found = get_state(self.database, project, owner, name, key)
             assert text(found) == text(document["state"] if is_shown else None)
         for message in now["messages"][peek % 7 : peek % 7 + 1]:
             self.check_message(project, message["message_id"])
 
     def check_list(self, project: str, kind: str, order: Order, deleted: bool | None) -> None:
+        if kind == "function":  # there is one list of them
+            order, deleted = "oldest", False
         expected = [
             text(row_of_stream(stream, stream.now))
             for stream in self.of_kind(kind)
             if stream.key()[0] == project and deleted in (None, stream.now["deleted_version"] is not None)
         ]
-        found = all_pages(
-            lambda window: LISTS[kind](self.database, project, window, Filter(deleted=deleted)), 2, order
-        )
+        if kind == "function":
+            first, *found = all_pages(lambda window: list_functions(self.database, project, window), 2, order)
+            assert first == built_in(project)
+        else:
+            found = all_pages(
+                lambda window: LISTS[kind](self.database, project, window, Filter(deleted=deleted)), 2, order
+            )
         assert [text(row_of(state)) for state in found] == in_order(expected, order)
 
     def check_message(self, project: str, message_id: UUID) -> None:
@@ -405,7 +415,7 @@ class Store(RuleBasedStateMachine):
         by_time = [state for state in stream.history if state["updated_at"] <= moment][-1]
         state = history.state_as_of(application, name, AsOf(moment=moment))
         assert text(row_of(state)) == text(row_of_stream(stream, by_time))
-        if stream.now["kind"] != "user":
+        if stream.now["kind"] in ("session", "thread"):
             order, deleted = SIGHTS[peek % len(SIGHTS)]
             self.check_pages(stream, past, by_version, {**ANY, "deleted": deleted}, 2, order)
             for message in past["messages"][peek % 5 : peek % 5 + 2]:
@@ -478,7 +488,7 @@ class Store(RuleBasedStateMachine):
             assert [item.position for item in found] == in_order(expected, order)
 
     def conversations(self) -> Iterator[Stream]:
-        return (stream for stream in self.model.streams if stream.now["kind"] != "user")
+        return (stream for stream in self.model.streams if stream.now["kind"] in ("session", "thread"))
 
     def of_kind(self, kind: str) -> Iterator[Stream]:
         return (stream for stream in self.model.streams if stream.now["kind"] == kind)
@@ -516,6 +526,8 @@ def get(database: Database, project: str, kind: str, name: str, *, scope: str, d
             return get_session(database, project, name, scope=scope, deleted=deleted)
         case "thread":
             return get_thread(database, project, name, deleted=deleted)
+        case "function":
+            return get_function(database, project, name, deleted=deleted)
         case _:
             return get_user(database, project, name, deleted=deleted)
 

@@ -26,9 +26,13 @@ from api.reads import forget_reads
 from api.settings import Settings
 from domain.aggregate import Snapshot
 from domain.commands import (
+    KINDS,
     AddMessages,
+    ChangeFunction,
     ChangeMessage,
+    ChangeUser,
     Command,
+    DefineFunction,
     Delete,
     DeleteMessage,
     Fork,
@@ -37,11 +41,12 @@ from domain.commands import (
     PlaceHold,
     ReleaseHold,
     RenameSession,
-    SetThreadState,
+    SetState,
     Start,
     Undelete,
 )
 from domain.errors import NotFound, Unavailable
+from domain.functions import Definition
 from domain.messages import Message
 from domain.users import Profile
 from eventlog.application import Recount
@@ -279,9 +284,11 @@ class TestRetention:
             Delete(kind="session", name="deleted"),
             Delete(kind="thread", name=THREAD),
             Delete(kind="user", name="ana"),
+            DefineFunction(name=THREAD, definition=Definition(type="user_state")),
+            Delete(kind="function", name=THREAD),
         )
         assert purge_due(application, 1) == []
-        assert {result.target.kind for result in purge_due(application, 0)} == {"session", "thread", "user"}
+        assert {result.target.kind for result in purge_due(application, 0)} == set(KINDS)
         assert [one.name for one in list_sessions(application.database, "default", Window()).items] == [
             "live"
         ]
@@ -498,7 +505,13 @@ def furnish(application: Recount, canaries: Canaries) -> tuple[str, str]:
         AddMessages(
             kind="thread", name=thread, messages=[canaries.message()], metadata={"k": canaries.new()}
         ),
-        SetThreadState(name=thread, key=canaries.new(), state={"s": canaries.new()}),
+        SetState(kind="thread", name=thread, key=canaries.new(), state={"s": canaries.new()}),
+        Start(kind="user", name=thread, profile=Profile(display_name=canaries.new())),
+        ChangeUser(name=thread, metadata={canaries.new(): 1}, replaces_metadata=True),
+        SetState(kind="user", name=thread, key=canaries.new(), state={"s": canaries.new()}),
+        DefineFunction(name=thread, definition=Definition(type="user_state", name=canaries.new())),
+        ChangeFunction(name=thread, changes={"instructions": canaries.new()}),
+        Delete(kind="function", name=thread, reason=canaries.new()),
     )
     return new_name, thread
 
@@ -562,7 +575,8 @@ class TestCanaries:
 
         take_checkpoints(application.database)
         purged(application, session(application, name))
-        purged(application, all_of(application.database, Name("default", "thread", "", thread)))
+        for kind in ("thread", "user", "function"):
+            purged(application, all_of(application.database, Name("default", kind, "", thread)))
         assert found_in(dump(conninfo), gone) == []
         assert found_in(dump(conninfo), kept) == sorted(kept.all)
         assert found_in(exported(connection), gone) == []

@@ -226,7 +226,7 @@ class TestSomeViews:
         tell_stories(application)
         rebuild.rebuild(conninfo, ["users"])
         rebuild.rebuild(conninfo, ["sessions", "threads"])
-        assert set(shadow.tables_in(connection)) == {"sessions", "threads", "thread_states"}
+        assert set(shadow.tables_in(connection)) == {"sessions", "threads"}
 
     def test_versions_go_with_the_tables(
         self, application: Recount, connection: Connection, conninfo: str, monkeypatch: pytest.MonkeyPatch
@@ -248,7 +248,7 @@ DAMAGE = {
         "differs in content",
     ],
     "DELETE FROM messages WHERE content::text = '\"two\"'": ["messages", "is missing"],
-    "DELETE FROM thread_states WHERE key IS NULL": ["thread_states", "is missing"],
+    "DELETE FROM states WHERE key IS NULL": ["states", "is missing"],
     "INSERT INTO requests VALUES ('default', 'x', '', 'session', gen_random_uuid(), 1, 1)": [
         "requests",
         "should not be there",

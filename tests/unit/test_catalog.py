@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from domain.catalog import events_by_topic
 from domain.events import Event, Idempotency
+from domain.functions import Definition
 from domain.messages import Message
 from domain.sessions import Origin
 from domain.users import Profile
@@ -36,7 +37,9 @@ def catalog() -> dict[str, Any]:
         topic: f"version {payload.class_version}: {shape(payload, besides=Event.model_fields)}"
         for topic, payload in sorted(events_by_topic().items())
     }
-    parts = {part.__name__: shape(part) for part in (Event, Idempotency, Message, Origin, Profile)}
+    parts = {
+        part.__name__: shape(part) for part in (Event, Idempotency, Message, Origin, Profile, Definition)
+    }
     return {"topics": topics, "parts": parts}
 
 

@@ -17,6 +17,7 @@ from domain.messages import MessageAdded, fold_messages, message_from
 from domain.users import Profile
 from tests.decisions import (
     BEGINNING,
+    FACTS,
     NEXT_NUMBER,
     STREAM,
     Given,
@@ -47,6 +48,8 @@ PAYLOADS: dict[str, dict[str, Any]] = {
     "message-metadata-merged": {"message_id": hello.id, "metadata": {"a": 1}},
     "message-deleted": {"message_id": hello.id},
     "metadata-merged": {"metadata": {"a": 1}},
+    "metadata-replaced": {"metadata": {"b": 2}},
+    "definition-replaced": {"definition": FACTS},
     "undeleted": {"restores_content": False},
     "renamed": {"name": "trip"},
     "profile-replaced": {"profile": Profile()},

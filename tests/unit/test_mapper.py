@@ -16,6 +16,7 @@ from domain.catalog import events_by_topic
 from domain.commands import KINDS
 from domain.errors import RecordUnreadable
 from domain.events import Event, Idempotency
+from domain.functions import Definition
 from domain.sessions import Origin, SessionStarted
 from domain.threads import StateSet
 from domain.users import Profile
@@ -51,6 +52,7 @@ MEMBERS: dict[str, st.SearchStrategy[Any]] = {
     "message": messages(),
     "message_id": st.uuids(),
     "changes": st.dictionaries(st.sampled_from(["role", "content", "tool_calls"]), documents()),
+    "definition": st.builds(Definition, name=texts, parameters=objects(), instructions=st.none() | texts),
     "key": st.none() | texts,
     "state": documents(),
     "profile": st.builds(

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 
-from domain.commands import AddMessages, SetThreadState
+from domain.commands import AddMessages, MeetUser, SetState
+from domain.errors import MessageIdTaken
 from domain.messages import Message
 from tests.decisions import (
     BEGINNING,
@@ -18,6 +19,7 @@ from tests.decisions import (
     deleted,
     edited,
     message_deleted,
+    metadata_replaced,
     say,
     started,
     state_set,
@@ -124,18 +126,70 @@ class TestRepeats:
         given(started(), added(yes)).when(AddMessages, messages=[one]).then(added(one)).about(one)
 
 
+class TestKnownIds:
+    def test_one_may_be_passed_over_whatever_it_says_now(self, given: Given) -> None:
+        first = say("hello")
+        other = first.model_copy(update={"content": "other", "role": "assistant"})
+        again: dict[str, Any] = {"messages": [other], "given_ids": frozenset([first.id])}
+        recorded = given(started(), added(first))
+        recorded.when(AddMessages, passes_over_known_ids=True, **again).then_nothing().about(first)
+        recorded.when(AddMessages, **again).then_refuses(MessageIdTaken)
+
+    def test_also_within_one_batch(self, given: Given) -> None:
+        first = say("hello")
+        batch = [first, first.model_copy(update={"content": "other"})]
+        asked = given(started()).when(AddMessages, messages=batch, passes_over_known_ids=True)
+        asked.then(added(first)).about(first, first)
+
+
+class TestMetadata:
+    def test_they_are_replaced_where_that_is_asked_for(self, given: Given) -> None:
+        before = started(metadata={"a": {"b": 1}})
+        asked: dict[str, Any] = {"messages": [], "metadata": {"a": {"c": 2}}}
+        given(before).when(AddMessages, **asked).then_nothing()
+        replaced = metadata_replaced(metadata={"a": {"c": 2}})
+        given(before).when(AddMessages, replaces_metadata=True, **asked).then(replaced)
+        assert given(before, replaced).state.metadata == {"a": {"c": 2}}
+        given(before, replaced).when(AddMessages, replaces_metadata=True, **asked).then_nothing()
+        given(before).when(AddMessages, messages=[], replaces_metadata=True).then_nothing()
+
+    def test_none_are_no_others_than_empty_ones(self, given: Given) -> None:
+        asked: dict[str, Any] = {"messages": [], "metadata": {}, "replaces_metadata": True}
+        given(started()).when(AddMessages, **asked).then_nothing()
+        given(started(metadata={"a": 1})).when(AddMessages, **asked).then(metadata_replaced(metadata={}))
+
+
+class TestWhoSpeaks:
+    ana, bob = say("a", user_id="ana", name="Ana"), say("b", user_id="bob")
+    again = say("c", user_id="bob", name="Bob")
+
+    def command(self, **members: Any) -> AddMessages:
+        said = [self.ana, self.bob, say("d"), self.again]
+        return AddMessages(kind="thread", name="t", messages=said, **members)
+
+    def test_each_is_met_once_by_the_first_name_they_say(self) -> None:
+        met = self.command(meets_users=True).along()
+        assert met == [MeetUser(name="ana", display_name="Ana"), MeetUser(name="bob", display_name="Bob")]
+        assert self.command().along() == ()
+
+    def test_only_those_are_met_who_said_something_new(self) -> None:
+        event = added(self.bob).at("thread", 2)
+        met = self.command(meets_users=True).along([event])
+        assert met == [MeetUser(name="bob", display_name=None)]
+
+
 class TestState:
     @pytest.mark.parametrize("state", [None, 0, "", [], {}, {"step": [1, None]}])
     def test_a_document_is_put_in_its_slot(self, given: Given, state: JsonValue) -> None:
-        given(started()).when(SetThreadState, state=state).then(state_set(key=None, state=state))
-        given(started()).when(SetThreadState, key="k", state=state).then(state_set(key="k", state=state))
+        given(started()).when(SetState, state=state).then(state_set(key=None, state=state))
+        given(started()).when(SetState, key="k", state=state).then(state_set(key="k", state=state))
 
     def test_it_starts_a_missing_thread(self, given: Given) -> None:
-        given().when(SetThreadState, state=1).then(started(), state_set(state=1))
+        given().when(SetState, state=1).then(started(), state_set(state=1))
 
     def test_it_revives_a_deleted_thread(self, given: Given) -> None:
         recorded = given(started(), added(say("hello")), deleted())
-        recorded.when(SetThreadState, state=1).then(undeleted(restores_content=False), state_set(state=1))
+        recorded.when(SetState, state=1).then(undeleted(restores_content=False), state_set(state=1))
 
 
 def test_a_user_that_comes_with_the_first_message_is_no_obstacle(given: Given) -> None:

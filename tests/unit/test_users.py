@@ -6,10 +6,19 @@ from typing import Any
 
 import pytest
 
-from domain.commands import ChangeUser, Delete, MergeMetadata, Start, Undelete
+from domain.commands import ChangeUser, Delete, MeetUser, MergeMetadata, SetState, Start, Undelete
 from domain.errors import AlreadyExists, NotFound
 from domain.users import Profile
-from tests.decisions import Given, deleted, metadata_merged, profile_replaced, started, undeleted
+from tests.decisions import (
+    Given,
+    deleted,
+    metadata_merged,
+    metadata_replaced,
+    profile_replaced,
+    started,
+    state_set,
+    undeleted,
+)
 
 ANA = Profile(display_name="Ana", email="ana@example.org", tags=["vip", "beta"])
 
@@ -72,3 +81,45 @@ def test_deleting_and_undeleting(given: Given) -> None:
 )
 def test_a_user_nobody_created_cannot_be_changed(given: Given, command: Any, members: Any) -> None:
     given().when(command, **members).then_refuses(NotFound)
+
+
+def test_a_change_may_create_the_user(given: Given) -> None:
+    asked: dict[str, Any] = {"changes": {"display_name": "Ana"}, "metadata": {"a": 1}}
+    given().when(ChangeUser, **asked).then_refuses(NotFound)
+    created = started(profile=Profile(display_name="Ana"), metadata={"a": 1})
+    given().when(ChangeUser, starts=True, **asked).then(created)
+    given(created).when(ChangeUser, starts=True, **asked).then_nothing()
+
+
+def test_a_change_may_replace_the_metadata_as_a_whole(given: Given) -> None:
+    before = given(started(metadata={"a": {"b": 1}}))
+    before.when(ChangeUser, metadata={"a": {"c": 2}}, replaces_metadata=True).then(
+        metadata_replaced(metadata={"a": {"c": 2}})
+    )
+
+
+class TestMeeting:
+    def test_a_stranger_becomes_a_user(self, given: Given) -> None:
+        given().when(MeetUser, display_name="Ana").then(started(profile=Profile(display_name="Ana")))
+        given().when(MeetUser).then(started(profile=Profile()))
+
+    def test_a_name_is_taken_where_there_is_none(self, given: Given) -> None:
+        named = profile_replaced(profile=Profile(display_name="Ana"))
+        given(started()).when(MeetUser, display_name="Ana").then(named)
+        given(started(), named).when(MeetUser, display_name="Eve").then_nothing()
+        given(started()).when(MeetUser).then_nothing()
+
+    def test_a_deleted_one_is_live_again(self, given: Given) -> None:
+        given(started(), deleted()).when(MeetUser).then(undeleted(restores_content=False))
+
+
+class TestState:
+    def test_a_document_is_put_in_its_slot(self, given: Given) -> None:
+        given(started()).when(SetState, key="k", state={"a": 1}).then(state_set(key="k", state={"a": 1}))
+        given().when(SetState, state=None).then(started(), state_set(key=None, state=None))
+
+    def test_what_was_deleted_with_the_user_stays_hidden(self, given: Given) -> None:
+        back = given(started(), state_set(state=1), deleted(), undeleted(restores_content=False))
+        assert (back.state.hidden_through, back.state.is_deleted) == (3, False)
+        undone = given(started(), state_set(state=1), deleted(), undeleted(restores_content=True))
+        assert undone.state.hidden_through == 0

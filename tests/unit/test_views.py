@@ -14,7 +14,7 @@ from domain.events import Event, Idempotency
 from domain.messages import fold_messages
 from domain.users import Profile
 from eventlog.changes import StreamChange
-from projections import messages, names, requests, sessions, threads, users
+from projections import messages, names, requests, sessions, states, threads, users
 from projections.core import VIEWS
 from tests.decisions import (
     NAME,
@@ -148,11 +148,12 @@ def test_a_rename_puts_the_session() -> None:
     assert row["name"] == "trip"
 
 
-class TestThreadStates:
-    def test_the_last_document_of_each_slot_is_put(self) -> None:
+@pytest.mark.parametrize("kind", ["thread", "user"])
+class TestStates:
+    def test_the_last_document_of_each_slot_is_put(self, kind: str) -> None:
         told = [state_set(state=1), state_set(key="k", state={"a": 1}), state_set(state=None)]
-        setting = change("thread", *told, before=[started()])
-        rows = writes(threads, setting)["put_thread_states"]
+        setting = change(kind, *told, before=[started()])
+        rows = writes(states, setting)["put_states"]
         assert [(row["key"], row["state"], row["version"]) for row in rows] == [
             (None, None, 4),
             ("k", {"a": 1}, 3),

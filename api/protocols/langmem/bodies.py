@@ -1,0 +1,167 @@
+"""What clients send. Members that are not known are passed over."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+
+from api.protocols.langmem.messages import SentMessage
+from domain.functions import FunctionType
+from domain.values import NonEmptyText, Text, check_document
+
+K_DEFAULT = 200
+
+
+def check_object(value: Any) -> Any:
+    """Return ``value``, a JSON object. Raises ValueError."""
+    if not isinstance(value, dict):
+        raise ValueError("must be an object")
+    return check_document(value)
+
+
+def id_in(value: Any) -> Any:
+    """Of an object with an id, as old examples pass them, just that."""
+    return value.get("id") if isinstance(value, dict) else value
+
+
+def renamed_type(value: Any) -> Any:
+    """As the first pre-releases called it → as it is called since."""
+    return "user_state" if value == "user" else value
+
+
+# Any, not dict: what is wrong in a caller's document is told without the way into it.
+Object = Annotated[Any, AfterValidator(check_object)]
+AnyDocument = Annotated[Any, AfterValidator(check_document)]
+Key = Annotated[NonEmptyText, Field(max_length=512)]
+Type = Annotated[FunctionType, BeforeValidator(renamed_type)]
+IdOf = Annotated[UUID, BeforeValidator(id_in)]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class NewThread(Body):
+    id: UUID | None = None
+    messages: list[SentMessage] | None = None
+    metadata: Object | None = None
+
+
+class NewMessages(Body):
+    messages: list[SentMessage]
+
+
+class NewThreadState(Body):
+    """``key``: None is a slot of its own."""
+
+    state: AnyDocument
+    key: Key | None = None
+
+
+class ThreadStateQuery(Body):
+    key: Key | None = None
+
+
+class NewUser(Body):
+    id: UUID | None = None
+    name: Text | None = None
+    tags: list[Text] | None = None
+    metadata: Object | None = None
+
+    def changes(self) -> dict[str, Any]:
+        """What is given, as members of the profile."""
+        given = {"display_name": self.name, "tags": self.tags}
+        return {member: value for member, value in given.items() if value is not None}
+
+
+class UserQuery(Body):
+    """None filters nothing."""
+
+    name: list[Text] | None = None
+    id: list[UUID] | None = None
+
+
+class Schema(BaseModel):
+    """What a function makes. ``name`` and ``description``: None where the schema says nothing."""
+
+    name: Text | None = None
+    description: Text | None = None
+    parameters: Any
+
+
+def schema_from(value: Any) -> Schema:
+    """Three keys as they are, or a bare JSON schema, whose title is the name. Raises ValueError."""
+    document = check_object(value)
+    parameters, name = document, document.get("title")
+    if isinstance(document.get("parameters"), dict):
+        parameters, name = document["parameters"], document.get("name")
+    else:
+        parameters = {key: part for key, part in document.items() if key not in ("title", "description")}
+    description = document.get("description")
+    if not isinstance(name, str | None) or not isinstance(description, str | None):
+        raise ValueError("its name and description must be texts")
+    return Schema(name=name or None, description=description or None, parameters=parameters)
+
+
+SentSchema = Annotated[Any, AfterValidator(schema_from)]
+
+
+class FunctionChanges(Body):
+    """Members that are None stay as they are."""
+
+    type: Type | None = None
+    name: Text | None = None
+    description: Text | None = None
+    custom_instructions: Text | None = None
+    status: Literal["active", "disabled"] | None = None
+    # The synchronous client changes ``schema``, the asynchronous one ``function``.
+    schema_: SentSchema | None = Field(
+        None, validation_alias=AliasChoices("schema", "function", "function_schema")
+    )
+
+    def changes(self) -> dict[str, Any]:
+        """What is given, as members of the definition."""
+        schema = self.schema_ or Schema(parameters=None)
+        given = {
+            "type": self.type,
+            "name": schema.name if self.name is None else self.name,
+            "description": schema.description if self.description is None else self.description,
+            "parameters": schema.parameters,
+            "instructions": self.custom_instructions,
+            "is_enabled": None if self.status is None else self.status == "active",
+        }
+        return {member: value for member, value in given.items() if value is not None}
+
+
+class NewFunction(FunctionChanges):
+    id: UUID | None = None
+    type: Type
+
+
+class FunctionQuery(Body):
+    """``target_type``: kinds (user, thread) or exact types; None is all."""
+
+    target_type: list[str] | None = None
+    cursor: str | None = None
+
+
+class NewUserState(Body):
+    state: AnyDocument
+
+
+class MemoryQuery(Body):
+    """``state``: the functions whose document is wanted; the others are about memories, which nobody makes.
+
+    ``thread_query``: anything, for the client sends a list in the place of a number.
+    """
+
+    text: str = ""
+    k: int = K_DEFAULT
+    memory_function_ids: list[IdOf] | None = None
+    weights: dict[str, float] | None = None
+    state: list[IdOf] | None = Field(
+        None, validation_alias=AliasChoices("state", "query_state", "include_state")
+    )
+    thread_query: Any = None

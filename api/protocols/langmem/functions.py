@@ -1,0 +1,84 @@
+"""/memory-functions: what is to be remembered, and how."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+from uuid_utils.compat import uuid7
+
+from api.protocols.frame import Visit, body_as, visit
+from api.protocols.langmem.answers import function_object
+from api.protocols.langmem.bodies import FunctionChanges, FunctionQuery, NewFunction
+from api.resources import Json
+from domain.commands import ChangeFunction, DefineFunction, Delete
+from domain.functions import FUNCTION_TYPES, Definition, Function, FunctionType, built_in
+from projections.functions import get_function, list_functions
+from projections.paging import Window
+
+PAGE_SIZE = 100
+
+
+async def create_memory_function(request: Request) -> Response:
+    """A function; one that has the id is this one from now on."""
+    here = await visit(request)
+    body = await body_as(request, NewFunction)
+    definition = Definition(**body.changes())
+    outcome = await here.execute(DefineFunction(name=str(body.id or uuid7()), definition=definition))
+    assert isinstance(outcome.state, Function)
+    return Json(function_object(outcome.state))
+
+
+async def get_memory_function(request: Request, function_id: UUID) -> Response:
+    here = await visit(request)
+    return Json(function_object(await here.find(get_function, str(function_id))))
+
+
+async def list_memory_functions(request: Request) -> Response:
+    """A page, the built-in one first."""
+    here = await visit(request, scope="read")
+    body = await body_as(request, FunctionQuery)
+    window = Window(PAGE_SIZE, "oldest", body.cursor)
+    page = await here.find(list_functions, window, types=types_in(body.target_type))
+    functions = [function_object(function) for function in page.items]
+    return Json({"memory_functions": functions, "next_cursor": page.next_cursor})
+
+
+def types_in(target_types: list[str] | None) -> list[FunctionType] | None:
+    """The types that are named, by themselves or by their kind; None for all."""
+    if target_types is None:
+        return None
+    return [one for one in FUNCTION_TYPES if {one, one.partition("_")[0]}.intersection(target_types)]
+
+
+async def update_memory_function(request: Request, function_id: UUID) -> Response:
+    """What is given replaces what was there."""
+    here = await visit(request)
+    body = await body_as(request, FunctionChanges)
+    outcome = await here.execute(changing(here, function_id, body))
+    assert isinstance(outcome.state, Function)
+    return Json(function_object(outcome.state))
+
+
+async def delete_memory_function(request: Request, function_id: UUID) -> Response:
+    """It is in no list from now on; what it made is not shown."""
+    here = await visit(request)
+    # The built-in one may have no stream yet.
+    await here.execute(changing(here, function_id, FunctionChanges()))
+    await here.execute(Delete(kind=Function.KIND, name=str(function_id)))
+    return Json({})
+
+
+def changing(here: Visit, function_id: UUID, body: FunctionChanges) -> ChangeFunction:
+    always = built_in(here.project)
+    unless_defined = always.definition if always.name == str(function_id) else None
+    return ChangeFunction(name=str(function_id), changes=body.changes(), unless_defined=unless_defined)
+
+
+def add_to(routes: APIRouter) -> None:
+    routes.post("/memory-functions")(create_memory_function)
+    routes.post("/memory-functions/query")(list_memory_functions)
+    routes.get("/memory-functions/{function_id}")(get_memory_function)
+    routes.patch("/memory-functions/{function_id}")(update_memory_function)
+    routes.delete("/memory-functions/{function_id}")(delete_memory_function)

@@ -1,0 +1,170 @@
+"""Messages in LangMem's two shapes, mixed as they come, and ours."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from uuid_utils.compat import uuid7
+
+from api.resources import SentMoment, text_or_parts
+from domain.messages import Message, MessageState
+from domain.values import NonEmptyText, Text, check_document, check_name
+
+OWN = "langmem"
+"""Under this key of a message's metadata is what only LangMem has."""
+
+Format = Literal["openai", "langmem"]
+
+
+def canonical(value: Any) -> Any:
+    """A UUID in its one spelling; another id as it is, as a text. Raises ValueError."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        raise ValueError("must be a UUID")
+    try:
+        return str(UUID(value))
+    except ValueError:
+        return check_name(value)
+
+
+def check_content(value: Any) -> Any:
+    return check_document(text_or_parts(value))
+
+
+# Any, not what it is: what is wrong in a caller's document is told without the way into it.
+UserId = Annotated[Any, AfterValidator(canonical)]
+Content = Annotated[Any, AfterValidator(check_content)]
+Part = Annotated[Any, AfterValidator(check_document)]
+
+
+def listed(value: Any) -> Any:
+    """Return ``value``, a list of documents. Raises ValueError."""
+    if not isinstance(value, list):
+        raise ValueError("must be a list")
+    return check_document(value)
+
+
+class SentUser(BaseModel):
+    """Who speaks, in the LangMem shape."""
+
+    user_id: UserId | None = None
+    user_name: Text | None = None
+    role: NonEmptyText | None = None
+
+
+class SentMetadata(BaseModel):
+    """What is known of them, in the OpenAI shape; all else is the application's."""
+
+    model_config = ConfigDict(extra="allow")
+
+    user_id: UserId | None = None
+    user_name: Text | None = None
+    timestamp: SentMoment | None = None
+
+    @model_validator(mode="after")
+    def check_others(self) -> Self:
+        check_document(self.model_extra)
+        return self
+
+
+class SentMessage(BaseModel):
+    """Of the OpenAI shape, or with a ``user`` of the LangMem shape."""
+
+    id: UUID | None = None
+    role: NonEmptyText | None = None
+    content: Content = None
+    name: Text | None = None
+    user: SentUser | None = None
+    timestamp: SentMoment | None = None
+    metadata: SentMetadata | None = None
+    tool_calls: Annotated[Any, AfterValidator(listed)] | None = None
+    tool_call_id: Text | None = None
+    function_call: Part | None = None
+
+    @model_validator(mode="after")
+    def check_words(self) -> Self:
+        if self.user is None and self.role is None:
+            raise ValueError("has no role")
+        calls = self.tool_calls is not None or self.function_call is not None
+        if self.content is None and not calls and self.role != "assistant":
+            raise ValueError("has no content, which only an assistant's message may do without")
+        return self
+
+    def message(self) -> Message:
+        """As the store has it, with an id in any case."""
+        user = self.user or SentUser(role=self.role)
+        metadata = self.metadata or SentMetadata()
+        return Message(
+            id=self.id or uuid7(),
+            role=user.role or self.role or "user",
+            content=self.content,
+            name=first(user.user_name, self.name, metadata.user_name),
+            user_id=first(user.user_id, metadata.user_id),
+            timestamp=first(metadata.timestamp, self.timestamp),
+            tool_calls=self.tool_calls,
+            tool_call_id=self.tool_call_id,
+            metadata=self.kept() or None,
+        )
+
+    def kept(self) -> dict[str, Any]:
+        """The application's metadata, and under a key of its own what else has no place."""
+        metadata = self.metadata or SentMetadata()
+        others = dict(metadata.model_extra or {})
+        own: dict[str, Any] = {"function_call": self.function_call, "user_name": metadata.user_name}
+        own = {name: value for name, value in own.items() if value is not None}
+        if OWN in others:
+            own["metadata"] = others.pop(OWN)
+        return {**others, OWN: own} if own else others
+
+
+def first(*values: Any) -> Any:
+    """The first that is not None."""
+    return next((value for value in values if value is not None), None)
+
+
+def told(message: MessageState, shape: Format) -> dict[str, Any]:
+    return openai(message) if shape == "openai" else langmem(message)
+
+
+def openai(message: MessageState) -> dict[str, Any]:
+    """With no member that a chat API would not take, but for ``name`` and ``metadata``."""
+    metadata: dict[str, Any] = dict(message.metadata or {})
+    own = metadata.pop(OWN, None)
+    if not isinstance(own, dict):  # some other program's
+        own = {} if own is None else {"metadata": own}
+    if "metadata" in own:
+        metadata[OWN] = own["metadata"]
+    metadata.setdefault("id", str(message.id))
+    metadata["timestamp"] = said_at(message)
+    metadata |= given(user_id=message.user_id, user_name=own.get("user_name"))
+    return {
+        "role": message.role,
+        "content": message.content,
+        **given(name=message.name),
+        "metadata": metadata,
+        **given(
+            tool_calls=message.tool_calls,
+            tool_call_id=message.tool_call_id,
+            function_call=own.get("function_call"),
+        ),
+    }
+
+
+def langmem(message: MessageState) -> dict[str, Any]:
+    user = {"user_id": message.user_id, "user_name": message.name, "role": message.role}
+    return {"id": message.id, "content": message.content, "timestamp": said_at(message), "user": user}
+
+
+def said_at(message: MessageState) -> str:
+    """As told by the caller, or else when it was received."""
+    moment: datetime = message.timestamp or message.recorded_at
+    return moment.isoformat()
+
+
+def given(**members: Any) -> dict[str, Any]:
+    """Those that are not None."""
+    return {name: value for name, value in members.items() if value is not None}

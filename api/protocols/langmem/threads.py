@@ -1,0 +1,130 @@
+"""/threads: conversations, their messages and state documents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+from uuid_utils.compat import uuid7
+
+from api.protocols.frame import Visit, body_as, visit
+from api.protocols.langmem.answers import everything, thread_object
+from api.protocols.langmem.bodies import NewMessages, NewThread, NewThreadState, ThreadStateQuery
+from api.protocols.langmem.messages import Format, SentMessage, told
+from api.resources import Json
+from domain.commands import AddMessages, SetState
+from domain.errors import NotFound
+from domain.threads import Thread
+from eventlog.changes import Outcome
+from projections.messages import page_messages
+from projections.paging import Window
+from projections.states import get_state
+from projections.threads import get_thread, list_threads
+
+PAGE_SIZE_DEFAULT = 100
+PAGE_SIZE_MAX = 1000
+
+
+async def create_thread(request: Request) -> Response:
+    """A thread, new or known: of a known one the metadata that are given are all it has from now on."""
+    here = await visit(request)
+    body = await body_as(request, NewThread)
+    outcome = await add(here, body.id or uuid7(), body.messages or (), metadata=body.metadata)
+    assert isinstance(outcome.state, Thread)
+    return Json(thread_object(outcome.state))
+
+
+async def add_messages(request: Request, thread_id: UUID) -> Response:
+    """What is not there yet is added; the answer has the id of each message, new or known."""
+    here = await visit(request)
+    body = await body_as(request, NewMessages)
+    outcome = await add(here, thread_id, body.messages)
+    return Json({"message_ids": outcome.message_ids})
+
+
+async def add(
+    here: Visit,
+    thread_id: UUID,
+    messages: Sequence[SentMessage],
+    *,
+    metadata: dict[str, Any] | None = None,
+) -> Outcome:
+    """Have a thread with these messages; whoever said one of them is a user."""
+    return await here.execute(
+        AddMessages(
+            kind=Thread.KIND,
+            name=str(thread_id),
+            messages=[message.message() for message in messages],
+            given_ids=frozenset(message.id for message in messages if message.id is not None),
+            metadata=metadata,
+            passes_over_known_ids=True,
+            replaces_metadata=True,
+            meets_users=True,
+        )
+    )
+
+
+async def get_thread_(request: Request, thread_id: UUID) -> Response:
+    here = await visit(request)
+    return Json(thread_object(await here.find(get_thread, str(thread_id))))
+
+
+async def list_threads_(request: Request) -> Response:
+    """All of them, the newest first."""
+    here = await visit(request)
+    threads = await everything(here, list_threads, Window(order="newest"))
+    return Json([thread_object(thread) for thread in threads])
+
+
+async def list_messages(
+    request: Request,
+    thread_id: UUID,
+    response_format: Format = "openai",
+    page_size: int = PAGE_SIZE_DEFAULT,
+    ascending_order: bool = True,
+    cursor: str | None = None,
+) -> Response:
+    """A page, in the order they were added or backwards; of a thread that is not there an empty one."""
+    here = await visit(request)
+    size = min(max(page_size, 1), PAGE_SIZE_MAX)
+    window = Window(size, "oldest" if ascending_order else "newest", cursor)
+    try:
+        page = await here.find(page_messages, "thread", str(thread_id), window)
+    except NotFound:
+        return Json({"messages": [], "next_cursor": None})
+    messages = [told(message, response_format) for message in page.items]
+    return Json({"messages": messages, "next_cursor": page.next_cursor})
+
+
+async def add_thread_state(request: Request, thread_id: UUID) -> Response:
+    """Replace the document under a key; there is a thread from then on."""
+    here = await visit(request)
+    body = await body_as(request, NewThreadState)
+    await here.execute(SetState(kind=Thread.KIND, name=str(thread_id), key=body.key, state=body.state))
+    return Json({})
+
+
+async def get_thread_state(request: Request, thread_id: UUID) -> Response:
+    here = await visit(request, scope="read")
+    body = await body_as(request, ThreadStateQuery)
+    return Json({"state": await here.find(get_state, "thread", str(thread_id), body.key)})
+
+
+async def trigger_all_for_thread(request: Request, thread_id: UUID) -> Response:
+    """Nothing is made of messages: there is nothing to do."""
+    await visit(request)
+    return Json({})
+
+
+def add_to(routes: APIRouter) -> None:
+    routes.post("/threads")(create_thread)
+    routes.get("/threads")(list_threads_)
+    routes.get("/threads/{thread_id}")(get_thread_)
+    routes.post("/threads/{thread_id}/add_messages")(add_messages)
+    routes.get("/threads/{thread_id}/messages")(list_messages)
+    routes.post("/threads/{thread_id}/trigger-all")(trigger_all_for_thread)
+    routes.post("/threads/{thread_id}/thread_state")(add_thread_state)
+    routes.post("/threads/{thread_id}/thread_state/query")(get_thread_state)

@@ -1,0 +1,72 @@
+"""/users: who speaks in threads."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+from uuid_utils.compat import uuid7
+
+from api.protocols.frame import Visit, body_as, visit
+from api.protocols.langmem.answers import user_object
+from api.protocols.langmem.bodies import NewUser, UserQuery
+from api.resources import Json
+from domain.commands import ChangeUser
+from domain.users import User
+from projections.users import find_users, get_user
+
+
+async def create_user(request: Request) -> Response:
+    """A user, new or known: of a known one what is given replaces what was there."""
+    here = await visit(request)
+    body = await body_as(request, NewUser)
+    return await changed(here, body.id or uuid7(), body, starts=True)
+
+
+async def update_user(request: Request, user_id: UUID) -> Response:
+    """What is given replaces what was there."""
+    here = await visit(request)
+    return await changed(here, user_id, await body_as(request, NewUser), starts=False)
+
+
+async def changed(here: Visit, user_id: UUID, body: NewUser, *, starts: bool) -> Response:
+    outcome = await here.execute(
+        ChangeUser(
+            name=str(user_id),
+            changes=body.changes(),
+            metadata=body.metadata,
+            replaces_metadata=True,
+            starts=starts,
+        )
+    )
+    assert isinstance(outcome.state, User)
+    return Json(user_object(outcome.state))
+
+
+async def get_user_(request: Request, user_id: UUID) -> Response:
+    here = await visit(request)
+    return Json(user_object(await here.find(get_user, str(user_id))))
+
+
+async def list_users(request: Request) -> Response:
+    """All whose name and id are among those asked for."""
+    here = await visit(request, scope="read")
+    body = await body_as(request, UserQuery)
+    ids = None if body.id is None else [str(user_id) for user_id in body.id]
+    users = await here.find(find_users, names=ids, display_names=body.name)
+    return Json({"users": [user_object(user) for user in users]})
+
+
+async def trigger_all_for_user(request: Request, user_id: UUID) -> Response:
+    """Nothing is made of messages: there is nothing to do."""
+    await visit(request)
+    return Json({})
+
+
+def add_to(routes: APIRouter) -> None:
+    routes.post("/users")(create_user)
+    routes.get("/users/{user_id}")(get_user_)
+    routes.patch("/users/{user_id}")(update_user)
+    routes.post("/users/query")(list_users)
+    routes.post("/users/{user_id}/trigger-all")(trigger_all_for_user)
