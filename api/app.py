@@ -121,8 +121,7 @@ def create_app(settings: Settings, conninfo: str) -> FastAPI:
         app.include_router(module.router, prefix="/v1")
     app.include_router(system.router)
     for name in settings.protocols:
-        if name in PROTOCOLS:
-            app.include_router(PROTOCOLS[name](settings), include_in_schema=False)
+        app.include_router(PROTOCOLS[name](settings), include_in_schema=False)
     metrics.know(app.routes)
     problems.install(app)
     openapi.install(app)
