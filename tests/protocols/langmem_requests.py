@@ -44,7 +44,7 @@ REQUESTS: list[tuple[str, str, Any, int]] = [
 """Method, path, body or for GET the query, and the status of the answer after ``furnish``, in this order."""
 
 
-def furnish(client: TestClient, headers: dict[str, str], words: str) -> None:
+def furnish(client: TestClient, headers: dict[str, str], words: str) -> dict[str, str]:
     """A thread, a user and a function, and documents, that say ``words``."""
     message = {"role": "user", "content": words, "name": words, "metadata": {"user_id": USER, "said": words}}
     state = {"state": {"said": words}}
@@ -58,3 +58,4 @@ def furnish(client: TestClient, headers: dict[str, str], words: str) -> None:
     for method, path, body in sent:
         answer = client.request(method, path, json=body, headers=headers)
         assert answer.status_code == 200, answer.text
+    return {"thread_id": THREAD, "user_id": USER, "function_id": FUNCTION}
