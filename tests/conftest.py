@@ -67,6 +67,19 @@ def need_program_fixture() -> NeedProgram:
     return need_program
 
 
+CLIENTS = {"langchain", "langchain_js"}
+"""Fixtures that are real clients of other stores; see tests/clients.py."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Real clients are installed from the internet first, which takes minutes: `make test-all` runs them."""
+    for item in items:
+        is_named = item.path.stem.endswith("_clients")
+        if is_named or CLIENTS.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.timeout(600))
+
+
 class NetworkIsShutError(RuntimeError):
     """A test reached for the network. Not an OSError, which product code would rightly retry."""
 
