@@ -39,14 +39,14 @@ def kills_wanted() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What kills many times takes its time; on a second PostgreSQL only where all is required."""
+    """What kills many times takes its time; on a second PostgreSQL it is slow."""
     for item in items:
         if "plan" not in getattr(item, "fixturenames", ()):
             continue
         item.add_marker(pytest.mark.timeout(120 + 20 * kills_wanted()))
         call = getattr(item, "callspec", None)
         is_second = call is not None and call.params.get("server") == "15"
-        if is_second and os.environ.get("RECOUNT_TEST_REQUIRE_ALL") != "1":
+        if is_second:
             item.add_marker(pytest.mark.slow)
 
 
