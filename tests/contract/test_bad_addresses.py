@@ -98,6 +98,7 @@ QUERY: dict[str, list[str]] = {
     ],
     "user_id": ["\0", f"{SECRET}\0"],
     "role": ["\0", f"{SECRET}\0"],
+    "scope": ["\0", f"{SECRET}\0", "x" * 513],
     "reason": ["\0", f"{SECRET}\0", "x" * 501],
     "key": ["\0", f"{SECRET}\0", "", "x" * 513],
     "type": ["\0", "session.started\0"],
