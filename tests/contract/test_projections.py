@@ -31,6 +31,8 @@ def test_the_views_are_listed(client: TestClient) -> None:
         "sessions": 1,
         "threads": 1,
         "users": 1,
+        "functions": 0,
+        "states": 1,
         "messages": 2,
         "requests": 0,
     }
