@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 from uuid import UUID
 
 from pydantic import JsonValue
 
 from domain import aggregate, conversation, functions, sessions, users
 from domain.aggregate import Aggregate, Draft
+from domain.conversation import KnownIds
 from domain.errors import AlreadyExists, ExpectationFailed, NotFound, RecountError
 from domain.events import Event
 from domain.functions import Definition, Function
@@ -160,25 +161,21 @@ class Refuse(Command):
 class AddMessages(Command):
     """Add messages, in order, all or none; starts the conversation if there is none.
 
-    ``user_id`` and ``metadata`` are for a session that this starts, and change none that is there.
-    ``merge``: metadata to merge into those of any, new or there. ``renewal``: what is merged before
-    that where this brings back a deleted one, so that what was known of its past can be forgotten.
     ``given_ids``: those of the messages whose id the caller chose, and so may have sent before.
-    ``ids_are_new``: then that is refused, with MessageIdTaken, though it be with the same words.
-    ``passes_over_known_ids``: also one that comes with other words, which is refused else.
-    ``replaces_metadata``: those of a conversation that is there become ``metadata``, if there are any.
+    ``known_ids``: what becomes of these then; see domain.conversation.KnownIds.
+    ``user_id`` and ``metadata`` are for a conversation that this starts. ``existing_metadata``: what
+    ``metadata``, unless None, do to those of one that is there; ``renewal``: what is merged into them before
+    where this brings back a deleted one, so that what was known of its past can be forgotten.
     ``meets_users``: whoever said what is new becomes a user, in the same transaction.
     """
 
     messages: Sequence[Message]
     given_ids: frozenset[UUID] = field(default_factory=frozenset)
-    ids_are_new: bool = False
+    known_ids: KnownIds = "repeat"
     user_id: str | None = None
     metadata: dict[str, JsonValue] | None = None
-    merge: dict[str, JsonValue] | None = None
+    existing_metadata: Literal["keep", "merge", "replace"] = "keep"
     renewal: dict[str, JsonValue] | None = None
-    passes_over_known_ids: bool = False
-    replaces_metadata: bool = False
     meets_users: bool = False
 
     def instants(self) -> set[datetime]:
@@ -193,27 +190,19 @@ class AddMessages(Command):
         known: list[MessageState] = []
         if draft.state is None:
             owner = {"user_id": self.user_id} if self.user_id and self.kind == Session.KIND else {}
-            metadata: JsonValue = self.metadata
-            if self.merge is not None:
-                metadata = merge(metadata or {}, self.merge)
-            begin(self, draft, facts, metadata=metadata, **owner)
+            begin(self, draft, facts, metadata=self.metadata, **owner)
         else:
             if self.looks_up_messages():
                 known = facts.messages(self.given_ids, self.instants())
             if self.renewal is not None and draft.state.is_deleted:
                 aggregate.merge_metadata(draft, self.renewal)
-            if self.merge is not None:
-                aggregate.merge_metadata(draft, self.merge)
-            if self.replaces_metadata and self.metadata is not None:
+            if self.metadata is not None and self.existing_metadata == "merge":
+                aggregate.merge_metadata(draft, self.metadata)
+            if self.metadata is not None and self.existing_metadata == "replace":
                 aggregate.replace_metadata(draft, self.metadata)
-        if self.ids_are_new:
-            conversation.refuse_known_ids(self.messages, known)
+        by_instant = self.kind == Thread.KIND
         return conversation.add_messages(
-            draft,
-            self.messages,
-            known,
-            by_instant=self.kind == Thread.KIND,
-            by_id_alone=self.passes_over_known_ids,
+            draft, self.messages, known, by_instant=by_instant, known_ids=self.known_ids
         )
 
     def along(self, events: Sequence[Event] | None = None) -> Sequence[Command]:

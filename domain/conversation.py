@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from typing import Any, ClassVar, Self, TypeGuard
+from typing import Any, ClassVar, Literal, Self, TypeGuard
 from uuid import UUID, uuid5
 
 from pydantic import JsonValue
@@ -105,22 +105,29 @@ def counted(erased: Erased) -> int:
     return {"message-added": 1, "message-deleted": -1}.get(what, 0)
 
 
+KnownIds = Literal["repeat", "refuse", "pass_over"]
+"""What becomes of a message that comes with an id which the conversation has, be that message deleted.
+
+``repeat``: it is the same again, and refused if it has other words. ``refuse``: it is refused, also if its
+id comes twice at once. ``pass_over``: it is the same again, whatever its words.
+"""
+
+
 def add_messages(
     draft: Draft[Any],
     messages: Iterable[Message],
     known: Iterable[MessageState],
     *,
     by_instant: bool,
-    by_id_alone: bool = False,
+    known_ids: KnownIds = "repeat",
 ) -> list[UUID]:
     """Add what is not there yet, in order; returns the id each message has, new or known.
 
-    A message whose id is among ``known`` is the same message again; with ``by_instant`` so is one
-    with a timestamp that a known one with the same instant, role, user and content has.
-    Raises MessageIdTaken when a known id comes with other words, unless ids count ``by_id_alone``.
+    With ``by_instant`` one with a timestamp is there where a message that can be seen has the same
+    instant, role, user and content. Raises MessageIdTaken, as ``known_ids`` says.
     """
     revive_for_writing(draft)
-    seen = KnownMessages(by_instant=by_instant, by_id_alone=by_id_alone)
+    seen = KnownMessages(by_instant=by_instant, known_ids=known_ids)
     for recorded in known:
         seen.add(recorded, is_visible=not draft.existing().hides(recorded))
     ids = []
@@ -131,15 +138,6 @@ def add_messages(
             seen.add(message)
         ids.append(message.id if same is None else same)
     return ids
-
-
-def refuse_known_ids(messages: Sequence[Message], known: Iterable[MessageState]) -> None:
-    """Raise MessageIdTaken where an id is among ``known`` or comes twice."""
-    seen = {recorded.id for recorded in known}
-    for message in messages:
-        if message.id in seen:
-            raise MessageIdTaken(message.id)
-        seen.add(message.id)
 
 
 def joining(
@@ -161,11 +159,11 @@ def joining(
 class KnownMessages:
     """Finds whether a message was recorded before, by its id or by what was said when."""
 
-    def __init__(self, *, by_instant: bool, by_id_alone: bool) -> None:
+    def __init__(self, *, by_instant: bool, known_ids: KnownIds) -> None:
         self._by_id: dict[UUID, MessageState | Message] = {}
         self._by_instant: dict[datetime, list[MessageState | Message]] = {}
         self._looks_at_instants = by_instant
-        self._asks_for_words = not by_id_alone
+        self._known_ids = known_ids
 
     def add(self, message: MessageState | Message, *, is_visible: bool = True) -> None:
         """Know ``message``. One out of sight is known by its id alone: it may be said anew."""
@@ -177,8 +175,11 @@ class KnownMessages:
         """The id under which ``message`` is recorded, or None. Raises MessageIdTaken."""
         same = self._by_id.get(message.id)
         if same is not None:
-            if self._asks_for_words and not says_the_same(same, message):
-                raise MessageIdTaken(message.id)
+            match self._known_ids:
+                case "refuse":
+                    raise MessageIdTaken(message.id)
+                case "repeat" if not says_the_same(same, message):
+                    raise MessageIdTaken(message.id)
             return message.id
         if message.timestamp is None:
             return None

@@ -275,8 +275,7 @@ class TransactionFacts:
         self._views = transaction._views
         self._name = name
         self._stream_id = stream_id
-        # The idempotency key belongs to what the command's own stream records.
-        self._context = replace(context, idempotency=None)
+        self._context = context
         self.looked_up: dict[UUID, MessageState] = {}
         self.others: dict[Name, tuple[Draft[Any], TransactionFacts]] = {}
 
@@ -300,7 +299,9 @@ class TransactionFacts:
     def other(self, name: str) -> tuple[Draft[Any], Facts]:
         whole = self._name._replace(name=name)
         if whole not in self.others:
-            self.others[whole] = self._transaction.draft_of(whole, self._context)
+            # The idempotency key belongs to what the command's own stream records.
+            context = replace(self._context, idempotency=None)
+            self.others[whole] = self._transaction.draft_of(whole, context)
         return self.others[whole]
 
 

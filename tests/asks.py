@@ -85,8 +85,8 @@ PAYLOADS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "messages": st.lists(messages, min_size=1, max_size=3) | st.just([]),
         "user_id": users,
         "metadata": st.none() | documents,
-        "passes_over_known_ids": st.booleans(),
-        "replaces_metadata": st.booleans(),
+        "known_ids": st.sampled_from(["repeat", "repeat", "refuse", "pass_over"]),
+        "existing_metadata": st.sampled_from(["keep", "keep", "merge", "replace"]),
     },
     "merge_metadata": {"metadata": documents},
     "delete": {},
@@ -154,8 +154,8 @@ FIRST = [
         messages=[first_message("hi"), first_message("yo")],
         user_id="ana",
         metadata=None,
-        passes_over_known_ids=False,
-        replaces_metadata=False,
+        known_ids="repeat",
+        existing_metadata="keep",
     ),
     first_ask(
         "thread",
@@ -164,8 +164,8 @@ FIRST = [
         messages=[first_message("hi", timestamp=BEGINNING)],
         user_id=None,
         metadata=None,
-        passes_over_known_ids=False,
-        replaces_metadata=False,
+        known_ids="repeat",
+        existing_metadata="keep",
     ),
 ]
 """What most examples begin with, so that later commands find something to act on."""
@@ -209,8 +209,8 @@ def command_of(ask: Ask) -> Command:
                 given_ids=frozenset(ask["chosen"]),
                 user_id=ask["user_id"],
                 metadata=ask["metadata"],
-                passes_over_known_ids=ask["passes_over_known_ids"],
-                replaces_metadata=ask["replaces_metadata"],
+                known_ids=ask["known_ids"],
+                existing_metadata=ask["existing_metadata"],
             )
         case "define":
             return DefineFunction(**target, definition=Definition(**ask["definition"]))

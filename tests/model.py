@@ -185,8 +185,8 @@ def fork(draft: Draft, ask: Ask) -> list[Any]:
 def add(draft: Draft, ask: Ask) -> list[Any]:
     if not draft.history:
         draft.begin(metadata=ask["metadata"], **owned(ask))
-    elif ask["replaces_metadata"] and ask["metadata"] is not None:
-        replace_metadata(draft, ask)
+    elif ask["metadata"] is not None and ask["existing_metadata"] != "keep":
+        (replace_metadata if ask["existing_metadata"] == "replace" else merge_metadata)(draft, ask)
     draft.revive()
     return [say(draft, message) for message in ask["messages"]]
 
@@ -196,8 +196,8 @@ def say(draft: Draft, message: Row) -> Any:
     for known in draft.now["messages"]:
         if known["message_id"] == message["message_id"]:
             is_first = known["changed_version"] == known["version"]
-            is_passed_over = draft.ask.get("passes_over_known_ids")
-            if is_first and not is_passed_over and not is_same(known, message, WORDS):
+            is_repeat = not is_first or is_same(known, message, WORDS)
+            if {"refuse": True, "pass_over": False}.get(draft.ask.get("known_ids"), not is_repeat):
                 raise No("MessageIdTaken")
             return known["message_id"]
     if draft.now["kind"] == "thread" and message["timestamp"] is not None:

@@ -238,7 +238,8 @@ def addition(name: str, new: NewMemory, namespace: str) -> AddMessages:
         kind=Session.KIND,
         name=name,
         messages=[message_from(utterance) for utterance in new.messages],
-        merge={OURS: facts},
+        metadata={OURS: facts},
+        existing_metadata="merge",
         renewal={OURS: None},
     )
 

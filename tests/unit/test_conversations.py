@@ -21,6 +21,7 @@ from domain.errors import AlreadyExists, MessageIdTaken, NotFound
 from domain.messages import Message
 from tests.decisions import (
     BEGINNING,
+    Decided,
     Given,
     added,
     deleted,
@@ -136,7 +137,7 @@ class TestAdding:
 
     def test_ids_that_must_be_new(self, given: Given) -> None:
         """Then even the same words under the same id are refused, and so is an id that comes twice."""
-        new: dict[str, Any] = {"ids_are_new": True}
+        new: dict[str, Any] = {"known_ids": "refuse"}
         given(started()).when(AddMessages, **given_ids(hello, weather), **new).then(
             added(hello), added(weather)
         )
@@ -161,22 +162,27 @@ class TestAdding:
 
     def test_messages_may_bring_metadata_to_merge(self, given: Given) -> None:
         plan = given(started(metadata={"plan": {"tier": "pro"}}), added(hello))
-        decided = plan.when(AddMessages, messages=[weather], merge={"plan": {"seats": 2}})
-        decided.then(metadata_merged(metadata={"plan": {"seats": 2}}), added(weather)).about(weather)
-        plan.when(AddMessages, messages=[weather], merge={"plan": {"tier": "pro"}}).then(added(weather))
-        plan.when(AddMessages, messages=[], merge={"a": 1}).then(metadata_merged(metadata={"a": 1}))
 
-    def test_what_starts_with_messages_has_what_they_bring_to_merge(self, given: Given) -> None:
+        def add(*messages: Message, metadata: dict[str, Any]) -> Decided:
+            merging: dict[str, Any] = {"metadata": metadata, "existing_metadata": "merge"}
+            return plan.when(AddMessages, messages=messages, **merging)
+
+        decided = add(weather, metadata={"plan": {"seats": 2}})
+        decided.then(metadata_merged(metadata={"plan": {"seats": 2}}), added(weather)).about(weather)
+        add(weather, metadata={"plan": {"tier": "pro"}}).then(added(weather))
+        add(metadata={"a": 1}).then(metadata_merged(metadata={"a": 1}))
+
+    def test_what_starts_with_messages_has_just_the_metadata_they_bring(self, given: Given) -> None:
         plan = {"plan": {"tier": "pro"}}
-        decided = given().when(AddMessages, messages=[hello], metadata=plan, merge={"plan": {"seats": 2}})
-        decided.then(started(metadata={"plan": {"tier": "pro", "seats": 2}}), added(hello))
-        given().when(AddMessages, messages=[], merge=plan, renewal={"a": 1}).then(started(metadata=plan))
+        for existing in ("keep", "merge", "replace"):
+            brought: dict[str, Any] = {"metadata": plan, "existing_metadata": existing, "renewal": {"a": 1}}
+            given().when(AddMessages, messages=[hello], **brought).then(started(metadata=plan), added(hello))
 
     def test_what_is_merged_at_a_renewal_comes_before_all_else(self, given: Given) -> None:
         """So null takes a document away, and what follows is merged into nothing."""
         told = [started(metadata={"notes": {"old": 1}, "a": 1}), added(hello), deleted()]
-        new: dict[str, Any] = {"renewal": {"notes": None}, "merge": {"notes": {"new": 2}}}
-        decided = given(*told).when(AddMessages, messages=[weather], **new)
+        new: dict[str, Any] = {"renewal": {"notes": None}, "metadata": {"notes": {"new": 2}}}
+        decided = given(*told).when(AddMessages, messages=[weather], existing_metadata="merge", **new)
         forgotten = metadata_merged(metadata={"notes": None})
         decided.then(revived, forgotten, metadata_merged(metadata={"notes": {"new": 2}}), added(weather))
         events = [*told, revived, forgotten, metadata_merged(metadata={"notes": {"new": 2}})]

@@ -132,13 +132,13 @@ class TestKnownIds:
         other = first.model_copy(update={"content": "other", "role": "assistant"})
         again: dict[str, Any] = {"messages": [other], "given_ids": frozenset([first.id])}
         recorded = given(started(), added(first))
-        recorded.when(AddMessages, passes_over_known_ids=True, **again).then_nothing().about(first)
+        recorded.when(AddMessages, known_ids="pass_over", **again).then_nothing().about(first)
         recorded.when(AddMessages, **again).then_refuses(MessageIdTaken)
 
     def test_also_within_one_batch(self, given: Given) -> None:
         first = say("hello")
         batch = [first, first.model_copy(update={"content": "other"})]
-        asked = given(started()).when(AddMessages, messages=batch, passes_over_known_ids=True)
+        asked = given(started()).when(AddMessages, messages=batch, known_ids="pass_over")
         asked.then(added(first)).about(first, first)
 
 
@@ -148,13 +148,13 @@ class TestMetadata:
         asked: dict[str, Any] = {"messages": [], "metadata": {"a": {"c": 2}}}
         given(before).when(AddMessages, **asked).then_nothing()
         replaced = metadata_replaced(metadata={"a": {"c": 2}})
-        given(before).when(AddMessages, replaces_metadata=True, **asked).then(replaced)
+        given(before).when(AddMessages, existing_metadata="replace", **asked).then(replaced)
         assert given(before, replaced).state.metadata == {"a": {"c": 2}}
-        given(before, replaced).when(AddMessages, replaces_metadata=True, **asked).then_nothing()
-        given(before).when(AddMessages, messages=[], replaces_metadata=True).then_nothing()
+        given(before, replaced).when(AddMessages, existing_metadata="replace", **asked).then_nothing()
+        given(before).when(AddMessages, messages=[], existing_metadata="replace").then_nothing()
 
     def test_none_are_no_others_than_empty_ones(self, given: Given) -> None:
-        asked: dict[str, Any] = {"messages": [], "metadata": {}, "replaces_metadata": True}
+        asked: dict[str, Any] = {"messages": [], "metadata": {}, "existing_metadata": "replace"}
         given(started()).when(AddMessages, **asked).then_nothing()
         given(started(metadata={"a": 1})).when(AddMessages, **asked).then(metadata_replaced(metadata={}))
 

@@ -59,9 +59,9 @@ async def add(
             name=str(thread_id),
             messages=[message.message() for message in messages],
             given_ids=frozenset(message.id for message in messages if message.id is not None),
+            known_ids="pass_over",
             metadata=metadata,
-            passes_over_known_ids=True,
-            replaces_metadata=True,
+            existing_metadata="replace",
             meets_users=True,
         )
     )

@@ -152,7 +152,7 @@ def memory_routes(message_window: int) -> APIRouter:
             name=name,
             messages=[message.to_message() for message in messages],
             given_ids=frozenset(given),
-            ids_are_new=True,
+            known_ids="refuse",
         )
         outcome = await here.execute(command)
         if not outcome.events:  # no messages, for a live session: still it was written to
