@@ -5,6 +5,9 @@ ARGS =
 # The interpreter to make .venv with, for example: make clean setup PYTHON=python3.12
 PYTHON ?=
 
+# Tests of one file share a database, so they stay together. In one process: make test PARALLEL=
+PARALLEL = --numprocesses=auto --maxprocesses=4 --dist=loadfile
+
 STAMP := .venv/.installed
 RUN := .venv/bin/python -m
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input
@@ -26,10 +29,10 @@ demo: $(STAMP) ## Show what it does, on sample conversations, in a throw-away st
 	@exec .venv/bin/recount demo $(ARGS)
 
 test: $(STAMP) ## Run the tests, all but the slow ones
-	@$(RUN) pytest -m "not slow" $(ARGS)
+	@$(RUN) pytest -m "not slow" $(PARALLEL) $(ARGS)
 
 test-all: $(STAMP) ## Run all tests
-	@$(RUN) pytest $(ARGS)
+	@$(RUN) pytest $(PARALLEL) $(ARGS)
 
 lint: $(STAMP) ## Look for mistakes and for unformatted code
 	@$(RUN) ruff check --quiet . && $(RUN) ruff format --quiet --diff .

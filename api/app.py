@@ -15,8 +15,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import Protocol
 
-from fastapi import FastAPI
-from fastapi.routing import APIRoute
+from fastapi import APIRouter, FastAPI
 
 from api import openapi, problems
 from api.dependencies import Store
@@ -41,6 +40,7 @@ from api.routes import (
     sessions,
     system,
     threads,
+    timetravel,
     users,
     webhooks,
 )
@@ -113,22 +113,31 @@ def create_app(settings: Settings, conninfo: str) -> FastAPI:
         version=version("recount"),
         description=DESCRIPTION,
         lifespan=lifespan,
-        generate_unique_id_function=operation_id,
+        routes=[route for router in routers(settings) for route in router.routes],
         separate_input_output_schemas=False,
         redirect_slashes=False,
     )
-    for module in (sessions, threads, messages, users, events, webhooks, audit, purges, projections):
-        app.include_router(module.router, prefix="/v1")
-    app.include_router(system.router)
-    for name in settings.protocols:
-        app.include_router(PROTOCOLS[name](settings), include_in_schema=False)
-    metrics.know(app.routes)
     problems.install(app)
     openapi.install(app)
     app.add_middleware(ExactPaths)
     app.add_middleware(KeyInPath)
     app.add_middleware(Edge, metrics=metrics, body_bytes_max=settings.body_bytes_max, reads=reads)
     return app
+
+
+NATIVE = (sessions, threads, timetravel, messages, users, events, webhooks, audit, purges, projections)
+"""What is asked for most comes first: each request is compared with one route after the other."""
+
+
+def routers(settings: Settings) -> Iterator[APIRouter]:
+    """All there are. Their routes are the application's own.
+
+    For routers that it includes FastAPI makes each route a second time, and looks one up in each of them.
+    """
+    for module in (*NATIVE, system):
+        yield module.router
+    for name in settings.protocols:
+        yield PROTOCOLS[name](settings)
 
 
 def chores(settings: Settings, application: Recount) -> Iterator[Periodic]:
@@ -140,13 +149,6 @@ def chores(settings: Settings, application: Recount) -> Iterator[Periodic]:
         yield Periodic(
             "purge", settings.purge_seconds, partial(purge_due, application, settings.retention_days)
         )
-
-
-def operation_id(route: APIRoute) -> str:
-    """Names for generated clients: ``add_session_messages``, ``list_sessions``."""
-    tag = str(route.tags[0]) if route.tags else ""
-    name = route.name.replace(" ", "_").strip("_")
-    return name if "_" in name else f"{tag}_{name}"
 
 
 def create_lasting_app(settings: Settings, conninfo: str) -> FastAPI:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fastapi.routing import iter_route_contexts
+from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
-from starlette.routing import BaseRoute
 
 from projections.follow import Lag
 
@@ -16,12 +15,17 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
+def template(scope: Mapping[str, Any]) -> str:
+    """The path of the route that a request came to, with its parameters as such; else ``none``."""
+    route: APIRoute | None = scope.get("route")
+    return "none" if route is None else route.path
+
+
 class Metrics:
     """The metrics of one server process; shown for all of them where several run."""
 
     def __init__(self, *, is_multiprocess: bool = False) -> None:
         self._is_multiprocess = is_multiprocess
-        self._templates: dict[int, str] = {}
         registry = self._registry = CollectorRegistry()
         self.requests = Counter(
             "recount_http_requests",
@@ -62,17 +66,8 @@ class Metrics:
             self.follower_lag_seconds.labels(lag.follower).set(lag.seconds)
             self.follower_parked_streams.labels(lag.follower).set(lag.parked_streams)
 
-    def know(self, routes: Sequence[BaseRoute]) -> None:
-        """Learn the whole paths of the application's routes: a route that was included knows its end only."""
-        for context in iter_route_contexts(routes):
-            self._templates[id(context.original_route)] = context.path or "none"
-
-    def template(self, scope: Mapping[str, Any]) -> str:
-        """The path of the route that ``scope`` came to, with its parameters as such; else ``none``."""
-        return self._templates.get(id(scope.get("route")), "none")
-
     def observe(self, scope: Mapping[str, Any], status: int, seconds: float) -> None:
-        route = self.template(scope)
+        route = template(scope)
         method = scope["method"] if route != "none" and scope["method"] in METHODS else "any"
         self.requests.labels(method, route, status).inc()
         self.request_seconds.labels(method, route).observe(seconds)

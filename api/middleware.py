@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
-from api.metrics import Metrics
+from api.metrics import Metrics, template
 from api.problems import Problem
 from api.reads import ReadRecorder
 
@@ -77,7 +77,7 @@ class Edge:
                 actor=caller.actor,
                 request_id=scope["request_id"],
                 method=scope["method"],
-                route=self._metrics.template(scope),
+                route=template(scope),
                 parameters={name: str(value).replace(SLASH_IN_SEGMENT, "/") for name, value in values},
                 status=status,
             )

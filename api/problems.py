@@ -9,11 +9,11 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import iter_route_contexts
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from domain.errors import (
     AlreadyExists,
@@ -155,9 +155,10 @@ async def on_http_exception(request: Request, error: Exception) -> Problem:
 
 def methods_of(request: Request) -> list[str]:
     """All methods that the address takes; the router itself names those of the first route only."""
-    contexts = iter_route_contexts(request.app.routes)
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
     path = request.scope["path"]
-    return sorted({method for c in contexts if c.path_regex.match(path) for method in c.methods or ()})
+    matching = [route.methods for route in routes if route.path_regex.match(path) and route.methods]
+    return sorted(set().union(*matching))
 
 
 async def on_unexpected(request: Request, error: Exception) -> Problem:

@@ -9,6 +9,7 @@ import ipaddress
 import os
 import shutil
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,13 +68,35 @@ def need_program_fixture() -> NeedProgram:
     return need_program
 
 
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES_MIN = 4 << 30
+
+
+def pytest_configure() -> None:
+    """Keep files in memory where there is room: a database for each test takes a quarter of the time then."""
+    if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_BYTES_MIN:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
 CLIENTS = {"langchain", "langchain_js"}
 """Fixtures that are real clients of other stores; see tests/clients.py."""
 
 
+ON_BOTH = {
+    *("test_archive", "test_backup", "test_database_gone", "test_first_write", "test_model", "test_order"),
+    *("test_purge", "test_rebuild", "test_schema", "test_search", "test_spoken", "test_tampering"),
+}
+"""Files whose tests `make test` runs on both PostgreSQLs."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Real clients are installed from the internet first, which takes minutes: `make test-all` runs them."""
+    """What takes minutes is for `make test-all`: real clients, which are installed from the internet first,
+    and on a second PostgreSQL all but what is about its tables and statements.
+    """
     for item in items:
+        call = getattr(item, "callspec", None)
+        if call is not None and call.params.get("server") == "15" and item.path.stem not in ON_BOTH:
+            item.add_marker(pytest.mark.slow)
         is_named = item.path.stem.endswith("_clients")
         if is_named or CLIENTS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)

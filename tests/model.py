@@ -197,7 +197,7 @@ def say(draft: Draft, message: Row) -> Any:
         if known["message_id"] == message["message_id"]:
             is_first = known["changed_version"] == known["version"]
             is_repeat = not is_first or is_same(known, message, WORDS)
-            if {"refuse": True, "pass_over": False}.get(draft.ask.get("known_ids"), not is_repeat):
+            if {"refuse": True, "pass_over": False}.get(draft.ask.get("known_ids", "repeat"), not is_repeat):
                 raise No("MessageIdTaken")
             return known["message_id"]
     if draft.now["kind"] == "thread" and message["timestamp"] is not None:

@@ -25,7 +25,7 @@ from eventlog.embedded import EmbeddedPostgres
 POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
 
 # What a crash could lose is made anew by the next test anyway.
-FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "256MB"}
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def embedded_server() -> Iterator[str]:
 @contextmanager
 def installed_server(programs: Path) -> Iterator[str]:
     """A server of the PostgreSQL programs in ``programs``, reached by its socket only."""
-    directory = Path(tempfile.mkdtemp(prefix="recount-test-", dir="/tmp"))
+    directory = Path(tempfile.mkdtemp(prefix="recount-test-"))
     as_other: dict[str, Any] = {}
     if os.geteuid() == 0:  # PostgreSQL refuses root
         account = pwd.getpwnam("nobody")
@@ -83,7 +83,8 @@ def wait_for(conninfo: str, server: subprocess.Popen[bytes], *, timeout_seconds:
 def new_database(server: str, *, template: str | None = None) -> Iterator[str]:
     """A database of its own on ``server``, dropped at the end; yields its name."""
     name = f"recount_test_{uuid4().hex}"
-    clone = sql.SQL(" TEMPLATE {}").format(sql.Identifier(template)) if template else sql.SQL("")
+    copy = sql.SQL(" TEMPLATE {} STRATEGY file_copy")
+    clone = copy.format(sql.Identifier(template)) if template else sql.SQL("")
     with psycopg.connect(server, autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)) + clone)
     try:

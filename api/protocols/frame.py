@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from fastapi import Request
+from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
@@ -57,6 +57,11 @@ def route_class(answer: ErrorAnswer) -> type[APIRoute]:
             return handle_or_tell
 
     return ProtocolRoute
+
+
+def protocol_router(route: type[APIRoute]) -> APIRouter:
+    """A router of such routes. The OpenAPI document leaves them out: it is of the native API."""
+    return APIRouter(route_class=route, include_in_schema=False)
 
 
 def status_of(error: Exception, *, invalid: int, refused: int = 409) -> int:

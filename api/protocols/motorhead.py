@@ -22,7 +22,7 @@ from uuid_utils.compat import uuid7
 
 from api.dependencies import NameInPath
 from api.problems import Unauthorized, field_of, reason_of
-from api.protocols.frame import BodyInvalid, Visit, body_as, route_class, status_of, visit
+from api.protocols.frame import BodyInvalid, Visit, body_as, protocol_router, route_class, status_of, visit
 from api.resources import Json
 from api.settings import Settings
 from domain.commands import AddMessages, Clear
@@ -125,25 +125,24 @@ def wrapped(answer: Any) -> Any:
 def router(settings: Settings) -> APIRouter:
     """Self-hosted at the prefix of the settings, and managed at ``/v1/motorhead`` under it."""
     base = settings.motorhead_prefix.rstrip("/")
-    both = APIRouter()
-    both.include_router(edition(settings, plain, base))
-    both.include_router(edition(settings, wrapped, f"{base}/v1/motorhead"))
-    both.include_router(keys(base))
-    return both
+    router = protocol_router(route_class(error_answer))
+    add_edition(router, settings, plain, base)
+    add_edition(router, settings, wrapped, f"{base}/v1/motorhead")
+    add_keys(router, base)
+    return router
 
 
-def edition(settings: Settings, shape: Shape, prefix: str) -> APIRouter:
+def add_edition(router: APIRouter, settings: Settings, shape: Shape, prefix: str) -> None:
     """All that a Motorhead server at ``prefix`` answers, each answer in this ``shape``."""
-    routes = APIRouter(route_class=route_class(error_answer))
     at_memory = f"{prefix}/sessions/{{session_id}}/memory"
 
     async def get_health() -> Response:
         return Json(shape(health()))
 
     for path in {prefix, f"{prefix}/"} - {""}:
-        routes.get(path)(get_health)
+        router.get(path)(get_health)
 
-    @routes.get(f"{prefix}/sessions")
+    @router.get(f"{prefix}/sessions")
     async def get_sessions(
         request: Request,
         page: Annotated[int, Query(ge=1)] = 1,
@@ -155,24 +154,24 @@ def edition(settings: Settings, shape: Shape, prefix: str) -> APIRouter:
             return PlainTextResponse("Page size must not exceed 100", 400)
         return Json(shape(await listed(visitor, namespace, Numbered(page, size))))
 
-    @routes.get(at_memory)
+    @router.get(at_memory)
     async def get_memory(request: Request, session_id: NameInPath) -> Response:
         visitor = await visit_with_key(request)
         return Json(shape(await remembered(visitor, session_id, settings.motorhead_window + 1)))
 
-    @routes.post(at_memory)
+    @router.post(at_memory)
     async def post_memory(request: Request, session_id: NameInPath, namespace: Text = "") -> Response:
         visitor = await visit_with_key(request)
         await visitor.execute(addition(session_id, await json_body(request, NewMemory), namespace))
         return Json(shape(DONE))
 
-    @routes.delete(at_memory)
+    @router.delete(at_memory)
     async def delete_memory(request: Request, session_id: NameInPath, namespace: Text = "") -> Response:
         visitor = await visit_with_key(request)
         await forget(visitor, session_id, namespace)
         return Json(shape(DONE))
 
-    @routes.post(f"{prefix}/sessions/{{session_id}}/retrieval")
+    @router.post(f"{prefix}/sessions/{{session_id}}/retrieval")
     async def post_retrieval(request: Request, session_id: NameInPath) -> Response:
         visitor = await visit_with_key(request, scope="read")
         question = await json_body(request, Question)
@@ -182,20 +181,15 @@ def edition(settings: Settings, shape: Shape, prefix: str) -> APIRouter:
         found = await visitor.find(rank_messages, "session", session_id, search)
         return Json(shape(list(map(hit, found))))
 
-    return routes
 
-
-def keys(base: str) -> APIRouter:
+def add_keys(router: APIRouter, base: str) -> None:
     """Where clients of the managed edition see whether their key is good."""
-    routes = APIRouter(route_class=route_class(error_answer))
 
-    @routes.get(f"{base}/v1/keys/current")
-    @routes.get(f"{base}/v1/motorhead/keys/current")
+    @router.get(f"{base}/v1/keys/current")
+    @router.get(f"{base}/v1/motorhead/keys/current")
     async def get_current_key(request: Request) -> Response:
         await visit_with_key(request)
         return Json(wrapped(DONE))
-
-    return routes
 
 
 async def visit_with_key(request: Request, scope: str | None = None) -> Visit:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
 
@@ -22,12 +22,13 @@ from api.resources import (
     page_resource,
     read_resource,
 )
+from api.routes import native_router
 from api.routes.events import stream_asked_for
 from eventlog.recorder import LogEntry
 from projections.audit import AuditFilter, page_audit
 from projections.paging import KEY_MAX, Page, Window
 
-router = APIRouter(tags=["audit"])
+router = native_router("audit")
 
 JSON_LINES = "application/x-ndjson"
 LINES_AT_ONCE = 500

@@ -1,6 +1,6 @@
 """What sessions and threads have in common: messages, deletion, the audit trail.
 
-One function makes the routes for either kind, so that both read alike and neither can drift.
+One function adds the routes of either kind, so that both read alike and neither can drift.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -32,7 +32,7 @@ from api.resources import (
     origin_ids,
     page_resource,
 )
-from api.routes.purges import purge_route
+from api.routes.purges import add_purge_route
 from domain.aggregate import Aggregate
 from domain.commands import (
     AddMessages,
@@ -79,9 +79,10 @@ async def origins_of(store: Store, project: str, states: Sequence[Aggregate]) ->
     return await store.call(session_names, store.database, project, ids) if ids else {}
 
 
-def metadata_route(kind: str, name_of: Callable[..., Awaitable[str]], resource: type) -> APIRouter:
+def add_metadata_route(
+    router: APIRouter, kind: str, name_of: Callable[..., Awaitable[str]], resource: type
+) -> None:
     """Merging the metadata of a conversation."""
-    router = APIRouter()
     path = f"/{kind}s/{{{kind}_id}}"
 
     @router.patch(path, response_model=resource, name=f"merge {kind} metadata")
@@ -94,12 +95,11 @@ def metadata_route(kind: str, name_of: Callable[..., Awaitable[str]], resource: 
             MergeMetadata(kind=kind, name=name, metadata=metadata, expected_version=expected),
         )
 
-    return router
 
-
-def lifecycle_routes(kind: str, name_of: Callable[..., Awaitable[str]], resource: type) -> APIRouter:
+def add_lifecycle_routes(
+    router: APIRouter, kind: str, name_of: Callable[..., Awaitable[str]], resource: type
+) -> None:
     """Deletion, undeletion, legal holds, purging and the audit trail of anything with a name."""
-    router = APIRouter()
     path = f"/{kind}s/{{{kind}_id}}"
 
     @router.delete(path, response_model=resource, name=f"delete {kind}")
@@ -132,7 +132,7 @@ def lifecycle_routes(kind: str, name_of: Callable[..., Awaitable[str]], resource
         expected = writing.expected_version
         return await carried_out(writing, ReleaseHold(kind=kind, name=name, expected_version=expected))
 
-    router.include_router(purge_route(kind, name_of))
+    add_purge_route(router, kind, name_of)
 
     @router.get(f"{path}/proof", response_model=ProofResource, name=f"prove {kind}")
     async def proof(reading: Read, name: str = Depends(name_of)) -> Response:
@@ -151,14 +151,14 @@ def lifecycle_routes(kind: str, name_of: Callable[..., Awaitable[str]], resource
         page = await reading.recall(page_named, reading.name(kind, name), query.window)
         return Json(page_resource(page, event_resource))
 
-    return router
 
-
-def message_routes(
-    kind: ConversationKind, name_of: Callable[..., Awaitable[str]], new_messages: type[NewMessages]
-) -> APIRouter:
+def add_message_routes(
+    router: APIRouter,
+    kind: ConversationKind,
+    name_of: Callable[..., Awaitable[str]],
+    new_messages: type[NewMessages],
+) -> None:
     """The messages of one kind of conversation. ``new_messages``: what adding some takes."""
-    router = APIRouter()
     path = f"/{kind}s/{{{kind}_id}}/messages"
 
     async def add_messages(body: NewMessages, writing: Write, name: str = Depends(name_of)) -> Response:
@@ -231,8 +231,6 @@ def message_routes(
             writing,
             DeleteMessage(kind=kind, name=name, message_id=message_id, expected_version=expected),
         )
-
-    return router
 
 
 async def message_answer(writing: Writing, command: Command) -> Json:

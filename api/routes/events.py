@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query
+from fastapi import Header, Query
 from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
 
 from api.dependencies import Read, Reading, Store
 from api.queries import EventListQuery, EventsQuery, EventStreamQuery
 from api.resources import EventResource, Json, PageResource, event_resource, page_resource
+from api.routes import native_router
 from domain.errors import InvalidInput
 from domain.sessions import Session
 from domain.threads import Thread
@@ -20,7 +21,7 @@ from eventlog.recorder import LogEntry
 from projections.history import stream_named
 from projections.trail import page_project
 
-router = APIRouter(tags=["events"])
+router = native_router("events")
 
 HEARTBEAT_SECONDS = 15.0
 PAGE_ENTRIES = 500

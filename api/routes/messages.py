@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from api.dependencies import MessageId, Read
@@ -16,9 +16,10 @@ from api.resources import (
     found_message_resource,
     page_resource,
 )
+from api.routes import native_router
 from projections.messages import get_message, search_messages
 
-router = APIRouter(tags=["messages"])
+router = native_router("messages")
 
 
 @router.get("/messages", response_model=PageResource[FoundMessageResource], name="list messages")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from api.dependencies import Administer
@@ -14,9 +13,10 @@ from api.rebuild_resources import (
     view_resource,
 )
 from api.resources import Json
+from api.routes import native_router
 from projections.rebuilds import checked_views, last_rebuild, list_views
 
-router = APIRouter(tags=["projections"])
+router = native_router("projections")
 
 REBUILD = "/projections/rebuild"
 

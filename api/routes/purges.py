@@ -16,10 +16,11 @@ from api.dependencies import Administer, Rule, Writing
 from api.purging import all_of, carry_out, days_ago
 from api.queries import PageQuery
 from api.resources import ID_EXAMPLE, MOMENT_EXAMPLE, Incoming, Json, PageResource, page_resource
+from api.routes import native_router
 from domain.values import Text
 from projections.purge import Receipt, Result, Target, due, page_receipts, receipts_of, rehearse
 
-router = APIRouter(tags=["purges"])
+router = native_router("purges")
 
 DAYS_MAX = 36_500
 
@@ -71,11 +72,12 @@ class PurgeResource(BaseModel):
     receipts: list[ReceiptResource] = Field(description="none of a dry run")
 
 
-def purge_route(kind: str, name_of: Callable[..., Awaitable[str]]) -> APIRouter:
+def add_purge_route(router: APIRouter, kind: str, name_of: Callable[..., Awaitable[str]]) -> None:
     """Purging one session, thread or user."""
-    router = APIRouter(tags=["purges"])
 
-    @router.post(f"/{kind}s/{{{kind}_id}}/purge", response_model=PurgeResource, name=f"purge {kind}")
+    path = f"/{kind}s/{{{kind}_id}}/purge"
+
+    @router.post(path, response_model=PurgeResource, name=f"purge {kind}", tags=["purges"])
     async def purge(body: NewPurge, writing: Rule, name: str = Depends(name_of)) -> Response:
         """Erase for good, deleted or live; of a user also their sessions, and what they said among others.
 
@@ -83,8 +85,6 @@ def purge_route(kind: str, name_of: Callable[..., Awaitable[str]]) -> APIRouter:
         """
         find = partial(all_of, writing.store.database, writing.name(kind, name))
         return await purged(writing, find, body, insist=True)
-
-    return router
 
 
 @router.post("/purges", response_model=PurgeResource, name="purge deleted")

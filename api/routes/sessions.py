@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
@@ -21,24 +21,25 @@ from api.resources import (
     aggregate_resource,
     page_resource,
 )
-from api.routes import timetravel
+from api.routes import native_router
 from api.routes.conversations import (
+    add_lifecycle_routes,
+    add_message_routes,
+    add_metadata_route,
     carried_out,
     described,
-    lifecycle_routes,
-    message_routes,
-    metadata_route,
     origins_of,
 )
+from api.routes.timetravel import add_difference_route
 from domain.commands import RenameSession, Start
 from domain.sessions import Session
 from projections.history import state_as_of
 from projections.paging import Page
 from projections.sessions import get_session, list_sessions
 
-router = APIRouter(tags=["sessions"])
+router = native_router("sessions")
 # First what is asked for most: each request is compared with one route after the other.
-router.include_router(message_routes("session", session_name, NewSessionMessages))
+add_message_routes(router, "session", session_name, NewSessionMessages)
 
 
 @router.post("/sessions", response_model=SessionResource, status_code=201)
@@ -88,7 +89,6 @@ async def rename(name: SessionName, body: NewName, writing: Write) -> Response:
     return await carried_out(writing, command)
 
 
-router.include_router(metadata_route("session", session_name, SessionResource))
-router.include_router(lifecycle_routes("session", session_name, SessionResource))
-router.include_router(timetravel.difference_route("session", session_name))
-router.include_router(timetravel.router)
+add_metadata_route(router, "session", session_name, SessionResource)
+add_lifecycle_routes(router, "session", session_name, SessionResource)
+add_difference_route(router, "session", session_name)

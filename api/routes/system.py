@@ -8,8 +8,9 @@ from starlette.responses import PlainTextResponse, Response
 from api.dependencies import StoreOf
 from api.following import known_lags
 from api.resources import Json, StatusResource
+from api.routes import operation_id
 
-router = APIRouter(tags=["system"])
+router = APIRouter(tags=["system"], generate_unique_id_function=operation_id)
 
 
 @router.get("/v1/health", name="get health", response_model=StatusResource)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
@@ -21,14 +21,15 @@ from api.resources import (
     aggregate_resource,
     page_resource,
 )
-from api.routes import timetravel
+from api.routes import native_router
 from api.routes.conversations import (
+    add_lifecycle_routes,
+    add_message_routes,
+    add_metadata_route,
     carried_out,
-    lifecycle_routes,
-    message_routes,
-    metadata_route,
     versioned,
 )
+from api.routes.timetravel import add_difference_route
 from domain.commands import SetState, Start
 from domain.threads import Thread
 from domain.values import Text
@@ -36,7 +37,7 @@ from projections.history import state_as_of
 from projections.states import get_state
 from projections.threads import get_thread, list_threads
 
-router = APIRouter(tags=["threads"])
+router = native_router("threads")
 
 Key = Annotated[Text | None, Query(min_length=1, max_length=512, description="its own slot when left out")]
 
@@ -47,7 +48,7 @@ async def thread_name(thread_id: ThreadId) -> str:
 
 ThreadName = Annotated[str, Depends(thread_name)]
 
-router.include_router(message_routes("thread", thread_name, NewMessages))
+add_message_routes(router, "thread", thread_name, NewMessages)
 
 
 @router.post("/threads", response_model=ThreadResource, status_code=201)
@@ -97,6 +98,6 @@ async def get_state_(name: ThreadName, reading: Read, key: Key = None) -> Respon
     return Json({"state": await reading.find(get_state, "thread", name, key)})
 
 
-router.include_router(metadata_route("thread", thread_name, ThreadResource))
-router.include_router(lifecycle_routes("thread", thread_name, ThreadResource))
-router.include_router(timetravel.difference_route("thread", thread_name))
+add_metadata_route(router, "thread", thread_name, ThreadResource)
+add_lifecycle_routes(router, "thread", thread_name, ThreadResource)
+add_difference_route(router, "thread", thread_name)

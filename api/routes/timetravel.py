@@ -16,6 +16,7 @@ from api.dependencies import Read, SessionName, Store, Write, Writing
 from api.difference import difference_resource
 from api.queries import DifferenceQuery, ReplayQuery
 from api.resources import DifferenceResource, Json, NewFork, SessionResource
+from api.routes import native_router
 from api.routes.conversations import carried_out, origins_of
 from api.routes.events import event_stream, position_in, record
 from domain.commands import Command, Fork
@@ -27,15 +28,16 @@ from projections.messages import ConversationKind
 from projections.paging import KEY_MAX
 from projections.replaying import PAGE_ENTRIES, paced
 
-router = APIRouter()
+router = native_router("sessions")
 
 Pause = Callable[[float], Awaitable[object]]
 """Waits for so many seconds."""
 
 
-def difference_route(kind: ConversationKind, name_of: Callable[..., Awaitable[str]]) -> APIRouter:
+def add_difference_route(
+    router: APIRouter, kind: ConversationKind, name_of: Callable[..., Awaitable[str]]
+) -> None:
     """The difference of two moments of a conversation."""
-    router = APIRouter()
 
     @router.get(f"/{kind}s/{{{kind}_id}}/diff", response_model=DifferenceResource, name=f"diff {kind}")
     async def difference(
@@ -50,8 +52,6 @@ def difference_route(kind: ConversationKind, name_of: Callable[..., Awaitable[st
         )
         origins = await origins_of(reading.store, reading.project, [new.conversation])
         return Json(await reading.store.call(difference_resource, old, new, origins))
-
-    return router
 
 
 @router.post(

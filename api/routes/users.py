@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from api.dependencies import Read, UserName, Write, user_name
@@ -20,7 +20,8 @@ from api.resources import (
     aggregate_resource,
     page_resource,
 )
-from api.routes.conversations import carried_out, lifecycle_routes, versioned
+from api.routes import native_router
+from api.routes.conversations import add_lifecycle_routes, carried_out, versioned
 from api.routes.sessions import sessions_page
 from domain.commands import ChangeUser, Start
 from domain.users import User
@@ -28,7 +29,7 @@ from projections.history import state_as_of
 from projections.sessions import list_sessions
 from projections.users import get_user, list_users
 
-router = APIRouter(tags=["users"])
+router = native_router("users")
 
 
 @router.post("/users", response_model=UserResource, status_code=201)
@@ -88,4 +89,4 @@ async def sessions_of(name: UserName, reading: Read, query: Annotated[ListQuery,
     return await sessions_page(reading, page)
 
 
-router.include_router(lifecycle_routes("user", user_name, UserResource))
+add_lifecycle_routes(router, "user", user_name, UserResource)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import Depends, Path, Query
 from starlette.responses import Response
 
 from api.addresses import checked_webhook_url
@@ -22,6 +22,7 @@ from api.resources import (
     page_resource,
     webhook_resource,
 )
+from api.routes import native_router
 from projections.webhooks import (
     create_webhook,
     delete_webhook,
@@ -31,7 +32,7 @@ from projections.webhooks import (
     resume_webhook,
 )
 
-router = APIRouter(tags=["webhooks"])
+router = native_router("webhooks")
 
 
 async def webhook_id(

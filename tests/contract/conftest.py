@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -23,18 +21,6 @@ from api.app import create_app
 from api.settings import Settings
 from tests.contract.hostile import SECRET
 from tests.postgres import new_database
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Asking the API everything of a second PostgreSQL takes minutes: slow, but where all is required."""
-    if os.environ.get("RECOUNT_TEST_REQUIRE_ALL") == "1":
-        return
-    for item in items:
-        is_ours = item.path.is_relative_to(Path(__file__).parent)
-        call = getattr(item, "callspec", None)
-        if is_ours and call is not None and call.params.get("server") == "15":
-            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)

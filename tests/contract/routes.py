@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
-from fastapi.routing import iter_route_contexts
+from fastapi.routing import APIRoute
 from httpx2 import Response
 from pydantic import BaseModel
 from starlette.testclient import TestClient
@@ -25,9 +25,9 @@ from domain.commands import KINDS
 APP = create_app(Settings(), "")
 DOCUMENT: dict[str, Any] = APP.openapi()
 RESOURCES: dict[str, type[BaseModel]] = {
-    context.operation_id or context.unique_id: context.response_model
-    for context in iter_route_contexts(APP.routes)
-    if getattr(context, "response_model", None)
+    route.operation_id or route.unique_id: route.response_model
+    for route in APP.routes
+    if isinstance(route, APIRoute) and route.response_model
 }
 """Operation id → the shape of its answers."""
 METADATA: Any = {"channel": "web", "plan": {"tier": "pro"}}

@@ -39,15 +39,10 @@ def kills_wanted() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What kills many times takes its time; on a second PostgreSQL it is slow."""
+    """What kills many times takes its time."""
     for item in items:
-        if "plan" not in getattr(item, "fixturenames", ()):
-            continue
-        item.add_marker(pytest.mark.timeout(120 + 20 * kills_wanted()))
-        call = getattr(item, "callspec", None)
-        is_second = call is not None and call.params.get("server") == "15"
-        if is_second:
-            item.add_marker(pytest.mark.slow)
+        if "plan" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(120 + 20 * kills_wanted()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

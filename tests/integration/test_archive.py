@@ -6,20 +6,21 @@ import gzip
 import io
 import os
 import random
-import signal
 import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, LiteralString
 
 import pytest
 from psycopg.conninfo import make_conninfo
+from psycopg.sql import SQL, Identifier
 from pydantic_core import from_json, to_json
 
 from api.cli.archiving import make_views
@@ -46,7 +47,6 @@ from tests.postgres import new_database
 from tests.processes import context, recount_on, wait_until
 from tests.stories import say, tell_stories
 
-KILLS = int(os.environ.get("RECOUNT_TEST_KILLS", "4"))
 """How often an import is killed until it is let through."""
 
 Rows = dict[str, list[str]]
@@ -603,8 +603,9 @@ class TestFiles:
             broken = bytearray(whole)
             broken[chance.randrange(10, len(whole))] ^= 1 << chance.randrange(8)
             path.write_bytes(broken)
-            with pytest.raises(ArchiveRefused):
-                archive.check(source, nothing)
+            if unpacked(broken) != text:  # a few bits of the format say nothing
+                with pytest.raises(ArchiveRefused):
+                    archive.check(source, nothing)
             path.write_bytes(whole[: chance.randrange(1, len(whole))])
             with pytest.raises(ArchiveRefused):
                 archive.check(source, nothing)
@@ -618,6 +619,13 @@ class TestFiles:
         os.mkfifo(tmp_path / "pipe")
         with pytest.raises(ArchiveRefused, match="not in a pipe"):
             archive.check(partial(archive.opened, tmp_path / "pipe"), nothing)
+
+
+def unpacked(data: bytearray) -> bytes | None:
+    """None: it cannot be."""
+    with suppress(OSError, EOFError, zlib.error):
+        return gzip.decompress(data)
+    return None
 
 
 # The command line with few events in each transaction, so that there is something to be interrupted.
@@ -646,11 +654,6 @@ def run(conninfo: str, *arguments: str) -> tuple[int, str, str]:
     with program(conninfo, *arguments) as process:
         out, err = process.communicate(timeout=60)
     return process.returncode, out, err
-
-
-def reached(connection: Connection) -> int:
-    """The position up to which an import got; -1 where none began."""
-    return max((row[0] for row in connection.execute("SELECT position FROM log_imports")), default=-1)
 
 
 class TestCommands:
@@ -691,32 +694,21 @@ class TestCommands:
             "The store has events already: import a log into a new database or data directory.\n",
         )
 
-    @pytest.mark.timeout(60 + 20 * KILLS)
+    @pytest.mark.parametrize("table", ["checkpoints", "sessions"])  # events are there; views, too
     def test_a_killed_import_is_refused_until_it_is_run_again(
-        self, text: bytes, conninfo: str, other: str, tmp_path: Path
+        self, text: bytes, conninfo: str, other: str, tmp_path: Path, table: LiteralString
     ) -> None:
         file = str(tmp_path / "log.gz")
         with archive.written(Path(file)) as write:
             write(text)
-        killed = 0
-        last = from_json(text.splitlines()[0])["settled_position"]
-        chance = random.Random()
-        with connect(other) as connection:
-            for _ in range(KILLS):
-                before = reached(connection)
-                with program(other, "log", "import", file) as process:
-                    # One in three is killed later on, while views are made.
-                    target = chance.choice([*(chance.randint(max(before, 0), last) for _ in "12"), last])
-                    wait_until(lambda: reached(connection) >= target or process.poll() is not None)  # noqa: B023
-                    time.sleep(chance.uniform(0, 0.3) if target == last else 0)
-                    process.send_signal(signal.SIGKILL)
-                    process.communicate()
-                assert process.returncode in (-signal.SIGKILL, 0)
-                if not archive.is_imported(connection, archive.check(source_of(text), nothing)):
-                    code, _, err = run(other, "sessions")
-                    assert (code, "an import of the log was interrupted" in err.lower()) == (3, True)
-                    killed += 1
-        assert killed
+        with connect(other) as watcher, connect(other) as holder, holder.transaction():
+            holder.execute(SQL("LOCK TABLE {} IN SHARE MODE").format(Identifier(table)))
+            with program(other, "log", "import", file) as process:
+                wait_until(lambda: watcher.execute("SELECT FROM pg_locks WHERE NOT granted").rowcount > 0)
+                process.kill()
+                process.communicate()
+        code, _, err = run(other, "sessions")
+        assert (code, "an import of the log was interrupted" in err.lower()) == (3, True)
         assert run(other, "log", "import", file)[0] == 0
         with connect(conninfo) as first, connect(other) as second:
             assert rows_of(first) == rows_of(second)

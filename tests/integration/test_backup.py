@@ -140,7 +140,7 @@ class Cluster:
 @contextmanager
 def clusters(programs: Programs) -> Iterator[Callable[[str], Cluster]]:
     """Makes clusters under names, with one archive for all; in the end they are stopped and gone."""
-    directory = Path(tempfile.mkdtemp(prefix="recount-test-", dir="/tmp"))
+    directory = Path(tempfile.mkdtemp(prefix="recount-test-"))
     directory.chmod(0o755)
     archive = programs.make(directory / "archive")
     with ExitStack() as stack:

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import uvicorn
@@ -22,16 +21,6 @@ from tests.clients import Client, NotInstalled
 from tests.postgres import new_database
 
 START_SECONDS_MAX = 30
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """On a second PostgreSQL what is asked here is the same, and takes minutes: it is slow there."""
-    for item in items:
-        is_ours = item.path.is_relative_to(Path(__file__).parent)
-        call = getattr(item, "callspec", None)
-        if is_ours and call is not None and call.params.get("server") == "15":
-            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="module")

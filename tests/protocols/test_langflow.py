@@ -812,6 +812,14 @@ def test_switched_off_it_is_not_there(conninfo: str) -> None:
         assert client.get(MONITOR).status_code == 404
 
 
+@pytest.mark.parametrize("name", ["%00", "a%00", "a%1F"])
+def test_what_can_be_no_session_id_is_none(client: TestClient, name: str) -> None:
+    assert client.get(f"{MONITOR}?session_id={name}").json() == []
+    path = f"{MONITOR}/session/{name}"
+    assert client.patch(path, params={"new_session_id": "x"}).status_code == 404
+    assert client.delete(path).status_code == 204
+
+
 def test_ids_are_uuids(flow: Flow) -> None:
     flow.say("x")
     assert str(UUID(flow.listed()[0]["id"])) == flow.listed()[0]["id"]

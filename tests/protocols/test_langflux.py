@@ -279,8 +279,9 @@ class TestReading:
         assert [one["content"] for one in flow.client.get(path, params=query).json()] == ["a"]
 
     def test_a_chatflow_nobody_knows_is_empty(self, client: TestClient) -> None:
-        for name in (str(uuid4()), "x"):
+        for name in (str(uuid4()), "x", "%00", "a%1Fb", "a%2Fb"):
             assert client.get(f"/api/v1/chatmessage/{name}").json() == []
+            assert client.get(f"/api/v1/feedback/{name}").json() == []
 
     @pytest.mark.parametrize("method", ["GET", "DELETE"])
     @pytest.mark.parametrize("path", ["/api/v1/chatmessage", "/api/v1/chatmessage/"])

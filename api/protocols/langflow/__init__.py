@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api.protocols.frame import route_class
+from api.protocols.frame import protocol_router, route_class
 from api.protocols.langflow import monitor, runs
 from api.protocols.langflow.errors import tell
 from api.settings import Settings
@@ -22,7 +22,7 @@ from api.settings import Settings
 
 def router(settings: Settings) -> APIRouter:
     """Langflow's routes, as ``settings`` want them."""
-    router = APIRouter(route_class=route_class(tell))
+    router = protocol_router(route_class(tell))
     monitor.add_routes(router, settings)
     runs.add_routes(router, settings)
     return router

@@ -65,6 +65,9 @@ async def visitor(request: Request) -> Visit:
     return await visit(request, key=request.query_params.get("x-api-key"))
 
 
+NUL = "\x00"  # which PostgreSQL takes in no text
+IN_NO_NAME = "\x1f"
+
 Here = Annotated[Visit, Depends(visitor)]
 Words = Annotated[Text, Query()]
 Count = Annotated[int, Query(ge=0, le=2**62)]
@@ -177,11 +180,11 @@ def cap(limit: int, is_capped: bool) -> int | None:
 
 def readable(session_id: str) -> str | None:
     """A session id in a query, decoded once more, as the web interface encodes it twice."""
-    return unquote(session_id).replace("\x00", "\ufffd") or None
+    return unquote(session_id).replace(NUL, IN_NO_NAME) or None
 
 
 def in_path(segment: str) -> str:
-    return segment.replace(SLASH_IN_SEGMENT, "/")
+    return segment.replace(SLASH_IN_SEGMENT, "/").replace(NUL, IN_NO_NAME)
 
 
 def by_sender(sender: str) -> Label | None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api.protocols.frame import route_class
+from api.protocols.frame import protocol_router, route_class
 from api.protocols.langflux import chatmessages, feedback, overview, predictions
 from api.protocols.langflux.errors import tell
 from api.settings import Settings
@@ -23,7 +23,7 @@ from api.settings import Settings
 
 def router(settings: Settings) -> APIRouter:
     """Flowise's routes, as ``settings`` want them."""
-    router = APIRouter(route_class=route_class(tell))
+    router = protocol_router(route_class(tell))
     chatmessages.add_routes(router, settings)
     feedback.add_routes(router)
     overview.add_routes(router)

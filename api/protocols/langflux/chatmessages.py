@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
-from api.middleware import SLASH_IN_SEGMENT
+from api.dependencies import name_in_path
 from api.protocols.answering import Exchange
 from api.protocols.frame import Visit, body_as, visit
 from api.protocols.langflux.errors import refused
@@ -137,7 +137,10 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
 
 def scope_in(chatflow: str) -> str:
     """The scope of a chatflow that is asked for; one that is no id has no messages."""
-    return scope_of(chatflow) or chatflow.replace(SLASH_IN_SEGMENT, "/")
+    try:
+        return scope_of(chatflow) or name_in_path(chatflow)
+    except ValueError:
+        return NOWHERE
 
 
 def chatflow_id(chatflow: str) -> str:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api.protocols.frame import route_class
+from api.protocols.frame import protocol_router, route_class
 from api.protocols.langmem import functions, memory, threads, users
 from api.protocols.langmem.answers import tell
 from api.settings import Settings
 
 
 def router(settings: Settings) -> APIRouter:
-    routes = APIRouter(tags=["langmem"], route_class=route_class(tell))
+    router = protocol_router(route_class(tell))
     for part in (threads, users, functions, memory):
-        part.add_to(routes)
-    return routes
+        part.add_routes(router)
+    return router

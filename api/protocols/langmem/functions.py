@@ -76,9 +76,9 @@ def changing(here: Visit, function_id: UUID, body: FunctionChanges) -> ChangeFun
     return ChangeFunction(name=str(function_id), changes=body.changes(), unless_defined=unless_defined)
 
 
-def add_to(routes: APIRouter) -> None:
-    routes.post("/memory-functions")(create_memory_function)
-    routes.post("/memory-functions/query")(list_memory_functions)
-    routes.get("/memory-functions/{function_id}")(get_memory_function)
-    routes.patch("/memory-functions/{function_id}")(update_memory_function)
-    routes.delete("/memory-functions/{function_id}")(delete_memory_function)
+def add_routes(router: APIRouter) -> None:
+    router.post("/memory-functions")(create_memory_function)
+    router.post("/memory-functions/query")(list_memory_functions)
+    router.get("/memory-functions/{function_id}")(get_memory_function)
+    router.patch("/memory-functions/{function_id}")(update_memory_function)
+    router.delete("/memory-functions/{function_id}")(delete_memory_function)

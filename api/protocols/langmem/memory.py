@@ -98,12 +98,12 @@ async def states_of(here: Visit, user_id: UUID) -> list[tuple[str, str, Any]]:
     ]
 
 
-def add_to(routes: APIRouter) -> None:
-    routes.get("/threads/{thread_id}/memory")(list_thread_memory)
-    routes.get("/threads/{thread_id}/memory/{function_id}/state")(get_thread_memory)
-    routes.get("/users/{user_id}/memory")(list_user_memory)
-    routes.post("/users/{user_id}/memory/query")(query_user_memory)
-    routes.delete("/users/{user_id}/memory/individual")(delete_individual_memories)
-    routes.get("/users/{user_id}/memory/{function_id}/state")(get_user_memory)
-    routes.put("/users/{user_id}/memory/{function_id}/state")(update_user_memory)
-    routes.delete("/users/{user_id}/memory/{function_id}/state")(delete_user_memory)
+def add_routes(router: APIRouter) -> None:
+    router.get("/threads/{thread_id}/memory")(list_thread_memory)
+    router.get("/threads/{thread_id}/memory/{function_id}/state")(get_thread_memory)
+    router.get("/users/{user_id}/memory")(list_user_memory)
+    router.post("/users/{user_id}/memory/query")(query_user_memory)
+    router.delete("/users/{user_id}/memory/individual")(delete_individual_memories)
+    router.get("/users/{user_id}/memory/{function_id}/state")(get_user_memory)
+    router.put("/users/{user_id}/memory/{function_id}/state")(update_user_memory)
+    router.delete("/users/{user_id}/memory/{function_id}/state")(delete_user_memory)

@@ -119,12 +119,12 @@ async def trigger_all_for_thread(request: Request, thread_id: UUID) -> Response:
     return Json({})
 
 
-def add_to(routes: APIRouter) -> None:
-    routes.post("/threads")(create_thread)
-    routes.get("/threads")(list_threads_)
-    routes.get("/threads/{thread_id}")(get_thread_)
-    routes.post("/threads/{thread_id}/add_messages")(add_messages)
-    routes.get("/threads/{thread_id}/messages")(list_messages)
-    routes.post("/threads/{thread_id}/trigger-all")(trigger_all_for_thread)
-    routes.post("/threads/{thread_id}/thread_state")(add_thread_state)
-    routes.post("/threads/{thread_id}/thread_state/query")(get_thread_state)
+def add_routes(router: APIRouter) -> None:
+    router.post("/threads")(create_thread)
+    router.get("/threads")(list_threads_)
+    router.get("/threads/{thread_id}")(get_thread_)
+    router.post("/threads/{thread_id}/add_messages")(add_messages)
+    router.get("/threads/{thread_id}/messages")(list_messages)
+    router.post("/threads/{thread_id}/trigger-all")(trigger_all_for_thread)
+    router.post("/threads/{thread_id}/thread_state")(add_thread_state)
+    router.post("/threads/{thread_id}/thread_state/query")(get_thread_state)

@@ -64,9 +64,9 @@ async def trigger_all_for_user(request: Request, user_id: UUID) -> Response:
     return Json({})
 
 
-def add_to(routes: APIRouter) -> None:
-    routes.post("/users")(create_user)
-    routes.get("/users/{user_id}")(get_user_)
-    routes.patch("/users/{user_id}")(update_user)
-    routes.post("/users/query")(list_users)
-    routes.post("/users/{user_id}/trigger-all")(trigger_all_for_user)
+def add_routes(router: APIRouter) -> None:
+    router.post("/users")(create_user)
+    router.get("/users/{user_id}")(get_user_)
+    router.patch("/users/{user_id}")(update_user)
+    router.post("/users/query")(list_users)
+    router.post("/users/{user_id}/trigger-all")(trigger_all_for_user)

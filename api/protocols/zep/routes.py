@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -12,11 +11,11 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Match, compile_path
+from starlette.routing import Match
 from starlette.types import Scope
 
 from api.dependencies import name_in_path
-from api.protocols.frame import Visit, body_as, route_class, visit
+from api.protocols.frame import Visit, body_as, protocol_router, route_class, visit
 from api.protocols.zep.answers import COOKIE, answered, ok, refuse, text, told
 from api.protocols.zep.models import (
     NO_SUMMARY,
@@ -68,18 +67,17 @@ def without_spare_slashes(path: str) -> str:
 
 def router(settings: Settings) -> APIRouter:
     """All that Zep serves, of what the module's docstring says."""
-    memory = memory_routes(settings.zep_message_window)
-    parts = [session_routes(), memory, message_routes(), user_routes(), health_routes()]
-    paths = [route.path for part in parts for route in part.routes if isinstance(route, ZepRoute)]
-    zep = APIRouter(route_class=ZepRoute)
-    for part in [*parts, stray_routes(paths)]:
-        zep.include_router(part)
-    return zep
+    router = protocol_router(ZepRoute)
+    add_session_routes(router)
+    add_memory_routes(router, settings.zep_message_window)
+    add_message_routes(router)
+    add_user_routes(router)
+    add_health_route(router)
+    add_stray_routes(router)
+    return router
 
 
-def session_routes() -> APIRouter:
-    router = APIRouter(route_class=ZepRoute)
-
+def add_session_routes(router: APIRouter) -> None:
     @router.get("/api/v1/sessions")
     async def list_all(request: Request) -> Response:
         here = await visited(request)
@@ -118,12 +116,8 @@ def session_routes() -> APIRouter:
         outcome = await here.execute(command)
         return answered(session_object(outcome.state))  # type: ignore[arg-type]
 
-    return router
 
-
-def memory_routes(message_window: int) -> APIRouter:
-    router = APIRouter(route_class=ZepRoute)
-
+def add_memory_routes(router: APIRouter, message_window: int) -> None:
     @router.get("/api/v1/sessions/{session_id}/memory")
     async def get(session_id: str, request: Request) -> Response:
         here = await visited(request)
@@ -183,12 +177,8 @@ def memory_routes(message_window: int) -> APIRouter:
             found = await here.store.call(diversified, found, limit, weight=weight(body))
         return answered(list(map(search_result, found)))
 
-    return router
 
-
-def message_routes() -> APIRouter:
-    router = APIRouter(route_class=ZepRoute)
-
+def add_message_routes(router: APIRouter) -> None:
     @router.get("/api/v1/sessions/{session_id}/messages")
     async def page(session_id: str, request: Request) -> Response:
         here = await visited(request)
@@ -218,12 +208,8 @@ def message_routes() -> APIRouter:
         await here.execute(command)
         return answered(await found_message(here, session_id, command.message_id))
 
-    return router
 
-
-def user_routes() -> APIRouter:
-    router = APIRouter(route_class=ZepRoute)
-
+def add_user_routes(router: APIRouter) -> None:
     @router.get("/api/v1/user")
     async def list_all(request: Request) -> Response:
         here = await visited(request)
@@ -275,23 +261,16 @@ def user_routes() -> APIRouter:
         found = await here.find(list_sessions, Window(limit=EVERYTHING), owned)
         return answered(list(map(session_object, found.items)))
 
-    return router
 
-
-def health_routes() -> APIRouter:
-    router = APIRouter(route_class=ZepRoute)
-
+def add_health_route(router: APIRouter) -> None:
     @router.api_route("/healthz", methods=["GET", "HEAD"])
     async def health() -> Response:
         return text(".")
 
-    return router
 
-
-def stray_routes(paths: Iterable[str]) -> APIRouter:
-    """Whatever else is asked for where all addresses are Zep's, ``paths``, is answered in Zep's way."""
-    router = APIRouter(route_class=ZepRoute)
-    known = [compile_path(path)[0] for path in paths]
+def add_stray_routes(router: APIRouter) -> None:
+    """Whatever else is asked for where all addresses are Zep's, those so far, is answered in Zep's way."""
+    known = [route.path_regex for route in router.routes if isinstance(route, ZepRoute)]
 
     async def stray(request: Request) -> Response:
         await visited(request, scope="read")
@@ -301,7 +280,6 @@ def stray_routes(paths: Iterable[str]) -> APIRouter:
     for place in PLACES:
         router.add_api_route(place, stray, methods=METHODS)
         router.add_api_route(f"{place}/{{rest:path}}", stray, methods=METHODS)
-    return router
 
 
 async def visited(request: Request, *, scope: str | None = None) -> Visit:
