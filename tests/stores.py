@@ -22,7 +22,7 @@ import redis
 from moto.server import ThreadedMotoServer
 from typer.testing import CliRunner
 
-from api import cli
+from api.cli.commands import app
 from api.importers.source import SOURCE
 from eventlog.database import Database
 from projections.messages import page_messages
@@ -56,7 +56,7 @@ class Ended:
 def recount(conninfo: str, *arguments: object, **environment: str) -> Ended:
     """Runs a command of the program, in this process."""
     words = [str(argument) for argument in arguments]
-    done = CliRunner().invoke(cli.app, words, env={"RECOUNT_DATABASE_URL": conninfo, **environment})
+    done = CliRunner().invoke(app, words, env={"RECOUNT_DATABASE_URL": conninfo, **environment})
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
     return Ended(done.exit_code, done.stdout, done.stderr)

@@ -12,7 +12,7 @@ from pathlib import Path
 import typer
 from pydantic_core import to_json
 
-from api.cli import app
+from api.cli.commands import app
 from api.cli.store import connected, contexts, opened, place, running
 from domain.commands import ChangeMessage, DeleteMessage
 from domain.messages import MessageState

@@ -1,0 +1,67 @@
+"""``recount keys``: who may use the service."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from api.cli.commands.options import AsJson, Data, Project
+
+app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True, rich_markup_mode=None)
+
+
+class Scope(StrEnum):
+    """What a key may do."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+
+@app.command("create")
+def create_key(
+    project: Project = "default",
+    scope: Annotated[
+        list[Scope] | None,
+        typer.Option(
+            metavar="SCOPE",
+            help="What it may do: read, write or admin; may be repeated. Else read and write.",
+        ),
+    ] = None,
+    label: Annotated[
+        str, typer.Option(metavar="TEXT", show_default=False, help="A note on whose key it is.")
+    ] = "",
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Make an API key. Its secret is printed, this once."""
+    from api.cli import keyring
+
+    keyring.create(
+        data,
+        project,
+        scopes=[str(one) for one in scope or (Scope.READ, Scope.WRITE)],
+        label=label,
+        as_json=as_json,
+    )
+
+
+@app.command("list")
+def list_keys(as_json: AsJson = False, data: Data = None) -> None:
+    """List all keys, without their secrets."""
+    from api.cli import keyring
+
+    keyring.list_all(data, as_json=as_json)
+
+
+@app.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id, from the list.")],
+    data: Data = None,
+) -> None:
+    """Have a key no longer work."""
+    from api.cli import keyring
+
+    keyring.revoke(data, key_id)
