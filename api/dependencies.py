@@ -11,7 +11,7 @@ import asyncio
 import base64
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,13 +23,13 @@ from uuid import UUID
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator
 
+from api.examples import ID_EXAMPLE
 from api.keys import LOCAL, Caller, KeyRing
 from api.live import Tail
 from api.metrics import Metrics
 from api.middleware import SLASH_IN_SEGMENT
 from api.problems import Forbidden, Unauthorized
 from api.rebuilding import Rebuilding
-from api.resources import ID_EXAMPLE
 from api.settings import Settings, is_loopback
 from domain.commands import Command, Name
 from domain.errors import InvalidInput
@@ -301,3 +301,6 @@ Read = Annotated[Reading, Depends(reading)]
 Administer = Annotated[Reading, Depends(administering)]
 SessionName = Annotated[str, Depends(session_name)]
 UserName = Annotated[str, Depends(user_name)]
+
+NameOf = Callable[..., Awaitable[str]]
+"""The dependency that takes from the path what something is called."""

@@ -25,7 +25,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import to_json
 
-from api.resources import Incoming, NewMessage
+from api.bodies import Incoming, NewMessage
 from domain.aggregate import Started
 from domain.commands import AddMessages
 from domain.errors import RecountError, Unavailable

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, Field, Json, TypeAdapter, WithJsonSchema
 
-from api.resources import SentMoment
+from api.bodies import SentMoment
 from domain.values import Metadata, Name, Text
 from projections.audit import AuditFilter
 from projections.history import AsOf

@@ -1,4 +1,4 @@
-"""The shapes of ``/v1/projections``: what goes in, validated, and what comes out (see api.resources)."""
+"""The shapes of ``/v1/projections``: what goes in and what comes out (see api.bodies, api.resources)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.resources import MOMENT_EXAMPLE, Incoming
+from api.bodies import Incoming
+from api.examples import MOMENT_EXAMPLE
 from projections.rebuilds import Rebuild, View
 
 

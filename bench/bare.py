@@ -10,7 +10,8 @@ import os
 from fastapi import FastAPI
 from starlette.responses import Response
 
-from api.resources import Json, NewMessages
+from api.bodies import NewMessages
+from api.resources import Json
 
 ANSWER_BYTES = "BENCH_ANSWER_BYTES"
 

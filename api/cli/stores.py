@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from api.bodies import NewUser
 from api.cli.failures import PARTLY, tell
 from api.cli.output import show_json
 from api.cli.store import contexts, place
@@ -20,7 +21,6 @@ from api.importers.recording import Account, StoreImporter, StoreReport
 from api.importers.redis_commands import redis_commands, upstash_commands
 from api.importers.source import Person, Source
 from api.importers.tables import opened_tables
-from api.resources import NewUser
 from domain.commands import Start
 from domain.errors import AlreadyExists, InvalidInput
 from domain.users import Profile, User

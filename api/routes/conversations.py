@@ -3,7 +3,7 @@
 One function adds the routes of either kind, so that both read alike and neither can drift.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
@@ -11,18 +11,14 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from api.dependencies import MessageId, Read, Rule, Store, Write, Writing
+from api.bodies import MessageChanges, MetadataPatch, NewHold, NewMessage, NewMessages
+from api.dependencies import MessageId, NameOf, Read, Rule, Store, Write, Writing
 from api.queries import ConversationQuery, PageQuery, PastQuery
 from api.resources import (
     AddedResource,
     EventResource,
     Json,
-    MessageChanges,
     MessageResource,
-    MetadataPatch,
-    NewHold,
-    NewMessage,
-    NewMessages,
     PageResource,
     ProofResource,
     added_resource,
@@ -79,9 +75,7 @@ async def origins_of(store: Store, project: str, states: Sequence[Aggregate]) ->
     return await store.call(session_names, store.database, project, ids) if ids else {}
 
 
-def add_metadata_route(
-    router: APIRouter, kind: str, name_of: Callable[..., Awaitable[str]], resource: type
-) -> None:
+def add_metadata_route(router: APIRouter, kind: str, name_of: NameOf, resource: type) -> None:
     """Merging the metadata of a conversation."""
     path = f"/{kind}s/{{{kind}_id}}"
 
@@ -96,9 +90,7 @@ def add_metadata_route(
         )
 
 
-def add_lifecycle_routes(
-    router: APIRouter, kind: str, name_of: Callable[..., Awaitable[str]], resource: type
-) -> None:
+def add_lifecycle_routes(router: APIRouter, kind: str, name_of: NameOf, resource: type) -> None:
     """Deletion, undeletion, legal holds, purging and the audit trail of anything with a name."""
     path = f"/{kind}s/{{{kind}_id}}"
 
@@ -155,12 +147,23 @@ def add_lifecycle_routes(
 def add_message_routes(
     router: APIRouter,
     kind: ConversationKind,
-    name_of: Callable[..., Awaitable[str]],
+    name_of: NameOf,
     new_messages: type[NewMessages],
 ) -> None:
     """The messages of one kind of conversation. ``new_messages``: what adding some takes."""
     path = f"/{kind}s/{{{kind}_id}}/messages"
+    add_message_adding(router, path, kind, name_of, new_messages)
+    add_message_reads(router, path, kind, name_of)
+    add_message_changes(router, path, kind, name_of)
 
+
+def add_message_adding(
+    router: APIRouter,
+    path: str,
+    kind: ConversationKind,
+    name_of: NameOf,
+    new_messages: type[NewMessages],
+) -> None:
     async def add_messages(body: NewMessages, writing: Write, name: str = Depends(name_of)) -> Response:
         """Add messages in order, all or none. Starts the conversation if there is none.
 
@@ -183,6 +186,10 @@ def add_message_routes(
     add_messages.__annotations__["body"] = new_messages
     adding = router.post(path, response_model=AddedResource, status_code=201, name=f"add {kind} messages")
     adding(add_messages)
+
+
+def add_message_reads(router: APIRouter, path: str, kind: ConversationKind, name_of: NameOf) -> None:
+    """All messages of a conversation or one of them, now or then."""
 
     @router.get(path, response_model=PageResource[MessageResource], name=f"list {kind} messages")
     async def list_messages(
@@ -207,6 +214,10 @@ def add_message_routes(
         """A message of this conversation now, or as it was then with ``as_of``."""
         message = await reading.recall(message_as_of, reading.name(kind, name), message_id, query.as_of)
         return Json(message_resource(message))
+
+
+def add_message_changes(router: APIRouter, path: str, kind: ConversationKind, name_of: NameOf) -> None:
+    """What can be done to one message that is there."""
 
     @router.patch(f"{path}/{{message_id}}", response_model=MessageResource, name=f"change {kind} message")
     async def change_message(

@@ -9,13 +9,7 @@ from starlette.responses import Response
 
 from api.dependencies import MessageId, Read
 from api.queries import MessageListQuery
-from api.resources import (
-    FoundMessageResource,
-    Json,
-    PageResource,
-    found_message_resource,
-    page_resource,
-)
+from api.resources import FoundMessageResource, Json, PageResource, found_message_resource, page_resource
 from api.routes import native_router
 from projections.messages import get_message, search_messages
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
@@ -12,10 +12,12 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from api.dependencies import Administer, Rule, Writing
+from api.bodies import Incoming
+from api.dependencies import Administer, NameOf, Rule, Writing
+from api.examples import ID_EXAMPLE, MOMENT_EXAMPLE
 from api.purging import all_of, carry_out, days_ago
 from api.queries import PageQuery
-from api.resources import ID_EXAMPLE, MOMENT_EXAMPLE, Incoming, Json, PageResource, page_resource
+from api.resources import Json, PageResource, page_resource
 from api.routes import native_router
 from domain.values import Text
 from projections.purge import Receipt, Result, Target, due, page_receipts, receipts_of, rehearse
@@ -72,7 +74,7 @@ class PurgeResource(BaseModel):
     receipts: list[ReceiptResource] = Field(description="none of a dry run")
 
 
-def add_purge_route(router: APIRouter, kind: str, name_of: Callable[..., Awaitable[str]]) -> None:
+def add_purge_route(router: APIRouter, kind: str, name_of: NameOf) -> None:
     """Purging one session, thread or user."""
 
     path = f"/{kind}s/{{{kind}_id}}/purge"

@@ -9,18 +9,10 @@ from fastapi import Query
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
+from api.bodies import NewName, NewSession, NewSessionMessages
 from api.dependencies import Read, Reading, SessionName, Write, session_name
 from api.queries import OwnedListQuery, StateQuery
-from api.resources import (
-    Json,
-    NewName,
-    NewSession,
-    NewSessionMessages,
-    PageResource,
-    SessionResource,
-    aggregate_resource,
-    page_resource,
-)
+from api.resources import Json, PageResource, SessionResource, aggregate_resource, page_resource
 from api.routes import native_router
 from api.routes.conversations import (
     add_lifecycle_routes,

@@ -8,19 +8,10 @@ from fastapi import Depends, Query
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
+from api.bodies import NewMessages, NewState, NewThread
 from api.dependencies import Read, ThreadId, Write
 from api.queries import ListQuery, StateQuery
-from api.resources import (
-    Json,
-    NewMessages,
-    NewState,
-    NewThread,
-    PageResource,
-    StateResource,
-    ThreadResource,
-    aggregate_resource,
-    page_resource,
-)
+from api.resources import Json, PageResource, StateResource, ThreadResource, aggregate_resource, page_resource
 from api.routes import native_router
 from api.routes.conversations import (
     add_lifecycle_routes,

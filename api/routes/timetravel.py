@@ -12,10 +12,11 @@ from fastapi import APIRouter, Depends, Header, Query
 from starlette.responses import Response, StreamingResponse
 from uuid_utils.compat import uuid7
 
-from api.dependencies import Read, SessionName, Store, Write, Writing
+from api.bodies import NewFork
+from api.dependencies import NameOf, Read, SessionName, Store, Write, Writing
 from api.difference import difference_resource
 from api.queries import DifferenceQuery, ReplayQuery
-from api.resources import DifferenceResource, Json, NewFork, SessionResource
+from api.resources import DifferenceResource, Json, SessionResource
 from api.routes import native_router
 from api.routes.conversations import carried_out, origins_of
 from api.routes.events import event_stream, position_in, record
@@ -34,9 +35,7 @@ Pause = Callable[[float], Awaitable[object]]
 """Waits for so many seconds."""
 
 
-def add_difference_route(
-    router: APIRouter, kind: ConversationKind, name_of: Callable[..., Awaitable[str]]
-) -> None:
+def add_difference_route(router: APIRouter, kind: ConversationKind, name_of: NameOf) -> None:
     """The difference of two moments of a conversation."""
 
     @router.get(f"/{kind}s/{{{kind}_id}}/diff", response_model=DifferenceResource, name=f"diff {kind}")

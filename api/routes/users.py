@@ -8,18 +8,10 @@ from typing import Annotated
 from fastapi import Query
 from starlette.responses import Response
 
+from api.bodies import NewUser, UserChanges
 from api.dependencies import Read, UserName, Write, user_name
 from api.queries import ListQuery, StateQuery
-from api.resources import (
-    Json,
-    NewUser,
-    PageResource,
-    SessionResource,
-    UserChanges,
-    UserResource,
-    aggregate_resource,
-    page_resource,
-)
+from api.resources import Json, PageResource, SessionResource, UserResource, aggregate_resource, page_resource
 from api.routes import native_router
 from api.routes.conversations import add_lifecycle_routes, carried_out, versioned
 from api.routes.sessions import sessions_page

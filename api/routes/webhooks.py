@@ -8,13 +8,13 @@ from fastapi import Depends, Path, Query
 from starlette.responses import Response
 
 from api.addresses import checked_webhook_url
+from api.bodies import NewWebhook
 from api.dependencies import Administer
+from api.examples import WEBHOOK_EXAMPLE
 from api.queries import DeliveryListQuery, PageQuery, ResumeQuery
 from api.resources import (
-    WEBHOOK_EXAMPLE,
     DeliveryResource,
     Json,
-    NewWebhook,
     NewWebhookResource,
     PageResource,
     WebhookResource,

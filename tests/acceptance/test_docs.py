@@ -11,8 +11,8 @@ import pytest
 
 from api import problems
 from api.app import create_app
+from api.bodies import NewMessages
 from api.metrics import Metrics
-from api.resources import NewMessages
 from api.settings import PREFIX, TEST_PREFIX, Settings
 from docs.cli_reference import commands, help_of, reference
 from domain.values import DEPTH_MAX, NAME_LENGTH_MAX

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 from uuid_utils.compat import uuid7
 
-from api.resources import SentMoment, text_or_parts
+from api.bodies import SentMoment, text_or_parts
 from domain.messages import Message, MessageState
 from domain.values import NonEmptyText, Text, check_document, check_name
 
