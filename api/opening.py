@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domain.errors import RecountError
-from eventlog.archive import refuse_unfinished
+from eventlog.archive.importing import refuse_unfinished
 from eventlog.database import Connection, Database
 from eventlog.schema import Migration, check_schema, migrate, migrations_of
 

@@ -17,8 +17,9 @@ from api.cli.failures import tell
 from api.cli.maintenance import bar, rebuilt
 from api.cli.store import opened, place
 from domain.errors import InvalidInput
-from eventlog import archive as archives
-from eventlog.archive import Archive, Source
+from eventlog.archive import checking, exporting, importing, reading
+from eventlog.archive.lines import Archive
+from eventlog.archive.reading import Source
 from eventlog.database import Database, connect, told
 from projections import shadow
 from projections.rebuild import log_size, put_in_place
@@ -36,7 +37,7 @@ def export_file(file: str, data: Path | None, *, as_json: bool) -> None:
         bar(log_size(connection), "events exported") as progress,
         written(file) as write,
     ):
-        archive = archives.export_log(connection, write, progress)
+        archive = exporting.export_log(connection, write, progress)
     show(archive, f"exported to {file}" if file != STDIO else "exported", as_json, err=file == STDIO)
 
 
@@ -44,20 +45,20 @@ def export_file(file: str, data: Path | None, *, as_json: bool) -> None:
 def written(file: str) -> Iterator[Callable[[bytes], object]]:
     """Takes lines and writes them gzipped. A pipe or device stays what it is."""
     if file == STDIO:
-        with archives.packed(sys.stdout.buffer) as write:
+        with exporting.packed(sys.stdout.buffer) as write:
             yield write
         sys.stdout.buffer.flush()
     elif Path(file).exists() and not Path(file).is_file():
-        with Path(file).open("wb") as target, archives.packed(target) as write:
+        with Path(file).open("wb") as target, exporting.packed(target) as write:
             yield write
     else:
-        with archives.written(Path(file)) as write:
+        with exporting.written(Path(file)) as write:
             yield write
 
 
 def import_file(file: str, data: Path | None, *, workers: int, as_json: bool) -> None:
     """Import the log, or the rest of it, and make the views. Raises ArchiveRefused."""
-    source = partial(archives.opened, Path(file))
+    source = partial(reading.opened, Path(file))
     archive = checked(source)
     here = place(data)
     with told(), ExitStack() as stack:
@@ -65,20 +66,20 @@ def import_file(file: str, data: Path | None, *, workers: int, as_json: bool) ->
         if here.is_embedded:
             stack.enter_context(claimed(here.directory))
         connection = stack.enter_context(connect(database.conninfo))
-        stack.enter_context(archives.alone(connection))
-        if archives.is_imported(connection, archive):
+        stack.enter_context(importing.alone(connection))
+        if importing.is_imported(connection, archive):
             show(archive, "were imported already", as_json)
             return
         with bar(archive.header.events, "events imported") as progress:
-            archives.import_log(connection, source, archive, progress)
+            importing.import_log(connection, source, archive, progress)
         make_views(database, workers)
-        archives.finish(connection)
+        importing.finish(connection)
     show(archive, "imported", as_json)
 
 
 def checked(source: Source) -> Archive:
-    with bar(archives.header_of(source).events, "events read") as progress:
-        return archives.check(source, progress)
+    with bar(reading.header_of(source).events, "events read") as progress:
+        return checking.check(source, progress)
 
 
 def make_views(database: Database, workers: int) -> None:

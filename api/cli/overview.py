@@ -14,7 +14,7 @@ from api.cli.output import show_json
 from api.cli.store import Place, connected, place, refuse_missing
 from api.opening import all_migrations
 from domain.errors import SchemaMismatch
-from eventlog.archive import ImportUnfinished, refuse_unfinished
+from eventlog.archive.importing import ImportUnfinished, refuse_unfinished
 from eventlog.database import Connection, Database, connect
 from eventlog.recorder import LogRecorder
 from eventlog.schema import applied, check_schema

@@ -26,9 +26,9 @@ import pytest
 from api.purging import purge_due
 from domain.commands import AddMessages, Delete, DeleteMessage
 from domain.commands import Command as DomainCommand
-from eventlog import archive
 from eventlog.advisory import IMPORT_LOCK, PURGE_LOCK, SHADOW_LOCK
 from eventlog.application import Recount
+from eventlog.archive import exporting, importing, reading
 from eventlog.checkpoints import take_checkpoints
 from eventlog.database import Connection, Database, connect
 from eventlog.embedded import EmbeddedPostgres
@@ -150,8 +150,8 @@ def prepare_import(application: Recount, scratch: Path) -> list[str]:
     purge_due(application, 0)
     take_checkpoints(application.database)
     with connect(application.database.conninfo) as connection:
-        with archive.written(scratch / LOG_FILE) as write:
-            archive.export_log(connection, write, lambda count: None)
+        with exporting.written(scratch / LOG_FILE) as write:
+            exporting.export_log(connection, write, lambda count: None)
         empty(connection)
     return ["log", "import", str(scratch / LOG_FILE)]
 
@@ -167,8 +167,8 @@ def renew_import(application: Recount) -> None:
     """One that was interrupted goes on; one that ended begins anew, in an empty store."""
     with connect(application.database.conninfo) as connection:
         try:
-            archive.refuse_unfinished(connection)
-        except archive.ImportUnfinished:
+            importing.refuse_unfinished(connection)
+        except importing.ImportUnfinished:
             return
         empty(connection)
 
@@ -177,8 +177,8 @@ def check_import(connection: Connection, scratch: Path) -> None:
     """The store would be exported as it was, to the byte."""
     assert unerased(connection) == 0
     lines: list[bytes] = []
-    archive.export_log(connection, lines.append, lambda count: None)
-    with archive.opened(scratch / LOG_FILE) as file:
+    exporting.export_log(connection, lines.append, lambda count: None)
+    with reading.opened(scratch / LOG_FILE) as file:
         assert lines[1:-1] == file.read().splitlines(keepends=True)[1:-1]
     assert any(b'"salt":null' in line for line in lines)
 

@@ -31,9 +31,11 @@ from api.purging import all_of, carry_out
 from api.reads import forget_reads
 from domain.commands import AddMessages, Name
 from domain.errors import Unavailable
-from eventlog import archive
 from eventlog.application import Recount
-from eventlog.archive import ArchiveRefused, ImportUnfinished, Source
+from eventlog.archive import checking, exporting, importing, reading
+from eventlog.archive.importing import ImportUnfinished
+from eventlog.archive.lines import ArchiveRefused, EventLine, moment
+from eventlog.archive.reading import Source
 from eventlog.chain import GENESIS, commitment_to, link_after
 from eventlog.checkpoints import take_checkpoints
 from eventlog.database import Connection, Database, connect
@@ -77,7 +79,7 @@ def exported(conninfo: str) -> bytes:
     """The lines of an archive."""
     lines: list[bytes] = []
     with connect(conninfo) as connection:
-        archive.export_log(connection, lines.append, nothing)
+        exporting.export_log(connection, lines.append, nothing)
     return b"".join(lines)
 
 
@@ -91,15 +93,15 @@ def source_of(text: bytes) -> Source:
 
 def take_in(conninfo: str, source: Source) -> None:
     """Import, as the command line does."""
-    checked = archive.check(source, nothing)
-    with connect(conninfo) as connection, archive.alone(connection):
-        archive.import_log(connection, source, checked, nothing)
+    checked = checking.check(source, nothing)
+    with connect(conninfo) as connection, importing.alone(connection):
+        importing.import_log(connection, source, checked, nothing)
         database = open_database(conninfo, connections_max=1, is_importing=True)
         try:
             make_views(database, workers=1)
         finally:
             database.close()
-        archive.finish(connection)
+        importing.finish(connection)
 
 
 def sealed(lines: list[bytes]) -> bytes:
@@ -123,7 +125,7 @@ def other(server: str, template: str) -> Iterator[str]:
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "BATCH_EVENTS", 7)
+    monkeypatch.setattr(checking, "BATCH_EVENTS", 7)
 
 
 @pytest.fixture
@@ -276,13 +278,13 @@ class TestRoundTrip:
                     "SELECT nextval(pg_get_serial_sequence('stored_events', 'notification_id'))"
                 )
                 lines: list[bytes] = []
-                exporting = threading.Thread(
-                    target=archive.export_log, args=(connection, lines.append, nothing)
+                exporter = threading.Thread(
+                    target=exporting.export_log, args=(connection, lines.append, nothing)
                 )
-                exporting.start()
+                exporter.start()
                 time.sleep(0.2)
                 assert lines == []  # it waits for the position to be settled
-            exporting.join()
+            exporter.join()
         assert len(lines) > 2
 
 
@@ -319,13 +321,13 @@ class TestInterrupted:
             with connect(other) as connection:
                 reached += connection.execute("SELECT position FROM log_imports").fetchone() or ()
                 with pytest.raises(ImportUnfinished):
-                    archive.refuse_unfinished(connection)
+                    importing.refuse_unfinished(connection)
         assert reached == sorted(reached)
         assert len(set(reached)) > 3
         take_in(other, source_of(text))
         with connect(conninfo) as first, connect(other) as second:
             assert rows_of(first) == rows_of(second)
-            archive.refuse_unfinished(second)
+            importing.refuse_unfinished(second)
 
     def test_what_is_there_is_not_stored_again(
         self, text: bytes, other: str, monkeypatch: pytest.MonkeyPatch
@@ -374,7 +376,7 @@ class TestInterrupted:
     def test_two_do_not_run_at_once(self, text: bytes, other: str) -> None:
         with (
             connect(other) as connection,
-            archive.alone(connection),
+            importing.alone(connection),
             pytest.raises(Unavailable, match="another import"),
         ):
             take_in(other, source_of(text))
@@ -404,7 +406,7 @@ def refusal(text: bytes, conninfo: str) -> str:
         with pytest.raises(ArchiveRefused) as caught:
             take_in(conninfo, source_of(text))
         assert rows_of(connection) == before
-        archive.refuse_unfinished(connection)
+        importing.refuse_unfinished(connection)
     return str(caught.value)
 
 
@@ -442,7 +444,7 @@ class TestRefused:
             flipped = bytearray(text)
             flipped[place] ^= bit
             with pytest.raises(ArchiveRefused):
-                archive.check(source_of(bytes(flipped)), nothing)
+                checking.check(source_of(bytes(flipped)), nothing)
 
     def test_a_bit_that_flipped_in_each_kind_of_line_leaves_nothing(self, text: bytes, other: str) -> None:
         header, event, *_, checkpoint, closing = text.splitlines(keepends=True)
@@ -493,11 +495,11 @@ class TestRefused:
         state = '{"half'
         row = StoredLink(
             notification_id=1,
-            originator_id=archive.EventLine.model_validate_json(text.splitlines()[1]).stream,
+            originator_id=EventLine.model_validate_json(text.splitlines()[1]).stream,
             originator_version=1,
             project=line["project"],
             topic=line["topic"],
-            recorded_at=archive.moment(line["recorded_at"]),
+            recorded_at=moment(line["recorded_at"]),
             state=state,
             salt=bytes(16),
             link=b"",
@@ -537,10 +539,10 @@ class TestRefused:
 
     def test_a_file_that_changes_while_it_is_read(self, text: bytes, conninfo: str, other: str) -> None:
         later = exported(conninfo)
-        checked = archive.check(source_of(text), nothing)
-        with connect(other) as connection, archive.alone(connection):
+        checked = checking.check(source_of(text), nothing)
+        with connect(other) as connection, importing.alone(connection):
             with pytest.raises(ArchiveRefused, match="was changed while it was read"):
-                archive.import_log(connection, source_of(later), checked, nothing)
+                importing.import_log(connection, source_of(later), checked, nothing)
             assert not any(rows_of(connection).values())
 
     def test_refusals_do_not_quote(self, text: bytes, other: str) -> None:
@@ -579,25 +581,25 @@ class TestFiles:
         path.write_text("before")
 
         def write_half() -> None:
-            with archive.written(path) as write:
+            with exporting.written(path) as write:
                 write(b"half")
                 raise Broken
 
         with pytest.raises(Broken):
             write_half()
         assert [file.read_text() for file in tmp_path.iterdir()] == ["before"]
-        with archive.written(path) as write:
+        with exporting.written(path) as write:
             write(b"whole")
             assert path.read_text() == "before"
         assert gzip.decompress(path.read_bytes()) == b"whole"
 
     def test_damage_of_the_compressed_data_is_refused(self, text: bytes, tmp_path: Path) -> None:
         path = tmp_path / "log.gz"
-        with archive.written(path) as write:
+        with exporting.written(path) as write:
             write(text)
         whole = path.read_bytes()
-        source = partial(archive.opened, path)
-        assert archive.check(source, nothing).checkpoints == 3
+        source = partial(reading.opened, path)
+        assert checking.check(source, nothing).checkpoints == 3
         chance = random.Random(2)
         for _ in range(200):
             broken = bytearray(whole)
@@ -605,20 +607,20 @@ class TestFiles:
             path.write_bytes(broken)
             if unpacked(broken) != text:  # a few bits of the format say nothing
                 with pytest.raises(ArchiveRefused):
-                    archive.check(source, nothing)
+                    checking.check(source, nothing)
             path.write_bytes(whole[: chance.randrange(1, len(whole))])
             with pytest.raises(ArchiveRefused):
-                archive.check(source, nothing)
+                checking.check(source, nothing)
 
     def test_a_file_that_was_unpacked_will_do(self, text: bytes, tmp_path: Path) -> None:
         path = tmp_path / "log.jsonl"
         path.write_bytes(text)
-        assert archive.check(partial(archive.opened, path), nothing).checkpoints == 3
+        assert checking.check(partial(reading.opened, path), nothing).checkpoints == 3
 
     def test_a_pipe_will_not_do(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "pipe")
         with pytest.raises(ArchiveRefused, match="not in a pipe"):
-            archive.check(partial(archive.opened, tmp_path / "pipe"), nothing)
+            checking.check(partial(reading.opened, tmp_path / "pipe"), nothing)
 
 
 def unpacked(data: bytearray) -> bytes | None:
@@ -632,9 +634,9 @@ def unpacked(data: bytearray) -> bytes | None:
 PROGRAM = """
 import sys
 from api.cli import main
-from eventlog import archive
+from eventlog.archive import checking
 from projections import shadow
-archive.BATCH_EVENTS, shadow.UNIT_EVENTS = 5, 20
+checking.BATCH_EVENTS, shadow.UNIT_EVENTS = 5, 20
 main(sys.argv[1:])
 """
 
@@ -662,7 +664,7 @@ class TestCommands:
         self, text: bytes, conninfo: str, tmp_path: Path
     ) -> None:
         file, directory = tmp_path / "log.gz", tmp_path / "data"
-        with archive.written(file) as write:
+        with exporting.written(file) as write:
             write(text)
         importing = ("log", "import", str(file), "--data", str(directory))
         directory.mkdir(mode=0o700)
@@ -699,7 +701,7 @@ class TestCommands:
         self, text: bytes, conninfo: str, other: str, tmp_path: Path, table: LiteralString
     ) -> None:
         file = str(tmp_path / "log.gz")
-        with archive.written(Path(file)) as write:
+        with exporting.written(Path(file)) as write:
             write(text)
         with connect(other) as watcher, connect(other) as holder, holder.transaction():
             holder.execute(SQL("LOCK TABLE {} IN SHARE MODE").format(Identifier(table)))

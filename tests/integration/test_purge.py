@@ -50,7 +50,7 @@ from domain.functions import Definition
 from domain.messages import Message
 from domain.users import Profile
 from eventlog.application import Recount
-from eventlog.archive import export_log, packed
+from eventlog.archive.exporting import export_log, packed
 from eventlog.checkpoints import take_checkpoints
 from eventlog.database import Connection, connect
 from eventlog.erasure import erase_payloads

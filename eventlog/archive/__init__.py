@@ -1,0 +1,1 @@
+"""The log as a file, and back: events, ids and hashes unchanged, whatever PostgreSQL is at either end."""

@@ -1,0 +1,177 @@
+"""The log of a file into an empty store.
+
+Before it, the whole file is read for its checksum, and nothing touched where that is wrong. Then every event
+is hashed and compared with its link before it is stored, many in one transaction, together with how far
+the import got; so one that was interrupted goes on there. Until it is finished nobody else can append:
+a constraint of the table sees to that, which no crash lifts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from functools import partial
+from itertools import groupby
+from operator import attrgetter, itemgetter
+from typing import Any
+from uuid import UUID
+
+from psycopg import errors
+
+from domain.errors import Unavailable
+from eventlog.advisory import CHECKPOINT_LOCK, IMPORT_LOCK
+from eventlog.archive.checking import Heads, batches
+from eventlog.archive.lines import CHECKPOINT, CLOSING, EVENT, Archive, ArchiveRefused, Closing, Numbered
+from eventlog.archive.reading import NumberedEvent, Source, checkpoints_in, events_in, walk
+from eventlog.checkpoints import BEGINNING
+from eventlog.database import UNFINISHED_IMPORT, Connection, told
+from eventlog.statements import Statements
+from eventlog.verification import Progress, StoredLink, checkpoint_flaws
+
+SQL = Statements("eventlog", "archive")
+LOG = Statements("eventlog", "log")
+
+columns = attrgetter(*(field.name for field in fields(StoredLink)))
+
+
+class ImportUnfinished(Unavailable):
+    """The store holds a part of a log."""
+
+    def __init__(self) -> None:
+        super().__init__(UNFINISHED_IMPORT)
+
+
+@contextmanager
+def alone(connection: Connection) -> Iterator[None]:
+    """Be the only import, and the only one to take checkpoints. Raises Unavailable where another one is."""
+    ((is_ours,),) = connection.execute(SQL["try_lock"], [IMPORT_LOCK]).fetchall()
+    if not is_ours:
+        raise Unavailable("another import of a log is under way: wait until it is done")
+    connection.execute(SQL["lock"], [CHECKPOINT_LOCK])
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute(SQL["unlock"], [CHECKPOINT_LOCK])
+            connection.execute(SQL["unlock"], [IMPORT_LOCK])
+
+
+def refuse_unfinished(connection: Connection) -> None:
+    """Raises ImportUnfinished where a part of a log is in the store."""
+    if connection.execute(SQL["select_unfinished"]).fetchall():
+        raise ImportUnfinished
+
+
+def is_imported(connection: Connection, archive: Archive) -> bool:
+    """Whether this very log was imported here before, to its end."""
+    ((is_there,),) = connection.execute(SQL["is_finished"], [archive.digest]).fetchall()
+    return bool(is_there)
+
+
+def import_log(connection: Connection, source: Source, archive: Archive, progress: Progress) -> None:
+    """Store the events and checkpoints of a checked archive, or what is missing of them.
+
+    Afterwards the log is still closed to all others, until ``finish``: its views are to be made before.
+    Raises ArchiveRefused where the store has other events, or the archive does not hold; then nothing
+    of it is kept. Be ``alone``.
+    """
+    with told():
+        reached = begin(connection, archive)
+        try:
+            store(connection, source, archive, reached, progress)
+        except ArchiveRefused:
+            take_back(connection)
+            raise
+
+
+def begin(connection: Connection, archive: Archive) -> int:
+    """Close the log to others, or find it closed by this import; returns how far that got."""
+    with connection.transaction():
+        for digest, exported_at, reached in connection.execute(SQL["select_unfinished"]):
+            if digest != archive.digest:
+                raise ArchiveRefused(
+                    "an import of another log was interrupted here: go on with the file that was exported"
+                    f" at {exported_at:%Y-%m-%d %H:%M:%S} UTC, or import this one into a new database"
+                )
+            return int(reached)
+        connection.execute(SQL["close_log"])  # waits for appends under way
+        if connection.execute(SQL["has_events"]).fetchone() == (True,):
+            raise ArchiveRefused(
+                "the store has events already: import a log into a new database or data directory"
+            )
+        connection.execute(SQL["begin_import"], [archive.digest, archive.exported_at, BEGINNING])
+    return BEGINNING
+
+
+def store(connection: Connection, source: Source, archive: Archive, reached: int, progress: Progress) -> None:
+    heads = Heads(partial(find_links, connection))
+    with connection.transaction():
+        connection.execute(SQL["delete_checkpoints"])  # that a server took between two attempts
+    with source() as stream:
+        for kind, lines in groupby(walk(stream), key=itemgetter(1)):
+            if kind == EVENT:
+                for batch in batches(events_in(lines)):
+                    store_missing(connection, batch, reached, heads)
+                    progress(len(batch))
+            elif kind == CHECKPOINT:
+                with impossible_told("the lines of checkpoints"):
+                    store_rows(connection, "copy_checkpoints", checkpoints_in(lines))
+            elif kind == CLOSING:
+                refuse_other(archive, *lines)
+    for flaw in checkpoint_flaws(connection):
+        raise ArchiveRefused(f"a checkpoint does not hold: {flaw}")
+    connection.execute(SQL["set_sequence"], {"settled": archive.header.settled_position})
+    connection.execute(SQL["analyze"])
+
+
+def refuse_other(archive: Archive, closing: Numbered) -> None:
+    if Closing.model_validate_json(closing[2]).sha256 != archive.digest:
+        raise ArchiveRefused("the file was changed while it was read: import it again")
+
+
+def find_links(connection: Connection, versions: Mapping[UUID, int]) -> dict[UUID, bytes]:
+    bounds = {"ids": list(versions), "versions": list(versions.values())}
+    return dict(connection.execute(LOG["select_links"], bounds).fetchall())
+
+
+def store_missing(connection: Connection, batch: Sequence[NumberedEvent], reached: int, heads: Heads) -> None:
+    """Append what is behind ``reached``, and note how far that is, together."""
+    events = [event for event in batch if event.row.notification_id > reached]
+    if not events:
+        return
+    heads.check(events)
+    with impossible_told(f"lines {events[0].number} to {events[-1].number}"), connection.transaction():
+        connection.execute(SQL["allow_here"])
+        store_rows(connection, "copy_events", (columns(event.row) for event in events))
+        connection.execute(SQL["note_reached"], [events[-1].row.notification_id])
+
+
+@contextmanager
+def impossible_told(what: str) -> Iterator[None]:
+    """Turn what PostgreSQL says of rows it cannot take into ArchiveRefused: they are not from a log."""
+    try:
+        yield
+    except (errors.DataError, errors.IntegrityError) as error:
+        raise ArchiveRefused(f"{what} hold what no log can hold ({error.sqlstate})") from None
+
+
+def store_rows(connection: Connection, statement: str, rows: Iterable[Sequence[Any]]) -> None:
+    """All or none."""
+    with connection.transaction(), connection.cursor() as cursor, cursor.copy(SQL[statement]) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def take_back(connection: Connection) -> None:
+    """The log as it was before the import: empty, and open to all."""
+    with connection.transaction():
+        for statement in ("delete_events", "delete_checkpoints", "delete_import", "open_log"):
+            connection.execute(SQL[statement])
+
+
+def finish(connection: Connection) -> None:
+    """Open the log to all."""
+    with told(), connection.transaction():
+        connection.execute(SQL["finish_import"])
+        connection.execute(SQL["open_log"])

@@ -1,0 +1,140 @@
+"""What is in the file of a log, line by line.
+
+The file is gzipped text, each line a JSON object without spaces, its members in this order:
+
+    {"format","exported_at","settled_position","events"}        "recount-log/1", once, first
+    {"position","stream","version","project","topic",           each event, by position
+     "recorded_at","state","salt","link"}
+    {"checkpoint","events","root","digest","taken_at"}          each checkpoint, by position
+    {"events","checkpoints","sha256"}                           once, last
+
+Times are microseconds since 1970-01-01 UTC, bytes are lower-case hexadecimal. ``state`` is the payload's
+stored text, byte for byte, as a string: it is hashed, and an object would come back spelled otherwise.
+``salt`` is null where the payload was erased, and ``state`` then holds its commitment. The last line
+counts what is above it, and has the SHA-256 of all lines above it, newlines included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from domain.errors import RecountError
+from eventlog.chain import EPOCH, MICROSECOND
+from eventlog.verification import StoredLink
+
+FORMAT: Literal["recount-log/1"] = "recount-log/1"
+
+HEADER, EVENT, CHECKPOINT, CLOSING = range(4)
+KINDS = {b"format": HEADER, b"position": EVENT, b"checkpoint": CHECKPOINT, b"events": CLOSING}
+"""What a line is, by its first member."""
+
+Numbered = tuple[int, int, bytes]
+"""A line with its number before it, and what it is."""
+
+
+class ArchiveRefused(RecountError):
+    """The file is not a whole and true log, or this store cannot take it. Nothing of it was kept."""
+
+
+Number = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+"""What the database and the hashes can take."""
+
+
+class Line(BaseModel):
+    """What all lines have in common: they are read as strictly as they are written."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, ser_json_bytes="hex", val_json_bytes="hex"
+    )
+
+    def encoded(self) -> bytes:
+        return self.__pydantic_serializer__.to_json(self) + b"\n"
+
+
+class Header(Line):
+    """``events``: how many there are, all up to ``settled_position``."""
+
+    format: Literal["recount-log/1"]
+    exported_at: Number
+    settled_position: Number
+    events: Number
+
+
+class EventLine(Line):
+    position: Number
+    stream: UUID
+    version: Number
+    project: str
+    topic: Annotated[str, Field(max_length=1000)]
+    recorded_at: Number
+    state: str
+    salt: bytes | None
+    link: bytes
+
+    @classmethod
+    def of(cls, row: StoredLink) -> EventLine:
+        return cls.model_construct(
+            position=row.notification_id,
+            stream=row.originator_id,
+            version=row.originator_version,
+            project=row.project,
+            topic=row.topic,
+            recorded_at=microseconds(row.recorded_at),
+            state=row.state,
+            salt=row.salt,
+            link=row.link,
+        )
+
+    def row(self) -> StoredLink:
+        """Raises OverflowError for a time that is none."""
+        return StoredLink(
+            notification_id=self.position,
+            originator_id=self.stream,
+            originator_version=self.version,
+            project=self.project,
+            topic=self.topic,
+            recorded_at=moment(self.recorded_at),
+            state=self.state,
+            salt=self.salt,
+            link=self.link,
+        )
+
+
+class CheckpointLine(Line):
+    checkpoint: Number
+    events: Number
+    root: bytes
+    digest: bytes
+    taken_at: Number
+
+
+class Closing(Line):
+    events: int
+    checkpoints: int
+    sha256: bytes
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A whole log in a file. ``digest``: over all its lines but the last; it names the file."""
+
+    header: Header
+    checkpoints: int
+    digest: bytes
+
+    @property
+    def exported_at(self) -> datetime:
+        return moment(self.header.exported_at)
+
+
+def microseconds(at: datetime) -> int:
+    return (at - EPOCH) // MICROSECOND
+
+
+def moment(microseconds: int) -> datetime:
+    return EPOCH + timedelta(microseconds=microseconds)
