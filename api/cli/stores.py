@@ -15,7 +15,7 @@ from api.bodies import NewUser
 from api.cli.failures import PARTLY, tell
 from api.cli.output import show_json
 from api.cli.store import contexts, place
-from api.cli.transfer import checked_user, show_progress, target
+from api.cli.transfer import checked_user, show_counts, show_progress, target
 from api.importers import dynamodb, flowise, langflow, motorhead, redis_lists, zep
 from api.importers.recording import Account, StoreImporter, StoreReport
 from api.importers.redis_commands import redis_commands, upstash_commands
@@ -128,13 +128,4 @@ def show_report(report: StoreReport, seconds: float, into: Into) -> None:
         counts["conversations_skipped"] = counts.pop("lines_skipped")
         show_json(counts | {"seconds": round(seconds, 3)})
         return
-    verb = "would be added" if into.is_rehearsal else "added"
-    typer.echo(
-        f"conversations: {report.conversations:,} read, {report.conversations_added:,} {verb},"
-        f" {report.conversations_grown:,} grown, {report.conversations_known:,} already there,"
-        f" {report.lines_skipped:,} skipped"
-    )
-    typer.echo(
-        f"messages: {report.messages:,} read, {report.messages_added:,} {verb},"
-        f" {report.messages_known:,} already there, {report.messages_skipped:,} skipped ({seconds:.1f} s)"
-    )
+    show_counts(report, into.is_rehearsal, f", {report.messages_skipped:,} skipped ({seconds:.1f} s)")

@@ -121,6 +121,11 @@ def show_report(report: Report, seconds: float, is_rehearsal: bool, as_json: boo
     if as_json:
         show_json(vars(report) | {"seconds": round(seconds, 3), "messages_per_second": rate})
         return
+    show_counts(report, is_rehearsal, f" ({seconds:.1f} s, {rate:,} messages/s)")
+
+
+def show_counts(report: Report, is_rehearsal: bool, ending: str) -> None:
+    """What was read and what became of it. ``ending``: what else there is to say of the messages."""
     verb = "would be added" if is_rehearsal else "added"
     typer.echo(
         f"conversations: {report.conversations:,} read, {report.conversations_added:,} {verb},"
@@ -129,7 +134,7 @@ def show_report(report: Report, seconds: float, is_rehearsal: bool, as_json: boo
     )
     typer.echo(
         f"messages: {report.messages:,} read, {report.messages_added:,} {verb},"
-        f" {report.messages_known:,} already there ({seconds:.1f} s, {rate:,} messages/s)"
+        f" {report.messages_known:,} already there{ending}"
     )
 
 

@@ -3,7 +3,7 @@
 One function adds the routes of either kind, so that both read alike and neither can drift.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
@@ -12,8 +12,8 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from api.bodies import MessageChanges, MetadataPatch, NewHold, NewMessage, NewMessages
-from api.dependencies import MessageId, NameOf, Read, Rule, Store, Write, Writing
-from api.queries import ConversationQuery, PageQuery, PastQuery
+from api.dependencies import MessageId, NameOf, Read, Reading, Rule, Store, Write, Writing
+from api.queries import ConversationQuery, PageQuery, PastQuery, StateQuery
 from api.resources import (
     AddedResource,
     EventResource,
@@ -46,7 +46,7 @@ from domain.messages import MessageAdded, MessageState, message_from
 from domain.values import Text
 from eventlog.changes import Outcome
 from eventlog.proof import proof_of
-from projections.history import message_as_of, messages_at, page_as_of, stream_named
+from projections.history import message_as_of, messages_at, page_as_of, state_as_of, stream_named
 from projections.messages import ConversationKind, page_messages
 from projections.sessions import session_names
 from projections.trail import page_named
@@ -67,6 +67,17 @@ async def described(store: Store, state: Aggregate, status: int = 200) -> Json:
     """A session, thread or user as an answer."""
     origins = await origins_of(store, state.project, [state])
     return versioned(state, aggregate_resource(state, origins), status)
+
+
+async def found(
+    reading: Reading, kind: str, name: str, query: StateQuery, get: Callable[..., Aggregate]
+) -> Json:
+    """A session, thread or user as it is, which ``get`` finds, or as it was then."""
+    if query.as_of is not None:
+        state = await reading.recall(state_as_of, reading.name(kind, name), query.as_of)
+    else:
+        state = await reading.find(get, name, deleted=query.deleted)
+    return await described(reading.store, state)
 
 
 async def origins_of(store: Store, project: str, states: Sequence[Aggregate]) -> dict[UUID, str]:

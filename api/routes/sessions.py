@@ -19,13 +19,12 @@ from api.routes.conversations import (
     add_message_routes,
     add_metadata_route,
     carried_out,
-    described,
+    found,
     origins_of,
 )
 from api.routes.timetravel import add_difference_route
 from domain.commands import RenameSession, Start
 from domain.sessions import Session
-from projections.history import state_as_of
 from projections.paging import Page
 from projections.sessions import get_session, list_sessions
 
@@ -66,11 +65,8 @@ async def sessions_page(reading: Reading, page: Page[Session]) -> Json:
 @router.get("/sessions/{session_id}", response_model=SessionResource, name="get session")
 async def get(name: SessionName, reading: Read, query: Annotated[StateQuery, Query()]) -> Response:
     """The session now, or as it was then with ``as_of``."""
-    if query.as_of is not None:
-        state = await reading.recall(state_as_of, reading.name(Session.KIND, name), query.as_of)
-    else:
-        state = await reading.find(get_session, name, scope=reading.scope, deleted=query.deleted)
-    return await described(reading.store, state)
+    in_scope = partial(get_session, scope=reading.scope)
+    return await found(reading, Session.KIND, name, query, in_scope)
 
 
 @router.post("/sessions/{session_id}/rename", response_model=SessionResource, name="rename session")

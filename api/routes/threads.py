@@ -18,13 +18,13 @@ from api.routes.conversations import (
     add_message_routes,
     add_metadata_route,
     carried_out,
+    found,
     versioned,
 )
 from api.routes.timetravel import add_difference_route
 from domain.commands import SetState, Start
 from domain.threads import Thread
 from domain.values import Text
-from projections.history import state_as_of
 from projections.states import get_state
 from projections.threads import get_thread, list_threads
 
@@ -67,11 +67,7 @@ async def list_(reading: Read, query: Annotated[ListQuery, Query()]) -> Response
 @router.get("/threads/{thread_id}", response_model=ThreadResource, name="get thread")
 async def get(name: ThreadName, reading: Read, query: Annotated[StateQuery, Query()]) -> Response:
     """The thread now, or as it was then with ``as_of``."""
-    if query.as_of is not None:
-        state = await reading.recall(state_as_of, reading.name(Thread.KIND, name), query.as_of)
-    else:
-        state = await reading.find(get_thread, name, deleted=query.deleted)
-    return versioned(state, aggregate_resource(state))
+    return await found(reading, Thread.KIND, name, query, get_thread)
 
 
 @router.put("/threads/{thread_id}/state", response_model=StateResource, name="set thread state")

@@ -13,11 +13,10 @@ from api.dependencies import Read, UserName, Write, user_name
 from api.queries import ListQuery, StateQuery
 from api.resources import Json, PageResource, SessionResource, UserResource, aggregate_resource, page_resource
 from api.routes import native_router
-from api.routes.conversations import add_lifecycle_routes, carried_out, versioned
+from api.routes.conversations import add_lifecycle_routes, carried_out, found
 from api.routes.sessions import sessions_page
 from domain.commands import ChangeUser, Start
 from domain.users import User
-from projections.history import state_as_of
 from projections.sessions import list_sessions
 from projections.users import get_user, list_users
 
@@ -50,11 +49,7 @@ async def list_(reading: Read, query: Annotated[ListQuery, Query()]) -> Response
 @router.get("/users/{user_id}", response_model=UserResource, name="get user")
 async def get(name: UserName, reading: Read, query: Annotated[StateQuery, Query()]) -> Response:
     """The user now, or as they were then with ``as_of``."""
-    if query.as_of is not None:
-        state = await reading.recall(state_as_of, reading.name(User.KIND, name), query.as_of)
-    else:
-        state = await reading.find(get_user, name, deleted=query.deleted)
-    return versioned(state, aggregate_resource(state))
+    return await found(reading, User.KIND, name, query, get_user)
 
 
 @router.patch("/users/{user_id}", response_model=UserResource)

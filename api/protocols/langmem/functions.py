@@ -25,9 +25,7 @@ async def create_memory_function(request: Request) -> Response:
     here = await visit(request)
     body = await body_as(request, NewFunction)
     definition = Definition(**body.changes())
-    outcome = await here.execute(DefineFunction(name=str(body.id or uuid7()), definition=definition))
-    assert isinstance(outcome.state, Function)
-    return Json(function_object(outcome.state))
+    return await carried_out(here, DefineFunction(name=str(body.id or uuid7()), definition=definition))
 
 
 async def get_memory_function(request: Request, function_id: UUID) -> Response:
@@ -56,9 +54,7 @@ async def update_memory_function(request: Request, function_id: UUID) -> Respons
     """What is given replaces what was there."""
     here = await visit(request)
     body = await body_as(request, FunctionChanges)
-    outcome = await here.execute(changing(here, function_id, body))
-    assert isinstance(outcome.state, Function)
-    return Json(function_object(outcome.state))
+    return await carried_out(here, changing(here, function_id, body))
 
 
 async def delete_memory_function(request: Request, function_id: UUID) -> Response:
@@ -68,6 +64,13 @@ async def delete_memory_function(request: Request, function_id: UUID) -> Respons
     await here.execute(changing(here, function_id, FunctionChanges()))
     await here.execute(Delete(kind=Function.KIND, name=str(function_id)))
     return Json({})
+
+
+async def carried_out(here: Visit, command: DefineFunction | ChangeFunction) -> Response:
+    """The answer to a command: the function as it is after it."""
+    outcome = await here.execute(command)
+    assert isinstance(outcome.state, Function)
+    return Json(function_object(outcome.state))
 
 
 def changing(here: Visit, function_id: UUID, body: FunctionChanges) -> ChangeFunction:
