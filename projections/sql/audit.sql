@@ -1,7 +1,7 @@
 -- The filters that are not given are gone once the statement is planned for its values, and one of the
 -- indexes of eventlog/migrations/0002_audit.sql serves what is left.
 
--- name: select_audit
+-- part: select_asked_for
 SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
   FROM stored_events
  WHERE notification_id > %(gt)s AND notification_id < %(lt)s
@@ -19,29 +19,15 @@ SELECT notification_id, originator_id, originator_version, project, topic, recor
    AND (%(until)s::timestamptz IS NULL OR recorded_at < %(until)s)
    AND (%(request_id)s::text IS NULL OR state ->> 'request_id' = %(request_id)s)
    AND (%(causes)s::text[] IS NULL OR state ->> 'causation_id' = ANY(%(causes)s::text[])
-        OR (originator_id = %(root_stream)s::uuid AND originator_version = %(root_version)s::bigint))
+        OR (originator_id = %(root_stream)s::uuid AND originator_version = %(root_version)s::bigint));
+
+-- name: select_audit
+-- here: select_asked_for
  ORDER BY notification_id
  LIMIT %(limit)s;
 
 -- name: select_audit_descending
-SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
-  FROM stored_events
- WHERE notification_id > %(gt)s AND notification_id < %(lt)s
-   AND (%(project)s::text IS NULL OR project = %(project)s)
-   AND (%(actor)s::text IS NULL OR state ->> 'actor' = %(actor)s)
-   AND (%(stream)s::uuid IS NULL OR originator_id = %(stream)s::uuid)
-   AND (%(user_id)s::text IS NULL OR originator_id IN (
-        SELECT stream_id FROM users
-         WHERE name = %(user_id)s AND (%(project)s::text IS NULL OR project = %(project)s)
-         UNION ALL
-        SELECT stream_id FROM sessions
-         WHERE user_id = %(user_id)s AND (%(project)s::text IS NULL OR project = %(project)s)))
-   AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s::text[]))
-   AND (%(since)s::timestamptz IS NULL OR recorded_at >= %(since)s)
-   AND (%(until)s::timestamptz IS NULL OR recorded_at < %(until)s)
-   AND (%(request_id)s::text IS NULL OR state ->> 'request_id' = %(request_id)s)
-   AND (%(causes)s::text[] IS NULL OR state ->> 'causation_id' = ANY(%(causes)s::text[])
-        OR (originator_id = %(root_stream)s::uuid AND originator_version = %(root_version)s::bigint))
+-- here: select_asked_for
  ORDER BY notification_id DESC
  LIMIT %(limit)s;
 

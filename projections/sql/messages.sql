@@ -44,6 +44,16 @@ SELECT m.stream_id, m.project, m.version, m.changed_version, m.message_id, m.rol
    AND (m.message_id = ANY(%(ids)s::uuid[]) OR m.said_at = ANY(%(instants)s::timestamptz[]))
  ORDER BY m.version;
 
+-- part: and_asked_for
+   AND (%(role)s::text IS NULL OR role = %(role)s)
+   AND (%(user_id)s::text IS NULL OR user_id = %(user_id)s)
+   AND (%(metadata)s::jsonb IS NULL OR metadata::jsonb @> %(metadata)s::jsonb)
+   AND (%(since)s::timestamptz IS NULL OR coalesce(said_at, recorded_at) >= %(since)s)
+   AND (%(until)s::timestamptz IS NULL OR coalesce(said_at, recorded_at) < %(until)s)
+   AND (%(deleted)s::boolean IS NULL OR %(deleted)s = (
+           deleted_version IS NOT NULL OR messages.version <= c.hidden_through
+           OR c.deleted_at IS NOT NULL));
+
 -- name: page_oldest_first
 -- One row per message with its conversation's version; one row without a message for an empty page;
 -- no row where there is no conversation (or a deleted one, unless deleted ones are asked for).
@@ -59,14 +69,7 @@ SELECT c.version, c.stream_id, m.stream_id, m.project, m.version, m.changed_vers
           AND messages.version > greatest(
                   coalesce(%(after)s::bigint, 0),
                   CASE WHEN %(deleted)s::boolean IS FALSE THEN c.hidden_through ELSE 0 END)
-          AND (%(role)s::text IS NULL OR role = %(role)s)
-          AND (%(user_id)s::text IS NULL OR user_id = %(user_id)s)
-          AND (%(metadata)s::jsonb IS NULL OR metadata::jsonb @> %(metadata)s::jsonb)
-          AND (%(since)s::timestamptz IS NULL OR coalesce(said_at, recorded_at) >= %(since)s)
-          AND (%(until)s::timestamptz IS NULL OR coalesce(said_at, recorded_at) < %(until)s)
-          AND (%(deleted)s::boolean IS NULL OR %(deleted)s = (
-                  deleted_version IS NOT NULL OR messages.version <= c.hidden_through
-                  OR c.deleted_at IS NOT NULL))
+          -- here: and_asked_for
         ORDER BY messages.version
         LIMIT %(limit)s
        ) m ON true
@@ -87,14 +90,7 @@ SELECT c.version, c.stream_id, m.stream_id, m.project, m.version, m.changed_vers
         WHERE stream_id = c.stream_id
           AND messages.version < coalesce(%(after)s::bigint, 9223372036854775807)
           AND messages.version > CASE WHEN %(deleted)s::boolean IS FALSE THEN c.hidden_through ELSE 0 END
-          AND (%(role)s::text IS NULL OR role = %(role)s)
-          AND (%(user_id)s::text IS NULL OR user_id = %(user_id)s)
-          AND (%(metadata)s::jsonb IS NULL OR metadata::jsonb @> %(metadata)s::jsonb)
-          AND (%(since)s::timestamptz IS NULL OR coalesce(said_at, recorded_at) >= %(since)s)
-          AND (%(until)s::timestamptz IS NULL OR coalesce(said_at, recorded_at) < %(until)s)
-          AND (%(deleted)s::boolean IS NULL OR %(deleted)s = (
-                  deleted_version IS NOT NULL OR messages.version <= c.hidden_through
-                  OR c.deleted_at IS NOT NULL))
+          -- here: and_asked_for
         ORDER BY messages.version DESC
         LIMIT %(limit)s
        ) m ON true
@@ -144,8 +140,7 @@ SELECT DISTINCT message_id
   FROM messages
  WHERE message_id = ANY(%(ids)s::uuid[]) AND project = %(project)s;
 
--- name: search_messages_oldest_first
--- Live messages of a project over all conversations, in the order of the log.
+-- part: select_of_project
 SELECT e.notification_id, c.kind, c.scope, c.name, m.stream_id, m.project, m.version,
        m.changed_version, m.message_id, m.role, m.content, m.name, m.user_id, m.said_at,
        m.tool_calls, m.tool_call_id, m.metadata, m.token_count, m.recorded_at, m.updated_at,
@@ -153,36 +148,30 @@ SELECT e.notification_id, c.kind, c.scope, c.name, m.stream_id, m.project, m.ver
   FROM stored_events e
   JOIN messages m ON m.stream_id = e.originator_id AND m.version = e.originator_version
   JOIN conversations c ON c.stream_id = m.stream_id
- WHERE e.project = %(project)s
-   AND e.notification_id > coalesce(%(after)s::bigint, 0) AND e.notification_id <= %(settled)s
+ WHERE e.project = %(project)s;
+
+-- part: and_of_project_asked_for
    AND (%(role)s::text IS NULL OR m.role = %(role)s)
    AND (%(user_id)s::text IS NULL OR m.user_id = %(user_id)s)
    AND (%(metadata)s::jsonb IS NULL OR m.metadata::jsonb @> %(metadata)s::jsonb)
    AND (%(since)s::timestamptz IS NULL OR coalesce(m.said_at, m.recorded_at) >= %(since)s)
    AND (%(until)s::timestamptz IS NULL OR coalesce(m.said_at, m.recorded_at) < %(until)s)
    AND (%(deleted)s::boolean IS NULL OR %(deleted)s = (
-           m.deleted_version IS NOT NULL OR m.version <= c.hidden_through OR c.deleted_at IS NOT NULL))
+           m.deleted_version IS NOT NULL OR m.version <= c.hidden_through OR c.deleted_at IS NOT NULL));
+
+-- name: search_messages_oldest_first
+-- Live messages of a project over all conversations, in the order of the log.
+-- here: select_of_project
+   AND e.notification_id > coalesce(%(after)s::bigint, 0) AND e.notification_id <= %(settled)s
+   -- here: and_of_project_asked_for
  ORDER BY e.notification_id
  LIMIT %(limit)s;
 
 -- name: search_messages_newest_first
 -- As search_messages_oldest_first, backwards.
-SELECT e.notification_id, c.kind, c.scope, c.name, m.stream_id, m.project, m.version,
-       m.changed_version, m.message_id, m.role, m.content, m.name, m.user_id, m.said_at,
-       m.tool_calls, m.tool_call_id, m.metadata, m.token_count, m.recorded_at, m.updated_at,
-       m.deleted_at, m.deleted_version
-  FROM stored_events e
-  JOIN messages m ON m.stream_id = e.originator_id AND m.version = e.originator_version
-  JOIN conversations c ON c.stream_id = m.stream_id
- WHERE e.project = %(project)s
+-- here: select_of_project
    AND e.notification_id < coalesce(%(after)s::bigint, 9223372036854775807)
    AND e.notification_id <= %(settled)s
-   AND (%(role)s::text IS NULL OR m.role = %(role)s)
-   AND (%(user_id)s::text IS NULL OR m.user_id = %(user_id)s)
-   AND (%(metadata)s::jsonb IS NULL OR m.metadata::jsonb @> %(metadata)s::jsonb)
-   AND (%(since)s::timestamptz IS NULL OR coalesce(m.said_at, m.recorded_at) >= %(since)s)
-   AND (%(until)s::timestamptz IS NULL OR coalesce(m.said_at, m.recorded_at) < %(until)s)
-   AND (%(deleted)s::boolean IS NULL OR %(deleted)s = (
-           m.deleted_version IS NOT NULL OR m.version <= c.hidden_through OR c.deleted_at IS NOT NULL))
+   -- here: and_of_project_asked_for
  ORDER BY e.notification_id DESC
  LIMIT %(limit)s;

@@ -2,7 +2,7 @@
 -- told when that was, recorded. Each session's newest are found by the index messages_spoken; those of many
 -- sessions together are among the newest of the sessions that were spoken in last.
 
--- name: newest_messages
+-- part: with_sessions_asked
 WITH sessions_asked AS (
 SELECT s.stream_id, s.scope, s.name, s.hidden_through
   FROM names n
@@ -10,27 +10,34 @@ SELECT s.stream_id, s.scope, s.name, s.hidden_through
  WHERE n.project = %(project)s AND n.kind = 'session' AND s.deleted_at IS NULL
    AND (%(scope)s::text IS NULL OR n.scope = %(scope)s)
    AND (%(session)s::text IS NULL OR n.name = %(session)s)
-), spoken AS (
+);
+
+-- part: and_asked_for
+   AND (%(role)s::text IS NULL OR m.role = %(role)s)
+   AND (%(message_id)s::uuid IS NULL OR m.message_id = %(message_id)s)
+   AND (%(user_id)s::text IS NULL OR m.user_id = %(user_id)s)
+   AND (%(owner)s::text IS NULL OR coalesce(m.user_id = %(owner)s, true))
+   AND (%(metadata)s::jsonb IS NULL OR m.metadata::jsonb @> %(metadata)s::jsonb)
+   AND (%(without)s::jsonb IS NULL
+        OR NOT coalesce(m.metadata::jsonb @> %(without)s::jsonb, false))
+   AND (%(label)s::text[] IS NULL
+        OR coalesce(m.metadata #>> %(label_path)s::text[] = ANY(%(label)s::text[]),
+                    %(label_roles)s::text[] IS NULL OR m.role = ANY(%(label_roles)s::text[])))
+   AND (%(speaker)s::text IS NULL
+        OR coalesce(m.name = %(speaker)s, m.role = ANY(%(speaker_roles)s::text[])))
+   AND (%(since)s::timestamptz IS NULL OR coalesce(m.said_at, m.recorded_at) >= %(since)s)
+   AND (%(until)s::timestamptz IS NULL OR coalesce(m.said_at, m.recorded_at) < %(until)s);
+
+-- name: newest_messages
+-- here: with_sessions_asked
+, spoken AS (
 SELECT a.stream_id, a.scope, a.name, a.hidden_through
   FROM sessions_asked a
  CROSS JOIN LATERAL (
        SELECT coalesce(m.said_at, m.recorded_at) AS said_at, m.recorded_at, m.version
          FROM messages m
         WHERE m.stream_id = a.stream_id AND m.version > a.hidden_through AND m.deleted_version IS NULL
-          AND (%(role)s::text IS NULL OR m.role = %(role)s)
-          AND (%(message_id)s::uuid IS NULL OR m.message_id = %(message_id)s)
-          AND (%(user_id)s::text IS NULL OR m.user_id = %(user_id)s)
-          AND (%(owner)s::text IS NULL OR coalesce(m.user_id = %(owner)s, true))
-          AND (%(metadata)s::jsonb IS NULL OR m.metadata::jsonb @> %(metadata)s::jsonb)
-          AND (%(without)s::jsonb IS NULL
-               OR NOT coalesce(m.metadata::jsonb @> %(without)s::jsonb, false))
-          AND (%(label)s::text[] IS NULL
-               OR coalesce(m.metadata #>> %(label_path)s::text[] = ANY(%(label)s::text[]),
-                           %(label_roles)s::text[] IS NULL OR m.role = ANY(%(label_roles)s::text[])))
-          AND (%(speaker)s::text IS NULL
-               OR coalesce(m.name = %(speaker)s, m.role = ANY(%(speaker_roles)s::text[])))
-          AND (%(since)s::timestamptz IS NULL OR coalesce(m.said_at, m.recorded_at) >= %(since)s)
-          AND (%(until)s::timestamptz IS NULL OR coalesce(m.said_at, m.recorded_at) < %(until)s)
+          -- here: and_asked_for
         ORDER BY coalesce(m.said_at, m.recorded_at) DESC, m.version DESC
         LIMIT 1
        ) AS last
@@ -45,20 +52,7 @@ SELECT 'session', s.scope, s.name, m.stream_id, m.project, m.version, m.changed_
        SELECT *
          FROM messages m
         WHERE m.stream_id = s.stream_id AND m.version > s.hidden_through AND m.deleted_version IS NULL
-          AND (%(role)s::text IS NULL OR m.role = %(role)s)
-          AND (%(message_id)s::uuid IS NULL OR m.message_id = %(message_id)s)
-          AND (%(user_id)s::text IS NULL OR m.user_id = %(user_id)s)
-          AND (%(owner)s::text IS NULL OR coalesce(m.user_id = %(owner)s, true))
-          AND (%(metadata)s::jsonb IS NULL OR m.metadata::jsonb @> %(metadata)s::jsonb)
-          AND (%(without)s::jsonb IS NULL
-               OR NOT coalesce(m.metadata::jsonb @> %(without)s::jsonb, false))
-          AND (%(label)s::text[] IS NULL
-               OR coalesce(m.metadata #>> %(label_path)s::text[] = ANY(%(label)s::text[]),
-                           %(label_roles)s::text[] IS NULL OR m.role = ANY(%(label_roles)s::text[])))
-          AND (%(speaker)s::text IS NULL
-               OR coalesce(m.name = %(speaker)s, m.role = ANY(%(speaker_roles)s::text[])))
-          AND (%(since)s::timestamptz IS NULL OR coalesce(m.said_at, m.recorded_at) >= %(since)s)
-          AND (%(until)s::timestamptz IS NULL OR coalesce(m.said_at, m.recorded_at) < %(until)s)
+          -- here: and_asked_for
         ORDER BY coalesce(m.said_at, m.recorded_at) DESC, m.version DESC
         LIMIT %(limit)s::bigint + %(offset)s::bigint
        ) AS m
@@ -67,34 +61,15 @@ SELECT 'session', s.scope, s.name, m.stream_id, m.project, m.version, m.changed_
 
 -- name: latest_sessions
 -- One of each name, the one that was spoken in last.
-WITH sessions_asked AS (
-SELECT s.stream_id, s.scope, s.name, s.hidden_through
-  FROM names n
-  JOIN sessions s USING (stream_id)
- WHERE n.project = %(project)s AND n.kind = 'session' AND s.deleted_at IS NULL
-   AND (%(scope)s::text IS NULL OR n.scope = %(scope)s)
-   AND (%(session)s::text IS NULL OR n.name = %(session)s)
-), spoken AS (
+-- here: with_sessions_asked
+, spoken AS (
 SELECT DISTINCT ON (a.name) a.stream_id, a.scope, a.name, last.said_at, last.recorded_at
   FROM sessions_asked a
  CROSS JOIN LATERAL (
        SELECT coalesce(m.said_at, m.recorded_at) AS said_at, m.recorded_at
          FROM messages m
         WHERE m.stream_id = a.stream_id AND m.version > a.hidden_through AND m.deleted_version IS NULL
-          AND (%(role)s::text IS NULL OR m.role = %(role)s)
-          AND (%(message_id)s::uuid IS NULL OR m.message_id = %(message_id)s)
-          AND (%(user_id)s::text IS NULL OR m.user_id = %(user_id)s)
-          AND (%(owner)s::text IS NULL OR coalesce(m.user_id = %(owner)s, true))
-          AND (%(metadata)s::jsonb IS NULL OR m.metadata::jsonb @> %(metadata)s::jsonb)
-          AND (%(without)s::jsonb IS NULL
-               OR NOT coalesce(m.metadata::jsonb @> %(without)s::jsonb, false))
-          AND (%(label)s::text[] IS NULL
-               OR coalesce(m.metadata #>> %(label_path)s::text[] = ANY(%(label)s::text[]),
-                           %(label_roles)s::text[] IS NULL OR m.role = ANY(%(label_roles)s::text[])))
-          AND (%(speaker)s::text IS NULL
-               OR coalesce(m.name = %(speaker)s, m.role = ANY(%(speaker_roles)s::text[])))
-          AND (%(since)s::timestamptz IS NULL OR coalesce(m.said_at, m.recorded_at) >= %(since)s)
-          AND (%(until)s::timestamptz IS NULL OR coalesce(m.said_at, m.recorded_at) < %(until)s)
+          -- here: and_asked_for
         ORDER BY coalesce(m.said_at, m.recorded_at) DESC, m.version DESC
         LIMIT 1
        ) AS last
