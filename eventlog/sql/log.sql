@@ -84,21 +84,20 @@ SELECT notification_id, originator_id, originator_version, project, topic, recor
  ORDER BY notification_id
  LIMIT %(limit)s;
 
--- name: select_project
+-- part: select_of_project
 SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
   FROM stored_events
  WHERE project = %(project)s AND notification_id > %(gt)s AND notification_id < %(lt)s
    AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s::text[]))
-   AND (%(stream)s::uuid IS NULL OR originator_id = %(stream)s::uuid)
+   AND (%(stream)s::uuid IS NULL OR originator_id = %(stream)s::uuid);
+
+-- name: select_project
+-- here: select_of_project
  ORDER BY notification_id
  LIMIT %(limit)s;
 
 -- name: select_project_descending
-SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
-  FROM stored_events
- WHERE project = %(project)s AND notification_id > %(gt)s AND notification_id < %(lt)s
-   AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s::text[]))
-   AND (%(stream)s::uuid IS NULL OR originator_id = %(stream)s::uuid)
+-- here: select_of_project
  ORDER BY notification_id DESC
  LIMIT %(limit)s;
 

@@ -6,9 +6,8 @@ SELECT stream_id, key, state, version, updated_at
 ON CONFLICT (stream_id, key) DO UPDATE
    SET state = excluded.state, version = excluded.version, updated_at = excluded.updated_at;
 
--- name: get_state
+-- part: from_what_is_shown
 -- A deleted owner shows no state; one that a write revived shows only what was set since.
-SELECT state.state
   FROM names n
  CROSS JOIN LATERAL (
        SELECT deleted_at, hidden_through FROM threads WHERE stream_id = n.stream_id
@@ -17,20 +16,16 @@ SELECT state.state
        ) AS owner
   JOIN states state USING (stream_id)
  WHERE n.project = %(project)s AND n.kind = %(kind)s AND n.scope = '' AND n.name = %(name)s
-   AND state.key IS NOT DISTINCT FROM %(key)s
    AND owner.deleted_at IS NULL AND state.version > owner.hidden_through;
 
+-- name: get_state
+SELECT state.state
+-- here: from_what_is_shown
+   AND state.key IS NOT DISTINCT FROM %(key)s;
+
 -- name: list_states
--- As get_state, all that have a key.
+-- All that have a key.
 SELECT state.key, state.state
-  FROM names n
- CROSS JOIN LATERAL (
-       SELECT deleted_at, hidden_through FROM threads WHERE stream_id = n.stream_id
-        UNION ALL
-       SELECT deleted_at, hidden_through FROM users WHERE stream_id = n.stream_id
-       ) AS owner
-  JOIN states state USING (stream_id)
- WHERE n.project = %(project)s AND n.kind = %(kind)s AND n.scope = '' AND n.name = %(name)s
+-- here: from_what_is_shown
    AND state.key IS NOT NULL AND json_typeof(state.state) <> 'null'
-   AND owner.deleted_at IS NULL AND state.version > owner.hidden_through
  ORDER BY state.version;
