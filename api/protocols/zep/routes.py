@@ -92,11 +92,7 @@ def add_session_routes(router: APIRouter) -> None:
         if body.user_id is not None and not await is_user(here, body.user_id):
             refuse(f"user does not exist with user_id: {body.user_id}")
         start = Start(kind=Session.KIND, name=name, user_id=body.user_id, metadata=body.metadata)
-        try:
-            outcome = await here.execute(start)
-        except AlreadyExists:
-            refuse(f"session already exists with session_id: {name}")
-        return answered(session_object(outcome.state), 201)  # type: ignore[arg-type]
+        return answered(session_object(await started(here, start)), 201)
 
     @router.get("/api/v1/sessions/{session_id}")
     async def get(session_id: str, request: Request) -> Response:
@@ -224,13 +220,8 @@ def add_user_routes(router: APIRouter) -> None:
             refuse("UserID cannot be empty")
         name = checked(body.user_id, "user_id")
         profile = Profile.model_validate(body.profile)
-        try:
-            outcome = await here.execute(
-                Start(kind=User.KIND, name=name, profile=profile, metadata=body.metadata)
-            )
-        except AlreadyExists:
-            refuse(f"user already exists with user_id: {name}")
-        return answered(user_object(outcome.state), 201)  # type: ignore[arg-type]
+        start = Start(kind=User.KIND, name=name, profile=profile, metadata=body.metadata)
+        return answered(user_object(await started(here, start)), 201)
 
     @router.get("/api/v1/user/{user_id}")
     async def get(user_id: str, request: Request) -> Response:
@@ -333,6 +324,15 @@ def window_of(request: Request) -> Window:
     limit, after = integer(request, "limit"), integer(request, "cursor")
     cursor = cursor_for(after, "oldest") if after > 0 else None
     return Window(limit=min(limit, EVERYTHING) if limit > 0 else EVERYTHING, cursor=cursor)
+
+
+async def started(here: Visit, start: Start) -> Any:
+    """The session or user that it begins. One that is there already becomes a 400."""
+    try:
+        outcome = await here.execute(start)
+    except AlreadyExists:
+        refuse(f"{start.kind} already exists with {start.kind}_id: {start.name}")
+    return outcome.state
 
 
 async def is_user(here: Visit, user_id: str) -> bool:
