@@ -24,9 +24,8 @@ from domain.messages import Message
 from eventlog.application import Recount
 from eventlog.database import Database
 from projections.sessions import get_session
-from tests.clients import Client, node_client, python_client
+from tests.clients import Client
 from tests.conftest import NeedProgram
-from tests.protocols.conftest import needed
 from tests.stores import TOKEN, messages_in, origin_of, recount, redis_server, said_in, upstash_server
 
 Make = Callable[..., Context]
@@ -52,29 +51,6 @@ def store(socket: str) -> Iterator[redis.Redis]:
 @pytest.fixture
 def url(socket: str) -> str:
     return f"unix://{socket}"
-
-
-@pytest.fixture(scope="module")
-def langchain() -> Client:
-    return needed(python_client, "langchain-community==0.4.2", "redis==8.1.0", "boto3==1.44.5")
-
-
-@pytest.fixture(scope="module")
-def langchain_js() -> Iterator[Client]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("npm_config_legacy_peer_deps", "true")  # its optional peers contradict one another
-        yield needed(
-            node_client,
-            "@langchain/community@0.3.57",
-            "@langchain/core@0.3.80",
-            "@langchain/redis@0.1.1",
-            "ioredis@5",
-            "@aws-sdk/client-dynamodb@3",
-            "@aws-sdk/util-dynamodb@3",
-            "@langchain/openai@0.6",
-            "redis@4",
-            "uuid@10",
-        )
 
 
 def push(store: redis.Redis, key: str, *turns: tuple[str, str]) -> None:
