@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import redis
+from starlette.testclient import TestClient
 
 from api.importers import redis_documents, redis_lists
 from api.importers.recording import Account, StoreImporter
@@ -461,30 +462,97 @@ def test_documents_of_langchain_redis_have_times_and_ids(
         assert {name: (one.added, one.known) for name, one in again.items()} == {"s:1": (0, 2), "old": (1, 1)}
 
 
-def test_motorheads_sessions_with_summary_and_namespaces(
+def motorhead_wrote(store: redis.Redis, name: str, *lines: str, **scores: float) -> None:
+    """``scores``: by namespace, ``_`` for none."""
+    for line in lines:
+        store.lpush(f"session:{name}", line)
+    for namespace, score in scores.items():
+        store.zadd("sessions" if namespace == "_" else f"sessions:{namespace}", {name: score})
+
+
+def test_motorheads_sessions_with_context_and_namespaces(
     conninfo: str, database: Database, store: redis.Redis, url: str
 ) -> None:
-    for line in ("Human: I fly to Lisbon", "AI: Have fun: it is warm", "rosebud"):
-        store.lpush("session:trip", line)
+    lines = ("Human: I fly to Lisbon", "AI: Have fun: it is warm", "rosebud")
+    motorhead_wrote(store, "trip", *lines, _=1712394000, travel=1712394001)
     store.set("context:trip", "Ana flies.")
     store.set("tokens:trip", 17)
-    store.zadd("sessions", {"trip": 1712394000})
-    store.zadd("sessions:travel", {"trip": 1712394001})
     store.hset("motorhead:abc", mapping={"session": "trip", "role": "AI", "content": "?"})
+    store.zadd("sessionsother", {"no session": 1})
 
     ended = recount(conninfo, "import", "motorhead", url, "--json")
 
-    assert ended.code == 1
+    assert (ended.code, list(ended.accounts)) == (1, ["trip"])
     assert ended.accounts["trip"]["skipped"] == [{"position": 2, "reason": "names no role"}]
     assert said_in(database, "trip") == [("Human", "I fly to Lisbon"), ("AI", "Have fun: it is warm")]
-    assert origin_of(database, "trip") == {
-        "kind": "motorhead",
-        "key": "session:trip",
-        "summary": "Ana flies.",
-        "namespaces": ["travel"],
-        "written_at": "2024-04-06T09:00:01+00:00",
+    assert get_session(database, "default", "trip").metadata == {
+        "motorhead": {"context": "Ana flies.", "tokens": 17, "namespaces": {"": True, "travel": True}},
+        SOURCE: {"kind": "motorhead", "key": "session:trip", "written_at": "2024-04-06T09:00:01+00:00"},
     }
-    store.ltrim("session:trip", 0, 1)  # a summary was made: the newest are kept
-    store.lpush("session:trip", "Human: Thanks")
+    store.ltrim("session:trip", 0, 1)  # a context was made: the newest are kept
+    motorhead_wrote(store, "trip", "Human: Thanks", home=1712394002)
+    store.set("context:trip", "Ana flies to Lisbon.")
+    store.set("tokens:trip", 40)
     recount(conninfo, "import", "motorhead", url)
     assert said_in(database, "trip")[2:] == [("Human", "Thanks")]
+    facts = (get_session(database, "default", "trip").metadata or {})["motorhead"]
+    namespaces = {"": True, "travel": True, "home": True}
+    assert facts == {"context": "Ana flies to Lisbon.", "tokens": 40, "namespaces": namespaces}
+
+
+def test_motorheads_protocol_tells_what_the_old_server_told(
+    conninfo: str, client: TestClient, store: redis.Redis, url: str
+) -> None:
+    motorhead_wrote(store, "zebra", "Human: first: and last", "AI: yes", _=1)
+    motorhead_wrote(store, "both", "Human: hi", _=2, travel=2)
+    motorhead_wrote(store, "loose", "Human: in no listing")
+    motorhead_wrote(store, "emptied", travel=1)  # deleted without a namespace: listed there still
+    for number in range(300):  # several of one second
+        motorhead_wrote(store, f"s{number}", f"Human: {number}", many=number * 7919 % 50)
+    store.set("context:zebra", "Ana said: hello")
+    store.set("tokens:zebra", 17)
+    store.set("context:both", "NONE")
+
+    assert recount(conninfo, "import", "motorhead", url).code == 0
+
+    for namespace, key in (("", "sessions"), ("travel", "sessions:travel"), ("many", "sessions:many")):
+        listed = client.get("/sessions", params={"size": 1000, "namespace": namespace}).json()
+        assert listed == [member.decode() for member in store.zrange(key, 0, -1)]
+    assert len(listed) == 300
+    assert client.get("/sessions/zebra/memory").json() == {
+        "messages": [{"role": "AI", "content": "yes"}, {"role": "Human", "content": "first: and last"}],
+        "context": "Ana said: hello",
+        "tokens": 17,
+    }
+    both, loose, emptied = (
+        client.get(f"/sessions/{name}/memory").json() for name in ("both", "loose", "emptied")
+    )
+    assert (both["context"], both["tokens"]) == ("NONE", 0)
+    assert loose == {
+        "messages": [{"role": "Human", "content": "in no listing"}],
+        "context": None,
+        "tokens": 0,
+    }
+    assert emptied == {"messages": [], "context": None, "tokens": 0}
+
+    client.post("/sessions/zebra/memory", json={"messages": [{"role": "Human", "content": "more"}]})
+    assert client.get("/sessions").json() == ["both", "zebra"]
+    assert client.get("/sessions/zebra/memory").json()["context"] == "Ana said: hello"
+
+
+def test_a_context_that_cannot_be_taken_keeps_no_session_from_being_imported(
+    conninfo: str, database: Database, store: redis.Redis, url: str
+) -> None:
+    for name, context in (("nul", b"a\x00"), ("bytes", b"\xff")):
+        motorhead_wrote(store, name, "Human: hi", _=1e300)
+        store.set(f"context:{name}", context)
+        store.set(f"tokens:{name}", "many")
+    motorhead_wrote(store, "other", "Human: hi", _=2)
+    store.lpush("context:other", "of another program")
+
+    ended = recount(conninfo, "import", "motorhead", url, "--json")
+
+    assert (ended.code, ended.totals["conversations_added"], ended.totals["warnings"]) == (0, 3, 2)
+    for name in ("nul", "bytes", "other"):
+        facts = (get_session(database, "default", name).metadata or {})["motorhead"]
+        assert facts == {"context": None, "tokens": 0, "namespaces": {"": True}}
