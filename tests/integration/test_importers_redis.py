@@ -614,7 +614,7 @@ def test_motorheads_protocol_tells_what_the_old_server_told(
     motorhead_wrote(store, "both", "Human: hi", _=2, travel=2)
     motorhead_wrote(store, "loose", "Human: in no listing")
     motorhead_wrote(store, "emptied", travel=1)  # deleted without a namespace: listed there still
-    for number in range(300):  # several of one second
+    for number in range(700):  # in several pages, several of one second
         motorhead_wrote(store, f"s{number}", f"Human: {number}", many=number * 7919 % 50)
     store.set("context:zebra", "Ana said: hello")
     store.set("tokens:zebra", 17)
@@ -626,7 +626,7 @@ def test_motorheads_protocol_tells_what_the_old_server_told(
         listed = client.get("/sessions", params={"size": 1000, "namespace": namespace}).json()
         members: Any = store.zrange(key, 0, -1)
         assert listed == [member.decode() for member in members]
-    assert len(listed) == 300
+    assert len(listed) == 700
     assert client.get("/sessions/zebra/memory").json() == {
         "messages": [{"role": "AI", "content": "yes"}, {"role": "Human", "content": "first: and last"}],
         "context": "Ana said: hello",
