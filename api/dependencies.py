@@ -193,6 +193,14 @@ async def ruling(
     return await writing_as("admin", request, idempotency_key, if_match)
 
 
+async def purging(request: Request) -> Writing:
+    """As ``ruling``, without the headers: a purge is of all that there is, and harmless to repeat.
+
+    It is many commands, of which only the first would be carried out under one Idempotency-Key.
+    """
+    return await writing_as("admin", request, None, None)
+
+
 async def writing_as(scope: str, request: Request, key: str | None, if_match: str | None) -> Writing:
     here = await store(request)
     who = await caller(request, here, scope)
@@ -297,6 +305,7 @@ ThreadId = Annotated[UUID, Path(examples=[ID_EXAMPLE])]
 StoreOf = Annotated[Store, Depends(store)]
 Write = Annotated[Writing, Depends(writing)]
 Rule = Annotated[Writing, Depends(ruling)]
+Erase = Annotated[Writing, Depends(purging)]
 Read = Annotated[Reading, Depends(reading)]
 Administer = Annotated[Reading, Depends(administering)]
 SessionName = Annotated[str, Depends(session_name)]

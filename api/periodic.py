@@ -11,8 +11,12 @@ from domain.errors import Unavailable
 logger = logging.getLogger(__name__)
 
 
+FIRST_SECONDS = 60
+"""After which work is done the first time, or a server that is often started anew would never come to it."""
+
+
 class Periodic(threading.Thread):
-    """Calls ``work`` every so many seconds until it is stopped."""
+    """Calls ``work`` every so many seconds until it is stopped, the first time after a minute at most."""
 
     def __init__(self, name: str, seconds: float, work: Callable[[], object]) -> None:
         super().__init__(name=f"recount-{name}", daemon=True)
@@ -21,7 +25,9 @@ class Periodic(threading.Thread):
         self._stopped = threading.Event()
 
     def run(self) -> None:
-        while not self._stopped.wait(self._seconds):
+        pause = min(self._seconds, FIRST_SECONDS)
+        while not self._stopped.wait(pause):
+            pause = self._seconds
             try:
                 self._work()
             except Unavailable:

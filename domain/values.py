@@ -29,10 +29,11 @@ def check_text(text: str) -> str:
     """Return ``text`` or raise ValueError when PostgreSQL could not store it."""
     if "\x00" in text:
         raise ValueError("must not contain the NUL character")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("must not contain lone surrogates") from None
+    if not text.isascii():  # which Python knows without looking
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("must not contain lone surrogates") from None
     return text
 
 

@@ -12,10 +12,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from eventlog.locks import locked
 
@@ -102,3 +104,13 @@ def install(command: Sequence[str], directory: Path) -> None:
         raise NotInstalled(f"{command[0]} took more than {INSTALL_SECONDS_MAX} seconds") from None
     if done.returncode != 0:
         raise NotInstalled(f"{' '.join(command[:4])} …: {done.stderr.strip()[-2000:]}")
+
+
+def needed(make: Callable[..., Client], *requirements: str) -> Client:
+    """A real client. Where it cannot be had the test is skipped, or fails if all are required."""
+    try:
+        return make(*requirements)
+    except NotInstalled as error:
+        if os.environ.get("RECOUNT_TEST_REQUIRE_ALL"):
+            pytest.fail(f"a client is missing: {error}", pytrace=False)
+        pytest.skip(f"a client is missing: {error}")

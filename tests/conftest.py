@@ -78,7 +78,7 @@ def pytest_configure() -> None:
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 
-CLIENTS = {"langchain", "langchain_js"}
+CLIENTS = {"langchain", "langchain_js", "langchain_redis"}
 """Fixtures that are real clients of other stores; see tests/clients.py."""
 
 

@@ -1,5 +1,7 @@
 """Other people's stores, real where they can be: Debian's Redis, a DynamoDB that moto serves, SQLite.
 
+Debian's Redis has no RedisJSON; fakeredis speaks it.
+
 All on this machine, made for one test or one file of tests, and ended by them.
 """
 
@@ -11,14 +13,19 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import TCPServer
 from typing import Any
 
+import pytest
 import redis
+from fakeredis import TcpFakeServer
+from fakeredis._helpers import SimpleString
+from fakeredis.commands_mixins import _mixin_base as fake
 from moto.server import ThreadedMotoServer
 from typer.testing import CliRunner
 
@@ -110,27 +117,48 @@ def wait_until_it_answers(path: str) -> None:
 
 
 @contextmanager
-def upstash_server(send: Callable[..., Any]) -> Iterator[str]:
-    """Speaks Upstash's REST before a Redis, to which ``send`` sends a command; yields the address."""
+def redis_json_server() -> Iterator[str]:
+    """A Redis of one's own with RedisJSON, without its search; yields the address."""
+    type_of = fake.CommandsMixinBase._key_value_type
+
+    def type_with_documents(item: Any) -> SimpleString:
+        """Of documents it knows no type."""
+        return SimpleString(b"ReJSON-RL") if isinstance(item.value, dict) else type_of(item)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fake.CommandsMixinBase, "_key_value_type", staticmethod(type_with_documents))
+        with served(TcpFakeServer(("127.0.0.1", 0))) as port:
+            yield f"redis://127.0.0.1:{port}"
+
+
+@contextmanager
+def upstash_server(store: redis.Redis) -> Iterator[str]:
+    """Speaks Upstash's REST before a Redis, commands alone or in a pipeline; yields the address."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            words = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            self.close_connection = words[0] == "SCAN"  # as a server does that has waited long enough
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self.close_connection = asked[0] == "SCAN"  # as a server does that has waited long enough
             if self.headers["Authorization"] != f"Bearer {TOKEN}":
                 self.answer(401, {"error": "WRONGPASS invalid or missing auth token"})
-                return
+            elif self.path == "/pipeline":
+                self.answer(200, [self.said_to(words)[1] for words in asked])
+            else:
+                self.answer(*self.said_to(asked))
+
+        def said_to(self, words: list[Any]) -> tuple[int, dict[str, Any]]:
             is_packed = self.headers["Upstash-Encoding"] == "base64"
             try:
-                self.answer(200, {"result": as_rest(send(*words), is_packed=is_packed)})
+                return 200, {"result": as_rest(plain_answer(store, words), is_packed=is_packed)}
             except redis.ResponseError as error:
-                self.answer(400, {"error": str(error)})
+                return 400, {"error": str(error)}
 
-        def answer(self, status: int, body: dict[str, Any]) -> None:
+        def answer(self, status: int, body: Any) -> None:
             text = json.dumps(body).encode()
             self.send_response(status)
+            self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
             self.wfile.write(text)
@@ -142,20 +170,30 @@ def upstash_server(send: Callable[..., Any]) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
+def plain_answer(store: redis.Redis, words: list[Any]) -> Any:
+    """What the server says, before the library makes something of it. Raises ResponseError."""
+    connection = store.connection_pool.get_connection()
+    try:
+        connection.send_command(*words)  # type: ignore[no-untyped-call]
+        return connection.read_response()
+    finally:
+        store.connection_pool.release(connection)
+
+
 def as_rest(result: Any, *, is_packed: bool) -> Any:
-    if isinstance(result, list | tuple):
+    if isinstance(result, list):
         return [as_rest(one, is_packed=is_packed) for one in result]
     if isinstance(result, bytes):
-        return base64.b64encode(result).decode() if is_packed else result.decode()
+        return base64.b64encode(result).decode() if is_packed and result != b"OK" else result.decode()
     return result
 
 
 @contextmanager
-def served(server: ThreadingHTTPServer) -> Iterator[int]:
+def served(server: TCPServer) -> Iterator[int]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield server.server_port
+        yield server.server_address[1]
     finally:
         server.shutdown()
         thread.join(START_SECONDS_MAX)

@@ -1,21 +1,48 @@
-"""Motorhead's Redis: a list of "role: content" for each session, its summary, and when it was last written.
+"""Motorhead's Redis: a list of "role: content" for each session, its context, and when it was last written.
 
-The list is cut as summaries are made, so only the newest messages are in it. The long-term index of vectors
+The list is cut as contexts are made, so only the newest messages are in it. The long-term index of vectors
 is not read: its messages have no order.
+
+A session gets the metadata that api.protocols.motorhead reads, and sessions are told in the order in which
+they were last written, so that whoever moves over finds the same contexts and listings.
 """
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
-from api.importers.redis_commands import Commands, keys_like, oldest_first, text_of
+from api.importers.redis_commands import (
+    ELEMENTS_AT_ONCE,
+    Commands,
+    RedisRefused,
+    keys_like,
+    oldest_first,
+    text_of,
+)
 from api.importers.source import Entry, Source, Talk, Unreadable, entry_of, given
+from domain.values import check_text
 
 KIND = "motorhead"
+"""Also the key of a session's metadata under which the protocol looks."""
+
 PREFIX = "session:"
+LISTING = "sessions"
 SEPARATOR = ": "
+
+
+@dataclass
+class Listed:
+    """The namespaces that list a session, and when it was last written, in seconds since 1970."""
+
+    namespaces: dict[str, bool] = field(default_factory=dict)
+    written: float = -math.inf
 
 
 def read(send: Commands) -> Source:
@@ -23,32 +50,82 @@ def read(send: Commands) -> Source:
 
 
 def talks(send: Commands) -> Iterator[Talk]:
-    indexes = [key for key in keys_like(send, "sessions*", "zset") if key.partition(":")[0] == "sessions"]
-    for key in keys_like(send, f"{PREFIX}*", "list"):
-        name = key.removeprefix(PREFIX)
-        elements = oldest_first(send, key)
-        yield Talk(
-            KIND,
-            key,
-            name,
-            [entry_of(place, partial(entry, place, element)) for place, element in enumerate(elements)],
-            details=given(origin_of(send, name, indexes)),
-        )
+    """A session that was deleted in one namespace is still listed in another, without messages."""
+    listed = sessions_listed(send)
+    held = {key.removeprefix(PREFIX) for key in keys_like(send, f"{PREFIX}*", "list")}
+    for name in held:
+        listed.setdefault(name, Listed())  # one may be in no listing
+    for name, told in sorted(listed.items(), key=lambda item: (item[1].written, item[0])):
+        yield talk(send, name, told, oldest_first(send, PREFIX + name) if name in held else [])
 
 
-def origin_of(send: Commands, name: str, indexes: list[str]) -> dict[str, str | list[str] | None]:
-    scores = {index: score for index in indexes if (score := send("ZSCORE", index, name)) is not None}
-    summary = send("GET", f"context:{name}")
-    return {
-        "summary": None if summary is None else text_of(summary),
-        "namespaces": sorted(index.partition(":")[2] for index in scores if ":" in index),
-        "written_at": max(map(written_at, scores.values()), default=None),
-    }
+def sessions_listed(send: Commands) -> dict[str, Listed]:
+    """Without a namespace, and in each."""
+    found: defaultdict[str, Listed] = defaultdict(Listed)
+    for key in keys_like(send, f"{LISTING}*", "zset"):
+        listing, _, namespace = key.partition(":")
+        for name, score in members_of(send, key) if listing == LISTING else ():
+            found[name].namespaces[namespace] = True
+            found[name].written = max(found[name].written, score)
+    return found
 
 
-def written_at(score: bytes | str | float) -> str:
-    seconds = float(score)
-    return datetime.fromtimestamp(seconds, UTC).isoformat()
+def members_of(send: Commands, key: str) -> Iterator[tuple[str, float]]:
+    """The members of a sorted set with their scores; one may be told twice. One that is no UTF-8 is no id."""
+    cursor = 0
+    while True:
+        cursor, pairs = send("ZSCAN", key, cursor, "COUNT", ELEMENTS_AT_ONCE)
+        for member, score in pairs:
+            with suppress(UnicodeDecodeError):
+                yield text_of(member), float(score)
+        if int(cursor) == 0:
+            return
+
+
+def talk(send: Commands, name: str, listed: Listed, elements: list[bytes | str]) -> Talk:
+    context, warnings = context_of(send, name)
+    facts = {"context": context, "tokens": tokens_of(send, name), "namespaces": listed.namespaces}
+    return Talk(
+        KIND,
+        PREFIX + name,
+        name,
+        [entry_of(place, partial(entry, place, element)) for place, element in enumerate(elements)],
+        metadata={KIND: facts},
+        renews_metadata=True,
+        details=given({"written_at": written_at(listed.written)}),
+        warnings=warnings,
+    )
+
+
+def context_of(send: Commands, name: str) -> tuple[str | None, tuple[str, ...]]:
+    """The context, if there is one, and what is to be told of it."""
+    found = text_at(send, f"context:{name}")
+    try:
+        return None if found is None else check_text(text_of(found)), ()
+    except ValueError:
+        return None, ("its context cannot be taken",)
+
+
+def tokens_of(send: Commands, name: str) -> int:
+    try:
+        return int(text_of(text_at(send, f"tokens:{name}") or 0))
+    except ValueError:
+        return 0
+
+
+def text_at(send: Commands, key: str) -> Any:
+    """None where there is none; what is no text is another program's."""
+    try:
+        return send("GET", key)
+    except RedisRefused:
+        return None
+
+
+def written_at(seconds: float) -> str | None:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def entry(position: int, element: bytes | str) -> Entry:

@@ -133,6 +133,7 @@ class StoreImporter(Intake[Talk, TakenTalk]):
             messages=(),
             user_id=owner,
             metadata=talk.metadata | {SOURCE: {"kind": talk.kind, "key": talk.key} | talk.details},
+            existing_metadata="merge" if talk.renews_metadata else "keep",
         )
         taken = TakenTalk(
             Line(account.number, b""),

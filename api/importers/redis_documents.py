@@ -48,7 +48,7 @@ def sessions_in(send: Commands, patterns: Sequence[str]) -> dict[str, list[Place
 
 def document_at(send: Commands, key: str) -> dict[str, Any] | None:
     """None where there is none, or no longer."""
-    text = send("JSON.GET", key)
+    text = send("JSON.GET", key, ".")
     try:
         document = None if text is None else json.loads(text_of(text))
     except (ValueError, RecursionError):

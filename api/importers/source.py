@@ -50,6 +50,7 @@ class Talk:
     """One conversation of a source: ``kind`` of store, and ``key``, table or the like in it.
 
     ``has_own_ids``: the source's messages have ids; without, they are known by what they say and their order.
+    ``renews_metadata``: what was known of it before is brought up to date wherever it grew.
     ``refusal``: why none of it can be taken; empty: it can.
     """
 
@@ -62,6 +63,7 @@ class Talk:
     metadata: dict[str, Any] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
     has_own_ids: bool = False
+    renews_metadata: bool = False
     refusal: str = ""
     warnings: tuple[str, ...] = ()
 

@@ -131,13 +131,13 @@ class Upstream:
     async def forward(self, path: str, body: JsonValue, query: Mapping[str, str] | None = None) -> Relayed:
         """Its answer, JSON. Raises Failed, unless the answer tells what is wrong with the request."""
         async with client(self.seconds) as asking:
-            response = await asking.post(**self._request(path, body, query))
-            if response.status_code not in RELAYED:
-                refuse_failure(response)
-            try:
-                return Relayed(response.status_code, from_json(response.content))
-            except ValueError:
-                raise Failed("the responder's answer is not JSON", 502) from None
+            return relayed(await asking.post(**self._request(path, body, query)))
+
+    async def look_up(self, path: str) -> Relayed:
+        """What it has at ``path``, JSON. Raises Failed as ``forward`` does."""
+        async with client(self.seconds) as asking:
+            url = f"{self.url.rstrip('/')}{path}"
+            return relayed(await asking.get(url, headers=dict(self.headers)))
 
     async def forward_by_parts(
         self, path: str, body: JsonValue, query: Mapping[str, str] | None = None
@@ -163,6 +163,16 @@ class Relayed(NamedTuple):
 
     status: int
     body: Any
+
+
+def relayed(response: httpx2.Response) -> Relayed:
+    """Raises Failed, unless the answer tells what is wrong with the request."""
+    if response.status_code not in RELAYED:
+        refuse_failure(response)
+    try:
+        return Relayed(response.status_code, from_json(response.content))
+    except ValueError:
+        raise Failed("the responder's answer is not JSON", 502) from None
 
 
 def chat_in(settings: Settings) -> Chat | None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from api.bodies import Incoming
-from api.dependencies import Administer, NameOf, Rule, Writing
+from api.dependencies import Administer, Erase, NameOf, Writing
 from api.examples import ID_EXAMPLE, MOMENT_EXAMPLE
 from api.purging import all_of, carry_out, days_ago
 from api.queries import PageQuery
@@ -80,7 +80,7 @@ def add_purge_route(router: APIRouter, kind: str, name_of: NameOf) -> None:
     path = f"/{kind}s/{{{kind}_id}}/purge"
 
     @router.post(path, response_model=PurgeResource, name=f"purge {kind}", tags=["purges"])
-    async def purge(body: NewPurge, writing: Rule, name: str = Depends(name_of)) -> Response:
+    async def purge(body: NewPurge, writing: Erase, name: str = Depends(name_of)) -> Response:
         """Erase for good, deleted or live; of a user also their sessions, and what they said among others.
 
         What is under a legal hold stays, and the answer says so.
@@ -90,7 +90,7 @@ def add_purge_route(router: APIRouter, kind: str, name_of: NameOf) -> None:
 
 
 @router.post("/purges", response_model=PurgeResource, name="purge deleted")
-async def purge_deleted(body: RetentionPurge, writing: Rule) -> Response:
+async def purge_deleted(body: RetentionPurge, writing: Erase) -> Response:
     """Erase for good what was deleted long ago: sessions, threads, users, and single messages."""
     find = partial(due, writing.store.database, days_ago(body.older_than_days), writing.context.project)
     return await purged(writing, find, body, insist=False)

@@ -149,6 +149,16 @@ class TestNamed:
         assert copy.contents() == ["kept"]
         assert copy.get().json()["forked_from"]["session_id"] is None
 
+    def test_headers_of_writes_leave_nothing_out(self, client: TestClient) -> None:
+        """It is many commands: under one key the first would have answered for all."""
+        talks = [Talk(client, f"/v1/sessions/{name}") for name in "abc"]
+        for talk in talks:
+            talk.post({"messages": [{"role": "user", "content": SPOKEN}], "user_id": "ana"})
+        headers = {"Idempotency-Key": "once", "If-Match": '"7"'}
+        answer = client.post("/v1/users/ana/purge", json={}, headers=headers).json()
+        assert (len(answer["targets"]), len(answer["receipts"])) == (3, 3)
+        assert {talk.get().status_code for talk in talks} == {404}
+
     def test_a_repeat_by_its_retry_key_is_a_new_write(self, talk: Talk) -> None:
         body = {"messages": [{"role": "user", "content": SPOKEN}]}
         key = {"Idempotency-Key": "once"}

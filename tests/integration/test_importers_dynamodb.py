@@ -13,8 +13,7 @@ import pytest
 from api.importers import dynamodb
 from api.importers.source import SourceFailed
 from eventlog.database import Database
-from tests.clients import Client, node_client, python_client
-from tests.protocols.conftest import needed
+from tests.clients import Client
 from tests.stores import dynamodb_server, messages_in, origin_of, recount, said_in
 
 TABLE = "chats"
@@ -38,29 +37,6 @@ def client(endpoint: str) -> Iterator[Any]:
         client.delete_table(TableName=name)
     yield client
     client.close()
-
-
-@pytest.fixture(scope="module")
-def langchain() -> Client:
-    return needed(python_client, "langchain-community==0.4.2", "redis==8.1.0", "boto3==1.44.5")
-
-
-@pytest.fixture(scope="module")
-def langchain_js() -> Iterator[Client]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("npm_config_legacy_peer_deps", "true")  # its optional peers contradict one another
-        yield needed(
-            node_client,
-            "@langchain/community@0.3.57",
-            "@langchain/core@0.3.80",
-            "@langchain/redis@0.1.1",
-            "ioredis@5",
-            "@aws-sdk/client-dynamodb@3",
-            "@aws-sdk/util-dynamodb@3",
-            "@langchain/openai@0.6",
-            "redis@4",
-            "uuid@10",
-        )
 
 
 def make_table(client: Any, *keys: str) -> None:

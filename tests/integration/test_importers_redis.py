@@ -12,11 +12,9 @@ from typing import Any
 
 import pytest
 import redis
+from starlette.testclient import TestClient
 
-from api.importers import redis_documents, redis_lists
-from api.importers.recording import Account, StoreImporter
-from api.importers.redis_commands import Commands, redis_commands
-from api.importers.source import SOURCE, Source
+from api.importers.source import SOURCE
 from domain.commands import AddMessages, Delete, EraseMessages
 from domain.errors import InvalidInput
 from domain.events import Context
@@ -24,10 +22,18 @@ from domain.messages import Message
 from eventlog.application import Recount
 from eventlog.database import Database
 from projections.sessions import get_session
-from tests.clients import Client, node_client, python_client
+from tests.clients import Client
 from tests.conftest import NeedProgram
-from tests.protocols.conftest import needed
-from tests.stores import TOKEN, messages_in, origin_of, recount, redis_server, said_in, upstash_server
+from tests.stores import (
+    TOKEN,
+    messages_in,
+    origin_of,
+    recount,
+    redis_json_server,
+    redis_server,
+    said_in,
+    upstash_server,
+)
 
 Make = Callable[..., Context]
 
@@ -52,29 +58,6 @@ def store(socket: str) -> Iterator[redis.Redis]:
 @pytest.fixture
 def url(socket: str) -> str:
     return f"unix://{socket}"
-
-
-@pytest.fixture(scope="module")
-def langchain() -> Client:
-    return needed(python_client, "langchain-community==0.4.2", "redis==8.1.0", "boto3==1.44.5")
-
-
-@pytest.fixture(scope="module")
-def langchain_js() -> Iterator[Client]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("npm_config_legacy_peer_deps", "true")  # its optional peers contradict one another
-        yield needed(
-            node_client,
-            "@langchain/community@0.3.57",
-            "@langchain/core@0.3.80",
-            "@langchain/redis@0.1.1",
-            "ioredis@5",
-            "@aws-sdk/client-dynamodb@3",
-            "@aws-sdk/util-dynamodb@3",
-            "@langchain/openai@0.6",
-            "redis@4",
-            "uuid@10",
-        )
 
 
 def push(store: redis.Redis, key: str, *turns: tuple[str, str]) -> None:
@@ -208,11 +191,7 @@ def test_what_langchain_js_wrote_reads_the_same_and_is_written_back(
 def test_importing_again_adds_only_what_is_new(
     conninfo: str, database: Database, store: redis.Redis, url: str, way: str
 ) -> None:
-    def send(*words: str) -> Any:
-        answer = store.execute_command(*words)  # type: ignore[no-untyped-call]
-        return [str(answer[0]).encode(), answer[1]] if words[0] == "SCAN" else answer
-
-    with upstash_server(send) as rest:
+    with upstash_server(store) as rest:
         place = (way, url) if way == "redis" else (way, rest, "--token", TOKEN)
 
         def imported() -> dict[str, Any]:
@@ -246,8 +225,72 @@ def test_importing_again_adds_only_what_is_new(
         assert (last["generation"], last["position"]) == (1, 1)
 
 
+UPSTASH = """
+import json, sys
+from langchain_community.chat_message_histories import UpstashRedisChatMessageHistory
+from langchain_core.messages import *
+url, token, what = sys.argv[1:]
+for session, ttl in (("ana", None), ("ben", 600)):
+    history = UpstashRedisChatMessageHistory(session, url=url, token=token, ttl=ttl)
+    if what == "write":
+        history.add_message(HumanMessage("Soy Ana ✈"))
+        history.add_message(AIMessage("Hola", tool_calls=[{"id": "c1", "name": "menu", "args": {"day": 1}}]))
+        history.add_message(ToolMessage("café", tool_call_id="c1"))
+print(json.dumps([message.model_dump(exclude_none=True) for message in history.messages]))
+"""
+
+UPSTASH_JS = """
+import { UpstashRedisChatMessageHistory } from "@langchain/community/stores/message/upstash_redis";
+import { AIMessage, ChatMessage, HumanMessage } from "@langchain/core/messages";
+const [url, token, what] = process.argv.slice(2);
+const opened = (sessionId, sessionTTL) =>
+  new UpstashRedisChatMessageHistory({ sessionId, sessionTTL, config: { url, token } });
+for (const history of what === "write" ? [opened("ana"), opened("ben", 600)] : []) {
+  await history.addMessage(new HumanMessage("Soy Ana ✈"));
+  await history.addMessage(new AIMessage("Hola"));
+  await history.addMessage(new ChatMessage("Objection", "judge"));
+}
+const messages = await opened("ben").getMessages();
+console.log(JSON.stringify(messages.map((one) => [one.getType(), one.content, one.role ?? null])));
+"""
+
+
+@pytest.mark.parametrize("language", ["python", "js"])
+def test_what_langchain_wrote_into_upstash_reads_the_same_and_is_written_back(
+    conninfo: str,
+    database: Database,
+    store: redis.Redis,
+    url: str,
+    language: str,
+    langchain: Client,
+    langchain_js: Client,
+) -> None:
+    client, program = (langchain, UPSTASH) if language == "python" else (langchain_js, UPSTASH_JS)
+    third = ("tool", "café") if language == "python" else ("judge", "Objection")
+    with upstash_server(store) as rest:
+        original = client.run(program, rest, TOKEN, "write")
+        assert len(original) == 3
+        place = ("import", "upstash", rest, "--token", TOKEN, "--json")
+        keys = () if language == "python" else ("--match", "*")
+
+        ended = recount(conninfo, *place, *keys)
+
+        assert (ended.code, set(ended.accounts)) == (0, {"ana", "ben"})
+        for name in ("ana", "ben"):
+            assert said_in(database, name) == [("user", "Soy Ana ✈"), ("assistant", "Hola"), third]
+        assert "ttl_seconds" not in origin_of(database, "ana")
+        assert 0 < origin_of(database, "ben")["ttl_seconds"] <= 600
+        client.run(program, rest, TOKEN, "write")
+        again = recount(conninfo, *place, *keys).accounts
+        assert [(one["added"], one["known"]) for one in again.values()] == [(3, 3)] * 2
+
+        store.flushall()  # what Upstash holds are the lists of any Redis
+        assert recount(conninfo, "export", "redis", url, "--writer", language).code == 0
+        assert client.run(program, rest, TOKEN, "read") == original * 2
+
+
 def test_upstash_wants_its_token(conninfo: str, store: redis.Redis) -> None:
-    with upstash_server(store.execute_command) as rest:
+    with upstash_server(store) as rest:
         with pytest.raises(Exception, match="Upstash wants another token"):
             recount(conninfo, "import", "upstash", rest, UPSTASH_REDIS_REST_TOKEN="wrong")
         assert recount(conninfo, "import", "upstash", rest, UPSTASH_REDIS_REST_TOKEN=TOKEN).code == 0
@@ -412,16 +455,10 @@ def test_a_word_that_names_no_store_is_a_file(
     assert "Commands:" in recount(conninfo, "import").err
 
 
-# Debian's Redis has no RedisJSON: its documents are kept as plain texts, and JSON.GET gets them.
-
-
-def with_documents(send: Commands) -> Commands:
-    def stand_in(*words: Any) -> Any:
-        if words[0] == "JSON.GET":
-            return send("GET", words[1])
-        return send(*("string" if word == redis_documents.TYPE else word for word in words))
-
-    return stand_in
+@pytest.fixture
+def json_url() -> Iterator[str]:
+    with redis_json_server() as url:
+        yield url
 
 
 DOCUMENTS: dict[str, dict[str, Any]] = {
@@ -451,64 +488,179 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-def brought_in(application: Recount, context: Make, source: Source) -> dict[str, Account]:
-    accounts: dict[str, Account] = {}
-    importer = StoreImporter(
-        context,
-        application=application,
-        on_account=lambda account: accounts.update({account.session_id: account}),
-    )
-    for _ in importer.run(source.talks):
-        pass
-    return accounts
+def put(store: redis.Redis, key: str, document: dict[str, Any]) -> None:
+    store.execute_command("JSON.SET", key, "$", json.dumps(document))  # type: ignore[no-untyped-call]
 
 
 def test_documents_of_langchain_redis_have_times_and_ids(
-    application: Recount, database: Database, context: Make, store: redis.Redis, url: str
+    conninfo: str, database: Database, json_url: str
 ) -> None:
+    store = redis.Redis.from_url(json_url, protocol=2)
     for key, document in DOCUMENTS.items():
-        store.set(key, json.dumps(document))
-    with redis_commands(url) as plain:
-        send = with_documents(plain)
+        put(store, key, document)
+    store.set("chat:text", "no document")
+    push(store, "message_store:ana", *TURNS)
 
-        accounts = brought_in(application, context, redis_lists.read(send, redis_lists.Wanted()))
+    ended = recount(conninfo, "import", "redis", json_url, "--json")
 
-        assert {name: one.added for name, one in accounts.items()} == {"s:1": 2, "old": 1}
-        assert [position for position, _ in accounts["old"].skipped] == [1]
-        assert said_in(database, "s:1") == [("user", "hi"), ("assistant", "hello")]
-        first = messages_in(database, "s:1")[0]
-        assert first.timestamp == datetime(2024, 4, 6, 9, 0, 0, 250_000, tzinfo=UTC)
+    assert {name: one["added"] for name, one in ended.accounts.items()} == {"ana": 4, "s:1": 2, "old": 1}
+    assert [one["position"] for one in ended.accounts["old"]["skipped"]] == [1]
+    assert said_in(database, "s:1") == [("user", "hi"), ("assistant", "hello")]
+    first = messages_in(database, "s:1")[0]
+    assert first.timestamp == datetime(2024, 4, 6, 9, 0, 0, 250_000, tzinfo=UTC)
+    assert first.metadata[SOURCE]["message_key"] == "chat:s:1:01HX0000000000000000000003"
 
-        late = {**DOCUMENTS["chat:old:1700000000.5"], "timestamp": 1600000000.5}
-        store.set("chat:old:1600000000.5", json.dumps(late))
-        again = brought_in(application, context, redis_lists.read(send, redis_lists.Wanted()))
-        assert {name: (one.added, one.known) for name, one in again.items()} == {"s:1": (0, 2), "old": (1, 1)}
+    put(store, "chat:old:1600000000.5", {**DOCUMENTS["chat:old:1700000000.5"], "timestamp": 1600000000.5})
+    again = recount(conninfo, "import", "redis", json_url, "--match", "chat:*", "--json").accounts
+    assert {name: (one["added"], one["known"]) for name, one in again.items()} == {
+        "s:1": (0, 2),
+        "old": (1, 1),
+    }
+    store.close()
 
 
-def test_motorheads_sessions_with_summary_and_namespaces(
+WRITE_DOCUMENTS = """
+import json, sys
+from langchain_core.messages import *
+from langchain_redis import RedisChatMessageHistory
+from redisvl.index import SearchIndex
+
+class History(RedisChatMessageHistory):
+    # It writes as it always does; the index, by which it would read, is not made.
+    def _create_search_index(self):
+        index = {"name": self.index_name, "prefix": self.key_prefix, "storage_type": "json"}
+        self.index = SearchIndex.from_dict({"index": index}, redis_client=self.redis_client)
+
+for session, ttl in (("s:1", None), ("ben", 600)):
+    history = History(session, redis_url=sys.argv[1], ttl=ttl)
+    history.add_message(HumanMessage("Soy Ana"))
+    history.add_messages([
+        AIMessage([{"type": "text", "text": "Hola"}], additional_kwargs={"mood": "good"}),
+        ToolMessage("café", tool_call_id="c1"),
+    ])
+print(json.dumps(True))
+"""
+
+
+def test_what_langchain_redis_wrote(
+    conninfo: str, database: Database, json_url: str, langchain_redis: Client
+) -> None:
+    before = datetime.now(UTC)
+    langchain_redis.run(WRITE_DOCUMENTS, json_url)
+    ended = recount(conninfo, "import", "redis", json_url, "--json")
+
+    assert (ended.code, ended.totals["messages_added"]) == (0, 6)
+    for name in ("s:1", "ben"):
+        assert said_in(database, name) == [
+            ("user", "Soy Ana"),
+            ("assistant", [{"type": "text", "text": "Hola"}]),
+            ("tool", "café"),
+        ]
+        human, ai, tool = messages_in(database, name)
+        assert before <= human.timestamp <= ai.timestamp <= tool.timestamp <= datetime.now(UTC)
+        assert ai.metadata["additional_kwargs"] == {"mood": "good"}
+        assert tool.tool_call_id == "c1"
+
+    langchain_redis.run(WRITE_DOCUMENTS, json_url)
+    again = recount(conninfo, "import", "redis", json_url, "--json").accounts
+    assert {name: (one["added"], one["known"]) for name, one in again.items()} == {
+        "s:1": (3, 3),
+        "ben": (3, 3),
+    }
+
+
+def motorhead_wrote(store: redis.Redis, name: str, *lines: str, **scores: float) -> None:
+    """``scores``: by namespace, ``_`` for none."""
+    for line in lines:
+        store.lpush(f"session:{name}", line)
+    for namespace, score in scores.items():
+        store.zadd("sessions" if namespace == "_" else f"sessions:{namespace}", {name: score})
+
+
+def test_motorheads_sessions_with_context_and_namespaces(
     conninfo: str, database: Database, store: redis.Redis, url: str
 ) -> None:
-    for line in ("Human: I fly to Lisbon", "AI: Have fun: it is warm", "rosebud"):
-        store.lpush("session:trip", line)
+    lines = ("Human: I fly to Lisbon", "AI: Have fun: it is warm", "rosebud")
+    motorhead_wrote(store, "trip", *lines, _=1712394000, travel=1712394001)
     store.set("context:trip", "Ana flies.")
     store.set("tokens:trip", 17)
-    store.zadd("sessions", {"trip": 1712394000})
-    store.zadd("sessions:travel", {"trip": 1712394001})
     store.hset("motorhead:abc", mapping={"session": "trip", "role": "AI", "content": "?"})
+    store.zadd("sessionsother", {"no session": 1})
 
     ended = recount(conninfo, "import", "motorhead", url, "--json")
 
-    assert ended.code == 1
+    assert (ended.code, list(ended.accounts)) == (1, ["trip"])
     assert ended.accounts["trip"]["skipped"] == [{"position": 2, "reason": "names no role"}]
     assert said_in(database, "trip") == [("Human", "I fly to Lisbon"), ("AI", "Have fun: it is warm")]
-    assert origin_of(database, "trip") == {
-        "kind": "motorhead",
-        "key": "session:trip",
-        "summary": "Ana flies.",
-        "namespaces": ["travel"],
-        "written_at": "2024-04-06T09:00:01+00:00",
+    assert get_session(database, "default", "trip").metadata == {
+        "motorhead": {"context": "Ana flies.", "tokens": 17, "namespaces": {"": True, "travel": True}},
+        SOURCE: {"kind": "motorhead", "key": "session:trip", "written_at": "2024-04-06T09:00:01+00:00"},
     }
-    store.ltrim("session:trip", 0, 1)  # a summary was made: the newest are kept
-    store.lpush("session:trip", "Human: Thanks")
+    store.ltrim("session:trip", 0, 1)  # a context was made: the newest are kept
+    motorhead_wrote(store, "trip", "Human: Thanks", home=1712394002)
+    store.set("context:trip", "Ana flies to Lisbon.")
+    store.set("tokens:trip", 40)
     recount(conninfo, "import", "motorhead", url)
     assert said_in(database, "trip")[2:] == [("Human", "Thanks")]
+    facts = (get_session(database, "default", "trip").metadata or {})["motorhead"]
+    namespaces = {"": True, "travel": True, "home": True}
+    assert facts == {"context": "Ana flies to Lisbon.", "tokens": 40, "namespaces": namespaces}
+
+
+def test_motorheads_protocol_tells_what_the_old_server_told(
+    conninfo: str, client: TestClient, store: redis.Redis, url: str
+) -> None:
+    motorhead_wrote(store, "zebra", "Human: first: and last", "AI: yes", _=1)
+    motorhead_wrote(store, "both", "Human: hi", _=2, travel=2)
+    motorhead_wrote(store, "loose", "Human: in no listing")
+    motorhead_wrote(store, "emptied", travel=1)  # deleted without a namespace: listed there still
+    for number in range(700):  # in several pages, several of one second
+        motorhead_wrote(store, f"s{number}", f"Human: {number}", many=number * 7919 % 50)
+    store.set("context:zebra", "Ana said: hello")
+    store.set("tokens:zebra", 17)
+    store.set("context:both", "NONE")
+
+    assert recount(conninfo, "import", "motorhead", url).code == 0
+
+    for namespace, key in (("", "sessions"), ("travel", "sessions:travel"), ("many", "sessions:many")):
+        listed = client.get("/sessions", params={"size": 1000, "namespace": namespace}).json()
+        members: Any = store.zrange(key, 0, -1)
+        assert listed == [member.decode() for member in members]
+    assert len(listed) == 700
+    assert client.get("/sessions/zebra/memory").json() == {
+        "messages": [{"role": "AI", "content": "yes"}, {"role": "Human", "content": "first: and last"}],
+        "context": "Ana said: hello",
+        "tokens": 17,
+    }
+    both, loose, emptied = (
+        client.get(f"/sessions/{name}/memory").json() for name in ("both", "loose", "emptied")
+    )
+    assert (both["context"], both["tokens"]) == ("NONE", 0)
+    assert loose == {
+        "messages": [{"role": "Human", "content": "in no listing"}],
+        "context": None,
+        "tokens": 0,
+    }
+    assert emptied == {"messages": [], "context": None, "tokens": 0}
+
+    client.post("/sessions/zebra/memory", json={"messages": [{"role": "Human", "content": "more"}]})
+    assert client.get("/sessions").json() == ["both", "zebra"]
+    assert client.get("/sessions/zebra/memory").json()["context"] == "Ana said: hello"
+
+
+def test_a_context_that_cannot_be_taken_keeps_no_session_from_being_imported(
+    conninfo: str, database: Database, store: redis.Redis, url: str
+) -> None:
+    for name, context in (("nul", b"a\x00"), ("bytes", b"\xff")):
+        motorhead_wrote(store, name, "Human: hi", _=1e300)
+        store.set(f"context:{name}", context)
+        store.set(f"tokens:{name}", "many")
+    motorhead_wrote(store, "other", "Human: hi", _=2)
+    store.lpush("context:other", "of another program")
+
+    ended = recount(conninfo, "import", "motorhead", url, "--json")
+
+    assert (ended.code, ended.totals["conversations_added"], ended.totals["warnings"]) == (0, 3, 2)
+    for name in ("nul", "bytes", "other"):
+        facts = (get_session(database, "default", name).metadata or {})["motorhead"]
+        assert facts == {"context": None, "tokens": 0, "namespaces": {"": True}}

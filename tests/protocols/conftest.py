@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,6 @@ from api.app import create_app
 from api.keys import create_key
 from api.settings import Settings
 from eventlog.database import Database
-from tests.clients import Client, NotInstalled
 from tests.postgres import new_database
 
 START_SECONDS_MAX = 30
@@ -57,16 +55,6 @@ def served(conninfo: str, settings: Settings) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(START_SECONDS_MAX)
-
-
-def needed(make: Callable[..., Client], *requirements: str) -> Client:
-    """A real client. Where it cannot be had the test is skipped, or fails if all are required."""
-    try:
-        return make(*requirements)
-    except NotInstalled as error:
-        if os.environ.get("RECOUNT_TEST_REQUIRE_ALL"):
-            pytest.fail(f"a client is missing: {error}", pytrace=False)
-        pytest.skip(f"a client is missing: {error}")
 
 
 @pytest.fixture

@@ -36,10 +36,12 @@ REQUESTS: list[tuple[str, str, Any, int]] = [
     ("GET", "/api/v1/feedback/{chatflow}", {"chatId": "c"}, 200),
     ("GET", "/api/v1/stats/{chatflow}", {"chatType": "INTERNAL"}, 200),
     ("POST", "/api/v1/export-import/chatflow-messages", {"chatflowId": FLOW}, 200),
+    ("GET", "/api/v1/chatflows-streaming/{chatflow}", None, 200),
     # Nobody answers unless a responder is configured.
     ("POST", "/api/v1/prediction/{chatflow}", {"question": "Hello"}, 501),
     ("POST", "/api/v1/internal-prediction/{chatflow}", {"question": "Hello"}, 501),
 ]
+PUBLIC = [("GET", "/api/v1/chatflows-streaming/{chatflow}")]
 
 
 def furnish(client: TestClient, headers: Mapping[str, str], words: str) -> Mapping[str, str]:

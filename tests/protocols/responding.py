@@ -53,6 +53,9 @@ class Answering:
                 with suppress(OSError):  # whoever asked has gone
                     self.send(receiver.answer(asked))
 
+            def do_GET(self) -> None:
+                self.do_POST()
+
             def send(self, answer: Answer) -> None:
                 time.sleep(answer.delay_seconds)
                 self.send_response(answer.status)

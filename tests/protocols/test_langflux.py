@@ -614,6 +614,22 @@ class TestPredictions:
             assert (user["sessionId"], user["content"]) == ("node", "Hi")
             assert (api["id"], api["content"], api["memoryType"]) == (message_id, "Hello", "M")
 
+    def test_whether_it_can_be_streamed_is_told_to_anybody(
+        self, conninfo: str, asking: Chatflow, client: TestClient
+    ) -> None:
+        def told(flow: Chatflow) -> tuple[int, object]:
+            answer = flow.client.get(f"/api/v1/chatflows-streaming/{flow.id}")
+            return answer.status_code, answer.json()
+
+        assert told(asking) == (200, {"isStreaming": True})
+        assert told(Chatflow(client)) == (200, {"isStreaming": False})  # nobody answers
+        refuses(client.get("/api/v1/chatflows-streaming/x"), 400)
+        for answer in (Answer(b'{"isStreaming":false}'), Answer(b'{"statusCode":404}', 404)):
+            with behind(conninfo, "langflux_upstream", answer) as flow:
+                assert told(flow) == (answer.status, json.loads(answer.body))
+        with behind(conninfo, "langflux_upstream", Answer(b"{}", 500)) as flow:
+            refuses(flow.client.get(f"/api/v1/chatflows-streaming/{flow.id}"), 502)
+
     def test_what_is_wrong_with_the_request_is_relayed(self, conninfo: str) -> None:
         body = b'{"statusCode": 404, "success": false, "message": "no such chatflow", "stack": {}}'
         with (

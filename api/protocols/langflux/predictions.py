@@ -1,5 +1,7 @@
 """``POST /api/v1/prediction/{id}``: an answer in a chatflow, by the responder that is configured.
 
+``GET /api/v1/chatflows-streaming/{id}``, which Flowise's own SDKs ask first, says whether it can be streamed.
+
 Recount has no chatflows. With RECOUNT_LANGFLUX_UPSTREAM the question is passed on to a Flowise, whose answer
 is relayed; with RECOUNT_RESPONDER_URL a model is asked. Either way both messages are recorded here.
 """
@@ -72,6 +74,15 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
     async def predict_internally(chatflow: str, request: Request) -> Response:
         """As above, from the canvas."""
         return await answer(chatflow, request, is_internal=True)
+
+    @router.get("/api/v1/chatflows-streaming/{chatflow}")
+    async def streams(chatflow: str) -> Response:
+        """Whether answers in a chatflow can be streamed; the SDKs ask without their key."""
+        scope = chatflow_id(chatflow)
+        if upstream is not None:
+            told = await upstream.look_up(f"/api/v1/chatflows-streaming/{scope}")
+            return Json(told.body, told.status)
+        return Json({"isStreaming": chat is not None})
 
     async def answer(chatflow: str, request: Request, *, is_internal: bool) -> Response:
         here = await visit(request)
