@@ -29,6 +29,7 @@ from api.opening import open_database
 from api.protocols.answering import message_with
 from api.protocols.frame import ATTEMPTS_MAX
 from api.protocols.langflow import changes
+from api.protocols.langflow.flows import ALL, Flows
 from api.protocols.langflow.messages import (
     EXTRAS,
     KEY,
@@ -243,12 +244,12 @@ class MessageStore(Generic[T]):
         Of the flow that is executing; else of all flows. Raises ValueError where neither is given.
         """
         now = executing_now.get()
-        scope = scope_of(now.flow_id) if now else None
+        flows = Flows(scope_of(now.flow_id)) if now else ALL
         commands: Sequence[Command]
         if context_id:
-            commands = changes.deletions_in_context(self.application, self.project, context_id, scope)
+            commands = changes.deletions_in_context(self.application, self.project, context_id, flows)
         elif session_id:
-            commands = changes.deletions_of_session(self.application, self.project, session_id, scope)
+            commands = changes.deletions_of_session(self.application, self.project, session_id, flows)
         else:
             raise ValueError("session_id or context_id must be given to delete messages")
         for command in commands:
