@@ -33,18 +33,24 @@ def find(application: Recount, project: str, message_id: UUID, flows: Flows = AL
 
 
 def update(
-    application: Recount, project: str, message_id: UUID, given: Mapping[str, Any], flows: Flows = ALL
+    application: Recount,
+    project: str,
+    message_id: UUID,
+    given: Mapping[str, Any],
+    flows: Flows = ALL,
+    *,
+    is_edit: bool,
 ) -> ChangeMessage | MoveMessages:
     """The command that gives a message the members ``given``. Raises NotFound, InvalidInput.
 
-    With another session id it moves there, changed.
+    With another session id it moves there, changed. ``is_edit``: whether another text marks it as edited.
     """
     found = find(application, project, message_id, flows)
     # The version before the message: whatever is written in between has the command refused.
     session = get_session(application.database, project, found.conversation, scope=found.scope)
     found = find(application, project, message_id, flows)
     refuse_files(given.get("files"), found)
-    changes, metadata = changes_of(given, found.message)
+    changes, metadata = changes_of(given, found.message, is_edit=is_edit)
     new_session = given.get("session_id") or found.conversation
     if new_session != found.conversation:
         changed: dict[str, Any] = dict(changes)

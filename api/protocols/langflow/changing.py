@@ -50,7 +50,8 @@ def add_routes(router: APIRouter, path: str, visiting: Visiting) -> None:
         if not given.get("session_id", "new"):
             raise BodyInvalid("session_id", "must not be empty")
         try:
-            outcome = await again(partial(carry_out, here, changes.update, message_id, given, flows))
+            change = partial(carry_out, here, changes.update, message_id, given, flows, is_edit=True)
+            outcome = await again(change)
             return Json(single(await here.find(get_message, outcome.message_ids[0])))
         except NotFound:
             raise Refused(404, "Message not found") from None
