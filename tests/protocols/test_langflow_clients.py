@@ -54,8 +54,8 @@ def test_flows_remember_by_recount(conninfo: str, client: TestClient) -> None:
         ("User", "kept"),
         ("Machine", "by and by"),
     ]
-    everybody = client.get(MONITOR).json()
-    assert len(everybody) == 10
-    native = client.get(f"/v1/sessions/s/messages?scope={told['flow']}").json()["items"]
+    assert len(client.get(MONITOR).json()) == 10
+    session = f"/v1/sessions/s/messages?scope={told['flow']}&order=oldest"
+    native = client.get(session).json()["items"]
     assert [message["role"] for message in native[:2]] == ["user", "assistant"]
     assert native[0]["user_id"] == told["user"]

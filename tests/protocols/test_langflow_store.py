@@ -136,6 +136,7 @@ def test_what_is_not_to_be_kept_is_not(store: Store) -> None:
     quiet = MessageStore(store.application, StoredMessage, now=lambda: Executing(flow, USER, is_kept=False))
     assert quiet.store_message(anonymous) == quiet.add_messages([anonymous]) == [anonymous]
     assert quiet.update_messages(anonymous) == [anonymous]
+    quiet.delete_message_by_id("V1StGXR8_Z5jdHi6B-myT")
     assert store.get_messages(flow_id=flow, user_id=USER) == []
 
 

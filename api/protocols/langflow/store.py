@@ -281,6 +281,8 @@ class MessageStore(Generic[T]):
 
     def delete_message_by_id(self, id_: str | UUID) -> None:
         """Delete one message; one that is not there is no error."""
+        if not self.now().is_kept:  # nor has it an id of ours
+            return
         for command in changes.deletions(self.application, self.project, [UUID(str(id_))]):
             self._execute(command)
 
