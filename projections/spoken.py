@@ -45,11 +45,13 @@ class Speaker:
 class Said(Filter):
     """What to see of sessions that are live; ``deleted`` says nothing here.
 
-    ``scope``: None for all scopes. ``session``: the name of one session, or of one in each scope.
+    ``scope``: None for all scopes. ``unless_scope``: a regular expression; sessions whose scope it finds
+    something in are left out. ``session``: the name of one session, or of one in each scope.
     ``owner``: messages of this user and of nobody. ``without``: messages whose metadata do not contain
     this document.
     """
 
+    unless_scope: str | None = None
     session: str | None = None
     message_id: UUID | None = None
     owner: str | None = None
@@ -60,6 +62,7 @@ class Said(Filter):
     def parameters(self) -> dict[str, Any]:
         label, speaker = self.label, self.speaker
         return super().parameters() | {
+            "unless_scope": self.unless_scope,
             "session": self.session,
             "message_id": self.message_id,
             "owner": self.owner,

@@ -9,6 +9,7 @@ SELECT s.stream_id, s.scope, s.name, s.hidden_through
   JOIN sessions s USING (stream_id)
  WHERE n.project = %(project)s AND n.kind = 'session' AND s.deleted_at IS NULL
    AND (%(scope)s::text IS NULL OR n.scope = %(scope)s)
+   AND (%(unless_scope)s::text IS NULL OR n.scope !~ %(unless_scope)s)
    AND (%(session)s::text IS NULL OR n.name = %(session)s)
 );
 

@@ -8,11 +8,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from fastapi.routing import APIRoute
 
 from api import problems
 from api.app import create_app
 from api.bodies import NewMessages
 from api.metrics import Metrics
+from api.protocols.table import PROTOCOLS
 from api.settings import PREFIX, TEST_PREFIX, Settings
 from docs.cli_reference import commands, help_of, reference
 from domain.values import DEPTH_MAX, NAME_LENGTH_MAX
@@ -75,6 +77,48 @@ def test_api_has_every_route_and_no_other() -> None:
     document = create_app(Settings(), "").openapi()
     routes = {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}
     assert {row for row in table_rows(API) if re.match("[A-Z]+ /", row)} == routes
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_protocols_page_has_every_route_and_no_other(protocol: str) -> None:
+    named = [word for cells in endpoint_rows(protocol) for word in CODE.findall(cells[0])]
+    there = {bare(word) for word in named if re.match("[A-Z]+ /", word)}
+    routes = {
+        bare(f"{method} {route.path}")
+        for route in PROTOCOLS[protocol](Settings()).routes
+        if isinstance(route, APIRoute)
+        for method in asked_by(route)
+    }
+    assert there == routes
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_protocols_page_names_tests_that_there_are(protocol: str) -> None:
+    files = sorted((ROOT / "tests/protocols").glob(f"test_{protocol}*.py"))
+    there = {name for file in files for name in (file.name, *definitions(file))}
+    for cells in endpoint_rows(protocol):
+        named = CODE.findall(cells[-1])
+        assert named or cells[-1] == "–", cells[0]
+        assert set(named) <= there, cells[0]
+
+
+def asked_by(route: APIRoute) -> set[str]:
+    """The methods of a route; none of one of all methods, which refuses what the protocol has not."""
+    methods = route.methods or set()
+    return set() if "OPTIONS" in methods else methods - {"HEAD"}
+
+
+def endpoint_rows(protocol: str) -> list[list[str]]:
+    """The rows of the table that says what works of a protocol, and which tests show it."""
+    page = prose(f"docs/protocols/{protocol}.md")
+    (table,) = re.findall(r"^\| endpoint \|.+\n\|[-|]+\|\n((?:\|.+\n)+)", page, re.MULTILINE)
+    return [row.strip("| ").split(" | ") for row in table.splitlines()]
+
+
+def bare(route: str) -> str:
+    """Method and path without what names may be chosen for: parameters, a query, a slash at the end."""
+    path = re.sub(r"\{[^}]*\}", "{}", route.partition("?")[0])
+    return path.rstrip("/") if path.count("/") > 1 else path
 
 
 def test_api_has_every_problem_with_its_status() -> None:

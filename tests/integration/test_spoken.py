@@ -110,6 +110,16 @@ def test_sessions_by_what_was_said_last(database: Database, say: Say) -> None:
     assert scopes_spoken_in(database, "default", "two") == ["f", "g"]
 
 
+def test_scopes_that_are_left_out(database: Database, say: Say) -> None:
+    for number, scope in enumerate(("f-1", "g-1", "f-2", "")):
+        say("one", f"in {scope}", scope=scope, timestamp=NOON + timedelta(minutes=number))
+    assert contents(database, unless_scope="^f-") == ["in ", "in g-1"]
+    assert contents(database, unless_scope="^f-", limit=1, offset=1) == ["in g-1"]
+    assert contents(database, unless_scope="^f-", scope="f-1") == []
+    (last,) = latest_sessions(database, "default", Said(unless_scope="^(f-.*)?$"), limit=None)
+    assert last.scope == "g-1"
+
+
 class TestMerging:
     def test_a_source_that_went_on_is_read_again(
         self, application: Recount, context: Callable[..., Context], say: Say

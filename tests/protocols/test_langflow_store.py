@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.protocols.langflow.store import (
+    Executing,
     MessageStore,
     StoredMessage,
     executing,
@@ -105,17 +106,50 @@ def test_storing_needs_its_members(store: Store, flow: str, member: str, value: 
     assert store.get_messages() == []
 
 
-def test_an_empty_text_is_legal_and_one_that_is_still_coming_is_not(store: Store, flow: str) -> None:
+def test_an_empty_text_is_legal(store: Store, flow: str) -> None:
     store.store_message(message(""))
     assert texts(store.get_messages()) == [""]
-    with pytest.raises(ValueError, match="text"):
-        store.store_message(message(iter("abc")))
+
+
+def test_a_text_that_is_still_coming_is_empty_until_it_is_whole(store: Store, flow: str) -> None:
+    """As a component that streams does: it stores what will come, and updates it in the end."""
+    coming = iter("abc")
+    (first,) = store.store_message(message(coming))
+    assert (first.text, "".join(coming)) == ("", "abc")
+    (whole,) = store.update_messages(message("abc", id=first.id))
+    assert (whole.id, whole.text, whole.edit) == (first.id, "abc", False)
+
+
+def test_whose_a_message_is(store: Store, flow: str) -> None:
+    """Who is named in the call; else in the message; else who has the flow executing."""
+    one, other = str(uuid4()), UUID(int=7)
+    store.store_message(message("called", user_id=one), user_id=other)
+    store.add_messages(message("said", user_id=one))
+    asyncio.run(store.astore_message(message("executing"), user_id=None))
+    for user, expected in ((other, "called"), (one, "said"), (USER, "executing")):
+        assert texts(store.get_messages(user_id=user)) == [expected]
+
+
+def test_what_is_not_to_be_kept_is_not(store: Store) -> None:
+    """Runs of nobody known are not stored (§7); what they say stays with them."""
+    flow, anonymous = str(uuid4()), message("anonymous", id=str(uuid4()))
+    quiet = MessageStore(store.application, StoredMessage, now=lambda: Executing(flow, USER, is_kept=False))
+    assert quiet.store_message(anonymous) == quiet.add_messages([anonymous]) == [anonymous]
+    assert quiet.update_messages(anonymous) == [anonymous]
+    quiet.delete_message_by_id("V1StGXR8_Z5jdHi6B-myT")
+    assert store.get_messages(flow_id=flow, user_id=USER) == []
+
+
+def test_images_are_kept_as_their_paths(store: Store, flow: str) -> None:
+    image = SimpleNamespace(path="f/x.png", url=None)
+    (found,) = store.store_message(message(files=[image, "f/y.txt"]))
+    assert found.files == ["f/x.png", "f/y.txt"]
 
 
 def test_one_with_an_id_is_changed(store: Store, flow: str) -> None:
     (first,) = store.store_message(message("one"))
     (changed,) = store.store_message(message("two", id=first.id, category="info"))
-    assert (changed.id, changed.text, changed.category, changed.edit) == (first.id, "two", "info", True)
+    assert (changed.id, changed.text, changed.category, changed.edit) == (first.id, "two", "info", False)
     assert texts(store.get_messages()) == ["two"]
 
 

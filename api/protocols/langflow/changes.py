@@ -10,39 +10,47 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
+from api.protocols.langflow.flows import ALL, Flows
 from api.protocols.langflow.messages import KEY, changes_of, extras_of
 from domain.commands import ChangeMessage, Command, Delete, DeleteMessages, MergeSessions, MoveMessages, Name
 from domain.errors import InvalidInput, NotFound
 from domain.sessions import Session
 from domain.values import check_name, merge
 from eventlog.application import Recount
+from eventlog.database import Database
 from projections.merging import move, rename_or_merge
 from projections.messages import FoundMessage, get_message
 from projections.sessions import get_session
-from projections.spoken import Said, newest_messages, scopes_spoken_in
+from projections.spoken import newest_messages, scopes_spoken_in
 
 
-def find(application: Recount, project: str, message_id: UUID) -> FoundMessage:
-    """The message with this id, in a session. Raises NotFound."""
+def find(application: Recount, project: str, message_id: UUID, flows: Flows = ALL) -> FoundMessage:
+    """The message with this id, in a session of these flows. Raises NotFound."""
     found = get_message(application.database, project, message_id)
-    if found.kind != Session.KIND:
+    if found.kind != Session.KIND or not flows.have(found.scope):
         raise NotFound("message")
     return found
 
 
 def update(
-    application: Recount, project: str, message_id: UUID, given: Mapping[str, Any]
+    application: Recount,
+    project: str,
+    message_id: UUID,
+    given: Mapping[str, Any],
+    flows: Flows = ALL,
+    *,
+    is_edit: bool,
 ) -> ChangeMessage | MoveMessages:
     """The command that gives a message the members ``given``. Raises NotFound, InvalidInput.
 
-    With another session id it moves there, changed.
+    With another session id it moves there, changed. ``is_edit``: whether another text marks it as edited.
     """
-    found = find(application, project, message_id)
+    found = find(application, project, message_id, flows)
     # The version before the message: whatever is written in between has the command refused.
     session = get_session(application.database, project, found.conversation, scope=found.scope)
-    found = find(application, project, message_id)
+    found = find(application, project, message_id, flows)
     refuse_files(given.get("files"), found)
-    changes, metadata = changes_of(given, found.message)
+    changes, metadata = changes_of(given, found.message, is_edit=is_edit)
     new_session = given.get("session_id") or found.conversation
     if new_session != found.conversation:
         changed: dict[str, Any] = dict(changes)
@@ -97,12 +105,14 @@ def cause_of(command: Command) -> Session | None:
     return command.source if isinstance(command, MergeSessions | MoveMessages) else None
 
 
-def deletions(application: Recount, project: str, ids: Collection[UUID]) -> list[DeleteMessages]:
+def deletions(
+    application: Recount, project: str, ids: Collection[UUID], flows: Flows = ALL
+) -> list[DeleteMessages]:
     """One command for each session that has any of these messages."""
     found = []
     for message_id in dict.fromkeys(ids):
         try:
-            found.append(find(application, project, message_id))
+            found.append(find(application, project, message_id, flows))
         except NotFound:
             continue
     return deletions_of(found)
@@ -119,23 +129,26 @@ def deletions_of(found: Iterable[FoundMessage]) -> list[DeleteMessages]:
 
 
 def deletions_in_context(
-    application: Recount, project: str, context_id: str, scope: str | None = None
+    application: Recount, project: str, context_id: str, flows: Flows = ALL
 ) -> list[DeleteMessages]:
-    said = Said(scope=scope, metadata={KEY: {"context_id": context_id}})
+    said = flows.said(metadata={KEY: {"context_id": context_id}})
     return deletions_of(newest_messages(application.database, project, said, limit=None))
 
 
 def deletions_of_session(
-    application: Recount, project: str, session_id: str, scope: str | None = None
+    application: Recount, project: str, session_id: str, flows: Flows = ALL
 ) -> list[Delete]:
-    """One command for each flow that has a session of this id with any message; or for that of ``scope``."""
+    """One command for each of these flows that has a session of this id with any message."""
     try:
         check_name(session_id)
     except ValueError:
         return []
-    scopes = scopes_spoken_in(application.database, project, session_id)
     return [
-        Delete(kind=Session.KIND, name=session_id, scope=one)
-        for one in scopes
-        if scope is None or one == scope
+        Delete(kind=Session.KIND, name=session_id, scope=scope)
+        for scope in scopes_of(application.database, project, session_id, flows)
     ]
+
+
+def scopes_of(database: Database, project: str, session_id: str, flows: Flows) -> list[str]:
+    """The scopes of those of these flows in which a session of this id has a message."""
+    return [scope for scope in scopes_spoken_in(database, project, session_id) if flows.have(scope)]

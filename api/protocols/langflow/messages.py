@@ -100,14 +100,18 @@ class MessageUpdate(BaseModel):
 
 
 def changes_of(
-    update: Mapping[str, Any], message: MessageState
+    update: Mapping[str, Any], message: MessageState, *, is_edit: bool
 ) -> tuple[dict[str, JsonValue], dict[str, JsonValue]]:
-    """What an update is to us: new values of members, and a patch of the metadata."""
+    """What an update is to us: new values of members, and a patch of the metadata.
+
+    ``is_edit``: whether another text marks the message as edited.
+    """
     changes: dict[str, JsonValue] = {}
     extras = {name: whole(update[name]) for name in EXTRAS if name in update}
     if "text" in update and update["text"] != text_of(message):
         changes["content"] = update["text"]
-        extras["edit"] = True
+        if is_edit:
+            extras["edit"] = True
     if "sender_name" in update:
         changes["name"] = update["sender_name"]
     if "sender" in update or "category" in update:

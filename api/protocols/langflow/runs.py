@@ -22,8 +22,8 @@ from uuid_utils.compat import uuid7
 
 from api.protocols.answering import Exchange, streamed, turns_of
 from api.protocols.langflow.messages import EXTRAS, KEY, members_of, single
-from api.protocols.langflow.monitor import Here, in_path
 from api.protocols.langflow.sessions import Resolved, component_session, resolve_session
+from api.protocols.langflow.visiting import Here, in_path
 from api.protocols.responder import NotConfigured, Upstream, chat_in, langflow_in
 from api.resources import Json
 from api.settings import Settings

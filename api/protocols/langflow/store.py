@@ -29,6 +29,7 @@ from api.opening import open_database
 from api.protocols.answering import message_with
 from api.protocols.frame import ATTEMPTS_MAX
 from api.protocols.langflow import changes
+from api.protocols.langflow.flows import ALL, Flows
 from api.protocols.langflow.messages import (
     EXTRAS,
     KEY,
@@ -90,19 +91,23 @@ class StoredMessage(BaseModel):
 
 
 class Executing(NamedTuple):
-    """The flow that runs, and for whom."""
+    """The flow that runs, and for whom; None: nobody knows. ``is_kept``: whether what it says is stored."""
 
-    flow_id: str
-    user_id: str
+    flow_id: str | UUID | None
+    user_id: str | UUID | None
+    is_kept: bool = True
 
 
-executing_now: ContextVar[Executing | None] = ContextVar("langflow_executing", default=None)
+NOTHING = Executing(None, None)
+
+
+executing_now: ContextVar[Executing] = ContextVar("langflow_executing", default=NOTHING)
 
 
 @contextmanager
 def executing(flow_id: str | UUID, user_id: str | UUID) -> Iterator[None]:
     """What is asked of a store within is about this flow and user, unless it says otherwise."""
-    token = executing_now.set(Executing(str(flow_id), str(user_id)))
+    token = executing_now.set(Executing(flow_id, user_id))
     try:
         yield
     finally:
@@ -115,15 +120,17 @@ def message_store(
     *,
     project: str = "default",
     make: Callable[..., T] = StoredMessage,  # type: ignore[assignment]
+    now: Callable[[], Executing] = executing_now.get,
 ) -> Iterator[MessageStore[T]]:
     """A store on the database at ``conninfo``. ``make``: makes a message of its members.
 
-    Raises Unavailable, SchemaMismatch.
+    ``now``: tells what is executing, where Langflow knows (lfx.memory.flow_context); else ``executing``
+    does. Raises Unavailable, SchemaMismatch.
     """
     with closing(open_database(conninfo, connections_max=4)) as database:
         application = Recount(database, CoreViews(database))
         try:
-            yield MessageStore(application, make, project)
+            yield MessageStore(application, make, project, now=now)
         finally:
             application.close()
 
@@ -136,6 +143,7 @@ class MessageStore(Generic[T]):
     make: Callable[..., T]
     project: str = "default"
     actor: str = "langflow"
+    now: Callable[[], Executing] = executing_now.get
 
     # ---- reading ----
 
@@ -155,9 +163,8 @@ class MessageStore(Generic[T]):
 
         None at all where flow or user is neither given nor known from what is executing.
         """
-        now = executing_now.get()
-        flow = flow_id or (now.flow_id if now else None)
-        user = user_id or (now.user_id if now else None)
+        now = self.now()
+        flow, user = flow_id or now.flow_id, user_id or now.user_id
         if not flow or not user:
             return []
         said = Said(
@@ -179,35 +186,47 @@ class MessageStore(Generic[T]):
     # ---- writing ----
 
     def store_message(
-        self, message: Any, flow_id: str | UUID | None = None, run_id: str | UUID | None = None
+        self,
+        message: Any,
+        flow_id: str | UUID | None = None,
+        run_id: str | UUID | None = None,
+        user_id: str | UUID | None = None,
     ) -> list[T]:
         """Add a message, or change the one that has its id. Raises ValueError where a member is missing."""
+        if not self.now().is_kept:
+            return [message]
         members = members_in(message)
         refuse_incomplete(members)
         if members.get("id"):
             changed = self.update_messages([message])
             if changed:
                 return changed
-        return self.add_messages([message], flow_id, run_id)
+        return self.add_messages([message], flow_id, run_id, user_id)
 
     def add_messages(
         self,
         messages: Any,
         flow_id: str | UUID | None = None,
         run_id: str | UUID | None = None,
+        user_id: str | UUID | None = None,
     ) -> list[T]:
-        """Add one message or many: all of a session together, or none of it. Raises ValueError."""
-        many = messages if isinstance(messages, list | tuple) else [messages]
-        now = executing_now.get()
+        """Add one message or many: all of a session together, or none of it. Raises ValueError.
+
+        ``user_id``: whose they are, whatever they say; who has a flow executing, where nobody is named.
+        """
+        many = list(messages) if isinstance(messages, list | tuple) else [messages]
+        now = self.now()
+        if not now.is_kept:
+            return many
         by_session: dict[tuple[str, str], list[Any]] = {}
         ids = []
         for members in map(members_in, many):
             refuse_incomplete(members)
             if run_id and not members.get("run_id"):
                 members["run_id"] = str(run_id)
-            if now is not None:
-                members.setdefault("user_id", now.user_id)
-            flow = flow_id or members.get("flow_id") or (now.flow_id if now else None)
+            owner = user_id or members.get("user_id") or now.user_id
+            members["user_id"] = str(owner) if owner else None
+            flow = flow_id or members.get("flow_id") or now.flow_id
             message_id = UUID(str(members["id"])) if members.get("id") else uuid7()
             message = message_with(message_id, members_of(members))
             scope = scope_of(str(flow)) if flow else ""
@@ -220,14 +239,20 @@ class MessageStore(Generic[T]):
         return [self._found(message_id) for message_id in ids]
 
     def update_messages(self, messages: Any) -> list[T]:
-        """Change messages by their ids; one that is not there is passed over."""
-        many = messages if isinstance(messages, list | tuple) else [messages]
+        """Change messages by their ids; one that is not there is passed over.
+
+        Whether a person edited it, a message says itself: components change what they said as it comes.
+        """
+        many = list(messages) if isinstance(messages, list | tuple) else [messages]
+        if not self.now().is_kept:
+            return many
         changed = []
         for members in map(members_in, many):
             given = {name: members[name] for name in UPDATABLE if members.get(name) is not None}
             try:
                 message_id = UUID(str(members.get("id")))
-                outcome = self._again(partial(changes.update, message_id=message_id, given=given))
+                change = partial(changes.update, message_id=message_id, given=given, is_edit=False)
+                outcome = self._again(change)
                 changed.append(
                     self._made(changes.find(self.application, self.project, outcome.message_ids[0]))
                 )
@@ -242,13 +267,13 @@ class MessageStore(Generic[T]):
 
         Of the flow that is executing; else of all flows. Raises ValueError where neither is given.
         """
-        now = executing_now.get()
-        scope = scope_of(now.flow_id) if now else None
+        flow_id = self.now().flow_id
+        flows = Flows(scope_of(str(flow_id))) if flow_id else ALL
         commands: Sequence[Command]
         if context_id:
-            commands = changes.deletions_in_context(self.application, self.project, context_id, scope)
+            commands = changes.deletions_in_context(self.application, self.project, context_id, flows)
         elif session_id:
-            commands = changes.deletions_of_session(self.application, self.project, session_id, scope)
+            commands = changes.deletions_of_session(self.application, self.project, session_id, flows)
         else:
             raise ValueError("session_id or context_id must be given to delete messages")
         for command in commands:
@@ -256,6 +281,8 @@ class MessageStore(Generic[T]):
 
     def delete_message_by_id(self, id_: str | UUID) -> None:
         """Delete one message; one that is not there is no error."""
+        if not self.now().is_kept:  # nor has it an id of ours
+            return
         for command in changes.deletions(self.application, self.project, [UUID(str(id_))]):
             self._execute(command)
 
@@ -327,7 +354,8 @@ def sorted_by(found: list[FoundMessage], order_by: str, order: str | None) -> li
 def members_in(message: Any) -> dict[str, Any]:
     """The members of a message, as JSON has them; those that are not there are left out.
 
-    Raises ValueError for a text or a time that is none.
+    A text that is still coming is empty for now: its component stores the message again when it is whole.
+    Raises ValueError for a time that is none.
     """
     if isinstance(message, Mapping):
         members = dict(message)
@@ -344,9 +372,9 @@ def members_in(message: Any) -> dict[str, Any]:
             *EXTRAS,
         )
         members = {name: getattr(message, name, None) for name in dict.fromkeys(names)}
-    text = members.get("text")
-    if text is not None and not isinstance(text, str):
-        raise ValueError("the text of a message must be a string: one that is still coming cannot be stored")
+    if not isinstance(members.get("text"), str):
+        members["text"] = ""
+    members["files"] = [getattr(file, "path", file) for file in members.get("files") or []]
     timestamp = members.get("timestamp")
     plain: dict[str, Any] = from_json(to_json({k: v for k, v in members.items() if v is not None}))
     if timestamp:

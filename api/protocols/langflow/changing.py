@@ -1,0 +1,138 @@
+"""``PUT``, ``PATCH`` and ``DELETE`` of ``…/messages…``: changing messages, renaming and deleting sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Concatenate, ParamSpec
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import RootModel
+from starlette.responses import Response
+
+from api.protocols.frame import BodyInvalid, Visit, again, body_as
+from api.protocols.langflow import changes
+from api.protocols.langflow.errors import Refused
+from api.protocols.langflow.flows import Flows
+from api.protocols.langflow.messages import MessageUpdate, list_item, single
+from api.protocols.langflow.visiting import Visited, Visiting, Words, in_path
+from api.resources import Json
+from domain.commands import Command
+from domain.errors import NotFound
+from eventlog.application import Recount
+from eventlog.changes import Outcome
+from projections.messages import FoundMessage, get_message
+from projections.spoken import newest_messages
+
+P = ParamSpec("P")
+
+SESSIONS_MAX = 500  # in one bulk deletion
+
+
+class MessageIds(RootModel[list[UUID]]):
+    """The body of a deletion of messages."""
+
+
+class SessionIds(RootModel[list[str]]):
+    """The body of a deletion of sessions."""
+
+
+def add_routes(router: APIRouter, path: str, visiting: Visiting) -> None:
+    """Changing under ``path`` a message or a session of the flows that ``visiting`` finds in a request."""
+
+    @router.put(f"{path}/{{message_id}}")
+    async def update(message_id: UUID, request: Request, visited: Visited = Depends(visiting)) -> Response:
+        """Change the members that are given."""
+        here, flows = visited
+        given = (await body_as(request, MessageUpdate)).given()
+        if not given.get("session_id", "new"):
+            raise BodyInvalid("session_id", "must not be empty")
+        try:
+            change = partial(carry_out, here, changes.update, message_id, given, flows, is_edit=True)
+            outcome = await again(change)
+            return Json(single(await here.find(get_message, outcome.message_ids[0])))
+        except NotFound:
+            raise Refused(404, "Message not found") from None
+
+    @router.patch(f"{path}/session/{{session_id}}")
+    async def rename(
+        session_id: str, new_session_id: Words, visited: Visited = Depends(visiting)
+    ) -> Response:
+        """Give what a session says another session id. One that has it already is joined."""
+        here, flows = visited
+        old, new = in_path(session_id), changes.session_named(new_session_id)
+        moved: list[FoundMessage] = []
+        for scope in await here.find(changes.scopes_of, old, flows):
+            with suppress(NotFound):
+                moved += await rename_in(here, scope, old, new)
+        if not moved:
+            raise Refused(404, "No messages found with the given session ID")
+        return Json([list_item(one) for one in reversed(moved)])
+
+    @router.delete(f"{path}/session/{{session_id}}")
+    async def delete_session(session_id: str, visited: Visited = Depends(visiting)) -> Response:
+        """Delete all messages of a session."""
+        here, flows = visited
+        name = in_path(session_id)
+        await delete_all(here, await here.recall(changes.deletions_of_session, here.project, name, flows))
+        return no_content()
+
+
+def add_bulk_routes(router: APIRouter, path: str, visiting: Visiting) -> None:
+    """Deleting many messages or sessions at once. Langflow has these not for shared flows."""
+
+    @router.delete(path)
+    async def delete_messages(request: Request, visited: Visited = Depends(visiting)) -> Response:
+        """Delete messages by their ids; unknown ones are passed over."""
+        here, flows = visited
+        ids = (await body_as(request, MessageIds)).root
+        await delete_all(here, await here.recall(changes.deletions, here.project, ids, flows))
+        return no_content()
+
+    @router.delete(f"{path}/sessions")
+    async def delete_sessions(request: Request, visited: Visited = Depends(visiting)) -> Response:
+        """Delete all messages of some sessions; tells how many had any."""
+        here, flows = visited
+        names = (await body_as(request, SessionIds)).root
+        if len(names) > SESSIONS_MAX:
+            raise Refused(400, f"Cannot delete more than {SESSIONS_MAX} sessions at once")
+        count = 0
+        for name in dict.fromkeys(names):
+            deletions = await here.recall(changes.deletions_of_session, here.project, name, flows)
+            count += await delete_all(here, deletions)
+        message = f"Deleted the messages of {count} session(s)" if count else "No sessions to delete"
+        return Json({"message": message, "deleted_count": count})
+
+
+def no_content() -> Response:
+    return Response(status_code=204, media_type="application/json")
+
+
+# ---- what is done -------------------------------------------------------------------------------
+
+
+async def carry_out(
+    here: Visit, make: Callable[Concatenate[Recount, str, P], Command], *given: P.args, **more: P.kwargs
+) -> Outcome:
+    """Carry out what ``make`` makes. Raises ExpectationFailed, AlreadyExists: see ``again``."""
+    command = await here.recall(make, here.project, *given, **more)
+    cause = changes.cause_of(command)
+    return await (here if cause is None else here.because_of(cause)).execute(command)
+
+
+async def rename_in(here: Visit, scope: str, old: str, new: str) -> list[FoundMessage]:
+    """Rename the session of one flow; returns its messages, the newest first."""
+    outcome = await again(partial(carry_out, here, changes.rename, scope, old, new))
+    found = await here.find(newest_messages, Flows(scope).said(session=new), limit=None)
+    has_joined = bool(outcome.message_ids)  # else it was renamed, and all there is has the new name
+    return [one for one in found if not has_joined or one.message.id in outcome.message_ids]
+
+
+async def delete_all(here: Visit, commands: Sequence[Command]) -> bool:
+    """Carry out deletions of what may be gone since it was looked for; tells whether there were any."""
+    for command in commands:
+        with suppress(NotFound):
+            await here.execute(command)
+    return bool(commands)

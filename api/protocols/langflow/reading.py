@@ -1,0 +1,95 @@
+"""``GET …/messages`` and ``…/messages/sessions``: the message history, of flows and of shared ones alike."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from api.protocols.langflow.errors import Refused
+from api.protocols.langflow.messages import KEY, SENDER_NAMES, SENDERS, list_item, roles_with
+from api.protocols.langflow.visiting import IN_NO_NAME, NUL, Count, Visited, Visiting, Words
+from api.resources import Json
+from projections.spoken import Label, Speaker, latest_sessions, newest_messages
+
+LIMIT_DEFAULT = 100
+LIMIT_MAX = 200
+
+ORDER_BY = ("timestamp", "sender", "sender_name", "session_id", "text")
+
+
+def add_routes(router: APIRouter, path: str, visiting: Visiting, *, is_capped: bool) -> None:
+    """Reading under ``path`` what was said in the flows that ``visiting`` finds in a request."""
+
+    @router.get(path)
+    async def messages(
+        visited: Visited = Depends(visiting),
+        session_id: str = "",
+        end_user_id: Words = "",
+        sender: Words = "",
+        sender_name: Words = "",
+        order_by: str = "timestamp",
+        order: str = "ASC",
+        limit: Count = 0,
+        offset: Count = 0,
+    ) -> Response:
+        """The newest ``limit`` messages after skipping ``offset`` of them, and only then in ``order``."""
+        refuse_strange_order(order_by, order)
+        said = visited.flows.said(
+            session=readable(session_id),
+            user_id=end_user_id or None,
+            label=by_sender(sender),
+            speaker=by_sender_name(sender_name),
+        )
+        rows = cap(limit, is_capped)
+        found = await visited.here.find(newest_messages, said, limit=rows, offset=offset)
+        return Json(in_order([list_item(one) for one in found], order_by, order))
+
+    @router.get(f"{path}/sessions")
+    async def sessions(visited: Visited = Depends(visiting), limit: Count = 0, offset: Count = 0) -> Response:
+        """Session ids, the one that was last spoken in first."""
+        said, rows = visited.flows.said(), cap(limit, is_capped)
+        found = await visited.here.find(
+            latest_sessions, said, limit=rows, offset=offset, unless_begins="agentic_"
+        )
+        return Json([session.name for session in found])
+
+
+def refuse_strange_order(order_by: str, order: str) -> None:
+    if order_by not in ("", *ORDER_BY):
+        raise Refused(400, f"order_by must be one of {', '.join(ORDER_BY)}")
+    if order_by and order.upper() not in ("ASC", "DESC"):
+        raise Refused(400, "order must be ASC or DESC")
+
+
+def cap(limit: int, is_capped: bool) -> int | None:
+    """How many rows a list may have; None for all."""
+    if not is_capped:
+        return limit or None
+    return min(limit or LIMIT_DEFAULT, LIMIT_MAX)
+
+
+def readable(session_id: str) -> str | None:
+    """A session id in a query, decoded once more, as the web interface encodes it twice."""
+    return unquote(session_id).replace(NUL, IN_NO_NAME) or None
+
+
+def by_sender(sender: str) -> Label | None:
+    return Label((KEY, "sender"), [sender], roles_with(SENDERS, sender)) if sender else None
+
+
+def by_sender_name(name: str) -> Speaker | None:
+    return Speaker(name, roles_with(SENDER_NAMES, name)) if name else None
+
+
+def in_order(items: list[dict[str, Any]], order_by: str, order: str) -> list[dict[str, Any]]:
+    """``items``, the newest first, as they were asked for."""
+    if order_by == "":
+        return items
+    is_descending = order.upper() == "DESC"
+    rows = items if is_descending else items[::-1]
+    if order_by == "timestamp":
+        return rows
+    return sorted(rows, key=lambda row: str(row[order_by]), reverse=is_descending)

@@ -1,0 +1,54 @@
+"""Who asks over HTTP, and about which flows: what the monitor's routes have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, NamedTuple
+from uuid import UUID
+
+from fastapi import Depends, Query, Request
+
+from api.middleware import SLASH_IN_SEGMENT
+from api.protocols.frame import Visit, visit
+from api.protocols.langflow.flows import Flows, shared, unshared
+from domain.values import Text
+
+NUL = "\x00"  # which PostgreSQL takes in no text
+IN_NO_NAME = "\x1f"
+
+
+async def visitor(request: Request) -> Visit:
+    """Langflow's clients may also send their key in the query."""
+    return await visit(request, key=request.query_params.get("x-api-key"))
+
+
+Here = Annotated[Visit, Depends(visitor)]
+Words = Annotated[Text, Query()]
+Count = Annotated[int, Query(ge=0, le=2**62)]
+
+
+class Visited(NamedTuple):
+    """A visit, and the flows that it is about."""
+
+    here: Visit
+    flows: Flows
+
+
+Visiting = Callable[..., Awaitable[Visited]]
+"""What makes a Visited of a request: one of the following."""
+
+
+async def every_flow(here: Here) -> Visited:
+    return Visited(here, unshared())
+
+
+async def one_or_every_flow(here: Here, flow_id: UUID | None = None) -> Visited:
+    return Visited(here, unshared(flow_id))
+
+
+async def shared_flow(here: Here, source_flow_id: UUID) -> Visited:
+    return Visited(here, shared(here.context.actor, source_flow_id))
+
+
+def in_path(segment: str) -> str:
+    return segment.replace(SLASH_IN_SEGMENT, "/").replace(NUL, IN_NO_NAME)
