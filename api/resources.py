@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
-from api.bodies import NewMessage as NewMessage  # api.importers.recording looks for it here
 from api.examples import ID_EXAMPLE, METADATA_EXAMPLE, MOMENT_EXAMPLE, WEBHOOK_EXAMPLE
 from api.reads import RecordedRead
 from domain.aggregate import Aggregate

@@ -31,7 +31,7 @@ from api.importing import (
     Skipped,
     reason_of,
 )
-from api.resources import NewMessage
+from api.bodies import NewMessage
 from domain.commands import AddMessages
 from domain.messages import Message
 from domain.sessions import Session
