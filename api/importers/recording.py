@@ -17,6 +17,7 @@ from uuid import UUID
 from pydantic import ValidationError
 from pydantic_core import to_json
 
+from api.bodies import NewMessage
 from api.importers.alignment import Fingerprints, aligned
 from api.importers.source import SOURCE, Entry, Talk
 from api.importing import (
@@ -31,7 +32,6 @@ from api.importing import (
     Skipped,
     reason_of,
 )
-from api.bodies import NewMessage
 from domain.commands import AddMessages
 from domain.messages import Message
 from domain.sessions import Session
