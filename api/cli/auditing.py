@@ -13,10 +13,9 @@ from pydantic import ValidationError
 
 from api.cli.output import shortened, show_table
 from api.cli.reading import MOMENT, paged, show_all_json
-from api.cli.store import opened, place, running
+from api.cli.store import name_of, opened, place, running
 from api.reads import RecordedRead, page_reads
 from api.resources import event_resource
-from domain.commands import Name
 from domain.errors import InvalidInput, NotFound
 from eventlog.recorder import LogEntry
 from projections.audit import AuditFilter, page_audit
@@ -29,6 +28,7 @@ def audit(
     project: str | None,
     named: Mapping[str, str | None],
     *,
+    scope: str,
     filters: Mapping[str, Any],
     types: Sequence[str],
     limit: int | None,
@@ -44,7 +44,7 @@ def audit(
     with opened(place(data)) as database, running(database) as application:
         for kind, name in given:
             assert project is not None
-            stream_id = find_stream(database, Name(project, kind, "", name))
+            stream_id = find_stream(database, name_of(project, kind, name, scope))
             if stream_id is None:
                 raise NotFound(kind)
             criteria = replace(criteria, stream_id=stream_id)

@@ -12,7 +12,7 @@ import typer
 from api.cli.failures import PARTLY, tell
 from api.cli.output import show_json, show_table
 from api.cli.reading import listed, show_all_json
-from api.cli.store import contexts, opened, place, running
+from api.cli.store import contexts, name_of, opened, place, running
 from api.purging import all_of, carry_out, days_ago
 from api.routes.purges import receipt_resource, target_resource
 from domain.commands import Command, Name, PlaceHold, ReleaseHold
@@ -31,6 +31,7 @@ def purge(
     project: str,
     named: Mapping[str, str | None],
     *,
+    scope: str,
     older_than: str | None,
     reason: str | None,
     is_rehearsal: bool,
@@ -45,7 +46,7 @@ def purge(
     with opened(at) as database, running(database) as application:
         if given:
             kind, name = given[0]
-            targets = all_of(database, Name(project, kind, "", name))
+            targets = all_of(database, name_of(project, kind, name, scope))
         else:
             days = days_in(older_than) if older_than else retention(at.settings.retention_days)
             targets = due(database, days_ago(days), project)
@@ -132,16 +133,18 @@ def purges(data: Path | None, project: str, *, limit: int | None, order: Order, 
             show_receipts(found)
 
 
-def hold(data: Path | None, project: str, named: Mapping[str, str | None], reason: str) -> None:
-    kind, name = the_one(named)
-    rule(data, project, PlaceHold(kind=kind, name=name, reason=reason))
-    tell(f"The {kind} is not purged until 'recount release'.")
+def hold(
+    data: Path | None, project: str, named: Mapping[str, str | None], reason: str, *, scope: str
+) -> None:
+    target = the_one(project, named, scope)
+    rule(data, project, PlaceHold(kind=target.kind, scope=target.scope, name=target.name, reason=reason))
+    tell(f"The {target.kind} is not purged until 'recount release'.")
 
 
-def release(data: Path | None, project: str, named: Mapping[str, str | None]) -> None:
-    kind, name = the_one(named)
-    rule(data, project, ReleaseHold(kind=kind, name=name))
-    tell(f"The {kind} may be purged again.")
+def release(data: Path | None, project: str, named: Mapping[str, str | None], *, scope: str) -> None:
+    target = the_one(project, named, scope)
+    rule(data, project, ReleaseHold(kind=target.kind, scope=target.scope, name=target.name))
+    tell(f"The {target.kind} may be purged again.")
 
 
 def rule(data: Path | None, project: str, command: Command) -> None:
@@ -149,8 +152,9 @@ def rule(data: Path | None, project: str, command: Command) -> None:
         application.execute(command, contexts(project)())
 
 
-def the_one(named: Mapping[str, str | None]) -> tuple[str, str]:
+def the_one(project: str, named: Mapping[str, str | None], scope: str) -> Name:
     given = [(kind, name) for kind, name in named.items() if name is not None]
     if len(given) != 1:
         raise InvalidInput("hold", "name one session, thread or user")
-    return given[0]
+    kind, name = given[0]
+    return name_of(project, kind, name, scope)

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from api.cli.failures import tell
 from api.cli.output import shortened, show_json, show_table
-from api.cli.store import opened, place, running
+from api.cli.store import name_of, opened, place, running
 from api.resources import aggregate_resource, event_resource, message_resource, origin_ids
 from domain.commands import Name
 from domain.errors import InvalidInput, NotFound
@@ -72,6 +72,7 @@ def messages(
     project: str,
     session: str,
     *,
+    scope: str,
     limit: int | None,
     order: Order,
     as_of: str | None,
@@ -79,7 +80,8 @@ def messages(
 ) -> None:
     moment = None if as_of is None else moment_in(as_of)
     with opened(place(data)) as database, running(database) as application:
-        found = listed(partial(messages_page, application, project, session, moment), limit, order)
+        name = Name(project, Session.KIND, scope, session)
+        found = listed(partial(messages_page, application, name, moment), limit, order)
         if as_json:
             show_all_json(map(message_resource, found))
         else:
@@ -87,11 +89,12 @@ def messages(
 
 
 def messages_page(
-    application: Recount, project: str, session: str, moment: AsOf | None, window: Window
+    application: Recount, session: Name, moment: AsOf | None, window: Window
 ) -> Page[MessageState]:
     if moment is None:
-        return page_messages(application.database, project, "session", session, window)
-    return page_as_of(application, Name(project, Session.KIND, "", session), moment, window, Filter())
+        of_scope = Filter(scope=session.scope)
+        return page_messages(application.database, session.project, "session", session.name, window, of_scope)
+    return page_as_of(application, session, moment, window, Filter())
 
 
 def message_row(message: MessageState) -> list[Any]:
@@ -120,6 +123,7 @@ def audit(
     project: str,
     named: Mapping[str, str | None],
     *,
+    scope: str,
     limit: int | None,
     order: Order,
     as_json: bool,
@@ -130,7 +134,7 @@ def audit(
         raise InvalidInput("SESSION", "name a session, or a thread with --thread, or a user with --user")
     kind, name = given[0]
     with opened(place(data)) as database:
-        stream_id = find_stream(database, Name(project, kind, "", name))
+        stream_id = find_stream(database, name_of(project, kind, name, scope))
         if stream_id is None:
             raise NotFound(kind)
         found = paged(partial(page_stream, LogRecorder(database), stream_id), limit or KEY_MAX, order)

@@ -15,8 +15,10 @@ from uuid_utils.compat import uuid7
 from api.keys import check_project
 from api.opening import migrate_database, open_database
 from api.settings import Settings, read_settings
+from domain.commands import Name
 from domain.errors import Unavailable
 from domain.events import Context
+from domain.sessions import Session
 from eventlog.application import Recount
 from eventlog.database import Connection, Database, connect
 from eventlog.embedded import EmbeddedPostgres
@@ -122,3 +124,8 @@ def user_name() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a user id without a name
         return str(os.geteuid())
+
+
+def name_of(project: str, kind: str, name: str, scope: str) -> Name:
+    """What a command line names; of all that it can name, sessions alone have a scope."""
+    return Name(project, kind, scope if kind == Session.KIND else "", name)

@@ -44,11 +44,13 @@ Pause = Callable[[float], object]
 """Waits for so many seconds."""
 
 
-def diff(data: Path | None, project: str, session: str, *, from_: str, to: str | None, as_json: bool) -> None:
+def diff(
+    data: Path | None, project: str, session: str, *, scope: str, from_: str, to: str | None, as_json: bool
+) -> None:
     old = moment_in(from_, "--from")
     new = AsOf() if to is None else moment_in(to, "--to")
     with opened(place(data)) as database, running(database) as application:
-        before, after = compare(application, Name(project, Session.KIND, "", session), old, new)
+        before, after = compare(application, Name(project, Session.KIND, scope, session), old, new)
         origins = session_names(database, project, origin_ids([after.conversation]))
         difference = difference_resource(before, after, origins)
     if as_json:
@@ -63,6 +65,7 @@ def replay(
     project: str,
     session: str,
     *,
+    scope: str,
     speed: str,
     first: int | None,
     last: int | None,
@@ -72,7 +75,7 @@ def replay(
     """Ends quietly at Ctrl-C."""
     wanted = speed_in(speed)
     with suppress(KeyboardInterrupt), opened(place(data)) as database, running(database) as application:
-        stream_id = stream_named(application, Name(project, Session.KIND, "", session))
+        stream_id = stream_named(application, Name(project, Session.KIND, scope, session))
         lines = Lines(application, stream_id)
         entries = stream_entries(application.log, stream_id, first or 1, last or KEY_MAX - 1)
         for seconds, entry in paced(entries, wanted):

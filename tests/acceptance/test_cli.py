@@ -556,7 +556,9 @@ def test_replay_pauses_as_long_as_it_was_or_less(
 
     def replay(speed: str, pause: Callable[[float], object]) -> str:
         capfd.readouterr()
-        timetravel.replay(None, "default", "talk-b", speed=speed, first=5, last=8, as_json=False, pause=pause)
+        timetravel.replay(
+            *(None, "default", "talk-b"), scope="", speed=speed, first=5, last=8, as_json=False, pause=pause
+        )
         return capfd.readouterr().out
 
     replay("3600x", pauses.append)

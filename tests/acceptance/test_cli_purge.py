@@ -262,3 +262,28 @@ def test_scrubbing_leaves_nothing_on_the_pages_of_the_tables(program: Recount, t
     assert len(pages) > 100
     assert [path for path in pages if words.encode() in path.read_bytes()] == []
     assert program("verify", "--data", data).code == 0
+
+
+def test_a_session_that_a_flow_filed(recount: Recount, application: Application, talk: str) -> None:
+    """There may be many of one name: each command is about that of the scope it is given, or of none."""
+    of_flow = {"kind": "session", "name": talk, "scope": "flow"}
+    send(application, AddMessages(**of_flow, messages=say("by the flow", SECRET)))
+    named = (talk, "--scope", "flow")
+    shown = recount("messages", *named, "--json").items()
+    assert [message["content"] for message in shown] == ["by the flow", SECRET]
+    assert recount("messages", *named, "--as-of", "2", "--json").items() == shown[:1]
+    for audit in (recount("audit", *named, "--json"), recount("audit", *named, "--actor", "test", "--json")):
+        assert [event["type"] for event in audit.items()] == [
+            "session.started",
+            *["session.message-added"] * 2,
+        ]
+    assert recount("diff", *named, "--from", "2").out == "message 3 was added\n"
+    assert SECRET in recount("replay", *named, "--speed", "max").out
+    marked = ("--session", *named)
+    assert recount("hold", *marked, "--reason", "case 7").code == 0
+    assert recount("purge", *marked).err == f"session {talk} stays: {HELD.format('session')}\n"
+    assert recount("release", *marked).code == 0
+    assert len(recount("purge", *marked, "--json").items()) == 1
+    assert sessions(recount) == [talk]
+    assert recount("messages", *named).err == "There is no such session.\n"
+    assert len(recount("messages", talk, "--json").items()) == 3

@@ -20,6 +20,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines, for scri
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="How many to show at most; else 50.")]
 Order = Annotated[Literal["oldest", "newest"], typer.Option(help="Which end to begin with.")]
 SessionName = Annotated[str, typer.Argument(metavar="SESSION", help="The session's id.")]
+Scope = Annotated[
+    str, typer.Option(metavar="FLOW", help="The flow that a foreign protocol filed the session under.")
+]
 SessionOption = Annotated[str | None, typer.Option(metavar="ID", help="This session.")]
 ThreadOption = Annotated[str | None, typer.Option(metavar="ID", help="This thread.")]
 UserOption = Annotated[str | None, typer.Option(metavar="ID", help="This user.")]

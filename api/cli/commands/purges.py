@@ -12,6 +12,7 @@ from api.cli.commands.options import (
     Limit,
     Order,
     Project,
+    Scope,
     SessionOption,
     ThreadOption,
     UserOption,
@@ -43,6 +44,7 @@ def purge(
             "--scrub", help="Also rewrite all tables, so that no freed page keeps old bytes. Writers wait."
         ),
     ] = False,
+    scope: Scope = "",
     project: Project = "default",
     as_json: AsJson = False,
     data: Data = None,
@@ -57,6 +59,7 @@ def purge(
         data,
         project,
         {"session": session, "thread": thread, "user": user},
+        scope=scope,
         older_than=older_than,
         reason=reason,
         is_rehearsal=dry_run,
@@ -85,13 +88,14 @@ def hold(
     session: SessionOption = None,
     thread: ThreadOption = None,
     user: UserOption = None,
+    scope: Scope = "",
     project: Project = "default",
     data: Data = None,
 ) -> None:
     """Keep a session, thread or user from being purged. A user's hold covers all that is theirs."""
     from api.cli import purging
 
-    purging.hold(data, project, {"session": session, "thread": thread, "user": user}, reason)
+    purging.hold(data, project, {"session": session, "thread": thread, "user": user}, reason, scope=scope)
 
 
 @app.command()
@@ -99,10 +103,11 @@ def release(
     session: SessionOption = None,
     thread: ThreadOption = None,
     user: UserOption = None,
+    scope: Scope = "",
     project: Project = "default",
     data: Data = None,
 ) -> None:
     """Let what is under a legal hold be purged again."""
     from api.cli import purging
 
-    purging.release(data, project, {"session": session, "thread": thread, "user": user})
+    purging.release(data, project, {"session": session, "thread": thread, "user": user}, scope=scope)

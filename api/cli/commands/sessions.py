@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli.commands.options import AsJson, Data, Limit, Order, Project, SessionName
+from api.cli.commands.options import AsJson, Data, Limit, Order, Project, Scope, SessionName
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -48,6 +48,7 @@ def messages(
         str | None,
         typer.Option(metavar="MOMENT", help="As they were: at a version (7) or a time (RFC 3339)."),
     ] = None,
+    scope: Scope = "",
     project: Project = "default",
     as_json: AsJson = False,
     data: Data = None,
@@ -55,7 +56,9 @@ def messages(
     """Show a session's messages, as they are or as they were."""
     from api.cli import reading
 
-    reading.messages(data, project, session, limit=limit, order=order, as_of=as_of, as_json=as_json)
+    reading.messages(
+        data, project, session, scope=scope, limit=limit, order=order, as_of=as_of, as_json=as_json
+    )
 
 
 @app.command()
@@ -86,6 +89,7 @@ def audit(
     ] = False,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="How many at most; else all.")] = None,
     order: Order = "oldest",
+    scope: Scope = "",
     project: Project = "default",
     all_projects: Annotated[bool, typer.Option("--all-projects", help="Whatever project it is.")] = False,
     as_json: AsJson = False,
@@ -109,10 +113,11 @@ def audit(
         "chain": chain,
     }
     if any(named.values()) and not (any(filters.values()) or type_ or all_projects):
-        reading.audit(data, project, named, limit=limit, order=order, as_json=as_json)
+        reading.audit(data, project, named, scope=scope, limit=limit, order=order, as_json=as_json)
         return
     auditing.audit(
         *(data, where, named),
+        scope=scope,
         filters=filters,
         types=type_ or [],
         limit=limit,
@@ -128,6 +133,7 @@ def diff(
         str, typer.Option("--from", metavar="MOMENT", help="A version (7) or a time (RFC 3339).")
     ],
     to: Annotated[str | None, typer.Option(metavar="MOMENT", help="A version or a time; else now.")] = None,
+    scope: Scope = "",
     project: Project = "default",
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, with a JSON Patch.")] = False,
     data: Data = None,
@@ -135,7 +141,7 @@ def diff(
     """Tell what changed in a session. Between two moments, in words that do not say what was said."""
     from api.cli import timetravel
 
-    timetravel.diff(data, project, session, from_=from_, to=to, as_json=as_json)
+    timetravel.diff(data, project, session, scope=scope, from_=from_, to=to, as_json=as_json)
 
 
 @app.command()
@@ -152,6 +158,7 @@ def replay(
     last: Annotated[
         int | None, typer.Option("--to", min=1, metavar="V", help="Up to this version; else to the end.")
     ] = None,
+    scope: Scope = "",
     project: Project = "default",
     as_json: AsJson = False,
     data: Data = None,
@@ -162,4 +169,6 @@ def replay(
     """
     from api.cli import timetravel
 
-    timetravel.replay(data, project, session, speed=speed, first=first, last=last, as_json=as_json)
+    timetravel.replay(
+        data, project, session, scope=scope, speed=speed, first=first, last=last, as_json=as_json
+    )
