@@ -109,10 +109,10 @@ def erased_from(stored: StoredEvent) -> Erased:
 
 def with_key(stored: StoredEvent) -> bytes:
     """The payload with what is stored in columns of its own."""
-    key = b',"originator_id":"%b","originator_version":%d}'
     stream_id = stored.originator_id
     assert isinstance(stream_id, UUID)
-    return stored.state[:-1] + key % (stream_id.hex.encode(), stored.originator_version)
+    key = (stored.state[:-1], stream_id.int, stored.originator_version)
+    return b'%b,"originator_id":"%032x","originator_version":%d}' % key
 
 
 def encode(event: Event) -> bytes:

@@ -24,7 +24,7 @@ def fold_streams(
     stored: Iterable[StoredEvent], mapper: EventMapper, set_aside: SetAside
 ) -> Iterator[StreamChange]:
     """One change for each stream. ``stored``: whole streams, one after the other, by version."""
-    for _, entries in groupby(stored, key=attrgetter("originator_id")):
+    for _, entries in groupby(stored, key=attrgetter("originator_id.int")):
         try:
             change = fold_stream(list(entries), mapper)
         except RecordUnreadable as error:

@@ -94,6 +94,7 @@ class Folder:
         ``take``: with ``take_free_unit``, only one that nobody is at.
         """
         with told(), self._connection.transaction(), no_garbage_collection():
+            self._connection.execute(SQL["flush_later"])
             for number, low, high, events in self._connection.execute(SQL[take]).fetchall():
                 with self._connection.cursor("recount_streams") as cursor:
                     cursor.itersize = FETCHED

@@ -15,6 +15,10 @@ SELECT number, low, high, events
  LIMIT 1
    FOR UPDATE SKIP LOCKED;
 
+-- name: flush_later
+-- What a crash may lose of a unit, it loses as a whole. The exchange waits until all before it is flushed.
+SET LOCAL synchronous_commit TO off;
+
 -- name: finish_unit
 UPDATE recount_rebuild.units SET done_at = now() WHERE number = %s;
 
