@@ -266,8 +266,8 @@ def test_scrubbing_leaves_nothing_on_the_pages_of_the_tables(program: Recount, t
 
 def test_a_session_that_a_flow_filed(recount: Recount, application: Application, talk: str) -> None:
     """There may be many of one name: each command is about that of the scope it is given, or of none."""
-    of_flow = {"kind": "session", "name": talk, "scope": "flow"}
-    send(application, AddMessages(**of_flow, messages=say("by the flow", SECRET)))
+    said = say("by the flow", SECRET)
+    send(application, AddMessages(kind="session", name=talk, scope="flow", messages=said))
     named = (talk, "--scope", "flow")
     shown = recount("messages", *named, "--json").items()
     assert [message["content"] for message in shown] == ["by the flow", SECRET]
