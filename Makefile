@@ -5,8 +5,8 @@ ARGS =
 # The interpreter to make .venv with, for example: make clean setup PYTHON=python3.12
 PYTHON ?=
 
-# Tests of one file share a database, so they stay together. In one process: make test PARALLEL=
-PARALLEL = --numprocesses=auto --maxprocesses=4 --dist=loadfile
+# Whoever is done takes over tests of others. In one process: make test PARALLEL=
+PARALLEL = --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
 STAMP := .venv/.installed
 RUN := .venv/bin/python -m

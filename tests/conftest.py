@@ -69,7 +69,7 @@ def need_program_fixture() -> NeedProgram:
 
 
 MEMORY = Path("/dev/shm")
-MEMORY_BYTES_MIN = 4 << 30
+MEMORY_BYTES_MIN = 2 << 30
 
 
 def pytest_configure() -> None:
