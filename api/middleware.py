@@ -29,6 +29,9 @@ SLASH_IN_SEGMENT = "\x1f"
 No name may contain a control character, so it can stand for nothing else.
 """
 
+IN_NO_NAME = "\x1e"
+"""A control character for what can be in no name, so that nothing is called so."""
+
 
 class Edge:
     """Gives each request an id, refuses what is too large, and counts what is answered."""
@@ -154,5 +157,7 @@ def read_exactly(scope: Scope) -> None:
 
 def segment(raw: bytes) -> str:
     text = unquote_to_bytes(raw).decode("utf-8")
-    # One sent as such would come out as a slash: make it another control character, to be refused.
-    return text.replace(SLASH_IN_SEGMENT, "\x00").replace("/", SLASH_IN_SEGMENT)
+    # One sent as such would come out as a slash, and PostgreSQL takes no NUL anywhere.
+    for character in (SLASH_IN_SEGMENT, "\x00"):
+        text = text.replace(character, IN_NO_NAME)
+    return text.replace("/", SLASH_IN_SEGMENT)

@@ -282,6 +282,7 @@ class TestReading:
         for name in (str(uuid4()), "x", "%00", "a%1Fb", "a%2Fb"):
             assert client.get(f"/api/v1/chatmessage/{name}").json() == []
             assert client.get(f"/api/v1/feedback/{name}").json() == []
+            assert client.put(f"/api/v1/feedback/{name}", json={"rating": "THUMBS_UP"}).status_code == 404
 
     @pytest.mark.parametrize("method", ["GET", "DELETE"])
     @pytest.mark.parametrize("path", ["/api/v1/chatmessage", "/api/v1/chatmessage/"])

@@ -8,9 +8,10 @@ from urllib.parse import unquote
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
+from api.middleware import IN_NO_NAME
 from api.protocols.langflow.errors import Refused
 from api.protocols.langflow.messages import KEY, SENDER_NAMES, SENDERS, list_item, roles_with
-from api.protocols.langflow.visiting import IN_NO_NAME, NUL, Count, Visited, Visiting, Words
+from api.protocols.langflow.visiting import Count, Visited, Visiting, Words
 from api.resources import Json
 from projections.spoken import Label, Speaker, latest_sessions, newest_messages
 
@@ -73,7 +74,7 @@ def cap(limit: int, is_capped: bool) -> int | None:
 
 def readable(session_id: str) -> str | None:
     """A session id in a query, decoded once more, as the web interface encodes it twice."""
-    return unquote(session_id).replace(NUL, IN_NO_NAME) or None
+    return unquote(session_id).replace("\x00", IN_NO_NAME) or None
 
 
 def by_sender(sender: str) -> Label | None:

@@ -13,9 +13,6 @@ from api.protocols.frame import Visit, visit
 from api.protocols.langflow.flows import Flows, shared, unshared
 from domain.values import Text
 
-NUL = "\x00"  # which PostgreSQL takes in no text
-IN_NO_NAME = "\x1f"
-
 
 async def visitor(request: Request) -> Visit:
     """Langflow's clients may also send their key in the query."""
@@ -51,4 +48,4 @@ async def shared_flow(here: Here, source_flow_id: UUID) -> Visited:
 
 
 def in_path(segment: str) -> str:
-    return segment.replace(SLASH_IN_SEGMENT, "/").replace(NUL, IN_NO_NAME)
+    return segment.replace(SLASH_IN_SEGMENT, "/")

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
-from api.dependencies import name_in_path
+from api.middleware import IN_NO_NAME, SLASH_IN_SEGMENT
 from api.protocols.answering import Exchange
 from api.protocols.frame import Visit, body_as, visit
 from api.protocols.langflux.errors import refused
@@ -46,7 +46,6 @@ KNOWN = {
 }
 """The parameters a deletion may have: one that is not among them could mean that less is to be deleted."""
 
-NOWHERE = "\x1f"  # no chatflow is called so
 MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -137,10 +136,7 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
 
 def scope_in(chatflow: str) -> str:
     """The scope of a chatflow that is asked for; one that is no id has no messages."""
-    try:
-        return scope_of(chatflow) or name_in_path(chatflow)
-    except ValueError:
-        return NOWHERE
+    return scope_of(chatflow) or chatflow.replace(SLASH_IN_SEGMENT, "/")
 
 
 def chatflow_id(chatflow: str) -> str:
@@ -214,7 +210,7 @@ class Query:
         types = chat_types or self.many("chatType")
         said = Said(
             # A message id that is none belongs to no message.
-            scope=scope if message_id is None or scope_of(message_id) else NOWHERE,
+            scope=scope if message_id is None or scope_of(message_id) else IN_NO_NAME,
             session=equal["sessionId"],
             message_id=as_uuid(message_id),
             metadata={KEY: {**kept}} if kept else None,
