@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import pytest
 
 KILLS = 2
-TOLD = pytest.StashKey[list[str]]()
+TOLD = "told"
+"""The lines of a test go with its report, for it may have run in another process than the summary."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,12 @@ class Plan:
 @pytest.fixture
 def plan(request: pytest.FixtureRequest) -> Plan:
     seed = os.environ.get("RECOUNT_TEST_SEED", str(random.SystemRandom().randrange(10**6)))
-    told = request.config.stash.setdefault(TOLD, [])
-    told.append(f"RECOUNT_TEST_SEED={seed} for {request.node.name}")
-    return Plan(kills_wanted(), random.Random(f"{seed} {request.node.name}"), told.append)
+
+    def tell(line: str) -> None:
+        request.node.user_properties.append((TOLD, line))
+
+    tell(f"RECOUNT_TEST_SEED={seed} for {request.node.name}")
+    return Plan(kills_wanted(), random.Random(f"{seed} {request.node.name}"), tell)
 
 
 def kills_wanted() -> int:
@@ -45,6 +49,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(120 + 20 * kills_wanted()))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for line in config.stash.get(TOLD, []):
-        terminalreporter.write_line(line)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    ended = [*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])]
+    for name, line in (each for report in ended for each in report.user_properties):
+        if name == TOLD:
+            terminalreporter.write_line(line)

@@ -49,8 +49,6 @@ from tests.postgres import new_database
 from tests.processes import context, recount_on, wait_until
 from tests.stories import say, tell_stories
 
-"""How often an import is killed until it is let through."""
-
 Rows = dict[str, list[str]]
 
 
