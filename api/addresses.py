@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import socket
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from domain.errors import InvalidInput, RecountError
@@ -88,12 +89,14 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     return address.is_global and not address.is_multicast
 
 
-def resolved(parts: SplitResult, *, allow_private: bool) -> tuple[str, int]:
-    """The address and port to connect to. Raises AddressRefused, and OSError for a name nobody knows."""
+def resolved(parts: SplitResult, *, allow_private: bool) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
+    """The family and the address of the socket to connect to, as getaddrinfo gives them.
+
+    Raises AddressRefused, and OSError for a name nobody knows.
+    """
     assert parts.hostname is not None
     port = PORTS[parts.scheme] if parts.port is None else parts.port
-    found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-    address = str(found[0][4][0])
+    family, _, _, _, address = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)[0]
     if not allow_private:
-        refuse_private(address)
-    return address, port
+        refuse_private(str(address[0]))
+    return family, address

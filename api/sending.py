@@ -76,22 +76,22 @@ class Post(threading.Thread):
         """The status of the answer. Redirects are not followed, and the answer's body is not read."""
         parts = checked_url(self.due.url)
         assert parts.hostname is not None
-        address = resolved(parts, allow_private=self._allow_private)
-        is_encrypted = parts.scheme == "https"
-        connection = (
-            HTTPSConnection(parts.hostname, parts.port, context=trust())
-            if is_encrypted
-            else HTTPConnection(parts.hostname, parts.port)
-        )
+        family, address = resolved(parts, allow_private=self._allow_private)
+        connection = HTTPConnection(parts.hostname, parts.port)
+        if parts.scheme == "https":
+            connection = HTTPSConnection(parts.hostname, parts.port, context=trust())
         body = to_json(event_resource(self.due.entry))
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         with closing(connection):
-            self._socket = socket.create_connection(address, ANSWER_SECONDS_MAX)
             # A connection that has its socket connects nowhere by itself.
-            connection.sock = self._socket
-            if is_encrypted:
-                self._socket = trust().wrap_socket(self._socket, server_hostname=parts.hostname)
-                connection.sock = self._socket
+            connection.sock = self._socket = socket.socket(family)
+            if parts.scheme == "https":
+                # Before it is connected: wrapped after it, one that the other side has reset is not closed.
+                connection.sock = self._socket = trust().wrap_socket(
+                    self._socket, server_hostname=parts.hostname
+                )
+            self._socket.settimeout(ANSWER_SECONDS_MAX)
+            self._socket.connect(address)
             connection.request("POST", target, body, headers_of(self.due, body))
             with closing(connection.getresponse()) as answer:
                 return answer.status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -318,6 +319,18 @@ class TestFailing:
             assert error_of(client, no_tls) == "no TLS connection came about"
             assert error_of(client, no_http) == "the answer is not HTTP"
 
+    @pytest.mark.usefixtures("soon")
+    @pytest.mark.parametrize("scheme", ["http", "https"])
+    def test_a_connection_that_is_reset_leaves_no_socket_open(
+        self, client: TestClient, make: Make, scheme: str
+    ) -> None:
+        """One left open would be told by Python as it is collected, which fails the test."""
+        with hanging_up() as port:
+            webhook = make(url=f"{scheme}://127.0.0.1:{port}/", types=["session.started"])
+            say(client, "one", "1")
+            wait_until(lambda: attempts_at(client, webhook) > 15)
+            assert error_of(client, webhook) == "the connection broke, or did not come about"
+
 
 @contextmanager
 def talking_nonsense() -> Iterator[int]:
@@ -333,6 +346,25 @@ def talking_nonsense() -> Iterator[int]:
                         connection.sendall(b"sherry in the cellar\r\n\r\n")
 
         thread = threading.Thread(target=answer)
+        thread.start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@contextmanager
+def hanging_up() -> Iterator[int]:
+    """Listens on a port, and resets every connection as soon as it is there."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def reset() -> None:
+            with suppress(OSError):  # it is closed
+                while True:
+                    connection, _ = server.accept()
+                    with connection:
+                        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        thread = threading.Thread(target=reset)
         thread.start()
         yield server.getsockname()[1]
         server.shutdown(socket.SHUT_RDWR)
