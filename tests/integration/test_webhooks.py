@@ -328,7 +328,7 @@ class TestFailing:
         with hanging_up() as port:
             webhook = make(url=f"{scheme}://127.0.0.1:{port}/", types=["session.started"])
             say(client, "one", "1")
-            wait_until(lambda: attempts_at(client, webhook) > 15)
+            wait_until(lambda: shown(client, webhook)["status"] == "parked")
             assert error_of(client, webhook) == "the connection broke, or did not come about"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -84,7 +85,13 @@ def test_however_it_is_written_it_is_what_it_leads_to_that_counts(host: str) -> 
         resolved(urlsplit(f"https://{host}/"), allow_private=False)
 
 
-def test_with_leave_it_leads_home() -> None:
-    assert resolved(urlsplit("https://127.0.0.1:8443/"), allow_private=True) == ("127.0.0.1", 8443)
-    assert resolved(urlsplit("http://127.0.0.1/"), allow_private=True) == ("127.0.0.1", 80)
-    assert resolved(urlsplit("https://127.0.0.1/"), allow_private=True) == ("127.0.0.1", 443)
+@pytest.mark.parametrize(
+    ("url", "where"),
+    [
+        ("https://127.0.0.1:8443/", ("127.0.0.1", 8443)),
+        ("http://127.0.0.1/", ("127.0.0.1", 80)),
+        ("https://127.0.0.1/", ("127.0.0.1", 443)),
+    ],
+)
+def test_with_leave_it_leads_home(url: str, where: tuple[str, int]) -> None:
+    assert resolved(urlsplit(url), allow_private=True) == (socket.AF_INET, where)
