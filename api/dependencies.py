@@ -278,6 +278,13 @@ async def administering(request: Request) -> Reading:
     return Reading(here, who.project, scope_in(request))
 
 
+async def operating(request: Request) -> Store:
+    """The store, for those who look after the whole of it."""
+    here = await store(request)
+    await caller(request, here, "operator")
+    return here
+
+
 def name_in_path(segment: str) -> str:
     """A path segment as a name, an encoded slash and all. Raises ValueError."""
     return check_name(segment.replace(SLASH_IN_SEGMENT, "/"))
@@ -308,6 +315,7 @@ Rule = Annotated[Writing, Depends(ruling)]
 Erase = Annotated[Writing, Depends(purging)]
 Read = Annotated[Reading, Depends(reading)]
 Administer = Annotated[Reading, Depends(administering)]
+Operate = Annotated[Store, Depends(operating)]
 SessionName = Annotated[str, Depends(session_name)]
 UserName = Annotated[str, Depends(user_name)]
 

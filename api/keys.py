@@ -13,7 +13,7 @@ from datetime import datetime
 from domain.errors import InvalidInput, NotFound
 from eventlog.database import Database
 
-SCOPES = ("read", "write", "admin")
+SCOPES = ("read", "write", "admin", "operator")
 PROJECT = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 DEFAULT_PROJECT = "default"
 CACHE_SECONDS = 2.0  # so long may a revoked key still be taken
@@ -29,7 +29,8 @@ class Caller:
     scopes: frozenset[str]
 
     def may(self, scope: str) -> bool:
-        return scope in self.scopes or "admin" in self.scopes
+        """``admin`` includes all that is of its project; ``operator`` is of the whole store, and apart."""
+        return scope in self.scopes or ("admin" in self.scopes and scope != "operator")
 
 
 LOCAL = Caller(DEFAULT_PROJECT, "local", frozenset(SCOPES))

@@ -86,26 +86,27 @@ class Edge:
             )
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes]) -> None:
+        """A body that is too large is refused where it is read, so in the words of that route's protocol."""
+        length = headers.get(b"content-length")
+        if length is not None and not self._is_too_large(length):
+            await self.app(scope, receive, send)  # the server sees to it that no more arrives
+            return
         limit = self._body_bytes_max
-        too_large = HTTPException(413, f"the body may have {limit} bytes at most")
-        length = headers.get(b"content-length", b"0")
-        if length.isdigit() and (len(length) > LENGTH_DIGITS_MAX or int(length) > limit):
-            await Problem(413, "too-large", "The body is too large", too_large.detail)(scope, receive, send)
-            return
-        if b"content-length" in headers:  # the server sees to it that no more arrives
-            await self.app(scope, receive, send)
-            return
         received = 0
 
         async def counted() -> Message:
             nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > limit:
-                raise too_large
-            return message
+            if length is None:
+                message = await receive()
+                received += len(message.get("body", b""))
+                if received <= limit:
+                    return message
+            raise HTTPException(413, f"the body may have {limit} bytes at most")
 
         await self.app(scope, counted, send)
+
+    def _is_too_large(self, length: bytes) -> bool:
+        return length.isdigit() and (len(length) > LENGTH_DIGITS_MAX or int(length) > self._body_bytes_max)
 
 
 KEY_IN_PATH = re.compile(rb"/key/([^/]+)(/.*)", re.DOTALL)

@@ -210,20 +210,22 @@ def due_deliveries(connection: Connection, *, but: Sequence[str], limit: int) ->
 
 
 def record_attempt(connection: Connection, due: Due, attempt: Attempt, *, delay_seconds: float) -> None:
-    """Say what came of it. After a failure the next attempt is due in ``delay_seconds``."""
-    made: dict[str, Any] = {
+    """Say what came of it.
+
+    After a failure the next attempt is due in ``delay_seconds``; a webhook that took its event goes behind
+    the others whose time has come, so that each has its turn.
+    """
+    is_taken = attempt.error is None
+    made = {
         "webhook_id": due.webhook_id,
+        "webhook_status": None if is_taken else status_after(due, attempt),
+        "delay": 0 if is_taken else delay_seconds,
         "position": due.entry.id,
+        "status": "delivered" if is_taken else "pending",
         "response_status": attempt.status,
         "error": attempt.error,
     }
-    if attempt.error is None:
-        connection.execute(SQL["record_success"], made)
-        return
-    with connection.transaction():
-        connection.execute(SQL["record_failure"], made)
-        state = {"id": due.webhook_id, "status": status_after(due, attempt), "delay": delay_seconds}
-        connection.execute(SQL["put_off"], state)
+    connection.execute(SQL["record_attempt"], made)
 
 
 def status_after(due: Due, attempt: Attempt) -> str:

@@ -1,10 +1,10 @@
-"""/v1/projections: the views, and rebuilding them. Of the whole store, whichever project one looks after."""
+"""/v1/projections: the views, and rebuilding them. They are of all projects, so it is for operators."""
 
 from __future__ import annotations
 
 from starlette.responses import Response
 
-from api.dependencies import Administer
+from api.dependencies import Operate
 from api.rebuild_resources import (
     NewRebuild,
     RebuildResource,
@@ -22,18 +22,16 @@ REBUILD = "/projections/rebuild"
 
 
 @router.get("/projections", response_model=ViewListResource, name="list projections")
-async def list_(reading: Administer) -> Response:
+async def list_(store: Operate) -> Response:
     """The views, which version made their rows, and the rebuild under way or the last one."""
-    store = reading.store
     views = await store.call(list_views, store.database)
     last = await store.call(last_rebuild, store.database)
     return Json({"items": [view_resource(view) for view in views], "rebuild": rebuild_resource(last)})
 
 
 @router.post(REBUILD, response_model=RebuildResource, status_code=202, name="start rebuild")
-async def start(body: NewRebuild, reading: Administer) -> Response:
+async def start(body: NewRebuild, store: Operate) -> Response:
     """Make views again from the log, in the background. Reads and writes go on."""
-    store = reading.store
     names = checked_views(body.views or ())
     await store.call(store.rebuilding.start, names, is_rehearsal=body.dry_run)
     last = await store.call(last_rebuild, store.database)
@@ -43,7 +41,6 @@ async def start(body: NewRebuild, reading: Administer) -> Response:
 
 
 @router.get(REBUILD, response_model=RebuildResource, name="get rebuild")
-async def get(reading: Administer) -> Response:
+async def get(store: Operate) -> Response:
     """How far the rebuild under way is, or what became of the last one."""
-    store = reading.store
     return Json(rebuild_resource(await store.call(last_rebuild, store.database)))

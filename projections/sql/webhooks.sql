@@ -102,27 +102,26 @@ SELECT w.id, w.url, w.secret, d.attempts,
  ORDER BY w.next_attempt_at
  LIMIT %(limit)s;
 
--- name: record_success
--- The webhook goes behind the others whose time has come, so that each has its turn.
-WITH delivered AS (
-     UPDATE deliveries
-        SET status = 'delivered', attempts = attempts + 1, response_status = %(response_status)s,
-            error = NULL, attempted_at = now()
-      WHERE webhook_id = %(webhook_id)s AND position = %(position)s
+-- name: record_attempt
+-- The webhook is locked before its deliveries, as where it is deleted, or each could wait for the other.
+WITH webhook AS (
+     UPDATE webhooks
+        SET status = coalesce(%(webhook_status)s, status),
+            next_attempt_at = now() + make_interval(secs => %(delay)s)
+      WHERE id = %(webhook_id)s
+     RETURNING id
      )
-UPDATE webhooks SET next_attempt_at = now() WHERE id = %(webhook_id)s;
-
--- name: record_failure
 UPDATE deliveries
-   SET attempts = attempts + 1, response_status = %(response_status)s, error = %(error)s,
-       attempted_at = now()
- WHERE webhook_id = %(webhook_id)s AND position = %(position)s;
-
--- name: put_off
-UPDATE webhooks
-   SET status = %(status)s, next_attempt_at = now() + make_interval(secs => %(delay)s)
- WHERE id = %(id)s;
+   SET status = %(status)s, attempts = attempts + 1, response_status = %(response_status)s,
+       error = %(error)s, attempted_at = now()
+  FROM webhook
+ WHERE webhook_id = webhook.id AND position = %(position)s;
 
 -- name: delete_old_deliveries
+-- Not those that go with their webhook just now.
 DELETE FROM deliveries
- WHERE status <> 'pending' AND attempted_at < now() - make_interval(days => %(days)s);
+ WHERE (webhook_id, position) IN (
+       SELECT webhook_id, position
+         FROM deliveries
+        WHERE status <> 'pending' AND attempted_at < now() - make_interval(days => %(days)s)
+          FOR UPDATE SKIP LOCKED);

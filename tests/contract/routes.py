@@ -58,7 +58,9 @@ class Route:
     @property
     def scope(self) -> str:
         """What a key must be allowed to do."""
-        if {"webhooks", "audit", "purges", "holds", "projections"} & set(self.operation["tags"]):
+        if "projections" in self.operation["tags"]:
+            return "operator"
+        if {"webhooks", "audit", "purges", "holds"} & set(self.operation["tags"]):
             return "admin"
         return "write" if self.writes else "read"
 

@@ -17,6 +17,7 @@ MAY: dict[tuple[str, ...], set[str]] = {
     ("write",): {"write"},
     ("read", "write"): {"read", "write"},
     ("admin",): {"read", "write", "admin"},
+    ("operator",): {"operator"},
 }
 """Scopes of a key → what it may do."""
 

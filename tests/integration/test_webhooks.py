@@ -557,3 +557,35 @@ def test_ids_do_not_tell_projects_apart(client: TestClient, database: Database) 
     for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/resume"), ("GET", "/deliveries")):
         assert client.request(method, f"/v1/webhooks/{theirs.id}{path}").status_code == 404
     assert client.get("/v1/webhooks").json()["items"] == []
+
+
+def test_deleting_one_while_an_attempt_at_it_is_noted(
+    database: Database, client: TestClient, make: Make
+) -> None:
+    """Each wants the webhook and its delivery: none may have one of them and wait for the other."""
+    webhook = make(url="https://hooks.invalid/", types=["session.started"])
+    say(client, "one", "1")
+    wait_until(lambda: error_of(client, webhook) is not None)
+    answers: list[Response] = []
+
+    def delete() -> None:
+        answers.append(client.delete(f"/v1/webhooks/{webhook['id']}"))
+
+    with database.connection() as connection, connection.transaction():
+        connection.execute("SELECT FROM deliveries FOR UPDATE")
+        database.fetch("UPDATE webhooks SET next_attempt_at = now() RETURNING id")
+        wait_until(lambda: waiting(database) == 1)  # the note
+        deletion = threading.Thread(target=delete)
+        deletion.start()
+        wait_until(lambda: waiting(database) == 2)
+    deletion.join()
+    assert [answer.status_code for answer in answers] == [200]
+
+
+def waiting(database: Database) -> int:
+    """How many wait for a lock."""
+    ((found,),) = database.fetch(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    return int(found)

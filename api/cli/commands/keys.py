@@ -18,6 +18,7 @@ class Scope(StrEnum):
     READ = "read"
     WRITE = "write"
     ADMIN = "admin"
+    OPERATOR = "operator"
 
 
 @app.command("create")
@@ -27,7 +28,7 @@ def create_key(
         list[Scope] | None,
         typer.Option(
             metavar="SCOPE",
-            help="What it may do: read, write or admin; may be repeated. Else read and write.",
+            help="What it may do: read, write, admin or operator; may be repeated. Else read and write.",
         ),
     ] = None,
     label: Annotated[
