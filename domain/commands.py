@@ -50,6 +50,9 @@ class Facts(Protocol):
     def hold_on_user(self, user_id: str) -> str | None:
         """Why what this user owns and said may not be purged; None: it may."""
 
+    def is_known(self, user_id: str) -> bool:
+        """Whether there is a session of this user, or anything that they said, live or deleted."""
+
     def is_purged(self, stream_id: UUID) -> bool:
         """Whether a session, thread, user or function that there was is there no more."""
 
@@ -275,11 +278,18 @@ class Undelete(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class PlaceHold(Command):
-    """Keep a session, thread, user or function from being purged; a user's hold covers all that is theirs."""
+    """Keep a session, thread, user or function from being purged; a user's hold covers all that is theirs.
+
+    A user without a profile, of whom there is something else, gets one to be held by.
+    """
+
+    STANDS_ALONE: ClassVar[bool] = True
 
     reason: str
 
     def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        if draft.state is None and self.kind == User.KIND and facts.is_known(self.name):
+            begin(self, draft, facts)
         aggregate.place_hold(draft, reason=self.reason)
         return []
 

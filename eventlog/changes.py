@@ -56,6 +56,9 @@ class Views(Protocol):
     def find_hold(self, project: str, user_id: str) -> str | None:
         """The legal hold on a user; None where there is none, or no such user."""
 
+    def is_known(self, project: str, user_id: str) -> bool:
+        """Whether there is a session of a user, or anything that they said, live or deleted."""
+
     def is_there(self, stream_id: UUID) -> bool:
         """Whether a stream has a name, live or deleted."""
 

@@ -288,6 +288,9 @@ class TransactionFacts:
     def hold_on_user(self, user_id: str) -> str | None:
         return self._views.find_hold(self._name.project, user_id)
 
+    def is_known(self, user_id: str) -> bool:
+        return self._views.is_known(self._name.project, user_id)
+
     def is_purged(self, stream_id: UUID) -> bool:
         return not self._views.is_there(stream_id)
 
@@ -321,6 +324,9 @@ class PastFacts:
 
     def hold_on_user(self, user_id: str) -> str | None:
         return None
+
+    def is_known(self, user_id: str) -> bool:
+        return False
 
     def is_purged(self, stream_id: UUID) -> bool:
         return False

@@ -43,6 +43,9 @@ class CoreViews:
     def find_hold(self, project: str, user_id: str) -> str | None:
         return users.find_hold(self._database, project, user_id)
 
+    def is_known(self, project: str, user_id: str) -> bool:
+        return users.is_known(self._database, project, user_id)
+
     def is_there(self, stream_id: UUID) -> bool:
         return names.is_there(self._database, stream_id)
 

@@ -47,6 +47,12 @@ def find_hold(database: Database, project: str, name: str) -> str | None:
     return None
 
 
+def is_known(database: Database, project: str, name: str) -> bool:
+    """Whether there is a session of this user, or anything that they said, live or deleted."""
+    ((found,),) = database.fetch(SQL["is_known"], {"project": project, "name": name})
+    return bool(found)
+
+
 def list_users(
     database: Database, project: str, window: Window, criteria: Filter | None = None
 ) -> Page[User]:

@@ -119,6 +119,7 @@ class GivenFacts:
     taken: Collection[str] = ()
     user_holds: Mapping[str, str] = field(default_factory=dict)
     others: Sequence[Source] = ()
+    known: Collection[str] = ()
 
     def next_number(self) -> int:
         return NEXT_NUMBER
@@ -128,6 +129,9 @@ class GivenFacts:
 
     def hold_on_user(self, user_id: str) -> str | None:
         return self.user_holds.get(user_id)
+
+    def is_known(self, user_id: str) -> bool:
+        return user_id in self.known
 
     def is_purged(self, stream_id: UUID) -> bool:
         return False
@@ -238,12 +242,17 @@ class Given:
         return list(fold_messages({}, self.events).values())
 
     def when(
-        self, command_class: type[Command], *, user_holds: Mapping[str, str] | None = None, **members: Any
+        self,
+        command_class: type[Command],
+        *,
+        user_holds: Mapping[str, str] | None = None,
+        known: Collection[str] = (),
+        **members: Any,
     ) -> Decided:
         command = command_class(**{"kind": self.kind, "name": NAME, **members})
         draft = Draft(KINDS[self.kind], self.state, context(self.at), STREAM)
         try:
-            facts = GivenFacts(self.events, self.taken, user_holds or {}, self.others)
+            facts = GivenFacts(self.events, self.taken, user_holds or {}, self.others, known)
             ids = command.decide(draft, facts)
         except Exception as error:  # whatever it was, then_refuses says what it should have been
             return Decided(self.kind, error=error)

@@ -93,6 +93,15 @@ class Model:
         """How many there ever were."""
         return sum(stream.key()[:2] == (project, kind) for stream in (*self.streams, *self.purged))
 
+    def knows(self, project: str, user_id: str) -> bool:
+        """Whether there is anything of a user but a profile."""
+        return any(
+            stream.now.get("user_id") == user_id
+            or any(message["user_id"] == user_id for message in stream.now["messages"])
+            for stream in self.streams
+            if stream.now["project"] == project
+        )
+
     def purge(self, stream: Stream) -> None:
         """It was never there, but for its number."""
         self.streams = [other for other in self.streams if other is not stream]
@@ -238,6 +247,8 @@ def undelete(draft: Draft, ask: Ask) -> None:
 
 
 def place_hold(draft: Draft, ask: Ask) -> None:
+    if not draft.history and ask["kind"] == "user" and draft.model.knows(ask["project"], ask["name"]):
+        draft.begin(profile=PROFILE)
     if draft.now["hold"] != ask["reason"]:
         draft.happen(hold=ask["reason"])
 

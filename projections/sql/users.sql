@@ -31,6 +31,12 @@ SELECT u.hold
   JOIN users u USING (stream_id)
  WHERE n.project = %(project)s AND n.kind = 'user' AND n.scope = '' AND n.name = %(name)s;
 
+-- name: is_known
+-- By what has a name: messages of a stream that was purged may not be erased yet.
+SELECT EXISTS (SELECT FROM sessions WHERE project = %(project)s AND user_id = %(name)s)
+    OR EXISTS (SELECT FROM messages m JOIN names n USING (stream_id)
+                WHERE m.project = %(project)s AND m.user_id = %(name)s);
+
 -- name: get_user
 SELECT u.stream_id AS id, u.project, u.name, u.number, u.profile, u.metadata, u.hidden_through,
        u.version, u.created_at, u.updated_at, u.deleted_at, u.deleted_version, u.hold

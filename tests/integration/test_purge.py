@@ -45,7 +45,7 @@ from domain.commands import (
     Start,
     Undelete,
 )
-from domain.errors import NotFound, Unavailable
+from domain.errors import NotFound, OnHold, Unavailable
 from domain.functions import Definition
 from domain.messages import Message
 from domain.users import Profile
@@ -263,6 +263,32 @@ class TestHold:
         send(application, Delete(kind="session", name="trip"))
         assert purge_due(application, 0) == []
         assert texts_of(application, THREAD, kind="thread") == ["two"]
+
+    @pytest.mark.parametrize(
+        "trace",
+        [
+            AddMessages(kind="session", name="trip", user_id="ana", messages=say("one")),
+            AddMessages(kind="thread", name=THREAD, messages=say("two", user_id="ana")),
+        ],
+        ids=["owns", "said"],
+    )
+    def test_a_user_without_a_profile_is_held_by_what_there_is_of_them(
+        self, application: Recount, trace: AddMessages
+    ) -> None:
+        hold = PlaceHold(kind="user", name="ana", reason="case 7")
+        with pytest.raises(NotFound):
+            send(application, hold)
+        send(application, trace, hold)
+        assert set(refused(application, user(application, "ana"))) == {str(OnHold("user"))}
+
+    def test_what_was_purged_is_no_trace_of_a_user(self, application: Recount) -> None:
+        send(application, AddMessages(kind="session", name="trip", user_id="ana", messages=say("one")))
+        (gone,) = carry_out(
+            application, session(application, "trip"), lambda project: context(), reason=None, insist=True
+        )
+        assert gone.versions
+        with pytest.raises(NotFound):
+            send(application, PlaceHold(kind="user", name="ana", reason="case 7"))
 
 
 def refused(application: Recount, targets: Iterable[Target]) -> list[str]:

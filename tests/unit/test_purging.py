@@ -84,6 +84,11 @@ class TestHolds:
     def test_what_is_not_there_cannot_be_held(self, given: Any) -> None:
         given().when(PlaceHold, reason="case 7").then_refuses(NotFound)
 
+    def test_a_user_of_whom_there_is_something_gets_a_profile_to_be_held_by(self) -> None:
+        begun = Given("user")().when(PlaceHold, known=[NAME], reason="case 7")
+        begun.then(started(), hold_placed(reason="case 7"))
+        Given("session")().when(PlaceHold, known=[NAME], reason="case 7").then_refuses(NotFound)
+
 
 class TestPurging:
     @pytest.mark.parametrize("told", [[started()], [started(), deleted()]], ids=["live", "deleted"])
