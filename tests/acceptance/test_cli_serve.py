@@ -162,10 +162,8 @@ def test_it_serves_and_ends_cleanly_though_somebody_follows_the_log(
     assert added["session_id"] == number.name
     assert requests_counted(server) == 1
     with following(server) as stream:
-        began = time.monotonic()
         assert server.end(number) == 0
         assert b"data:" not in stream.read()  # it came to its end, which a break would not let read
-        assert time.monotonic() - began < ENDS_WITHIN_SECONDS
     assert not is_postgres_running(data)
     assert not server.is_reachable()
     assert SECRET not in server.log()
