@@ -1,12 +1,16 @@
 """Flowise's own database: database.sqlite, or PostgreSQL, of any age of its schema.
 
 A session belongs to a chatflow, which is its scope. Rows keep their ids, so importing again adds what is new.
+
+A message gets the metadata that api.protocols.langflux reads, its feedback too, so that whoever moves over
+finds the same conversations.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import UTC
 from itertools import groupby
 from typing import Any
 
@@ -18,7 +22,13 @@ from eventlog.statements import Statements
 SQL = Statements("api.importers", "flowise")
 KIND = "flowise"
 
+KEY = "langflux"
+"""The key of a message's metadata under which the protocol looks."""
+
 ROLES = {"userMessage": "user", "apiMessage": "assistant"}
+DEFAULT_CHAT_TYPE = "INTERNAL"
+"""What Flowise's own migration made of rows that had none."""
+
 JSON = frozenset(
     {
         "sourceDocuments",
@@ -28,11 +38,12 @@ JSON = frozenset(
         "agentReasoning",
         "action",
         "artifacts",
-        "followUpPrompts",
         "reasonContent",
     }
 )
-ELSEWHERE = frozenset({"_row", "id", "role", "content", "createdDate", "chatflowid"})
+"""What is kept as JSON texts and told decoded; followUpPrompts is told as it is kept."""
+
+ELSEWHERE = frozenset({"_row", "id", "role", "content", "createdDate", "chatflowid", "sessionId"})
 
 
 def read(tables: Tables) -> Source:
@@ -69,11 +80,15 @@ def feedback_in(tables: Tables) -> defaultdict[Any, list[dict[str, Any]]]:
     found: defaultdict[Any, list[dict[str, Any]]] = defaultdict(list)
     if "messageId" in tables.columns("chat_message_feedback"):
         for row in tables.rows(SQL["feedback"]):
-            wanted = {
-                name: plain(row[name]) for name in ("rating", "content", "createdDate") if row.get(name)
-            }
-            found[row["messageId"]].append(wanted)
+            told = {name: None if cell is None else plain(cell) for name, cell in row.items()}
+            found[row["messageId"]].append(told | {"createdDate": wire_time(row.get("createdDate"))})
     return found
+
+
+def wire_time(cell: Any) -> str | None:
+    """A time as Flowise tells it."""
+    at = moment(cell)
+    return None if at is None else f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z"
 
 
 def flows_in(tables: Tables) -> dict[str, str]:
@@ -84,15 +99,18 @@ def flows_in(tables: Tables) -> dict[str, str]:
 
 def entry(position: int, row: Row, feedback: list[dict[str, Any]]) -> Entry:
     cells = {name: cell for name, cell in row.items() if name not in ELSEWHERE and cell is not None}
-    metadata = unswapped(
-        {name: parsed(cell) if name in JSON else plain(cell) for name, cell in cells.items()}
-    )
+    told = unswapped({name: parsed(cell) if name in JSON else plain(cell) for name, cell in cells.items()})
+    members = {"chatType": DEFAULT_CHAT_TYPE} | {
+        name: value for name, value in told.items() if value is not None
+    }
+    if not row.get("sessionId"):
+        members["sessionId"] = None
     opinions = {"feedback": feedback[-1], "feedback_earlier": feedback[:-1]} if feedback else {}
     said = {
         "role": ROLES.get(row["role"], row["role"]),
         "content": row["content"],
         "timestamp": moment(row["createdDate"]),
-        "metadata": given(metadata | opinions),
+        "metadata": {KEY: members | given(opinions)},
     }
     return Entry(position, said, id=own_id(row["id"]), details={"role": row["role"]})
 

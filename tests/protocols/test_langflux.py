@@ -129,7 +129,9 @@ class TestMessages:
     """§3"""
 
     def test_all_members_are_there_in_order(self, flow: Chatflow) -> None:
-        (message_id,) = flow.say("hello", usedTools=[{"tool": "t"}], followUpPrompts=["a"], leadEmail="a@b.c")
+        (message_id,) = flow.say(
+            "hello", usedTools=[{"tool": "t"}], followUpPrompts=["a", "é"], leadEmail="a@b.c"
+        )
         (message,) = flow.listed()
         assert list(message) == MEMBERS
         assert message == {
@@ -144,7 +146,7 @@ class TestMessages:
             "sessionId": "s",
             "createdDate": "2026-11-20T12:00:00.000Z",
             "leadEmail": "a@b.c",
-            "followUpPrompts": '["a"]',
+            "followUpPrompts": '["a","é"]',
         }
 
     def test_each_column_is_decoded_by_itself(self, flow: Chatflow) -> None:
@@ -157,7 +159,7 @@ class TestMessages:
             flow = Chatflow(client)
             flow.say("x", usedTools=[{"tool": "t"}], artifacts="[]")
             (message,) = flow.listed()
-            assert (message["usedTools"], message["artifacts"]) == ('[{"tool": "t"}]', "[]")
+            assert (message["usedTools"], message["artifacts"]) == ('[{"tool":"t"}]', "[]")
             assert message["action"] is None
 
     def test_a_message_without_a_session_belongs_to_its_chat(self, flow: Chatflow) -> None:
@@ -209,10 +211,10 @@ class TestReading:
         assert flow.texts(messageId=str(uuid4())) == flow.texts(messageId="x") == []
         assert flow.texts(chatType="MCP") == ["c"]
         assert flow.texts(chatType='["INTERNAL","EXTERNAL"]') == ["a", "b"]
-        assert flow.client.get(f"{flow.path}?chatType=MCP&chatType=INTERNAL").json() == [
-            flow.listed()[0],
-            flow.listed()[2],
-        ]
+        for names in (("chatType", "chatType"), ("chatType[]", "chatType[]"), ("chatType[0]", "chatType[1]")):
+            query = dict(zip(("MCP", "INTERNAL"), names, strict=True))
+            path = f"{flow.path}?{'&'.join(f'{name}={value}' for value, name in query.items())}"
+            assert flow.client.get(path).json() == [flow.listed()[0], flow.listed()[2]]
         # A session id is not a chat id.
         assert flow.texts(sessionId="c") == []
 
@@ -220,8 +222,8 @@ class TestReading:
         flow.say("a", memoryType="")
         flow.say("b", memoryType="M")
         assert flow.texts(memoryType="") == ["a"]
-        assert flow.texts(sessionId="") == flow.texts(chatId="") == []
-        assert flow.texts(memoryType="", sessionId="", feedback="true") == ["a", "b"]
+        assert flow.texts(sessionId="") == flow.texts(chatId="") == flow.texts(messageId="") == []
+        assert flow.texts(memoryType="", sessionId="", messageId="", feedback="true") == ["a", "b"]
 
     def test_dates_are_inclusive_and_a_day_is_its_midnight(self, flow: Chatflow) -> None:
         flow.say(*"abc")
@@ -231,6 +233,25 @@ class TestReading:
         assert flow.texts(startDate="2026-11-20", endDate="2026-11-21") == ["a", "b", "c"]
         assert flow.texts(startDate="Fri, 20 Nov 2026 12:02:00 GMT") == ["c"]
         refuses(flow.client.get(flow.path, params={"startDate": "garbage"}), 400)
+
+    @pytest.mark.parametrize(
+        ("date", "texts"),
+        [
+            ("2026", ["a", "b", "c"]),
+            ("2026-11", ["a", "b", "c"]),
+            ("2026/11/21", []),
+            ("11/21/2026", []),
+            ("Nov 20, 2026", ["a", "b", "c"]),
+            ("Fri Nov 20 2026", ["a", "b", "c"]),
+            ("Fri Nov 20 2026 13:01:00 GMT+0100 (Central European Standard Time)", ["b", "c"]),
+            ("Fri, 20 Nov 2026 12:02:00", ["c"]),
+        ],
+    )
+    def test_dates_as_javascript_writes_and_reads_them(
+        self, flow: Chatflow, date: str, texts: list[str]
+    ) -> None:
+        flow.say(*"abc")
+        assert flow.texts(startDate=date) == texts
 
     def test_ids_with_signs(self, flow: Chatflow) -> None:
         flow.say("a", session="<a&b>")
@@ -259,6 +280,23 @@ class TestReading:
         assert [one["content"] for one in both.json()] == ["q1", "good", "q2", "bad"]
         assert len(flow.texts(feedbackType="THUMBS_UP")) == 6
 
+    def test_rated_answers_ascend_over_all_sessions(self, flow: Chatflow) -> None:
+        """And a page is of those sessions alone where one is rated so."""
+        flow.say("early", session="s")
+        for session, rating in (("t", "THUMBS_UP"), ("u", "THUMBS_DOWN")):
+            flow.say(f"{session}1", session=session)
+            (answer,) = flow.say(f"{session}2", session=session, by="apiMessage")
+            flow.rate(answer, rating)
+        (late,) = flow.say("late", session="s", by="apiMessage")
+        flow.rate(late)
+        flow.say("last", session="v")
+        rated = {"feedback": "true", "feedbackType": "THUMBS_UP"}
+        assert flow.texts(**rated) == ["early", "t1", "t2", "late"]
+        assert flow.texts(**rated, page=1, limit=1, order="DESC") == ["early", "late"]
+        assert flow.texts(**rated, page=2, limit=1, order="DESC") == ["t1", "t2"]
+        assert flow.texts(**rated, page=3, limit=1, order="DESC") == []
+        assert flow.texts(**rated, page=1, limit=1) == ["t1", "t2"]
+
     def test_pages_are_of_sessions_and_only_with_feedback(self, flow: Chatflow) -> None:
         for session in "abc":
             flow.say(f"{session}1", f"{session}2", session=session)
@@ -269,7 +307,9 @@ class TestReading:
         assert flow.texts(feedback="true", page=1, limit=2) == ["b1", "b2", "c1", "c2"]
         assert flow.texts(feedback="true", page=9, limit=2) == []
         assert flow.texts(feedback="true", page=2, limit=1, sessionId="b") == ["b1", "b2"]
-        refuses(flow.client.get(flow.path, params={"feedback": "true", "page": -1}), 412)
+        assert flow.texts(feedback="true", page="1.5", limit="2x") == ["b1", "b2", "c1", "c2"]
+        for query in ({"feedback": "true", "page": -1}, {"page": -1}, {"limit": -1}):
+            refuses(flow.client.get(flow.path, params=query), 412)
 
     def test_the_canvas_sees_its_own(self, flow: Chatflow) -> None:
         flow.say("a")
@@ -316,6 +356,30 @@ class TestDeleting:
         assert flow.texts() == left
         assert flow.delete(**query) == 0
 
+    @pytest.mark.parametrize(
+        ("query", "left"),
+        [
+            ({"sessionId": ""}, ["a", "b"]),
+            ({"messageId": ""}, ["a", "b"]),
+            ({"chatId": ""}, ["a", "b"]),
+            ({"memoryType": ""}, ["a"]),
+            ({"chatId": "s", "sessionId": "", "memoryType": ""}, []),
+        ],
+    )
+    def test_an_empty_parameter_is_not_one_that_is_missing(
+        self, flow: Chatflow, query: dict[str, str], left: list[str]
+    ) -> None:
+        flow.say("a", memoryType="M")
+        flow.say("b", memoryType="")
+        flow.delete(**query)
+        assert flow.texts() == left
+
+    def test_of_two_sessions_at_once_none_is_deleted(self, flow: Chatflow) -> None:
+        flow.say("a")
+        refuses(flow.client.delete(f"{flow.path}?sessionId=s&sessionId=t"), 400)
+        assert flow.texts() == ["a"]
+        assert flow.client.delete(f"{flow.path}?chatType[0]=INTERNAL&chatType[1]=MCP").json()["affected"] == 1
+
     def test_one_message(self, flow: Chatflow) -> None:
         first, _ = flow.say("a", "b")
         assert flow.delete(messageId=first) == 1
@@ -361,6 +425,26 @@ class TestFeedback:
         for query in ({"chatId": "x"}, {"endDate": "2020-01-01"}, {"startDate": "2100-01-01"}):
             assert flow.client.get(f"/api/v1/feedback/{flow.id}", params=query).json() == []
 
+    def test_its_words_may_be_missing_and_taken_back(self, flow: Chatflow) -> None:
+        (answer,) = flow.say("a", by="apiMessage")
+        assert flow.rate(answer, content=None, chatId="", chatflowid="")["content"] is None
+        (listed,) = flow.client.get(f"/api/v1/feedback/{flow.id}").json()
+        assert (listed["chatId"], listed["content"]) == ("s", None)
+        path = f"/api/v1/feedback/{listed['id']}"
+        for content in ("better", None):
+            assert flow.client.put(path, json={"content": content}).status_code == 200
+            assert flow.client.get(f"/api/v1/feedback/{flow.id}").json() == [{**listed, "content": content}]
+        assert flow.listed(feedback="1")[0]["feedback"] == listed
+
+    def test_given_at_once_it_goes_by_the_messages(self, flow: Chatflow) -> None:
+        ids = flow.say(*"abc", by="apiMessage")
+        at = {"rating": "THUMBS_UP", "createdDate": "2026-11-20T13:00:00.000Z"}
+        for answer in ids:
+            patch = {"metadata": {"langflux": {"feedback": {**at, "messageId": answer}}}}
+            flow.client.patch(f"/v1/sessions/s/messages/{answer}", params={"scope": flow.id}, json=patch)
+        listed = flow.client.get(f"/api/v1/feedback/{flow.id}").json()
+        assert [one["messageId"] for one in listed] == ids
+
     def test_the_last_one_counts(self, flow: Chatflow) -> None:
         (answer,) = flow.say("a", by="apiMessage")
         flow.rate(answer, "THUMBS_UP")
@@ -377,8 +461,15 @@ class TestFeedback:
         refuses(flow.client.post(path, json={**body, "chatflowid": str(uuid4())}), 400)
         refuses(flow.client.post(f"/api/v1/feedback/{uuid4()}", json=body), 400)
         refuses(flow.client.post(path, json={"messageId": answer}), 500)
+        refuses(flow.client.post(path, json={"rating": "THUMBS_UP"}), 400)
+        refuses(flow.client.post(path, json={}), 400)
         refuses(flow.client.put(f"/api/v1/feedback/{answer}", json={"rating": "THUMBS_UP"}), 404)
         refuses(flow.client.put("/api/v1/feedback/x", json={"rating": "THUMBS_UP"}), 404)
+        given = f"/api/v1/feedback/{flow.rate(answer)['id']}"
+        refuses(flow.client.put(given, json={"rating": None}), 500)
+        refuses(flow.client.put(given, json={"rating": "THUMBS_DOWN", "chatId": "other"}), 400)
+        refuses(flow.client.put(given, json={"rating": "THUMBS_DOWN", "chatflowid": str(uuid4())}), 400)
+        assert flow.listed(feedback="1")[0]["feedback"]["rating"] == "THUMBS_UP"
 
     def test_one_that_was_imported_with_an_id_of_its_own(self, flow: Chatflow) -> None:
         (answer,) = flow.say("a", by="apiMessage")
@@ -406,15 +497,17 @@ class TestOverview:
             "totalFeedback": 2,
             "positiveFeedback": 1,
         }
+        assert flow.client.get(path, params={"page": 1, "limit": 1}).json()["totalMessages"] == 4
         external = flow.client.get(path, params={"chatType": "EXTERNAL"}).json()
         assert (external["totalMessages"], external["totalSessions"]) == (1, 1)
 
     def test_export(self, flow: Chatflow) -> None:
-        flow.say("a", leadEmail="a@b.c", fileUploads=[{"name": "x.png"}], sourceDocuments="{broken")
+        uploads = [{"type": "stored-file", "name": "x.png"}, {"type": "url", "name": "y.png"}]
+        flow.say("a", leadEmail="a@b.c", fileUploads=uploads, sourceDocuments="{broken")
         (answer,) = flow.say("b", by="apiMessage", usedTools=[{"tool": "t"}])
         flow.rate(answer)
-        flow.say("c", session="t", chatType="EXTERNAL", memoryType="M")
-        body = {"chatflowId": flow.id}
+        flow.say("c", session="t", chatType="EXTERNAL", memoryType="M", fileUploads=uploads[1:])
+        body: dict[str, Any] = {"chatflowId": flow.id}
         newest, oldest = flow.client.post("/api/v1/export-import/chatflow-messages", json=body).json()
         assert (newest["id"], newest["source"], newest["memoryType"]) == ("t", "API/Embed", "M")
         assert oldest == {
@@ -443,7 +536,19 @@ class TestOverview:
         body |= {"chatType": "EXTERNAL", "startDate": "2026-11-20", "endDate": "2026-11-21"}
         (only,) = flow.client.post("/api/v1/export-import/chatflow-messages", json=body).json()
         assert only["id"] == "t"
-        refuses(flow.client.post("/api/v1/export-import/chatflow-messages", json={}), 412)
+        assert "filePaths" not in only["messages"][0]
+        refuses(flow.client.post("/api/v1/export-import/chatflow-messages", json={}), 400)
+
+    def test_export_of_some_types_and_of_a_rating_without_words(self, flow: Chatflow) -> None:
+        flow.say("a")
+        flow.say("b", session="t", chatType="MCP")
+        (answer,) = flow.say("c", session="u", chatType="EVALUATION", by="apiMessage")
+        flow.rate(answer, content=None)
+        body = {"chatflowId": flow.id, "chatType": '["EVALUATION", "MCP"]'}
+        first, second = flow.client.post("/api/v1/export-import/chatflow-messages", json=body).json()
+        assert (first["source"], second["source"]) == ("Evaluation", "MCP")
+        assert first["messages"][0]["feedback"] is None
+        assert "feedback" not in second["messages"][0]
 
 
 class TestIds:
@@ -469,6 +574,8 @@ class TestIds:
         body = {"chatId": "C", "overrideConfig": {"sessionId": "S"}}
         assert resolve_ids(body, is_internal=True, fresh="new")[:2] == ("C", "C")
         assert resolve_ids({}, is_internal=True, fresh="new")[:2] == ("new", "new")
+        del body["chatId"]
+        assert resolve_ids(body, is_internal=True, fresh="new")[:2] == ("S", "S")
 
 
 @pytest.fixture(scope="module")
@@ -590,6 +697,37 @@ class TestPredictions:
                 assert (user["chatId"], user["sessionId"], user["content"]) == ("C", "node", "Hi")
                 assert (api["id"], api["content"]) == (told["chatMessageId"], "Hello")
                 assert api["usedTools"] == [{"tool": "t"}]
+
+    @pytest.mark.parametrize(
+        ("kind", "body", "told", "session"),
+        [
+            ("", {"chatId": "C"}, {"chatId": "C", "sessionId": "C"}, "C"),
+            ("", {"chatId": ""}, {"chatId": ""}, None),
+            # From the canvas the memory node's own setting counts, whatever the request says.
+            ("internal-", {"chatId": "C"}, {"chatId": "C", "sessionId": "node"}, "node"),
+        ],
+    )
+    @pytest.mark.parametrize("streaming", [False, True])
+    def test_question_and_answer_are_in_one_conversation(
+        self,
+        conninfo: str,
+        kind: str,
+        body: dict[str, Any],
+        told: dict[str, Any],
+        session: str | None,
+        streaming: bool,
+    ) -> None:
+        told = {**told, "memoryType": "Buffer Memory", "text": "Hello"}
+        part = f"message:\ndata:{json.dumps({'event': 'metadata', 'data': told})}\n\n".encode()
+        answer = Answer(parts=[part]) if streaming else Answer(json.dumps(told).encode())
+        with behind(conninfo, "langflux_upstream", answer) as flow:
+            path = f"/api/v1/{kind}prediction/{flow.id}"
+            answered = flow.client.post(path, json={"question": "Hi", "streaming": streaming, **body})
+            assert answered.status_code == 200, answered.text
+            first, second = ((m["chatId"], m["memoryType"], m["sessionId"]) for m in flow.listed())
+            assert first == second
+            assert first[:2] == (body["chatId"], "Buffer Memory")
+            assert first[2] == (session or str(UUID(first[2])))
 
     def test_its_events_pass_through(self, conninfo: str) -> None:
         message_id = str(uuid4())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 from uuid import UUID
@@ -45,6 +46,19 @@ KNOWN = {
     *("order", "sort", "feedback", "page", "limit", "hardDelete", "isClearFromViewMessageDialog"),
 }
 """The parameters a deletion may have: one that is not among them could mean that less is to be deleted."""
+
+MANY = {"chatType", "feedbackType"}
+"""Those that may be repeated."""
+
+INDEX = re.compile(r"\[\d*\]$")
+WHOLE = re.compile(r"\s*[+-]?\d+")
+"""What JavaScript's parseInt reads of a text."""
+
+DATES = (
+    *("%Y", "%Y-%m", "%Y/%m/%d", "%m/%d/%Y", "%b %d, %Y"),
+    *("%a %b %d %Y", "%a %b %d %Y %H:%M:%S GMT%z"),
+)
+"""What JavaScript's Date takes besides ISO 8601 and RFC 5322; the last two are as it writes itself."""
 
 MILLISECOND = timedelta(milliseconds=1)
 
@@ -120,8 +134,9 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
         here = await visit(request)
         scope = chatflow_id(chatflow)
         query = Query(request)
-        query.refuse_unknown()
-        found = await find(here, query.wanted(scope, has_feedback=True), with_one_before=False)
+        query.refuse_unclear()
+        wanted = query.wanted(scope, has_feedback=True, is_strict=not query.one("chatId"))
+        found = await find(here, wanted, with_one_before=False)
         return Json({"raw": [], "affected": await delete_all(here, found)})
 
     @router.put("/api/v1/chatmessage/abort/{chatflow}/{chat_id}")
@@ -148,13 +163,13 @@ def chatflow_id(chatflow: str) -> str:
 
 
 class Query:
-    """Query parameters as Express reads them: one may be repeated, or have ``[]`` in its name."""
+    """Query parameters as Express reads them: one may be repeated, or have ``[]`` or ``[0]`` in its name."""
 
     def __init__(self, request: Request) -> None:
         self._values: dict[str, list[str]] = {}
         for name, value in request.query_params.multi_items():
             try:
-                self._values.setdefault(name.removesuffix("[]"), []).append(check_text(value))
+                self._values.setdefault(INDEX.sub("", name), []).append(check_text(value))
             except ValueError:
                 raise refused(400, f"{name[:100]!r} cannot be read") from None
 
@@ -164,13 +179,7 @@ class Query:
 
     def many(self, name: str) -> list[str]:
         """The values of a parameter that may be repeated, or a JSON array."""
-        found: list[str] = []
-        for value in self._values.get(name, ()):
-            read: Any = value
-            with suppress(ValueError):
-                read = json.loads(value)
-            found += map(str, read) if isinstance(read, list) else [value]
-        return [value for value in found if value]
+        return many_in(self._values.get(name, ()))
 
     def moment(self, name: str) -> datetime | None:
         value = self.one(name)
@@ -178,12 +187,10 @@ class Query:
 
     def count(self, name: str) -> int:
         """Raises a refusal for a negative one."""
-        try:
-            number = int(self.one(name) or 0)
-        except ValueError:
-            return 0
+        found = WHOLE.match((self.one(name) or "")[:20])
+        number = int(found[0]) if found else 0
         if number < 0:
-            raise refused(412, f"Error: {name} must not be negative")
+            raise refused(412, f"Error: {name} cannot be negative!")
         return min(number, 2**31)
 
     @property
@@ -192,17 +199,27 @@ class Query:
         order = self.one("order")
         return (self.one("sort") if order is None else order) == "DESC"
 
-    def refuse_unknown(self) -> None:
-        for name in self._values:
+    def refuse_unclear(self) -> None:
+        """Raises a refusal where it is not clear what a deletion is about."""
+        for name, values in self._values.items():
             if name not in KNOWN:
                 raise refused(400, f"there is no parameter {name[:100]!r}; nothing was deleted")
+            if len(values) > 1 and name not in MANY:
+                raise refused(400, f"the parameter {name!r} is there twice; nothing was deleted")
 
-    def wanted(self, scope: str, *, has_feedback: bool, chat_types: list[str] | None = None) -> Wanted:
-        """With feedback empty values filter nothing, and there are ratings and pages."""
-        equal = {name: self.one(name) for name in ("sessionId", "chatId", "memoryType")}
-        if has_feedback:
+    def wanted(
+        self,
+        scope: str,
+        *,
+        has_feedback: bool,
+        is_strict: bool = False,
+        chat_types: list[str] | None = None,
+    ) -> Wanted:
+        """With feedback there are ratings and pages, and empty values filter nothing unless ``is_strict``."""
+        equal = {name: self.one(name) for name in ("sessionId", "chatId", "memoryType", "messageId")}
+        if has_feedback and not is_strict:
             equal = {name: value or None for name, value in equal.items()}
-        message_id = self.one("messageId") or None
+        message_id = equal["messageId"]
         kept: dict[str, Any] = {
             name: equal[name] for name in ("chatId", "memoryType") if equal[name] is not None
         }
@@ -220,8 +237,20 @@ class Query:
             until=None if until is None else until + MILLISECOND,
         )
         ratings = self.many("feedbackType") if has_feedback else []
-        page, limit = (self.count("page"), self.count("limit")) if has_feedback else (0, 0)
+        page, limit = self.count("page"), self.count("limit")
+        page, limit = (page, limit) if has_feedback else (0, 0)
         return Wanted(said, ratings or None, page, limit)
+
+
+def many_in(values: Iterable[str]) -> list[str]:
+    """All of them, and what those that are JSON arrays hold."""
+    found: list[str] = []
+    for value in values:
+        read: Any = value
+        with suppress(ValueError):
+            read = json.loads(value)
+        found += map(str, read) if isinstance(read, list) else [value]
+    return [value for value in found if value]
 
 
 def as_uuid(text: str | None) -> UUID | None:
@@ -237,8 +266,12 @@ def moment_in(name: str, text: str) -> datetime:
     """A time as JavaScript takes it; without a zone it is UTC. Raises a refusal."""
     with suppress(ValueError):
         return to_utc(datetime.fromisoformat(text))
+    for form in DATES:
+        with suppress(ValueError):
+            found = datetime.strptime(text.partition(" (")[0], form)  # noqa: DTZ007 - to_utc sees to that
+            return to_utc(found)
     with suppress(ValueError, TypeError):
-        return parsedate_to_datetime(text).astimezone(UTC)
+        return to_utc(parsedate_to_datetime(text))
     raise refused(400, f"{name} is not a date")
 
 
@@ -260,33 +293,49 @@ async def find(
 
 async def page_of_sessions(here: Visit, wanted: Wanted, *, is_descending: bool) -> list[FoundMessage]:
     """All messages of the sessions on a page, the newest first."""
-    sessions = await here.find(latest_sessions, wanted.said, limit=None)
+    names = await sessions_with(here, wanted)
     if not is_descending:
-        sessions = sessions[::-1]
+        names = names[::-1]
     first = (wanted.page - 1) * wanted.limit
     found: list[FoundMessage] = []
-    for session in sessions[first : first + wanted.limit]:
-        found += await here.find(newest_messages, replace(wanted.said, session=session.name), limit=None)
+    for name in names[first : first + wanted.limit]:
+        found += await here.find(newest_messages, replace(wanted.said, session=name), limit=None)
     return sorted(found, key=lambda one: created(one.message), reverse=True)
+
+
+async def sessions_with(here: Visit, wanted: Wanted) -> list[str]:
+    """The names of the sessions with what is wanted, the one with the newest of it first."""
+    if wanted.ratings is None:
+        return [session.name for session in await here.find(latest_sessions, wanted.said, limit=None)]
+    found = await here.find(newest_messages, wanted.said, limit=None)
+    rated = (one for one in found if is_rated(one, wanted.ratings) and session_id_of(one) is not None)
+    return list(dict.fromkeys(one.conversation for one in rated))
 
 
 def chosen(
     found: Sequence[FoundMessage], ratings: Collection[str], *, with_one_before: bool
 ) -> list[FoundMessage]:
-    """The messages with such a rating, each with the one before it in its session; ``found`` ascends."""
+    """The messages with such a rating, each with the one before it in its session.
+
+    ``found`` ascends, and so does what is returned.
+    """
     before: dict[str, FoundMessage] = {}
     picked: dict[Any, FoundMessage] = {}
     for one in found:
         if session_id_of(one) is None and with_one_before:
             continue
-        feedback = extras_of(one.message).get("feedback") or {}
-        if role_of(one.message) == "apiMessage" and feedback.get("rating") in ratings:
+        if is_rated(one, ratings):
             previous = before.get(one.conversation)
             if previous is not None and with_one_before:
                 picked[previous.message.id] = previous
             picked[one.message.id] = one
         before[one.conversation] = one
-    return list(picked.values())
+    return sorted(picked.values(), key=lambda one: created(one.message))
+
+
+def is_rated(found: FoundMessage, ratings: Collection[str]) -> bool:
+    feedback = extras_of(found.message).get("feedback") or {}
+    return role_of(found.message) == "apiMessage" and feedback.get("rating") in ratings
 
 
 async def refuse_taken(here: Visit, exchange: Exchange, message_id: UUID) -> None:

@@ -11,12 +11,13 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.protocols.frame import Visit, body_as, visit
 from api.protocols.langflux.chatmessages import Query, as_uuid, chatflow_id, scope_in
 from api.protocols.langflux.errors import refused
-from api.protocols.langflux.messages import KEY, extras_of, scope_of, wire_time
+from api.protocols.langflux.messages import KEY, extras_of, feedback_of, scope_of, wire_time
 from api.resources import Json
 from domain.commands import ChangeMessage
 from domain.errors import NotFound
@@ -45,20 +46,21 @@ def add_routes(router: APIRouter) -> None:
         here = await visit(request)
         scope = chatflow_id(chatflow)
         body = await body_as(request, NewFeedback)
+        if not body.messageId:
+            raise refused(400, "Message ID is required")
+        found = await message_with(here, body.messageId)
+        check_place(found, body)
+        if found.scope != scope:
+            raise elsewhere()
         if body.rating is None:
             raise refused(500, "Error: rating is required")
-        found = await message_with(here, body.messageId or "")
-        extras = extras_of(found.message)
-        is_consistent = found.scope == scope and body.chatflowid in (None, chatflow, scope)
-        if not is_consistent or body.chatId not in (None, extras.get("chatId", found.conversation)):
-            raise refused(400, "the message is not one of this chatflow and chat")
         told = {
             "id": str(found.message.id),
             "chatflowid": scope,
-            "chatId": extras.get("chatId", found.conversation),
+            "chatId": chat_of(found),
             "messageId": str(found.message.id),
             "rating": body.rating,
-            "content": body.content or "",
+            "content": body.content,
             "createdDate": wire_time(datetime.now(UTC)),
         }
         await keep(here, found, told)
@@ -70,7 +72,10 @@ def add_routes(router: APIRouter) -> None:
         here = await visit(request)
         body = await body_as(request, NewFeedback)
         found = await rated(here, feedback)
-        given = body.model_dump(include={"rating", "content"}, exclude_none=True)
+        check_place(found, body)
+        given = body.model_dump(include={"rating", "content"}, exclude_unset=True)
+        if given.get("rating", "") is None:
+            raise refused(500, "Error: rating is required")
         await keep(here, found, given)
         return Json({"status": "OK"})
 
@@ -80,9 +85,8 @@ def add_routes(router: APIRouter) -> None:
         here, query = await visit(request), Query(request)
         said = Said(scope=scope_in(chatflow), metadata={KEY: {"feedback": {}}})
         since, until = query.moment("startDate"), query.moment("endDate")
-        found = [
-            extras_of(one.message)["feedback"] for one in await here.find(newest_messages, said, limit=None)
-        ]
+        rated = await here.find(newest_messages, said, limit=None)
+        found = [given for one in reversed(rated) if (given := feedback_of(one.message)) is not None]
         told = [
             feedback
             for feedback in sorted(found, key=lambda one: str(one.get("createdDate")))
@@ -91,6 +95,22 @@ def add_routes(router: APIRouter) -> None:
             and (until is None or str(feedback.get("createdDate")) <= wire_time(until))
         ]
         return Json(told[::-1] if query.is_descending else told)
+
+
+def chat_of(found: FoundMessage) -> str:
+    return str(extras_of(found.message).get("chatId", found.conversation))
+
+
+def check_place(found: FoundMessage, body: NewFeedback) -> None:
+    """Refuse a feedback that says of a message that it is in another chatflow or chat; it may say nothing."""
+    if body.chatId and body.chatId != chat_of(found):
+        raise elsewhere()
+    if body.chatflowid and scope_of(body.chatflowid) != found.scope:
+        raise elsewhere()
+
+
+def elsewhere() -> HTTPException:
+    return refused(400, "the message is not one of this chatflow and chat")
 
 
 async def message_with(here: Visit, message_id: str) -> FoundMessage:

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_json
 
 from domain.messages import MessageState
 from domain.values import Document, Text
@@ -31,6 +32,9 @@ JSON_COLUMNS = (
 
 EXTRAS = (*JSON_COLUMNS, "executionId", "chatType", "chatId", "memoryType", "leadEmail", "followUpPrompts")
 """The members of a chat message that are kept in the metadata; and ``sessionId``, where it is null."""
+
+FEEDBACK = ("id", "chatflowid", "chatId", "messageId", "rating", "content", "createdDate")
+"""The members of a feedback."""
 
 ROLES = {"userMessage": "user", "apiMessage": "assistant"}
 CHAT_TYPES = ("INTERNAL", "EXTERNAL", "EVALUATION", "MCP", "SCHEDULED", "WEBHOOK")
@@ -90,6 +94,12 @@ def extras_of(message: MessageState) -> dict[str, Any]:
     return kept if isinstance(kept, dict) else {}
 
 
+def feedback_of(message: MessageState) -> dict[str, Any] | None:
+    """The last one on it, with all members."""
+    kept = extras_of(message).get("feedback")
+    return {name: kept.get(name) for name in FEEDBACK} if isinstance(kept, dict) and kept else None
+
+
 def role_of(message: MessageState) -> str:
     return "userMessage" if message.role in ("user", "human") else "apiMessage"
 
@@ -137,11 +147,11 @@ def chat_message(found: FoundMessage, *, as_strings: bool = False, feedback: boo
         "sessionId": session_id_of(found),
         "createdDate": wire_time(created(message)),
         "leadEmail": extras.get("leadEmail"),
-        "followUpPrompts": prompts if prompts is None or isinstance(prompts, str) else json.dumps(prompts),
+        "followUpPrompts": json_text(prompts),
         "execution": None,
     }
     if feedback:
-        told["feedback"] = extras.get("feedback")
+        told["feedback"] = feedback_of(message)
     return told
 
 
@@ -156,4 +166,5 @@ def decoded(value: object) -> object:
 
 
 def json_text(value: object) -> object:
-    return value if value is None or isinstance(value, str) else json.dumps(value)
+    """As JavaScript writes it."""
+    return value if value is None or isinstance(value, str) else to_json(value).decode()

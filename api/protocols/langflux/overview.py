@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -15,6 +16,7 @@ from api.protocols.langflux.chatmessages import (
     Wanted,
     by_chat_type,
     find,
+    many_in,
     moment_in,
     scope_in,
 )
@@ -28,13 +30,15 @@ from projections.spoken import Said
 SOURCES = {
     "INTERNAL": "UI",
     "EXTERNAL": "API/Embed",
-    "EVALUATION": "Evaluations",
+    "EVALUATION": "Evaluation",
     "MCP": "MCP",
     "SCHEDULED": "Scheduled",
     "WEBHOOK": "Webhook",
 }
 
 ATTACHED = ("sourceDocuments", "usedTools", "fileAnnotations", "agentReasoning", "artifacts")
+STORED = "stored-file"
+"""The type of an upload that Flowise keeps, and tells the path of."""
 
 
 class ExportRequest(BaseModel):
@@ -52,7 +56,8 @@ def add_routes(router: APIRouter) -> None:
     async def stats(chatflow: str, request: Request) -> Response:
         """How much was said, and what people thought of it."""
         here = await visit(request)
-        found = await find(here, Query(request).wanted(scope_in(chatflow), has_feedback=True))
+        wanted = Query(request).wanted(scope_in(chatflow), has_feedback=True)
+        found = await find(here, replace(wanted, page=0))
         ratings = [(extras_of(one.message).get("feedback") or {}).get("rating") for one in found]
         return Json(
             {
@@ -69,7 +74,7 @@ def add_routes(router: APIRouter) -> None:
         here = await visit(request, scope="read")
         body = await body_as(request, ExportRequest)
         if not body.chatflowId:
-            raise refused(412, "Error: chatflowId not provided!")
+            raise refused(400, "Error: chatflowId is required!")
         types, ratings = listed(body.chatType), listed(body.feedbackType)
         until = moment_in("endDate", body.endDate) + MILLISECOND if body.endDate else None
         said = Said(
@@ -82,7 +87,8 @@ def add_routes(router: APIRouter) -> None:
 
 
 def listed(value: list[str] | str | None) -> list[str]:
-    return [value] if isinstance(value, str) and value else list(value or ())
+    """One, several, or a JSON array of them."""
+    return many_in([value] if isinstance(value, str) else value or ())
 
 
 def conversations(found: list[FoundMessage]) -> list[dict[str, Any]]:
@@ -119,9 +125,10 @@ def exported(message: dict[str, Any]) -> dict[str, Any]:
         "time": message["createdDate"],
     }
     uploads = message["fileUploads"]
-    if isinstance(uploads, list):
-        told["filePaths"] = [one["name"] for one in uploads if isinstance(one, dict) and "name" in one]
+    files = [one for one in uploads if isinstance(one, dict)] if isinstance(uploads, list) else []
+    if paths := [one["name"] for one in files if one.get("type") == STORED and "name" in one]:
+        told["filePaths"] = paths
     told |= {name: message[name] for name in ATTACHED if message[name] is not None}
-    if message["feedback"] and message["feedback"].get("content"):
-        told["feedback"] = message["feedback"]["content"]
+    if message["feedback"]:
+        told["feedback"] = message["feedback"].get("content")
     return told

@@ -9,6 +9,7 @@ is relayed; with RECOUNT_RESPONDER_URL a model is asked. Either way both message
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -23,11 +24,14 @@ from api.protocols.answering import Exchange, streamed, turns_of
 from api.protocols.frame import Visit, visit
 from api.protocols.langflux.chatmessages import as_uuid, chatflow_id
 from api.protocols.langflux.errors import refused
-from api.protocols.langflux.messages import JSON_COLUMNS, members_of
+from api.protocols.langflux.messages import JSON_COLUMNS, KEY, members_of
 from api.protocols.responder import NotConfigured, Turn, Upstream, chat_in, langflux_in
 from api.resources import Json
 from api.settings import Settings
-from domain.errors import MessageIdTaken, RecountError
+from domain.commands import ChangeMessage
+from domain.errors import MessageIdTaken, NotFound, RecountError
+from domain.messages import Message
+from domain.sessions import Session
 from domain.values import check_document
 
 MEMORY = ""
@@ -35,7 +39,7 @@ MEMORY = ""
 
 
 class Ids(NamedTuple):
-    """Whose turn it is: one chat may have several sessions. ``is_given``: by the request."""
+    """Whose turn it is: one chat may have several sessions. ``is_given``: by the request alone."""
 
     chat_id: str
     session_id: str
@@ -47,7 +51,7 @@ def resolve_ids(body: Mapping[str, Any], *, is_internal: bool = False, fresh: st
 
     The chat is body.chatId, else overrideConfig.sessionId, else ``fresh``. The session is
     overrideConfig.sessionId, else body.chatId, else the chat. An empty text counts for the chat alone. From
-    the canvas (``is_internal``) the session is the chat.
+    the canvas (``is_internal``) the session is the chat, unless the flow's memory node has one.
     """
     override = body.get("overrideConfig")
     asked = override.get("sessionId") if isinstance(override, dict) else None
@@ -55,10 +59,9 @@ def resolve_ids(body: Mapping[str, Any], *, is_internal: bool = False, fresh: st
     for one in (asked, given):
         if one is not None and not isinstance(one, str):
             raise refused(500, "Error: chatId and sessionId must be strings")
-    if is_internal:
-        chat_id = given if given is not None else fresh
-        return Ids(chat_id, chat_id or fresh, bool(given))
     chat_id = given if given is not None else asked if asked is not None else fresh
+    if is_internal:
+        return Ids(chat_id, chat_id or fresh, False)
     return Ids(chat_id, asked or given or chat_id or fresh, bool(asked or given))
 
 
@@ -157,10 +160,11 @@ class Prediction:
     def is_streaming(self) -> bool:
         return self.body.get("streaming") in (True, "true")
 
-    async def ask(self) -> None:
+    async def ask(self, memory: str = MEMORY) -> Message:
         """Record the question, as of its arrival."""
-        uploads = {"fileUploads": self.body.get("uploads"), "leadEmail": self.body.get("leadEmail")}
-        await self.exchange.record(self._message("userMessage", self.question, self.at, uploads))
+        more = {"fileUploads": self.body.get("uploads"), "leadEmail": self.body.get("leadEmail")}
+        said = self._message("userMessage", self.question, self.at, {**more, "memoryType": memory})
+        return await self.exchange.record(said)
 
     def api_message(self, answer: Mapping[str, Any]) -> dict[str, Any]:
         """The members of the message that an answer is."""
@@ -215,31 +219,50 @@ class Prediction:
             return self
         chat_id, session_id = answer.get("chatId"), answer.get("sessionId")
         chat = chat_id if isinstance(chat_id, str) and chat_id else self.ids.chat_id
-        session = session_id if isinstance(session_id, str) and session_id else chat
+        session = session_id if isinstance(session_id, str) and session_id else chat or self.ids.session_id
         return replace(self, ids=Ids(chat, session, True))
+
+    async def settled(self, asked: Message | None, answer: Mapping[str, Any]) -> Prediction:
+        """This as it is now known; the question, which may not be recorded yet (None), goes by it as well."""
+        one, memory = self.now_known(answer), answer.get("memoryType")
+        memory = memory if isinstance(memory, str) else MEMORY
+        if asked is None:
+            await one.ask(memory)
+        elif memory != MEMORY:
+            await one.label(asked, memory)
+        return one
+
+    async def label(self, asked: Message, memory: str) -> None:
+        """Say which memory a question is in: under another label it would not be beside its answer."""
+        with suppress(NotFound):  # deleted meanwhile
+            await self.here.execute(
+                ChangeMessage(
+                    kind=Session.KIND,
+                    name=self.ids.session_id,
+                    scope=self.scope,
+                    message_id=asked.id,
+                    metadata={KEY: {"memoryType": memory}},
+                )
+            )
 
     async def relay(self, upstream: Upstream, path: str) -> Response:
         """Pass the question on, and the answer back."""
-        if self.ids.is_given:
-            await self.ask()
+        asked = await self.ask() if self.ids.is_given else None
         try:
             relayed = await upstream.forward(path, dict(self.body))
         except RecountError:
-            if not self.ids.is_given:
+            if asked is None:
                 await self.ask()
             raise
         answer = relayed.body if isinstance(relayed.body, dict) else {}
-        one = self.now_known(answer)
-        if not self.ids.is_given:
-            await one.ask()
+        one = await self.settled(asked, answer)
         if relayed.status == 200:
             await one.record_answer(answer)
         return Json(relayed.body, relayed.status)
 
     async def relay_by_parts(self, upstream: Upstream, path: str) -> AsyncIterator[bytes]:
         """Flowise's events as they come; the answer is recorded when they end."""
-        if self.ids.is_given:
-            await self.ask()
+        asked = await self.ask() if self.ids.is_given else None
         rest, told, has_begun = b"", dict[str, Any](text=""), False
         failure: RecountError | None = None
         try:
@@ -252,9 +275,7 @@ class Prediction:
         except RecountError as error:
             failure = error
         note(rest, told)
-        one = self.now_known(told)
-        if not self.ids.is_given:
-            await one.ask()
+        one = await self.settled(asked, told)
         if failure is None:
             await one.record_answer(told)
         elif not has_begun:
