@@ -104,7 +104,7 @@ def entry(position: int, row: Row, feedback: list[dict[str, Any]]) -> Entry:
         name: value for name, value in told.items() if value is not None
     }
     if not row.get("sessionId"):
-        members["sessionId"] = None
+        members["sessionId"] = row.get("sessionId")
     opinions = {"feedback": feedback[-1], "feedback_earlier": feedback[:-1]} if feedback else {}
     said = {
         "role": ROLES.get(row["role"], row["role"]),

@@ -18,6 +18,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
+from starlette.testclient import TestClient
 
 from api.importers import langflow
 from api.importers.recording import StoreImporter
@@ -262,12 +263,12 @@ def test_what_is_no_such_database_is_told_in_one_sentence(
         recount(conninfo, "import", kind, file)
 
 
-# Flowise, as its migrations left the table: the columns' order differs on purpose.
+# Flowise's first releases.
 
 FLOWISE_FIRST = """
 CREATE TABLE chat_message (id varchar PRIMARY KEY NOT NULL, role varchar NOT NULL,
   chatflowid varchar NOT NULL, content text NOT NULL, "sourceDocuments" text,
-  "createdDate" {datetime} NOT NULL);
+  "createdDate" datetime NOT NULL);
 """
 FLOWISE_2023 = """
 ALTER TABLE chat_message ADD COLUMN "chatType" varchar NOT NULL DEFAULT 'INTERNAL';
@@ -277,28 +278,56 @@ ALTER TABLE chat_message ADD COLUMN "memoryType" varchar;
 ALTER TABLE chat_message ADD COLUMN "usedTools" text;
 ALTER TABLE chat_message ADD COLUMN "fileAnnotations" text;
 """
-FLOWISE_NOW = """
-ALTER TABLE chat_message ADD COLUMN "fileUploads" text;
-ALTER TABLE chat_message ADD COLUMN "leadEmail" text;
-ALTER TABLE chat_message ADD COLUMN "agentReasoning" text;
-ALTER TABLE chat_message ADD COLUMN "action" text;
-ALTER TABLE chat_message ADD COLUMN "artifacts" text;
-ALTER TABLE chat_message ADD COLUMN "followUpPrompts" text;
-ALTER TABLE chat_message ADD COLUMN "executionId" varchar;
-ALTER TABLE chat_message ADD COLUMN "reasonContent" text;
-CREATE TABLE chat_message_feedback (id varchar, chatflowid varchar, "chatId" varchar, "messageId" varchar,
-  rating varchar, content text, "createdDate" {datetime});
-CREATE TABLE chat_flow (id varchar, name varchar, "flowData" text, type varchar);
+# Flowise 3.1.4, as its own migrations made the tables.
+
+FLOWISE_SQLITE = """
+CREATE TABLE "chat_message" ("id" varchar PRIMARY KEY NOT NULL, "role" varchar NOT NULL,
+  "chatflowid" varchar NOT NULL, "content" text NOT NULL, "sourceDocuments" text, "usedTools" text,
+  "fileAnnotations" text, "fileUploads" text, "createdDate" datetime NOT NULL DEFAULT (datetime('now')),
+  "chatType" VARCHAR NOT NULL DEFAULT 'INTERNAL', "chatId" VARCHAR NOT NULL, "memoryType" VARCHAR,
+  "sessionId" VARCHAR, "leadEmail" TEXT, "agentReasoning" TEXT, "action" TEXT, "artifacts" TEXT,
+  "followUpPrompts" TEXT, "executionId" varchar, "reasonContent" TEXT);
+CREATE TABLE "chat_message_feedback" ("id" varchar PRIMARY KEY NOT NULL, "chatflowid" varchar NOT NULL,
+  "chatId" varchar NOT NULL, "messageId" varchar NOT NULL, "rating" varchar NOT NULL, "content" text,
+  "createdDate" datetime NOT NULL DEFAULT (datetime('now')));
+CREATE TABLE "chat_flow" ("id" varchar PRIMARY KEY NOT NULL, "name" varchar NOT NULL,
+  "flowData" text NOT NULL, "deployed" boolean, "isPublic" boolean, "apikeyid" varchar, "chatbotConfig" text,
+  "createdDate" datetime NOT NULL DEFAULT (datetime('now')),
+  "updatedDate" datetime NOT NULL DEFAULT (datetime('now')), "apiConfig" TEXT, "analytic" TEXT,
+  "category" TEXT, "speechToText" TEXT, "type" VARCHAR(20) NOT NULL DEFAULT 'CHATFLOW', "workspaceId" TEXT,
+  "followUpPrompts" TEXT, "textToSpeech" TEXT, "mcpServerConfig" TEXT, "webhookSecret" TEXT,
+  "webhookSecretConfigured" BOOLEAN DEFAULT FALSE);
 """
+FLOWISE_POSTGRES = """
+CREATE TABLE chat_message (id uuid PRIMARY KEY, role character varying NOT NULL, chatflowid uuid NOT NULL,
+  content text NOT NULL, "sourceDocuments" text,
+  "createdDate" timestamp without time zone DEFAULT now() NOT NULL,
+  "chatType" character varying DEFAULT 'INTERNAL'::character varying NOT NULL,
+  "chatId" character varying NOT NULL, "memoryType" character varying, "sessionId" character varying,
+  "usedTools" text, "fileAnnotations" text, "fileUploads" text, "leadEmail" text, "agentReasoning" text,
+  action text, artifacts text, "followUpPrompts" text, "executionId" uuid, "reasonContent" text);
+CREATE TABLE chat_message_feedback (id uuid PRIMARY KEY, chatflowid uuid NOT NULL, content text,
+  "chatId" character varying NOT NULL, "messageId" uuid NOT NULL UNIQUE, rating character varying NOT NULL,
+  "createdDate" timestamp without time zone DEFAULT now() NOT NULL);
+CREATE TABLE chat_flow (id uuid PRIMARY KEY, name character varying NOT NULL, "flowData" text NOT NULL,
+  deployed boolean, "isPublic" boolean, apikeyid character varying, "chatbotConfig" text,
+  "createdDate" timestamp without time zone DEFAULT now() NOT NULL,
+  "updatedDate" timestamp without time zone DEFAULT now() NOT NULL, "apiConfig" text, analytic text,
+  category text, "speechToText" text, type character varying(20) DEFAULT 'CHATFLOW'::text NOT NULL,
+  "workspaceId" uuid, "followUpPrompts" text, "textToSpeech" text, "mcpServerConfig" text,
+  "webhookSecret" text, "webhookSecretConfigured" boolean DEFAULT false);
+"""
+CHATFLOW = str(FLOW)
+MOVED = Path(__file__).parent.parent / "protocols" / "langflux" / "moved.json"
+"""Rows of a Flowise 3.1.4, and what its API told of them; the same from SQLite and from PostgreSQL."""
 
 
-def flowise_script(place: Path | str, *ages: str) -> str:
-    datetime_type = "datetime" if isinstance(place, Path) else "timestamp"
-    return "".join(ages).format(datetime=datetime_type)
+def flowise_script(place: Path | str) -> str:
+    return FLOWISE_SQLITE if isinstance(place, Path) else FLOWISE_POSTGRES
 
 
 def flowise_row(content: str, created: str, **members: Any) -> tuple[str, dict[str, Any]]:
-    row = {"id": str(uuid4()), "role": "userMessage", "chatflowid": "flow", "content": content}
+    row = {"id": str(uuid4()), "role": "userMessage", "chatflowid": CHATFLOW, "content": content}
     return "chat_message", row | {"createdDate": created} | members
 
 
@@ -319,42 +348,74 @@ def test_flowises_messages_with_feedback_and_traps(
         flowise_row("other", "2024-05-01 10:00:01", chatId="c", sessionId=None),
     ]
     answer = rows[0][1]["id"]
+    ratings = [("THUMBS_UP", "2024-05-01 10:02:00")]
+    if kind == "sqlite":  # PostgreSQL lets a message have one
+        ratings.append(("THUMBS_DOWN", "2024-05-01 10:01:00"))
     opinions = [
-        ("chat_message_feedback", {"id": str(n), "messageId": answer, "rating": rating, "createdDate": when})
-        for n, rating, when in (
-            (1, "THUMBS_DOWN", "2024-05-01 10:01:00"),
-            (2, "THUMBS_UP", "2024-05-01 10:02:00"),
-        )
+        {"id": str(uuid4()), "chatflowid": CHATFLOW, "chatId": "c", "messageId": answer}
+        | {"rating": rating, "createdDate": when}
+        for rating, when in ratings
     ]
-    script = flowise_script(place, FLOWISE_FIRST, FLOWISE_2023, FLOWISE_NOW)
-    run(place, script, *rows, *opinions, ("chat_flow", {"id": "flow", "name": "Shop"}))
+    flow = ("chat_flow", {"id": CHATFLOW, "name": "Shop", "flowData": "{}"})
+    run(place, flowise_script(place), *rows, *(("chat_message_feedback", one) for one in opinions), flow)
 
     ended = recount(conninfo, "import", "flowise", place, "--json")
 
     assert (ended.code, ended.totals["messages_added"]) == (0, 3)
-    assert said_in(database, "s", "flow") == [("user", "one"), ("assistant", "two")]
-    assert said_in(database, "c", "flow") == [("user", "other")]
-    first, second = messages_in(database, "s", "flow")
+    assert said_in(database, "s", CHATFLOW) == [("user", "one"), ("assistant", "two")]
+    assert said_in(database, "c", CHATFLOW) == [("user", "other")]
+    first, second = messages_in(database, "s", CHATFLOW)
     assert (str(second.id), second.timestamp) == (answer, datetime(2024, 5, 1, 10, 0, 0, 250_000, UTC))
-    assert first.metadata["action"] == "{bad"
-    assert "memoryType" not in first.metadata
-    assert second.metadata["usedTools"] == [{"tool": "search"}]
-    assert second.metadata["fileAnnotations"] == [{"fileName": "a.pdf"}]
-    assert second.metadata["feedback"]["rating"] == "THUMBS_UP"
-    assert [one["rating"] for one in second.metadata["feedback_earlier"]] == ["THUMBS_DOWN"]
-    assert second.metadata["chatId"] == "c"
-    assert origin_of(database, "s", "flow")["flow_name"] == "Shop"
+    one, two = first.metadata["langflux"], second.metadata["langflux"]
+    assert (one["action"], one["memoryType"], "sessionId" in one) == ("{bad", "", False)
+    assert two["usedTools"] == [{"tool": "search"}]
+    assert two["fileAnnotations"] == [{"fileName": "a.pdf"}]
+    created = {"createdDate": "2024-05-01T10:02:00.000Z"}
+    assert two["feedback"] == opinions[0] | created | {"content": None}
+    earlier = [opinion["rating"] for opinion in two.get("feedback_earlier", [])]
+    assert earlier == [rating for rating, _ in ratings[1:]]
+    assert two["chatId"] == "c"
+    assert origin_of(database, "s", CHATFLOW)["flow_name"] == "Shop"
     assert recount(conninfo, "import", "flowise", place, "--json").totals["messages_known"] == 3
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_what_came_from_a_flowise_reads_as_it_did_there(
+    client: TestClient, conninfo: str, file: Path, postgres: str, kind: str
+) -> None:
+    place: Path | str = file if kind == "sqlite" else postgres
+    moved = json.loads(MOVED.read_text())
+    (flow,) = (row | {"flowData": "{}"} for row in moved["chat_flow"])
+    messages = [("chat_message", row) for row in moved["chat_message"]]
+    opinions = [("chat_message_feedback", row) for row in moved["chat_message_feedback"]]
+    run(place, flowise_script(place), ("chat_flow", flow), *messages, *opinions)
+
+    assert recount(conninfo, "import", "flowise", place).code == 0
+
+    path = f"/api/v1/chatmessage/{flow['id']}"
+    assert client.get(path, params={"feedback": "true"}).json() == moved["messages"]
+    assert client.get(f"/api/v1/feedback/{flow['id']}").json() == moved["feedback"]
+    for asked in ({"chatType": "MCP"}, {"chatId": "A"}, {"sessionId": ""}, {"memoryType": ""}):
+        ((name, value),) = asked.items()
+        wanted = [one["id"] for one in moved["messages"] if one[name] == value]
+        assert [one["id"] for one in client.get(path, params=asked).json()] == wanted
+    again = recount(conninfo, "import", "flowise", place, "--json").totals
+    assert (again["messages_added"], again["messages_known"]) == (0, len(messages))
+
+
 def test_flowises_first_schema_is_one_conversation_that_stays_so_when_it_is_migrated(
-    conninfo: str, database: Database, file: Path
+    client: TestClient, conninfo: str, database: Database, file: Path
 ) -> None:
     rows = [flowise_row("one", "2023-06-01 10:00:00"), flowise_row("two", "2023-06-01 10:00:01")]
-    run(file, flowise_script(file, FLOWISE_FIRST), *reversed(rows))
+    run(file, FLOWISE_FIRST, *reversed(rows))
     first = rows[0][1]["id"]
     assert recount(conninfo, "import", "flowise", file).code == 0
-    assert said_in(database, first, "flow") == [("user", "one"), ("user", "two")]
+    assert said_in(database, first, CHATFLOW) == [("user", "one"), ("user", "two")]
+    told = client.get(f"/api/v1/chatmessage/{CHATFLOW}").json()
+    assert [(one["chatId"], one["sessionId"], one["chatType"]) for one in told] == [
+        (first, None, "INTERNAL"),
+        (first, None, "INTERNAL"),
+    ]
 
     run(file, f"{FLOWISE_2023} UPDATE chat_message SET \"chatId\" = '{first}';")
     again = recount(conninfo, "import", "flowise", file, "--json")

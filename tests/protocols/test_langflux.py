@@ -223,6 +223,9 @@ class TestReading:
         flow.say("b", memoryType="M")
         assert flow.texts(memoryType="") == ["a"]
         assert flow.texts(sessionId="") == flow.texts(chatId="") == flow.texts(messageId="") == []
+        (found,) = flow.say("c", session="", chatId="x")
+        assert [(one["id"], one["sessionId"]) for one in flow.listed(sessionId="")] == [(found, "")]
+        assert flow.delete(sessionId="") == 1
         assert flow.texts(memoryType="", sessionId="", messageId="", feedback="true") == ["a", "b"]
 
     def test_dates_are_inclusive_and_a_day_is_its_midnight(self, flow: Chatflow) -> None:
@@ -308,7 +311,7 @@ class TestReading:
         assert flow.texts(feedback="true", page=9, limit=2) == []
         assert flow.texts(feedback="true", page=2, limit=1, sessionId="b") == ["b1", "b2"]
         assert flow.texts(feedback="true", page="1.5", limit="2x") == ["b1", "b2", "c1", "c2"]
-        for query in ({"feedback": "true", "page": -1}, {"page": -1}, {"limit": -1}):
+        for query in ({"feedback": "true", "page": "-1"}, {"page": "-1"}, {"limit": "-1"}):
             refuses(flow.client.get(flow.path, params=query), 412)
 
     def test_the_canvas_sees_its_own(self, flow: Chatflow) -> None:

@@ -221,7 +221,8 @@ def test_flowises_columns_are_taken_as_they_are_where_they_are_no_json() -> None
     }
     entry = flowise.entry(0, row, [])
     assert entry.said is not None
-    assert entry.said["metadata"] == {"action": "{rosebud"}
+    kept = {"action": "{rosebud", "chatType": "INTERNAL", "sessionId": None}
+    assert entry.said["metadata"] == {"langflux": kept}
     assert entry.said["role"] == "guide"
     assert entry.said["timestamp"] == datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
 

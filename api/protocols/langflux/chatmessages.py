@@ -223,15 +223,18 @@ class Query:
         kept: dict[str, Any] = {
             name: equal[name] for name in ("chatId", "memoryType") if equal[name] is not None
         }
+        session = equal["sessionId"]
+        if session == "":
+            session, kept["sessionId"] = None, ""  # no session is called so
         until = self.moment("endDate")
         types = chat_types or self.many("chatType")
         said = Said(
             # A message id that is none belongs to no message.
             scope=scope if message_id is None or scope_of(message_id) else IN_NO_NAME,
-            session=equal["sessionId"],
+            session=session,
             message_id=as_uuid(message_id),
             metadata={KEY: {**kept}} if kept else None,
-            without={KEY: {"sessionId": None}} if equal["sessionId"] is not None else None,
+            without={KEY: {"sessionId": None}} if session is not None else None,
             label=by_chat_type(types) if types else None,
             since=self.moment("startDate"),
             until=None if until is None else until + MILLISECOND,
@@ -308,7 +311,7 @@ async def sessions_with(here: Visit, wanted: Wanted) -> list[str]:
     if wanted.ratings is None:
         return [session.name for session in await here.find(latest_sessions, wanted.said, limit=None)]
     found = await here.find(newest_messages, wanted.said, limit=None)
-    rated = (one for one in found if is_rated(one, wanted.ratings) and session_id_of(one) is not None)
+    rated = (one for one in found if is_rated(one, wanted.ratings) and session_id_of(one))
     return list(dict.fromkeys(one.conversation for one in rated))
 
 
@@ -322,7 +325,7 @@ def chosen(
     before: dict[str, FoundMessage] = {}
     picked: dict[Any, FoundMessage] = {}
     for one in found:
-        if session_id_of(one) is None and with_one_before:
+        if not session_id_of(one) and with_one_before:
             continue
         if is_rated(one, ratings):
             previous = before.get(one.conversation)

@@ -31,7 +31,7 @@ JSON_COLUMNS = (
 """What Flowise keeps as JSON texts, and tells decoded."""
 
 EXTRAS = (*JSON_COLUMNS, "executionId", "chatType", "chatId", "memoryType", "leadEmail", "followUpPrompts")
-"""The members of a chat message that are kept in the metadata; and ``sessionId``, where it is null."""
+"""The members of a chat message that are kept in the metadata; so is a ``sessionId``, null or empty."""
 
 FEEDBACK = ("id", "chatflowid", "chatId", "messageId", "rating", "content", "createdDate")
 """The members of a feedback."""
@@ -79,8 +79,8 @@ def scope_of(chatflow: str) -> str | None:
 def members_of(message: Mapping[str, Any], timestamp: datetime | None) -> dict[str, Any]:
     """Members of domain.messages.Message, all but the id, for a chat message."""
     extras = {name: message[name] for name in EXTRAS if message.get(name) is not None}
-    if message.get("sessionId") is None:
-        extras["sessionId"] = None
+    if not message.get("sessionId"):
+        extras["sessionId"] = message.get("sessionId")
     return {
         "role": ROLES.get(message["role"], message["role"] or "unknown"),
         "content": message.get("content") or "",
@@ -123,8 +123,8 @@ def text_of(message: MessageState) -> str:
 
 
 def session_id_of(found: FoundMessage) -> str | None:
-    extras = extras_of(found.message)
-    return None if "sessionId" in extras and extras["sessionId"] is None else found.conversation
+    session_id: str | None = extras_of(found.message).get("sessionId", found.conversation)
+    return session_id
 
 
 def chat_message(found: FoundMessage, *, as_strings: bool = False, feedback: bool = False) -> dict[str, Any]:
