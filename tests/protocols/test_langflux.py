@@ -609,7 +609,7 @@ class TestPredictions:
             "chatMessageId": api["id"],
             "sessionId": "S",
             "memoryType": "",
-            "isStreamValid": True,
+            "isStreamValid": False,
         }
         assert [(m["role"], m["content"]) for m in (user, api)] == [
             ("userMessage", "Hi"),
@@ -720,7 +720,7 @@ class TestPredictions:
         session: str | None,
         streaming: bool,
     ) -> None:
-        told = {**told, "memoryType": "Buffer Memory", "text": "Hello"}
+        told = {**told, "chatMessageId": str(uuid4()), "memoryType": "Buffer Memory", "text": "Hello"}
         part = f"message:\ndata:{json.dumps({'event': 'metadata', 'data': told})}\n\n".encode()
         answer = Answer(parts=[part]) if streaming else Answer(json.dumps(told).encode())
         with behind(conninfo, "langflux_upstream", answer) as flow:
@@ -755,6 +755,22 @@ class TestPredictions:
             user, api = flow.listed()
             assert (user["sessionId"], user["content"]) == ("node", "Hi")
             assert (api["id"], api["content"], api["memoryType"]) == (message_id, "Hello", "M")
+
+    @pytest.mark.parametrize(
+        "events",
+        [
+            [("end", "[DONE]")],
+            [("start", ""), ("token", "Hel"), ("error", "the model is gone"), ("end", "[DONE]")],
+        ],
+    )
+    def test_its_events_without_an_answer_leave_the_question_alone(
+        self, conninfo: str, events: list[tuple[str, str]]
+    ) -> None:
+        told = [json.dumps({"event": name, "data": data}) for name, data in events]
+        answer = Answer(parts=["".join(f"message:\ndata:{one}\n\n" for one in told).encode()])
+        with behind(conninfo, "langflux_upstream", answer) as flow:
+            assert self.predict(flow, question="Hi", streaming=True, chatId="C").content == answer.parts[0]
+            assert flow.texts() == ["Hi"]
 
     def test_whether_it_can_be_streamed_is_told_to_anybody(
         self, conninfo: str, asking: Chatflow, client: TestClient

@@ -34,6 +34,9 @@ from domain.messages import Message
 from domain.sessions import Session
 from domain.values import check_document
 
+FAILED = "error"
+"""The event by which a Flowise says that there is no answer."""
+
 MEMORY = ""
 """The label of the memory node; there is none here."""
 
@@ -108,7 +111,7 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
             return await streamed(one.tell(chat.answer_by_parts(turns)))
         text = await chat.answer(turns)
         message = await one.exchange.record(one.api_message({"text": text}))
-        return Json({"text": text, **one.metadata(str(message.id)), "isStreamValid": True})
+        return Json({"text": text, **one.metadata(str(message.id)), "isStreamValid": False})
 
 
 async def body_in(request: Request) -> dict[str, Any]:
@@ -276,11 +279,11 @@ class Prediction:
             failure = error
         note(rest, told)
         one = await self.settled(asked, told)
-        if failure is None:
+        if failure is None and is_answer(told):
             await one.record_answer(told)
-        elif not has_begun:
-            raise failure
-        else:
+        if failure is not None:
+            if not has_begun:
+                raise failure
             yield event("error", str(failure))
 
     async def record_answer(self, answer: Mapping[str, Any]) -> None:
@@ -312,3 +315,10 @@ def note(line: bytes, told: dict[str, Any]) -> None:
         told.update({key: value for key, value in data.items() if key != "text"})
     elif name in JSON_COLUMNS:
         told[name] = data
+    elif name == FAILED:
+        told[FAILED] = data
+
+
+def is_answer(told: Mapping[str, Any]) -> bool:
+    """Whether a Flowise answered: it may end a stream without a word, and tells its failures as events."""
+    return FAILED not in told and bool(told["text"] or "chatMessageId" in told)
