@@ -2,46 +2,28 @@
 
 A session belongs to a chatflow, which is its scope. Rows keep their ids, so importing again adds what is new.
 
-A message gets the metadata that api.protocols.langflux reads, its feedback too, so that whoever moves over
-finds the same conversations.
+What a message is kept with is where Flowise's protocol reads it, its feedback too, so that its programs find
+the chats they had.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import UTC
 from itertools import groupby
 from typing import Any
 
 from api.importers.langflow import plain
 from api.importers.source import Entry, Source, Talk, given, moment, own_id, parsed
 from api.importers.tables import Row, Tables, count_of, need_columns
+from api.protocols.langflux.messages import JSON_COLUMNS, KEY, ROLES, wire_time
 from eventlog.statements import Statements
 
 SQL = Statements("api.importers", "flowise")
 KIND = "flowise"
 
-KEY = "langflux"
-"""The key of a message's metadata under which the protocol looks."""
-
-ROLES = {"userMessage": "user", "apiMessage": "assistant"}
 DEFAULT_CHAT_TYPE = "INTERNAL"
 """What Flowise's own migration made of rows that had none."""
-
-JSON = frozenset(
-    {
-        "sourceDocuments",
-        "usedTools",
-        "fileAnnotations",
-        "fileUploads",
-        "agentReasoning",
-        "action",
-        "artifacts",
-        "reasonContent",
-    }
-)
-"""What is kept as JSON texts and told decoded; followUpPrompts is told as it is kept."""
 
 ELSEWHERE = frozenset({"_row", "id", "role", "content", "createdDate", "chatflowid", "sessionId"})
 
@@ -81,14 +63,9 @@ def feedback_in(tables: Tables) -> defaultdict[Any, list[dict[str, Any]]]:
     if "messageId" in tables.columns("chat_message_feedback"):
         for row in tables.rows(SQL["feedback"]):
             told = {name: None if cell is None else plain(cell) for name, cell in row.items()}
-            found[row["messageId"]].append(told | {"createdDate": wire_time(row.get("createdDate"))})
+            at = moment(row.get("createdDate"))
+            found[row["messageId"]].append(told | {"createdDate": at and wire_time(at)})
     return found
-
-
-def wire_time(cell: Any) -> str | None:
-    """A time as Flowise tells it."""
-    at = moment(cell)
-    return None if at is None else f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z"
 
 
 def flows_in(tables: Tables) -> dict[str, str]:
@@ -98,11 +75,13 @@ def flows_in(tables: Tables) -> dict[str, str]:
 
 
 def entry(position: int, row: Row, feedback: list[dict[str, Any]]) -> Entry:
-    cells = {name: cell for name, cell in row.items() if name not in ELSEWHERE and cell is not None}
-    told = unswapped({name: parsed(cell) if name in JSON else plain(cell) for name, cell in cells.items()})
-    members = {"chatType": DEFAULT_CHAT_TYPE} | {
-        name: value for name, value in told.items() if value is not None
+    told = {
+        name: parsed(cell) if name in JSON_COLUMNS else plain(cell)
+        for name, cell in row.items()
+        if name not in ELSEWHERE and cell is not None
     }
+    told = {name: value for name, value in unswapped(told).items() if value is not None}
+    members = {"chatType": DEFAULT_CHAT_TYPE} | told
     if not row.get("sessionId"):
         members["sessionId"] = row.get("sessionId")
     opinions = {"feedback": feedback[-1], "feedback_earlier": feedback[:-1]} if feedback else {}
