@@ -47,14 +47,15 @@ class Said(Filter):
 
     ``scope``: None for all scopes. ``unless_scope``: a regular expression; sessions whose scope it finds
     something in are left out. ``session``: the name of one session, or of one in each scope.
-    ``owner``: messages of this user and of nobody. ``without``: messages whose metadata do not contain
-    this document.
+    ``owner``: messages of this user and of nobody. ``users``: messages of any of these. ``without``:
+    messages whose metadata do not contain this document.
     """
 
     unless_scope: str | None = None
     session: str | None = None
     message_id: UUID | None = None
     owner: str | None = None
+    users: Sequence[str] | None = None
     label: Label | None = None
     speaker: Speaker | None = None
     without: dict[str, Any] | None = None
@@ -66,6 +67,7 @@ class Said(Filter):
             "session": self.session,
             "message_id": self.message_id,
             "owner": self.owner,
+            "users": None if self.users is None else list(self.users),
             "label": None if label is None else list(label.values),
             "label_path": None if label is None else list(label.path),
             "label_roles": None if label is None or label.roles is None else list(label.roles),

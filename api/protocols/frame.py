@@ -32,13 +32,17 @@ ErrorAnswer = Callable[[Request, Exception], Response]
 
 
 class BodyInvalid(RecountError):
-    """The request's body is not what the protocol takes; ``field`` is the path of the culprit, dotted."""
+    """The request's body is not what the protocol takes; ``field`` is the path of the culprit, dotted.
 
-    def __init__(self, field: str, reason: str, *, is_json: bool = True) -> None:
+    ``kind``: what pydantic calls what is wrong.
+    """
+
+    def __init__(self, field: str, reason: str, *, is_json: bool = True, kind: str = "value_error") -> None:
         super().__init__(f"{field}: {reason}" if field else reason)
         self.field = field
         self.reason = reason
         self.is_json = is_json
+        self.kind = kind
 
 
 def route_class(answer: ErrorAnswer) -> type[APIRoute]:
@@ -135,4 +139,4 @@ async def body_as(request: Request, model: type[M]) -> M:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         reason = str(first["msg"]).removeprefix("Value error, ")
-        raise BodyInvalid(".".join(map(str, first["loc"])), reason) from None
+        raise BodyInvalid(".".join(map(str, first["loc"])), reason, kind=first["type"]) from None

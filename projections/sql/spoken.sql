@@ -18,6 +18,7 @@ SELECT s.stream_id, s.scope, s.name, s.hidden_through
    AND (%(message_id)s::uuid IS NULL OR m.message_id = %(message_id)s)
    AND (%(user_id)s::text IS NULL OR m.user_id = %(user_id)s)
    AND (%(owner)s::text IS NULL OR coalesce(m.user_id = %(owner)s, true))
+   AND (%(users)s::text[] IS NULL OR m.user_id = ANY(%(users)s::text[]))
    AND (%(metadata)s::jsonb IS NULL OR m.metadata::jsonb @> %(metadata)s::jsonb)
    AND (%(without)s::jsonb IS NULL
         OR NOT coalesce(m.metadata::jsonb @> %(without)s::jsonb, false))

@@ -232,6 +232,18 @@ class TestContentBlocks:
         assert groups_of([TEXT]) == []
         assert groups_of("nonsense") == groups_of([7, "x"]) == []
 
+    def test_all_that_an_agent_says_is_the_end_of_its_first_steps(self) -> None:
+        steps = {"type": "group", "title": "Agent Steps", "contents": [TOOL]}
+        first, second = groups_of([steps, TEXT, steps, {**TEXT, "text": "more"}])
+        assert [leaf.get("text") for leaf in first["contents"]] == [None, "saidmore"]
+        assert [leaf["type"] for leaf in second["contents"]] == ["tool_use"]
+
+    def test_a_group_is_known_by_its_type_or_by_what_it_holds(self) -> None:
+        nodes: list[Any] = [{"type": "group", "title": "Empty"}, {"contents": [TEXT]}, {"title": "T"}]
+        assert groups_of(nodes) == [
+            {"title": "Empty", "contents": [], "allow_markdown": True, "media_url": None}
+        ]
+
     def test_they_are_stored_as_they_came(self, flow: Flow) -> None:
         (message_id,) = flow.say("x", content_blocks=[TEXT, TOOL])
         assert [group["title"] for group in flow.listed()[0]["content_blocks"]] == ["Agent Steps"]
@@ -259,6 +271,13 @@ class TestWindow:
         flow.say("z", "b", "c", "a")
         assert flow.texts(order_by="text", limit=3) == ["a", "b", "c"]
         assert flow.texts(order_by="text", limit=3, order="DESC") == ["c", "b", "a"]
+
+    def test_what_is_equal_in_another_order_stays_newest_first(self, flow: Flow) -> None:
+        flow.say("1", "2")
+        flow.say("3", sender="Machine")
+        flow.say("4")
+        assert flow.texts(order_by="sender") == ["3", "4", "2", "1"]
+        assert flow.texts(order_by="sender", order="DESC") == ["4", "2", "1", "3"]
 
     def test_an_empty_order_is_newest_first(self, flow: Flow) -> None:
         flow.say("a", "b")
@@ -322,7 +341,16 @@ class TestFilters:
         body = {"messages": [{"role": "user", "content": "mine", "user_id": user}]}
         flow.client.post(f"/v1/sessions/{flow.session}/messages", params={"scope": flow.id}, json=body)
         flow.say("nobody's")
-        assert flow.texts(end_user_id=user) == ["mine"]
+        for spelling in (user, user.upper(), user.replace("-", "")):
+            assert flow.texts(end_user_id=spelling) == ["mine"]
+
+    def test_by_an_owner_who_has_no_uuid(self, flow: Flow) -> None:
+        """Langflow makes one of their id; what was written in its process or imported has that."""
+        known_as = "5ddc0990-dc4d-5e2a-bfa9-e61931267ae5"
+        for user in (known_as, "alice", "bob"):
+            body = {"messages": [{"role": "user", "content": user, "user_id": user}]}
+            flow.client.post(f"/v1/sessions/{flow.session}/messages", params={"scope": flow.id}, json=body)
+        assert flow.texts(end_user_id="alice") == [known_as, "alice"]
 
     def test_an_unknown_flow_is_empty(self, client: TestClient) -> None:
         answer = client.get(MONITOR, params={"flow_id": str(uuid4())})
@@ -352,7 +380,9 @@ class TestFilters:
         assert (error["loc"], error["type"]) == (location, kind)
         assert set(error) <= {"type", "loc", "msg", "ctx"}
 
-    @pytest.mark.parametrize("query", [{"order_by": "flow_id"}, {"order": "UP"}])
+    @pytest.mark.parametrize(
+        "query", [{"order_by": "flow_id"}, {"order": "UP"}, {"order": ""}, {"order_by": "", "order": "UP"}]
+    )
     def test_an_order_that_there_is_not_is_a_400(self, client: TestClient, query: dict[str, str]) -> None:
         answer = client.get(MONITOR, params=query)
         assert answer.status_code == 400
@@ -518,7 +548,9 @@ class TestUpdate:
             ({"edit": "perhaps"}, ["body", "edit"]),
             ({"properties": {"targets": 1}}, ["body", "properties", "targets"]),
             ({"session_metadata": []}, ["body", "session_metadata"]),
+            ({"properties": {"state": "done"}}, ["body", "properties", "state"]),
             ({"content_blocks": {}}, ["body", "content_blocks"]),
+            ({"content_blocks": ["x"]}, ["body", "content_blocks", 0]),
             ({"session_id": ""}, ["body", "session_id"]),
             ([], ["body"]),
         ],
@@ -529,6 +561,18 @@ class TestUpdate:
         assert answer.status_code == 422
         assert answer.json()["detail"][0]["loc"] == location
         assert flow.texts() == ["hello"]
+
+    def test_what_is_wrong_has_pydantics_name(self, flow: Flow) -> None:
+        (message_id,) = flow.say("hello")
+        answer = flow.client.put(f"{MONITOR}/{message_id}", json={"text": 7, "edit": "perhaps"})
+        assert answer.json()["detail"][0]["type"] == "string_type"
+        answer = flow.client.request("DELETE", MONITOR, json=[7])
+        assert answer.json()["detail"][0]["type"] == "uuid_type"
+
+    def test_a_source_that_is_none_is_empty(self, flow: Flow) -> None:
+        (message_id,) = flow.say("hello", properties={"source": "gpt"})
+        changed = flow.put(message_id, properties={"source": None, "icon": "bot"})
+        assert changed["properties"] == {**PROPERTIES, "icon": "bot"}
 
     def test_what_is_not_there_is_a_404(self, flow: Flow) -> None:
         answer = flow.client.put(f"{MONITOR}/{uuid4()}", json={"text": "x"})
@@ -547,13 +591,25 @@ class TestUpdate:
         assert answer.json()["detail"][0]["loc"] == ["path", "message_id"]
 
     @pytest.mark.parametrize(
-        "file", ["/etc/passwd", "../x", "{flow}/../x", "{flow}/a\\..\\b", "{flow}/", "x.png"]
+        "file",
+        [
+            *("/etc/passwd", "../x", "{flow}/../x", "{flow}/a\\..\\b", "{flow}/", "{flow}/a/b.png", "x.png"),
+            "0e9d0c6e-6f4a-4b39-9d2f-0c9b6c8f1a01/another's.png",
+        ],
     )
     def test_files_outside_the_uploads_are_a_400(self, flow: Flow, file: str) -> None:
         (message_id,) = flow.say("hello", files=["old.png"])
         body = {"files": [file.format(flow=flow.id)]}
         assert flow.client.put(f"{MONITOR}/{message_id}", json=body).status_code == 400
         assert flow.put(message_id, files=["old.png"])["files"] == ["old.png"]
+
+    def test_files_may_be_whose_the_message_is(self, flow: Flow) -> None:
+        user = str(uuid4())
+        body = {"messages": [{"role": "user", "content": "x", "user_id": user}]}
+        path = f"/v1/sessions/{flow.session}/messages"
+        (said,) = flow.client.post(path, params={"scope": flow.id}, json=body).json()["messages"]
+        files = [f"{user}/a.png", f"{flow.id}/b.png"]
+        assert flow.put(said["id"], files=files)["files"] == files
 
     def test_changes_at_the_same_time_all_stay(self, flow: Flow) -> None:
         (message_id,) = flow.say("hello")

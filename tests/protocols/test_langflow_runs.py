@@ -128,7 +128,9 @@ class TestAnsweredByAModel:
         assert (message["text_key"], message["default_value"]) == ("text", "")
         assert message["text"] == message["data"]["text"] == "I know 1 messages."
         assert output["outputs"]["message"]["message"] == "I know 1 messages."
-        assert output["messages"][0]["session_id"] == "s"
+        assert list(message["data"])[:4] == ["timestamp", "sender", "sender_name", "session_id"]
+        assert (message["context_id"], message["duration"]) == ("", None)
+        assert (output["messages"][0]["session_id"], output["messages"][0]["type"]) == ("s", "text")
         user, machine = listed(client, flow_id=flow)
         assert machine["id"] == message["data"]["id"]
         assert user["session_metadata"] == machine["session_metadata"]
@@ -166,10 +168,17 @@ class TestAnsweredByAModel:
         assert names == ["add_message", "token", "token", "add_message", "end"]
         question, first, second, machine, end = (event["data"] for event in events)
         assert (question["sender"], question["text"]) == ("User", "Hello")
+        assert question["text_key"] == "text"
+        assert question["data"]["text"] == "Hello"
+        assert question["data"]["id"] == question["id"]
         assert first["chunk"] + second["chunk"] == machine["text"] == "I know 1 messages."
         assert first["id"] == second["id"] == machine["id"]
         assert end["result"]["outputs"][0]["outputs"][0]["results"]["message"]["data"]["id"] == machine["id"]
         assert said(client, flow) == [(flow, "User", "Hello"), (flow, "Machine", "I know 1 messages.")]
+
+    def test_what_was_not_asked_is_not_told(self, client: TestClient, flow: str) -> None:
+        (outputs,) = run(client, flow)["outputs"]
+        assert outputs["inputs"] == {}
 
     def test_the_session_is_resolved_and_the_level_told(self, client: TestClient, flow: str) -> None:
         tweaks = {"ChatInput-1": {"session_id": "node"}}

@@ -157,6 +157,13 @@ class TestChanging:
             assert (answer.status_code, answer.json()) == (404, {"detail": "Message not found"})
         assert ana.texts() == ["b"]
 
+    def test_files_may_be_of_the_flow_that_is_shared(self, callers: tuple[Caller, Caller]) -> None:
+        ana, _ = callers
+        (message_id,) = ana.say("s", "a")
+        files = [f"{ana.flow}/a.png"]
+        assert self.put(ana, message_id, files=files).json()["files"] == files
+        assert self.put(ana, message_id, files=[f"{uuid4()}/a.png"]).status_code == 400
+
     def test_a_session_is_renamed_for_its_caller_alone(self, callers: tuple[Caller, Caller]) -> None:
         ana, bob = callers
         ana.say("s", "a")

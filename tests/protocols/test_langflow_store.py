@@ -120,14 +120,72 @@ def test_a_text_that_is_still_coming_is_empty_until_it_is_whole(store: Store, fl
     assert (whole.id, whole.text, whole.edit) == (first.id, "abc", False)
 
 
-def test_whose_a_message_is(store: Store, flow: str) -> None:
-    """Who is named in the call; else in the message; else who has the flow executing."""
-    one, other = str(uuid4()), UUID(int=7)
-    store.store_message(message("called", user_id=one), user_id=other)
-    store.add_messages(message("said", user_id=one))
-    asyncio.run(store.astore_message(message("executing"), user_id=None))
+def test_whose_a_message_is(store: Store) -> None:
+    """Who is named in the call; else in the message. In a flow: for whom it executes."""
+    flow, one, other = str(uuid4()), str(uuid4()), UUID(int=7)
+    store.store_message(message("called", user_id=one), flow_id=flow, user_id=other)
+    store.add_messages(message("said", user_id=one, flow_id=flow))
+    with executing(flow, USER):
+        asyncio.run(store.astore_message(message("executing", user_id=one), user_id=None))
     for user, expected in ((other, "called"), (one, "said"), (USER, "executing")):
-        assert texts(store.get_messages(user_id=user)) == [expected]
+        assert texts(store.get_messages(flow_id=flow, user_id=user)) == [expected]
+
+
+@pytest.mark.parametrize("named", [{"flow_id": str(uuid4())}, {"user_id": uuid4()}])
+def test_a_flow_has_to_do_with_its_own_alone(store: Store, flow: str, named: dict[str, Any]) -> None:
+    """Whatever its components name, which may be older than Langflow's care for this."""
+    store.store_message(message("own"), flow_id=UUID(flow), user_id=USER.upper())
+    with pytest.raises(ValueError, match="what is executing"):
+        store.store_message(message("x"), **named)
+    with pytest.raises(ValueError, match="what is executing"):
+        store.add_messages(message("x"), **named)
+    with pytest.raises(ValueError, match="what is executing"):
+        store.delete_messages("s", **named)
+    assert store.get_messages(**named) == []
+    assert texts(store.get_messages(flow_id=flow, user_id=UUID(USER))) == ["own"]
+
+
+def test_who_executes_may_be_named_for_whom_it_is_done(store: Store) -> None:
+    flow, service = str(uuid4()), uuid4()
+    serving = MessageStore(
+        store.application, StoredMessage, now=lambda: Executing(flow, USER, executor_id=service)
+    )
+    serving.store_message(message("x"), user_id=service)
+    assert texts(serving.get_messages(user_id=service)) == ["x"]
+    assert texts(store.get_messages(flow_id=flow, user_id=USER)) == ["x"]
+    assert store.get_messages(flow_id=flow, user_id=service) == []
+
+
+def test_messages_of_others_are_not_changed_or_deleted(store: Store, flow: str) -> None:
+    (own,) = store.store_message(message("own"))
+    for others in ((flow, str(uuid4())), (str(uuid4()), USER)):
+        with executing(*others):
+            assert store.update_messages(message("x", id=own.id)) == []
+            store.delete_message_by_id(own.id)
+    assert texts(store.get_messages()) == ["own"]
+
+
+def test_what_a_flow_said_that_this_one_ran_is_said_here_once_more(store: Store, flow: str) -> None:
+    inner = str(uuid4())
+    with executing(inner, USER):
+        (first,) = store.store_message(message("inner"))
+    (outer,) = store.store_message(message("outer", id=first.id))
+    assert outer.id != first.id
+    assert texts(store.get_messages()) == ["outer"]
+    assert texts(store.get_messages(flow_id=inner)) == []
+    with executing(inner, USER):
+        assert texts(store.get_messages()) == ["inner"]
+
+
+def test_no_message_is_no_error(store: Store, flow: str) -> None:
+    assert asyncio.run(store.astore_message(None)) == []
+
+
+def test_files_are_what_components_say(store: Store, flow: str) -> None:
+    """They name them by where they are; only who edits over HTTP has to name uploads."""
+    (first,) = store.store_message(message())
+    (changed,) = store.update_messages(message(id=first.id, files=["/files/x.png"]))
+    assert changed.files == ["/files/x.png"]
 
 
 def test_what_is_not_to_be_kept_is_not(store: Store) -> None:
@@ -195,6 +253,8 @@ def test_filters(store: Store, flow: str) -> None:
     assert texts(store.get_messages(sender="Machine")) == texts(store.get_messages(sender_name="AI")) == ["b"]
     assert texts(store.get_messages(session_id="t")) == ["c"]
     assert texts(store.get_messages(order_by="text", order="DESC")) == ["c", "b", "a"]
+    with pytest.raises(ValueError, match="no order by flow_id"):
+        store.get_messages(order_by="flow_id")
 
 
 def test_updating_what_is_not_there_is_passed_over(store: Store, flow: str) -> None:
@@ -219,6 +279,21 @@ def test_deleting_a_session_or_a_context(store: Store, flow: str) -> None:
     assert store.get_messages() == []
     with pytest.raises(ValueError, match="session_id or context_id"):
         store.delete_messages()
+
+
+def test_only_ones_own_is_deleted(store: Store, flow: str) -> None:
+    other = str(uuid4())
+    store.store_message(message("own"))
+    with executing(flow, other):
+        store.store_message(message("other's"))
+    with executing("", ""):
+        for named in ({}, {"flow_id": flow}, {"user_id": USER}):
+            with pytest.raises(ValueError, match="flow_id and user_id"):
+                store.delete_messages("s", **named)
+        # As Langflow's chat memory does when it is cleared.
+        asyncio.run(store.adelete_messages("s", None, flow_id=UUID(flow), user_id=USER))
+        assert store.get_messages(flow_id=flow, user_id=USER) == []
+        assert texts(store.get_messages(flow_id=flow, user_id=other)) == ["other's"]
 
 
 def test_deleting_one_by_its_id(store: Store, flow: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from api.protocols.langflow.flows import ALL, Flows
-from api.protocols.langflow.messages import KEY, changes_of, extras_of
+from api.protocols.langflow.messages import changes_of, extras_of, flow_in
 from domain.commands import ChangeMessage, Command, Delete, DeleteMessages, MergeSessions, MoveMessages, Name
 from domain.errors import InvalidInput, NotFound
 from domain.sessions import Session
@@ -21,7 +21,7 @@ from eventlog.database import Database
 from projections.merging import move, rename_or_merge
 from projections.messages import FoundMessage, get_message
 from projections.sessions import get_session
-from projections.spoken import newest_messages, scopes_spoken_in
+from projections.spoken import scopes_spoken_in
 
 
 def find(application: Recount, project: str, message_id: UUID, flows: Flows = ALL) -> FoundMessage:
@@ -43,13 +43,15 @@ def update(
 ) -> ChangeMessage | MoveMessages:
     """The command that gives a message the members ``given``. Raises NotFound, InvalidInput.
 
-    With another session id it moves there, changed. ``is_edit``: whether another text marks it as edited.
+    With another session id it moves there, changed. ``is_edit``: whether somebody edits it, and no component:
+    another text marks it as edited then, and files have to be uploads.
     """
     found = find(application, project, message_id, flows)
     # The version before the message: whatever is written in between has the command refused.
     session = get_session(application.database, project, found.conversation, scope=found.scope)
     found = find(application, project, message_id, flows)
-    refuse_files(given.get("files"), found)
+    if is_edit:
+        refuse_files(given.get("files"), found, flows)
     changes, metadata = changes_of(given, found.message, is_edit=is_edit)
     new_session = given.get("session_id") or found.conversation
     if new_session != found.conversation:
@@ -69,21 +71,17 @@ def update(
     )
 
 
-def refuse_files(files: Iterable[str] | None, found: FoundMessage) -> None:
-    """Keep a message from naming a file that is no upload: ``<flow id>/<name>``. Raises InvalidInput."""
+def refuse_files(files: Iterable[str] | None, found: FoundMessage, flows: Flows) -> None:
+    """Keep a message from naming a file that is no upload: ``<flow id>/<name>``. Raises InvalidInput.
+
+    Folders are of flows, and of people: those of others than the message's are not theirs to name.
+    """
+    folders = {flow_in(found.scope), flows.source, found.message.user_id}
     for file in files or ():
-        folder, _, rest = file.partition("/")
-        is_upload = is_uuid(folder) and rest and ".." not in rest.split("/") and "\\" not in rest
+        folder, _, name = file.partition("/")
+        is_upload = folder and folder in folders and name and ".." not in name and not {*"/\\"} & {*name}
         if not is_upload and file not in (extras_of(found.message).get("files") or []):
             raise InvalidInput("files", "must be uploads of yours, as <flow id>/<name>")
-
-
-def is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
 
 
 def session_named(session_id: str) -> str:
@@ -126,13 +124,6 @@ def deletions_of(found: Iterable[FoundMessage]) -> list[DeleteMessages]:
         DeleteMessages(kind=Session.KIND, scope=scope, name=name, message_ids=ids)
         for (scope, name), ids in by_session.items()
     ]
-
-
-def deletions_in_context(
-    application: Recount, project: str, context_id: str, flows: Flows = ALL
-) -> list[DeleteMessages]:
-    said = flows.said(metadata={KEY: {"context_id": context_id}})
-    return deletions_of(newest_messages(application.database, project, said, limit=None))
 
 
 def deletions_of_session(

@@ -36,7 +36,7 @@ def tell(request: Request, error: Exception) -> Response:
         case BodyInvalid():
             names = filter(None, error.field.split("."))
             location = ["body", *(int(name) if name.isdigit() else name for name in names)]
-            kind = "value_error" if error.is_json else "json_invalid"
+            kind = error.kind if error.is_json else "json_invalid"
             return Json({"detail": [{"type": kind, "loc": location, "msg": error.reason}]}, 422)
         case InvalidInput():
             return Json({"detail": str(error)}, 400)

@@ -20,10 +20,14 @@ SHARED = "^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 
 @dataclass(frozen=True)
 class Flows:
-    """Flows by the scopes of their sessions: that one (None: all), unless it looks like ``unless``."""
+    """Flows by the scopes of their sessions: that one (None: all), unless it looks like ``unless``.
+
+    ``source``: the flow that is shared, where it is what somebody says to one.
+    """
 
     scope: str | None = None
     unless: str | None = None
+    source: str | None = None
 
     def have(self, scope: str) -> bool:
         """Whether a session of this scope is of these flows."""
@@ -45,7 +49,7 @@ def unshared(flow_id: UUID | None = None) -> Flows:
 
 def shared(actor: str, flow_id: UUID) -> Flows:
     """What ``actor`` has said in a shared flow, and nobody else."""
-    return Flows(str(shared_flow_id(actor, flow_id)))
+    return Flows(str(shared_flow_id(actor, flow_id)), source=str(flow_id))
 
 
 def shared_flow_id(actor: str, flow_id: UUID) -> UUID:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, JsonValue, field_validator
@@ -65,7 +65,7 @@ class Properties(BaseModel):
     icon: Text | None = None
     allow_markdown: bool = False
     positive_feedback: bool | None = None
-    state: Text = "complete"
+    state: Literal["partial", "complete"] = "complete"
     targets: list[Document] = []
     usage: Usage | None = None
     build_duration: float | None = None
@@ -73,6 +73,8 @@ class Properties(BaseModel):
     @field_validator("source", mode="before")
     @classmethod
     def _all_three(cls, value: object) -> object:
+        if value is None:
+            return Source()
         return {"id": value, "display_name": value, "source": value} if isinstance(value, str) else value
 
 
@@ -92,7 +94,7 @@ class MessageUpdate(BaseModel):
     properties: Properties | None = None
     session_metadata: Metadata | None = None
     category: Text | None = None
-    content_blocks: list[Document] | None = None
+    content_blocks: list[Metadata] | None = None
 
     def given(self) -> dict[str, Any]:
         """The members that were given, as JSON."""
@@ -268,15 +270,19 @@ STEPS = "Agent Steps"
 
 
 def groups_of(stored: object) -> list[dict[str, Any]]:
-    """The content blocks as its clients know them: groups only, of leaves that hold nothing else."""
+    """The content blocks as its clients know them: groups only, of leaves that hold nothing else.
+
+    What is said beside the groups is the end of the first that has an agent's steps.
+    """
     nodes = [node for node in map(decoded, stored if isinstance(stored, list) else []) if node is not None]
     groups = [node for node in nodes if is_group(node)]
     leaves = [node for node in nodes if not is_group(node)]
     if not groups:
         is_agent = any(leaf.get("type") == "tool_use" for leaf in leaves)
         return [group({"title": STEPS, "contents": leaves})] if is_agent else []
-    text = "\n".join(str(leaf.get("text") or "") for leaf in leaves if leaf.get("type") == "text")
-    return [group(one, text if one.get("title") == STEPS else "") for one in groups]
+    output = "".join(str(leaf.get("text") or "") for leaf in leaves if leaf.get("type") == "text")
+    steps = next((place for place, node in enumerate(groups) if node.get("title") == STEPS), None)
+    return [group(node, output if place == steps else "") for place, node in enumerate(groups)]
 
 
 def decoded(node: object) -> dict[str, Any] | None:
@@ -290,7 +296,8 @@ def decoded(node: object) -> dict[str, Any] | None:
 
 
 def is_group(node: Mapping[str, Any]) -> bool:
-    return node.get("type", "group") == "group" and "contents" in node
+    """Older ones have no type, and are known by what they hold."""
+    return node["type"] == "group" if "type" in node else {"title", "contents"} <= node.keys()
 
 
 def group(node: Mapping[str, Any], output: str = "") -> dict[str, Any]:

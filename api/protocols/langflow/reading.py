@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 from urllib.parse import unquote
+from uuid import NAMESPACE_DNS, UUID, uuid5
 
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
@@ -17,6 +18,9 @@ from projections.spoken import Label, Speaker, latest_sessions, newest_messages
 
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 200
+
+END_USERS = uuid5(NAMESPACE_DNS, "end-user.serving.langflow.ai")
+"""The namespace of the ids that Langflow makes of end users who have no UUID."""
 
 ORDER_BY = ("timestamp", "sender", "sender_name", "session_id", "text")
 
@@ -40,7 +44,7 @@ def add_routes(router: APIRouter, path: str, visiting: Visiting, *, is_capped: b
         refuse_strange_order(order_by, order)
         said = visited.flows.said(
             session=readable(session_id),
-            user_id=end_user_id or None,
+            users=by_owner(end_user_id),
             label=by_sender(sender),
             speaker=by_sender_name(sender_name),
         )
@@ -61,7 +65,7 @@ def add_routes(router: APIRouter, path: str, visiting: Visiting, *, is_capped: b
 def refuse_strange_order(order_by: str, order: str) -> None:
     if order_by not in ("", *ORDER_BY):
         raise Refused(400, f"order_by must be one of {', '.join(ORDER_BY)}")
-    if order_by and order.upper() not in ("ASC", "DESC"):
+    if order.upper() not in ("ASC", "DESC"):
         raise Refused(400, "order must be ASC or DESC")
 
 
@@ -77,6 +81,17 @@ def readable(session_id: str) -> str | None:
     return unquote(session_id).replace("\x00", IN_NO_NAME) or None
 
 
+def by_owner(end_user_id: str) -> list[str] | None:
+    """Who wrote what an end user wrote: they, and whom Langflow takes them for."""
+    if not end_user_id:
+        return None
+    try:
+        known_as = UUID(end_user_id)
+    except ValueError:
+        known_as = uuid5(END_USERS, end_user_id)
+    return [end_user_id, str(known_as)]
+
+
 def by_sender(sender: str) -> Label | None:
     return Label((KEY, "sender"), [sender], roles_with(SENDERS, sender)) if sender else None
 
@@ -86,11 +101,13 @@ def by_sender_name(name: str) -> Speaker | None:
 
 
 def in_order(items: list[dict[str, Any]], order_by: str, order: str) -> list[dict[str, Any]]:
-    """``items``, the newest first, as they were asked for."""
+    """``items``, the newest first, as they were asked for.
+
+    Those that are equal in another order than time's stay so: the newest of them first, either way.
+    """
+    is_descending = order.upper() == "DESC"
     if order_by == "":
         return items
-    is_descending = order.upper() == "DESC"
-    rows = items if is_descending else items[::-1]
     if order_by == "timestamp":
-        return rows
-    return sorted(rows, key=lambda row: str(row[order_by]), reverse=is_descending)
+        return items if is_descending else items[::-1]
+    return sorted(items, key=lambda item: str(item[order_by]), reverse=is_descending)

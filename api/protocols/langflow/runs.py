@@ -30,7 +30,7 @@ from api.settings import Settings
 from domain.errors import MessageIdTaken, RecountError
 from domain.messages import Message
 from domain.values import Text
-from projections.messages import get_message
+from projections.messages import FoundMessage, get_message
 
 OUTPUT_ID = "ChatOutput-recount"
 
@@ -142,7 +142,7 @@ class Run:
 
     def _message(self, by: str, by_name: str, text: str, **more: Any) -> dict[str, Any]:
         of_run = {"run_id": self.run_id, "session_metadata": {"graph_run_id": self.run_id}}
-        told = {"sender": by, "sender_name": by_name, "text": text, "category": "message"}
+        told = {"sender": by, "sender_name": by_name, "text": text, "category": "message", "context_id": ""}
         return members_of({**told, **of_run, **more})
 
     # ---- answered by a model ----
@@ -150,8 +150,8 @@ class Run:
     async def told(self, answer: Message, seconds: float) -> dict[str, Any]:
         """The answer of a run, in Langflow's shape."""
         here = self.exchange.here
-        found = await here.find(get_message, answer.id)
-        data = single(found)
+        shown = shown_as(await here.find(get_message, answer.id))
+        data = shown["data"]
         text = data["text"]
         artifacts = {
             "message": text,
@@ -168,14 +168,14 @@ class Run:
             "stream_url": None,
             "component_id": OUTPUT_ID,
             "files": data["files"],
-            "type": "message",
+            "type": "text",
         }
         output: dict[str, Any] = {
-            "results": {"message": {"text_key": "text", "data": data, "default_value": "", **data}},
+            "results": {"message": shown},
             "artifacts": artifacts,
             "outputs": {"message": {"message": text, "type": "text"}},
             "logs": {"message": []},
-            "messages": [message],
+            "messages": [message] if text else [],
             "timedelta": None,
             "duration": f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} seconds",
             "component_display_name": "Chat Output",
@@ -183,10 +183,10 @@ class Run:
             "used_frozen_result": False,
             "token_usage": None,
         }
-        inputs = {"input_value": self.asked.input_value or ""}
+        asked = self.asked.input_value
         return {
             "session_id": self.resolved.session_id,
-            "outputs": [{"inputs": inputs, "outputs": [output]}],
+            "outputs": [{"inputs": {} if asked is None else {"input_value": asked}, "outputs": [output]}],
         }
 
     async def tell(self, question: Message, parts: AsyncIterator[str]) -> AsyncIterator[bytes]:
@@ -194,7 +194,7 @@ class Run:
         started, answer_id, texts = perf_counter(), uuid7(), list[str]()
         first = await anext(parts, "")
         here = self.exchange.here
-        yield event("add_message", single(await here.find(get_message, question.id)))
+        yield event("add_message", shown_as(await here.find(get_message, question.id)))
         try:
             if first:
                 texts.append(first)
@@ -207,7 +207,7 @@ class Run:
             yield event("error", {"error": str(error)})
             return
         result = await self.told(answer, perf_counter() - started)
-        yield event("add_message", single(await here.find(get_message, answer.id)))
+        yield event("add_message", shown_as(await here.find(get_message, answer.id)))
         yield event("end", {"result": result})
 
     # ---- answered by a Langflow ----
@@ -254,6 +254,12 @@ class Run:
         except MessageIdTaken:
             await self.exchange.record(members)
         return True
+
+
+def shown_as(found: FoundMessage) -> dict[str, Any]:
+    """A message as runs tell it: an object whose members stand in its ``data`` once more."""
+    data = single(found) | {"duration": None}
+    return {"text_key": "text", "data": data, "default_value": "", **data}
 
 
 def event(name: str, data: object) -> bytes:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,6 +41,7 @@ from api.protocols.langflow.messages import (
     told_by,
     unwrapped,
 )
+from api.protocols.langflow.reading import ORDER_BY
 from api.protocols.langflow.runs import scope_of
 from domain.commands import AddMessages, Command
 from domain.errors import AlreadyExists, ExpectationFailed, NotFound
@@ -91,14 +92,29 @@ class StoredMessage(BaseModel):
 
 
 class Executing(NamedTuple):
-    """The flow that runs, and for whom; None: nobody knows. ``is_kept``: whether what it says is stored."""
+    """The flow that runs, and for whom; None: nobody knows. ``is_kept``: whether what it says is stored.
+
+    ``executor_id``: who runs it, where that is somebody else; older components name them.
+    """
 
     flow_id: str | UUID | None
     user_id: str | UUID | None
     is_kept: bool = True
+    executor_id: str | UUID | None = None
 
 
 NOTHING = Executing(None, None)
+
+
+class Whose(NamedTuple):
+    """The flow and the user that a call is about; None: of nobody's."""
+
+    flow_id: str | None
+    user_id: str | None
+
+
+class ElsewhereError(ValueError):
+    """What a flow does is about that flow and whom it runs for, whatever else its components name."""
 
 
 executing_now: ContextVar[Executing] = ContextVar("langflow_executing", default=NOTHING)
@@ -161,16 +177,21 @@ class MessageStore(Generic[T]):
     ) -> list[T]:
         """Messages without the mark of an error, the newest first unless ``order`` is ASC.
 
-        None at all where flow or user is neither given nor known from what is executing.
+        None at all where flow or user is neither given nor known from what is executing, or is another.
+        Raises ValueError for an order that there is not.
         """
-        now = self.now()
-        flow, user = flow_id or now.flow_id, user_id or now.user_id
+        if order_by and order_by not in ORDER_BY:
+            raise ValueError(f"messages have no order by {order_by}; there is {', '.join(ORDER_BY)}")
+        try:
+            flow, user = self._whose(flow_id, user_id)
+        except ElsewhereError:
+            return []
         if not flow or not user:
             return []
         said = Said(
-            scope=scope_of(str(flow)),
+            scope=scope_of(flow),
             session=str(session_id) if session_id else None,
-            owner=str(user),
+            owner=user,
             metadata={KEY: {"context_id": context_id}} if context_id else None,
             without={KEY: {"error": True}},
             label=Label((KEY, "sender"), [sender], roles_with(SENDERS, sender)) if sender else None,
@@ -192,16 +213,24 @@ class MessageStore(Generic[T]):
         run_id: str | UUID | None = None,
         user_id: str | UUID | None = None,
     ) -> list[T]:
-        """Add a message, or change the one that has its id. Raises ValueError where a member is missing."""
+        """Add a message, or change the one that has its id. Raises ValueError where a member is missing.
+
+        One that another flow said, which this one ran, stays as it is: it is said here once more.
+        """
+        if not message:
+            return []
         if not self.now().is_kept:
             return [message]
         members = members_in(message)
         refuse_incomplete(members)
+        self._whose(flow_id, user_id)
         if members.get("id"):
             changed = self.update_messages([message])
             if changed:
                 return changed
-        return self.add_messages([message], flow_id, run_id, user_id)
+            if self._is_known(members["id"]):
+                del members["id"]
+        return self.add_messages([members], flow_id, run_id, user_id)
 
     def add_messages(
         self,
@@ -212,21 +241,21 @@ class MessageStore(Generic[T]):
     ) -> list[T]:
         """Add one message or many: all of a session together, or none of it. Raises ValueError.
 
-        ``user_id``: whose they are, whatever they say; who has a flow executing, where nobody is named.
+        ``user_id``: whose they are, whatever they say. What a flow says is of whom it runs for.
         """
         many = list(messages) if isinstance(messages, list | tuple) else [messages]
-        now = self.now()
-        if not now.is_kept:
+        if not self.now().is_kept:
             return many
+        here = self._whose(flow_id, user_id)
         by_session: dict[tuple[str, str], list[Any]] = {}
         ids = []
         for members in map(members_in, many):
             refuse_incomplete(members)
             if run_id and not members.get("run_id"):
                 members["run_id"] = str(run_id)
-            owner = user_id or members.get("user_id") or now.user_id
+            owner = here.user_id or members.get("user_id")
             members["user_id"] = str(owner) if owner else None
-            flow = flow_id or members.get("flow_id") or now.flow_id
+            flow = here.flow_id or members.get("flow_id")
             message_id = UUID(str(members["id"])) if members.get("id") else uuid7()
             message = message_with(message_id, members_of(members))
             scope = scope_of(str(flow)) if flow else ""
@@ -239,7 +268,7 @@ class MessageStore(Generic[T]):
         return [self._found(message_id) for message_id in ids]
 
     def update_messages(self, messages: Any) -> list[T]:
-        """Change messages by their ids; one that is not there is passed over.
+        """Change messages by their ids; one that is not there, or not of what is executing, is passed over.
 
         Whether a person edited it, a message says itself: components change what they said as it comes.
         """
@@ -250,41 +279,51 @@ class MessageStore(Generic[T]):
         for members in map(members_in, many):
             given = {name: members[name] for name in UPDATABLE if members.get(name) is not None}
             try:
-                message_id = UUID(str(members.get("id")))
+                message_id = self._own(members.get("id")).message.id
                 change = partial(changes.update, message_id=message_id, given=given, is_edit=False)
                 outcome = self._again(change)
                 changed.append(
                     self._made(changes.find(self.application, self.project, outcome.message_ids[0]))
                 )
-            except (ValueError, NotFound):
+            except NotFound:
                 logger.warning("a message to be changed is not there")
         return changed
 
     # ---- deleting ----
 
-    def delete_messages(self, session_id: str | None = None, context_id: str | None = None) -> None:
-        """Delete what a session holds, or what has a context; where both are given, the latter.
+    def delete_messages(
+        self,
+        session_id: str | None = None,
+        context_id: str | None = None,
+        *,
+        flow_id: str | UUID | None = None,
+        user_id: str | UUID | None = None,
+    ) -> None:
+        """Delete what a user has in a session, or in a context; where both are given, the latter.
 
-        Of the flow that is executing; else of all flows. Raises ValueError where neither is given.
+        Raises ValueError where neither is, and where nobody knows of which flow and user.
         """
-        flow_id = self.now().flow_id
-        flows = Flows(scope_of(str(flow_id))) if flow_id else ALL
-        commands: Sequence[Command]
-        if context_id:
-            commands = changes.deletions_in_context(self.application, self.project, context_id, flows)
-        elif session_id:
-            commands = changes.deletions_of_session(self.application, self.project, session_id, flows)
-        else:
+        if not session_id and not context_id:
             raise ValueError("session_id or context_id must be given to delete messages")
-        for command in commands:
+        flow, user = self._whose(flow_id, user_id)
+        if not flow or not user:
+            raise ValueError("flow_id and user_id must be given to delete messages, where no flow executes")
+        said = Flows(scope_of(flow)).said(
+            session=None if context_id else str(session_id),
+            metadata={KEY: {"context_id": context_id}} if context_id else None,
+            owner=user,
+        )
+        found = newest_messages(self.application.database, self.project, said, limit=None)
+        for command in changes.deletions_of(found):
             self._execute(command)
 
     def delete_message_by_id(self, id_: str | UUID) -> None:
-        """Delete one message; one that is not there is no error."""
+        """Delete one message; one that is not there, or not of what is executing, is no error."""
         if not self.now().is_kept:  # nor has it an id of ours
             return
-        for command in changes.deletions(self.application, self.project, [UUID(str(id_))]):
-            self._execute(command)
+        with suppress(NotFound):
+            for command in changes.deletions_of([self._own(id_)]):
+                self._execute(command)
 
     # ---- the same for coroutines ----
 
@@ -314,6 +353,36 @@ class MessageStore(Generic[T]):
 
     # ---- within ----
 
+    def _whose(self, flow_id: str | UUID | None = None, user_id: str | UUID | None = None) -> Whose:
+        """What a call is about that names these. Raises ElsewhereError."""
+        now = self.now()
+        if not now.flow_id:
+            return Whose(text_of_id(flow_id), text_of_id(user_id or now.user_id))
+        here = Whose(text_of_id(now.flow_id), text_of_id(now.user_id or user_id))
+        users = (None, here.user_id, text_of_id(now.executor_id))
+        if text_of_id(flow_id) not in (None, here.flow_id) or text_of_id(user_id) not in users:
+            raise ElsewhereError("flow_id and user_id must be those of what is executing")
+        return here
+
+    def _is_known(self, message_id: object) -> bool:
+        try:
+            changes.find(self.application, self.project, UUID(str(message_id)))
+        except (ValueError, NotFound):
+            return False
+        return True
+
+    def _own(self, message_id: object) -> FoundMessage:
+        """The message with this id, if what is executing may know of it. Raises NotFound."""
+        flow, user = self._whose()
+        flows = Flows(scope_of(flow)) if flow else ALL
+        try:
+            found = changes.find(self.application, self.project, UUID(str(message_id)), flows)
+        except ValueError:
+            raise NotFound("message") from None
+        if flow and user and found.message.user_id not in (None, user):
+            raise NotFound("message")
+        return found
+
     def _execute(self, command: Command, cause: Session | None = None) -> Outcome:
         because = None if cause is None else f"{cause.id}/{cause.version}"
         context = Context(self.project, self.actor, datetime.now(UTC), causation_id=because)
@@ -340,6 +409,11 @@ class MessageStore(Generic[T]):
         told["content_blocks"] = extras.get("content_blocks") or []
         told["session_metadata"] = unwrapped(extras.get("session_metadata"))
         return self.make(**told)
+
+
+def text_of_id(given: str | UUID | None) -> str | None:
+    """An id as it is compared and kept; None for none."""
+    return scope_of(str(given)) if given else None
 
 
 def sorted_by(found: list[FoundMessage], order_by: str, order: str | None) -> list[FoundMessage]:

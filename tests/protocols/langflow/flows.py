@@ -48,6 +48,7 @@ def executing() -> Executing:
         flow_context.get_current_flow_id(),
         flow_context.get_current_message_owner_id(),
         flow_context.should_persist_messages(),
+        flow_context.get_current_message_executor_id(),
     )
 
 
