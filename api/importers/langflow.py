@@ -13,16 +13,16 @@ from uuid import UUID
 
 from api.importers.source import Entry, Source, Talk, given, moment, own_id, parsed
 from api.importers.tables import Row, Tables, count_of, need_columns
+from api.protocols.langflow.messages import KEY, members_of
 from eventlog.statements import Statements
 
 SQL = Statements("api.importers", "langflow")
 KIND = "langflow"
 
-ROLES = {"User": "user", "Machine": "assistant"}
 JSON = frozenset({"files", "properties", "content_blocks", "session_metadata"})
 CLAIMS = frozenset({"error", "edit", "is_output"})
 IDS = frozenset({"run_id", "user_id"})
-ELSEWHERE = frozenset({"_row", "id", "timestamp", "text", "session_id", "flow_id"})
+ELSEWHERE = frozenset({"_row", "id", "timestamp", "text", "sender_name", "session_id", "flow_id", "user_id"})
 
 
 def read(tables: Tables) -> Source:
@@ -58,29 +58,24 @@ def names_of(tables: Tables, table: str, name: str) -> dict[str | None, Any]:
 
 
 def entry(position: int, row: Row) -> Entry:
-    sender, name = row["sender"], row.get("sender_name")
-    is_error = row.get("category") == "error"
-    said = {
-        "role": "assistant" if is_error else ROLES.get(sender, sender),
-        "content": row["text"] or "",
-        "name": name or None,
-        "timestamp": moment(row["timestamp"]),
-        "metadata": metadata_of(row) | ({"error": True} if is_error else {}),
-    }
-    return Entry(position, said, id=own_id(row["id"]))
+    told = {name: value_of(name, cell) for name, cell in row.items()}
+    said = members_of(told | {"timestamp": moment(row["timestamp"])})
+    return Entry(position, said | {"metadata": metadata_of(told)}, id=own_id(row["id"]))
 
 
-def metadata_of(row: Row) -> dict[str, Any]:
-    return given(
-        {
-            name: value_of(name, cell)
-            for name, cell in row.items()
-            if name not in ELSEWHERE and cell is not None
-        }
-    )
+def metadata_of(told: dict[str, Any]) -> dict[str, Any]:
+    """Where Langflow's protocol reads it, so that its programs find what they had; and the mark of an error.
+
+    A category that is NULL stays so, for there is a default for one that is not known.
+    """
+    kept = {name: value for name, value in told.items() if name not in ELSEWHERE}
+    kept = {name: value for name, value in kept.items() if value is not None or name == "category"}
+    return {KEY: kept} | ({"error": True} if told.get("category") == "error" else {})
 
 
 def value_of(name: str, cell: Any) -> Any:
+    if cell is None:
+        return None
     if name in JSON:
         return parsed(cell)
     if name in CLAIMS:

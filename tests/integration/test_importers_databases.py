@@ -20,10 +20,12 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from starlette.testclient import TestClient
 
+from api.app import create_app
 from api.importers import langflow
 from api.importers.recording import StoreImporter
 from api.importers.source import SourceFailed, Talk
 from api.importers.tables import opened_tables
+from api.settings import Settings
 from domain.events import Context
 from eventlog.application import Recount
 from eventlog.database import Database
@@ -73,25 +75,31 @@ def run(place: Path | str, script: str, *rows: tuple[str, dict[str, Any]]) -> No
             connection.execute(statement.encode(), list(row.values()))
 
 
-# Langflow. Its first releases' columns, and those of 1.13 in both databases.
+# Langflow. Its first releases' columns, and those that 1.13.0 makes in either database, as it makes them;
+# of its flows, only those that somebody could look for.
 
 LANGFLOW_OLD = """
 CREATE TABLE message (id CHAR(32) PRIMARY KEY, timestamp DATETIME NOT NULL, sender VARCHAR NOT NULL,
   sender_name VARCHAR NOT NULL, session_id VARCHAR NOT NULL, text TEXT, files JSON, flow_id CHAR(32));
 """
 LANGFLOW = """
-CREATE TABLE message (id {id} PRIMARY KEY, timestamp {timestamp} NOT NULL, sender VARCHAR NOT NULL,
-  sender_name VARCHAR NOT NULL, session_id VARCHAR NOT NULL, context_id VARCHAR, text TEXT, files JSON,
-  error BOOLEAN NOT NULL, edit BOOLEAN NOT NULL, is_output BOOLEAN NOT NULL, properties JSON, category TEXT,
-  content_blocks JSON, session_metadata JSON, flow_id {id}, run_id {id}, user_id {id});
-CREATE TABLE flow (id {id} PRIMARY KEY, name VARCHAR NOT NULL, user_id {id});
-CREATE TABLE "user" (id {id} PRIMARY KEY, username VARCHAR NOT NULL);
+CREATE TABLE message (timestamp {timestamp} NOT NULL, sender VARCHAR NOT NULL, sender_name VARCHAR NOT NULL,
+  session_id VARCHAR NOT NULL, text TEXT, id {id} NOT NULL, flow_id {id}, files JSON,
+  error BOOLEAN DEFAULT {false} NOT NULL, edit BOOLEAN DEFAULT {false} NOT NULL, properties JSON,
+  category TEXT, content_blocks JSON, context_id VARCHAR, session_metadata JSON, run_id {id},
+  is_output BOOLEAN DEFAULT false NOT NULL, user_id {id}, CONSTRAINT pk_message PRIMARY KEY (id));
+CREATE INDEX ix_message_flow_id_timestamp_id ON message (flow_id, timestamp, id);
+CREATE TABLE flow (name VARCHAR NOT NULL, description TEXT, updated_at {timestamp}, endpoint_name VARCHAR,
+  data JSON, id {id} NOT NULL, user_id {id}, folder_id {id}, PRIMARY KEY (id), UNIQUE (id));
+CREATE TABLE "user" (id {id} NOT NULL, username VARCHAR NOT NULL, PRIMARY KEY (id), UNIQUE (id));
 """
-LANGFLOW_SQLITE = LANGFLOW.format(id="CHAR(32)", timestamp="DATETIME")
-LANGFLOW_POSTGRES = LANGFLOW.format(id="uuid", timestamp="timestamp")
+LANGFLOW_SQLITE = LANGFLOW.format(id="CHAR(32)", timestamp="DATETIME", false="0")
+LANGFLOW_POSTGRES = LANGFLOW.format(id="uuid", timestamp="timestamp with time zone", false="false")
 
 
-def langflow_row(place: Path | str, text: str, second: int, **members: Any) -> tuple[str, dict[str, Any]]:
+def langflow_row(
+    place: Path | str, text: str | None, second: int, **members: Any
+) -> tuple[str, dict[str, Any]]:
     is_file = isinstance(place, Path)
 
     def id_(value: UUID) -> Any:
@@ -99,7 +107,7 @@ def langflow_row(place: Path | str, text: str, second: int, **members: Any) -> t
 
     row = {
         "id": id_(uuid4()),
-        "timestamp": f"2026-01-02 03:04:{second:02}.000500",
+        "timestamp": f"2026-01-02 03:04:{second:02}.000500{'' if is_file else '+00'}",
         "sender": "User",
         "sender_name": "Ana",
         "session_id": "s1",
@@ -148,11 +156,19 @@ def test_langflows_messages_keep_ids_times_and_metadata(
     assert first.id == UUID(str(rows[1][1]["id"]))
     assert first.timestamp == datetime(2026, 1, 2, 3, 4, 1, 500, tzinfo=UTC)
     assert first.name == "Ana"
-    assert first.metadata["properties"] == {"icon": "x"}
-    assert first.metadata["files"] == ["f/a.png"]
-    assert first.metadata["run_id"] == str(OWNER)
-    assert first.metadata["error"] is False
-    assert "session_metadata" not in first.metadata
+    assert first.user_id == str(OWNER)
+    assert first.metadata["langflow"] == {
+        "sender": "User",
+        "properties": {"icon": "x"},
+        "files": ["f/a.png"],
+        "run_id": str(OWNER),
+        "error": False,
+        "edit": False,
+        "is_output": False,
+        "category": "message",
+        "content_blocks": [],
+    }
+    assert "error" not in first.metadata
     assert failed.metadata["error"] is True
     session = get_session(database, "default", "s1", scope=scope)
     assert session.user_id == str(OWNER)
@@ -167,6 +183,46 @@ def test_langflows_messages_keep_ids_times_and_metadata(
     again = recount(conninfo, "import", "langflow", place, "--json")
     assert (again.totals["messages_added"], again.totals["messages_known"]) == (1, 5)
     assert said_in(database, "s1", scope)[-1] == ("user", "three")
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_langflows_messages_read_as_they_did_there(
+    conninfo: str, database: Database, file: Path, postgres: str, kind: str
+) -> None:
+    """What Langflow 1.13.0 itself told of these rows, by its own API."""
+    place: Path | str = file if kind == "sqlite" else postgres
+    steps = {"title": "Agent Steps", "contents": [{"type": "tool_use", "name": "t", "id": "1"}]}
+    blocks = [steps, {"type": "text", "text": "so"}, {"type": "text", "text": "be it"}]
+    rows = [
+        langflow_row(place, "plain", 1, context_id="", properties="{}", files="[]"),
+        langflow_row(place, "failed", 2, sender="OpenAI", sender_name="OpenAI", category="error"),
+        langflow_row(place, "edited", 3, edit=True, session_metadata=json.dumps({"a": [None]})),
+        langflow_row(place, "agent", 4, sender="Machine", content_blocks=json.dumps(blocks)),
+        langflow_row(place, "nameless", 5, sender="", sender_name=""),
+        langflow_row(place, "uncategorised", 6, category=None, run_id=None, user_id=None),
+        langflow_row(place, None, 7, context_id="c"),
+    ]
+    run(place, LANGFLOW_SQLITE if kind == "sqlite" else LANGFLOW_POSTGRES, *rows)
+
+    assert recount(conninfo, "import", "langflow", place).code == 0
+
+    with TestClient(create_app(Settings(), conninfo), base_url="http://127.0.0.1") as client:
+        asked = {"flow_id": str(FLOW), "end_user_id": OWNER.hex}
+        owned = client.get("/api/v1/monitor/messages", params=asked).json()
+        listed = client.get("/api/v1/monitor/messages", params={"flow_id": str(FLOW)}).json()
+        plain, failed, edited, agent, nameless, uncategorised, empty = listed
+        updated = client.put(f"/api/v1/monitor/messages/{plain['id']}", json={}).json()
+    assert [item["text"] for item in owned] == ["plain", "failed", "edited", "agent", "nameless", ""]
+    assert (plain["files"], plain["context_id"], plain["session_metadata"]) == ("[]", "", None)
+    assert plain["timestamp"] == "2026-01-02 03:04:01.000500 UTC"
+    assert (failed["sender"], failed["category"], failed["properties"]["icon"]) == ("OpenAI", "error", "x")
+    assert (edited["edit"], edited["session_metadata"]) == (True, {"a": [None]})
+    (group,) = agent["content_blocks"]
+    assert [leaf.get("text") for leaf in group["contents"]] == [None, "sobe it"]
+    assert (nameless["sender"], nameless["sender_name"]) == ("", "")
+    assert uncategorised["category"] is None
+    assert (empty["text"], empty["context_id"], empty["files"]) == ("", "c", '["f/a.png"]')
+    assert (updated["error"], updated["run_id"]) == (False, str(OWNER))
 
 
 def test_langflows_first_releases(conninfo: str, database: Database, file: Path) -> None:
