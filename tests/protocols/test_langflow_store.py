@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -315,9 +316,12 @@ def test_it_is_the_store_that_the_server_reads(store: Store, flow: str, conninfo
 
 def test_messages_are_made_as_langflow_wants_them(store: Store, flow: str) -> None:
     other = MessageStore(store.application, SimpleNamespace)
-    (made,) = other.store_message(vars(message("a mapping")))
+    block = {"type": "text", "text": "x"}
+    members = {"content_blocks": [block, json.dumps(block)], "is_output": True}
+    (made,) = other.store_message(vars(message("a mapping", **members)))
     assert isinstance(made, SimpleNamespace)
-    assert made.text == "a mapping"
+    assert (made.text, made.user_id, made.is_output) == ("a mapping", USER, True)
+    assert made.content_blocks == [block, block]
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ from api.protocols.langflow.messages import (
     KEY,
     SENDER_NAMES,
     SENDERS,
+    decoded,
     extras_of,
     members_of,
     roles_with,
@@ -406,7 +407,9 @@ class MessageStore(Generic[T]):
         told = told_by(found)
         extras = extras_of(found.message)
         # Components get what was stored, not what the wire's clients know of it.
-        told["content_blocks"] = extras.get("content_blocks") or []
+        blocks = map(decoded, extras.get("content_blocks") or [])
+        told["content_blocks"] = [block for block in blocks if block is not None]
+        told["user_id"], told["is_output"] = found.message.user_id, bool(extras.get("is_output"))
         told["session_metadata"] = unwrapped(extras.get("session_metadata"))
         return self.make(**told)
 
