@@ -12,6 +12,8 @@ from typing import Any
 
 from api.importers.source import Entry, Person, Source, Talk, given, moment, own_id
 from api.importers.tables import Row, Tables, count_of, need_columns
+from api.protocols.zep.models import KEY
+from api.protocols.zep.models import moment as wire_time
 from eventlog.statements import Statements
 
 SQL = Statements("api.importers", "zep")
@@ -34,6 +36,7 @@ def talks(tables: Tables, users: list[dict[str, Any]]) -> Iterator[Talk]:
         rows = list(group)
         session = rows[0]["session"]
         details = {member: session.get(member) for member in ("uuid", "created_at", "updated_at")}
+        kept = {KEY: {"summary": summaries[name]}} if name in summaries else {}
         yield Talk(
             KIND,
             "message",
@@ -41,8 +44,8 @@ def talks(tables: Tables, users: list[dict[str, Any]]) -> Iterator[Talk]:
             [entry(position, row) for position, row in enumerate(rows) if row["message"]],
             # Releases differ in whether a session names its user by key or by id.
             user_id=session.get("user_id") or owners.get(session.get("user_uuid")),
-            metadata=session.get("metadata") or {},
-            details=given(details | {"summary": summaries.get(name)}),
+            metadata=(session.get("metadata") or {}) | kept,
+            details=given(details),
             has_own_ids=True,
         )
 
@@ -72,12 +75,19 @@ def person(user: dict[str, Any]) -> Person:
 
 
 def summaries_in(tables: Tables) -> dict[str, dict[str, Any]]:
-    """By session, the newest."""
+    """By session, the newest, as Zep's protocol tells it."""
     if not {"session_id", "created_at", "deleted_at"} <= tables.columns("summary"):
         return {}
-    members = ("uuid", "created_at", "content", "token_count", "summary_point_uuid", "metadata")
     return {
-        row["summary"]["session_id"]: given({name: row["summary"].get(name) for name in members})
+        row["summary"]["session_id"]: told(row["summary"])
         for row in tables.rows(SQL["summaries"])
         if row["summary"].get("content")
     }
+
+
+def told(summary: dict[str, Any]) -> dict[str, Any]:
+    at = moment(summary["created_at"])
+    return given(
+        {member: summary.get(member) for member in ("uuid", "content", "token_count", "metadata")}
+        | {"created_at": at and wire_time(at), "recent_message_uuid": summary.get("summary_point_uuid")}
+    )

@@ -507,13 +507,17 @@ def zep_message(session: str, role: str, content: str, **members: Any) -> tuple[
     return "message", row | {"created_at": "2024-05-01 12:00:00.5+02"} | members
 
 
-def test_zeps_sessions_users_and_summaries(conninfo: str, database: Database, postgres: str) -> None:
+def test_zeps_sessions_users_and_summaries(
+    client: TestClient, conninfo: str, database: Database, postgres: str
+) -> None:
     rows = [
         zep_message("s1", "human", "hi", metadata=json.dumps({"system": {"n": 1}})),
         zep_message("s1", "ai", "hello"),
         zep_message("s1", "ai", "taken back", deleted_at="2024-05-01"),
     ]
-    summary = {"content": "A chat.", "token_count": 2, "summary_point_uuid": uuid4()}
+    summary = {"content": "A chat.", "token_count": 2, "summary_point_uuid": rows[0][1]["uuid"]}
+    summary |= {"uuid": uuid4(), "created_at": "2024-05-01 12:00:00.5+02"}
+    older = {"token_count": 2, "summary_point_uuid": uuid4()}
     run(
         postgres,
         ZEP,
@@ -523,7 +527,7 @@ def test_zeps_sessions_users_and_summaries(conninfo: str, database: Database, po
         ("session", {"session_id": "gone", "deleted_at": "2024-05-01"}),
         *rows,
         ("summary", {"session_id": "s1"} | summary),
-        ("summary", {"session_id": "s1"} | summary | {"content": "Old.", "created_at": "2023-01-01"}),
+        ("summary", {"session_id": "s1", "content": "Old.", "created_at": "2023-01-01", **older}),
     )
 
     ended = recount(conninfo, "import", "zep", postgres, "--json")
@@ -536,7 +540,15 @@ def test_zeps_sessions_users_and_summaries(conninfo: str, database: Database, po
     assert first.metadata["system"] == {"n": 1}
     session = get_session(database, "default", "s1")
     assert (session.user_id, (session.metadata or {})["k"]) == ("ana", 1)
-    assert origin_of(database, "s1")["summary"]["content"] == "A chat."
+    memory = client.get("/api/v1/sessions/s1/memory").json()
+    assert [message["content"] for message in memory["messages"]] == ["hello"]
+    assert memory["summary"] == {
+        "uuid": str(summary["uuid"]),
+        "created_at": "2024-05-01T10:00:00.5Z",
+        "content": "A chat.",
+        "recent_message_uuid": str(rows[0][1]["uuid"]),
+        "token_count": 2,
+    }
     user = get_user(database, "default", "ana")
     assert (user.profile.email, user.metadata) == ("ana@example.org", {"plan": "pro"})
     again = recount(conninfo, "import", "zep", postgres, "--json")

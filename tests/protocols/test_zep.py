@@ -65,6 +65,11 @@ class Zep:
         messages: list[dict[str, Any]] = answer.json()["messages"]
         return messages
 
+    def summary(self, **query: Any) -> dict[str, Any]:
+        answer = self.call("GET", self.session("/memory"), params=query)
+        summary: dict[str, Any] = answer.json()["summary"]
+        return summary
+
     def page(self, **query: Any) -> dict[str, Any]:
         answer = self.call("GET", self.session("/messages"), params=query)
         assert answer.status_code == 200, answer.text
@@ -443,6 +448,37 @@ class TestMemory:
     @pytest.mark.parametrize("lastn", ["x", "1.5", "-1"])
     def test_no_number_of_messages(self, zep: Zep, lastn: str) -> None:
         refused(zep.call("GET", zep.session("/memory"), params={"lastn": lastn}), 400)
+
+    def test_a_summary_that_came_along(self, zep: Zep) -> None:
+        """As an import leaves it: what comes after it is shown, until the message that it ends with goes."""
+        end = str(uuid4())
+        summary: dict[str, Any] = {
+            "uuid": str(uuid4()),
+            "created_at": "2024-05-01T10:00:00Z",
+            "content": "They met.",
+        }
+        summary |= {"recent_message_uuid": end, "token_count": 2, "metadata": {"system": {"entities": []}}}
+        zep.start(metadata={"zep": {"summary": summary}, "k": 1})
+        assert zep.summary()["content"] == "", "the message that it ends with is not there"
+        zep.say("1")
+        zep.say("2", uuid=end)
+        zep.say(*"34")
+        assert contents(zep.memory()) == ["3", "4"]
+        assert contents(zep.memory(lastn=3)) == ["2", "3", "4"]
+        assert zep.summary() == zep.summary(lastn=3) == summary
+        assert zep.get()["metadata"] == {"k": 1}
+        native = f"/v1/sessions/{quote(zep.sid)}/messages/{end}"
+        assert zep.client.delete(native).status_code == 200
+        assert contents(zep.memory()) == ["1", "3", "4"]
+        assert zep.summary()["content"] == ""
+
+    @pytest.mark.parametrize(
+        "kept", [1, {"summary": None}, {"summary": {"content": 5}}, {"summary": []}], ids=str
+    )
+    def test_what_is_no_summary_is_none(self, zep: Zep, kept: Any) -> None:
+        zep.start(metadata={"zep": kept})
+        zep.say("hi")
+        assert (contents(zep.memory()), zep.summary()["content"]) == (["hi"], "")
 
     def test_no_summary(self, zep: Zep) -> None:
         zep.say("hi")

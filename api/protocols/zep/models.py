@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -14,6 +15,9 @@ from domain.sessions import Session
 from domain.users import User
 from domain.values import Metadata, Text
 from projections.search import Ranked
+
+KEY = "zep"
+"""Under this key of a session's metadata is what ours have no place for."""
 
 NOBODY = UUID(int=0)
 TOKENS_MAX = 2**53
@@ -92,6 +96,17 @@ class UserMembers(Body):
         return {name: value for name, value in said.items() if value}
 
 
+class Summary(Body):
+    """What a session was about up to a message, with its id."""
+
+    uuid: Annotated[UUID, Field(strict=False)]
+    created_at: Text
+    content: Text
+    recent_message_uuid: Annotated[UUID, Field(strict=False)]
+    token_count: int = 0
+    metadata: Metadata | None = None
+
+
 class SearchPayload(Body):
     text: Text | None = None
     metadata: dict[str, Any] | None = None
@@ -108,9 +123,14 @@ def session_object(session: Session) -> dict[str, Any]:
         "updated_at": moment(session.updated_at),
         "deleted_at": None,
         "session_id": session.name,
-        "metadata": session.metadata or None,
+        "metadata": {key: value for key, value in (session.metadata or {}).items() if key != KEY} or None,
         "user_id": session.user_id,
     }
+
+
+def memory_object(messages: Iterable[MessageState], summary: Summary | None) -> dict[str, Any]:
+    shown = NO_SUMMARY if summary is None else summary.model_dump(mode="json", exclude_none=True)
+    return {"messages": list(map(message_object, messages)), "summary": shown}
 
 
 def message_object(message: MessageState) -> dict[str, Any]:

@@ -17,13 +17,14 @@ from starlette.types import Scope
 from api.dependencies import name_in_path
 from api.protocols.frame import Visit, body_as, protocol_router, route_class, visit
 from api.protocols.zep.answers import COOKIE, answered, ok, refuse, text, told
+from api.protocols.zep.memory import memory_of
 from api.protocols.zep.models import (
-    NO_SUMMARY,
     MetadataPatch,
     NewMemory,
     NewSession,
     SearchPayload,
     UserMembers,
+    memory_object,
     message_object,
     search_result,
     session_object,
@@ -37,7 +38,7 @@ from domain.errors import AlreadyExists, MessageIdTaken, NotFound, OnHold
 from domain.sessions import Session
 from domain.users import Profile, User
 from domain.values import check_name
-from projections.messages import get_message_in, known_ids, numbered_page, page_messages
+from projections.messages import get_message_in, known_ids, numbered_page
 from projections.paging import KEY_MAX, Filter, Window, cursor_for
 from projections.purge import of_user, rehearse
 from projections.search import diversified, rank_messages
@@ -120,12 +121,12 @@ def add_memory_routes(router: APIRouter, message_window: int) -> None:
         wanted = integer(request, "lastn")
         if wanted < 0:
             refuse("lastn must not be negative")
-        window = Window(limit=min(wanted or message_window, EVERYTHING), order="newest")
-        messages: list[Any] = []
+        last = min(wanted, EVERYTHING)
+        memory = memory_object((), None)
         with suppress(NotFound):
-            page = await here.find(page_messages, "session", named_loosely(session_id), window)
-            messages = [message_object(message) for message in reversed(page.items)]
-        return answered({"messages": messages, "summary": NO_SUMMARY})
+            found = await here.find(memory_of, named_loosely(session_id), last=last, window=message_window)
+            memory = memory_object(*found)
+        return answered(memory)
 
     @router.post("/api/v1/sessions/{session_id}/memory")
     async def add(session_id: str, request: Request) -> Response:
