@@ -8,7 +8,7 @@ could not read, never what was in it.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -25,6 +25,9 @@ from domain.events import Erased, Event
 
 ERASED = b'{"erased"'
 """How a payload begins that was erased (see eventlog/sql/erasure.sql); no other one does."""
+
+Row = tuple[UUID, int, str, bytes]
+"""Of the log: originator_id, originator_version, topic and state."""
 
 KEY_FIELDS = {"originator_id", "originator_version"}
 """Stored in columns of their own, so not in the payload."""
@@ -60,22 +63,39 @@ class EventMapper(Mapper[UUID]):
 
     def to_domain_event(self, stored_event: StoredEvent) -> Event:
         """Raises RecordUnreadable."""
+        stored = stored_event
+        assert isinstance(stored.originator_id, UUID)
+        (event,) = self.to_domain_events(
+            [(stored.originator_id, stored.originator_version, stored.topic, stored.state)]
+        )
+        return event
+
+    def to_domain_events(self, rows: Sequence[Row]) -> list[Event]:
+        """The events of one stream. Raises RecordUnreadable."""
+        # What is stored in columns of its own joins the payload again; of the stream it is made once.
+        key = b',"originator_id":"%032x","originator_version":' % rows[0][0].int
+        events: list[Event] = []
+        for row in rows:
+            _, version, topic, state = row
+            event_class = self._catalog.get(topic)
+            if event_class is not None and event_class.class_version == 1 and not state.startswith(ERASED):
+                # Most are of the only shape there ever was: read in one go, unless something is wrong. As
+                # model_validate_json does it, without what that looks at first.
+                whole = b"%b%b%d}" % (state[:-1], key, version)
+                try:
+                    events.append(event_class.__pydantic_validator__.validate_json(whole))
+                    continue
+                except ValidationError:
+                    pass
+            events.append(self._read_step_by_step(StoredEvent(*row)))
+        return events
+
+    def _read_step_by_step(self, stored_event: StoredEvent) -> Event:
         if stored_event.state.startswith(ERASED):
             return erased_from(stored_event)
         event_class = self._catalog.get(stored_event.topic)
         if event_class is None:
             raise unreadable(stored_event, "an unknown topic; is a newer Recount writing here?")
-        if event_class.class_version == 1:
-            # Most are of the only shape there ever was: read in one go, unless something is wrong. As
-            # model_validate_json does it, without what that looks at first.
-            try:
-                event: Event = event_class.__pydantic_validator__.validate_json(with_key(stored_event))
-                return event
-            except ValidationError:
-                pass
-        return self._read_step_by_step(stored_event, event_class)
-
-    def _read_step_by_step(self, stored_event: StoredEvent, event_class: type[Event]) -> Event:
         try:
             payload = from_json(stored_event.state)
         except ValueError:
@@ -105,14 +125,6 @@ def erased_from(stored: StoredEvent) -> Erased:
         )
     except (KeyError, ValidationError):
         raise unreadable(stored, "erased in a way that this program does not know") from None
-
-
-def with_key(stored: StoredEvent) -> bytes:
-    """The payload with what is stored in columns of its own."""
-    stream_id = stored.originator_id
-    assert isinstance(stream_id, UUID)
-    key = (stored.state[:-1], stream_id.int, stored.originator_version)
-    return b'%b,"originator_id":"%032x","originator_version":%d}' % key
 
 
 def encode(event: Event) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
-from operator import attrgetter
 
 from eventsourcing.persistence import StoredEvent
 
@@ -14,33 +13,32 @@ from domain.errors import RecordUnreadable
 from domain.events import Erased
 from domain.messages import fold_messages
 from eventlog.changes import StreamChange
-from eventlog.mapper import EventMapper, unreadable
+from eventlog.mapper import EventMapper, Row, unreadable
 
 SetAside = Callable[[RecordUnreadable], object]
 """Told of a stream with an event that cannot be read, which is then passed over; may raise it instead."""
 
 
-def fold_streams(
-    stored: Iterable[StoredEvent], mapper: EventMapper, set_aside: SetAside
-) -> Iterator[StreamChange]:
-    """One change for each stream. ``stored``: whole streams, one after the other, by version."""
-    for _, entries in groupby(stored, key=attrgetter("originator_id.int")):
+def fold_streams(rows: Iterable[Row], mapper: EventMapper, set_aside: SetAside) -> Iterator[StreamChange]:
+    """One change for each stream. ``rows``: whole streams, one after the other, by version."""
+    for _, stream in groupby(rows, key=lambda row: row[0].int):
         try:
-            change = fold_stream(list(entries), mapper)
+            change = fold_stream(list(stream), mapper)
         except RecordUnreadable as error:
             set_aside(error)
         else:
             yield change
 
 
-def fold_stream(stored: Sequence[StoredEvent], mapper: EventMapper) -> StreamChange:
+def fold_stream(rows: Sequence[Row], mapper: EventMapper) -> StreamChange:
     """Raises RecordUnreadable, also for a stream that does not begin with its beginning."""
-    kind = KINDS[stored[0].topic.partition(".")[0]]
-    events = [mapper.to_domain_event(entry) for entry in stored]
+    events = mapper.to_domain_events(rows)
+    _, _, topic, _ = rows[0]
+    kind = KINDS[topic.partition(".")[0]]
     if not isinstance(events[0], Started | Erased):
-        raise unreadable(stored[0], "the stream has to begin with what started it")
+        raise unreadable(StoredEvent(*rows[0]), "the stream has to begin with what started it")
     state = kind.project_all(None, events)
     if state is None:
-        raise unreadable(stored[-1], "the stream was erased, but never purged")
+        raise unreadable(StoredEvent(*rows[-1]), "the stream was erased, but never purged")
     messages = {} if state.is_purged else fold_messages({}, events)
     return StreamChange(state, events, messages)

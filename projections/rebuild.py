@@ -22,7 +22,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from copy import copy
-from itertools import groupby, islice, starmap
+from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
@@ -35,7 +35,7 @@ from domain.errors import RecordUnreadable
 from domain.messages import MessageEvent, MessageState, fold_messages
 from eventlog.changes import StreamChange
 from eventlog.database import Connection, connect, told
-from eventlog.mapper import EventMapper
+from eventlog.mapper import EventMapper, Row
 from eventlog.order import settled_position
 from eventlog.recorder import as_json, stored_from
 from eventlog.statements import Statements
@@ -100,12 +100,12 @@ class Folder:
                     cursor.itersize = FETCHED
                     # In binary form, and payloads as bytes, rows take a third of the time.
                     cursor.execute(SQL["select_streams"], [low, high], binary=True)
-                    self.fold(starmap(StoredEvent, cursor))
+                    self.fold(cursor)
                 self._connection.execute(SQL["finish_unit"], [number])
                 return int(events)
         return 0
 
-    def fold(self, stored: Iterable[StoredEvent]) -> None:
+    def fold(self, stored: Iterable[Row]) -> None:
         """Copy the rows of whole streams, none of which are there yet."""
         lines: dict[str, list[bytes]] = {table: [] for table in shadow.by_stream(self._columns)}
         numbers: dict[tuple[str, str], dict[str, Any]] = {}
@@ -155,7 +155,7 @@ class Folder:
             unknown = [stream_id for stream_id in newer if stream_id not in states]
             self._append({stream_id: newer[stream_id] for stream_id in newer if stream_id in states})
             shadow.clear_streams(self._connection, unknown)
-            self.fold(map(stored_from, self._connection.execute(SQL["select_some_streams"], [unknown])))
+            self.fold(self._connection.execute(SQL["select_some_streams"], [unknown], binary=True))
             self._connection.execute(SQL["note_caught_up"], [settled])
         return len(found)
 

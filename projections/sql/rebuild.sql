@@ -32,7 +32,7 @@ SELECT originator_id, originator_version, topic, convert_to(state::text, 'UTF8')
  ORDER BY originator_id, originator_version;
 
 -- name: select_some_streams
-SELECT originator_id, originator_version, topic, state::text
+SELECT originator_id, originator_version, topic, convert_to(state::text, 'UTF8')
   FROM stored_events
  WHERE originator_id = ANY(%s::uuid[])
  ORDER BY originator_id, originator_version;

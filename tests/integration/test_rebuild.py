@@ -126,6 +126,18 @@ class TestRows:
             rebuild.rebuild(conninfo)
         assert (caught.value.stream_id, caught.value.version) == (stream_id, 2)
 
+    def test_a_stream_of_a_kind_that_only_a_newer_recount_has(
+        self, application: Recount, connection: Connection, conninfo: str
+    ) -> None:
+        tell_stories(application)
+        ((stream_id,),) = connection.execute(
+            "UPDATE stored_events SET topic = 'plan.made' WHERE topic = 'user.created'"
+            " RETURNING originator_id"
+        ).fetchall()
+        with pytest.raises(RecordUnreadable, match="newer Recount") as caught:
+            rebuild.rebuild(conninfo)
+        assert (caught.value.stream_id, caught.value.version) == (stream_id, 1)
+
 
 def spoil(connection: Connection, topic: str = "session.renamed") -> UUID:
     """Make an event unreadable; returns its stream."""
