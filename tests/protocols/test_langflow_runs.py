@@ -140,6 +140,14 @@ class TestAnsweredByAModel:
         assert asked.headers["authorization"] == "Bearer sk-1"
         assert (asked.body["model"], asked.body["stream"]) == ("tiny", False)
 
+    def test_an_answer_without_a_word_is_no_message_of_the_output(self, conninfo: str, flow: str) -> None:
+        nothing = json.dumps({"choices": [{"message": {"role": "assistant", "content": ""}}]}).encode()
+        with behind(conninfo, "responder_url", lambda asked: Answer(nothing)) as client:
+            answer = run(client, flow, input_value="Hello", session_id="s")
+            assert said(client, flow) == [("s", "User", "Hello"), ("s", "Machine", "")]
+        (output,) = answer["outputs"][0]["outputs"]
+        assert (output["messages"], output["results"]["message"]["text"]) == ([], "")
+
     def test_the_model_is_told_what_was_said_before_in_this_session_alone(
         self, client: TestClient, model: Answering, flow: str
     ) -> None:
