@@ -20,6 +20,8 @@ from api.reads import ReadRecorder
 
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
+BODILESS = {"GET", "HEAD"}
+
 LENGTH_DIGITS_MAX = 18
 """A Content-Length with more digits is too large without being worked out."""
 
@@ -88,8 +90,11 @@ class Edge:
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes]) -> None:
         """A body that is too large is refused where it is read, so in the words of that route's protocol."""
         length = headers.get(b"content-length")
-        if length is not None and not self._is_too_large(length):
-            await self.app(scope, receive, send)  # the server sees to it that no more arrives
+        # The server sees to it that no more arrives than was told, and nobody reads the body of a GET: who
+        # answers by parts only waits there for the caller to hang up.
+        is_told = length is not None and not self._is_too_large(length)
+        if is_told or scope["method"] in BODILESS:
+            await self.app(scope, receive, send)
             return
         limit = self._body_bytes_max
         received = 0

@@ -71,7 +71,7 @@ class EventMapper(Mapper[UUID]):
         return event
 
     def to_domain_events(self, rows: Sequence[Row]) -> list[Event]:
-        """The events of one stream. Raises RecordUnreadable."""
+        """The events of one stream, of which there is at least one. Raises RecordUnreadable."""
         # What is stored in columns of its own joins the payload again; of the stream it is made once.
         key = b',"originator_id":"%032x","originator_version":' % rows[0][0].int
         events: list[Event] = []

@@ -65,6 +65,19 @@ def test_an_absurd_content_length(small: TestClient, length: str) -> None:
     assert_refused(small.post("/v1/threads", content=b"{}", headers=headers), 413)
 
 
+@pytest.mark.parametrize("chunked", [False, True], ids=["told", "untold"])
+def test_a_read_passes_over_whatever_body_it_has(small: TestClient, chunked: bool) -> None:
+    """Also one that answers by parts, and meanwhile looks whether its caller hangs up."""
+    place = Place()
+    place.furnish(small)
+    text = b" " * (LIMIT + 1)
+    content = in_chunks(text) if chunked else text
+    query = {"session_id": place.session_id, "format": "ndjson"}
+    answer = small.request("GET", "/v1/audit", params=query, content=content)
+    assert answer.status_code == 200
+    assert '"session.started"' in answer.text
+
+
 @pytest.mark.usefixtures("nothing_recorded")
 @pytest.mark.parametrize("chunked", [False, True], ids=["told", "untold"])
 @pytest.mark.parametrize("route", [route for route in WRITES if not route.takes_body], ids=str)

@@ -135,6 +135,7 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
         scope = chatflow_id(chatflow)
         query = Query(request)
         query.refuse_unclear()
+        # As Flowise has it: beside a chat, what is empty filters nothing.
         wanted = query.wanted(scope, has_feedback=True, is_strict=not query.one("chatId"))
         found = await find(here, wanted, with_one_before=False)
         return Json({"raw": [], "affected": await delete_all(here, found)})
@@ -233,16 +234,15 @@ class Query:
             scope=scope if message_id is None or scope_of(message_id) else IN_NO_NAME,
             session=session,
             message_id=as_uuid(message_id),
-            metadata={KEY: {**kept}} if kept else None,
+            metadata={KEY: kept} if kept else None,
             without={KEY: {"sessionId": None}} if session is not None else None,
             label=by_chat_type(types) if types else None,
             since=self.moment("startDate"),
             until=None if until is None else until + MILLISECOND,
         )
         ratings = self.many("feedbackType") if has_feedback else []
-        page, limit = self.count("page"), self.count("limit")
-        page, limit = (page, limit) if has_feedback else (0, 0)
-        return Wanted(said, ratings or None, page, limit)
+        page, limit = self.count("page"), self.count("limit")  # refused also where they do not count
+        return Wanted(said, ratings or None, page, limit) if has_feedback else Wanted(said)
 
 
 def many_in(values: Iterable[str]) -> list[str]:
