@@ -24,6 +24,7 @@ from standardwebhooks import Webhook as Signer
 
 from api.addresses import AddressRefused, checked_url, resolved
 from api.resources import event_resource
+from eventlog.channels import listen
 from projections.leading import Lead
 from projections.webhooks import (
     CHANNEL,
@@ -159,7 +160,7 @@ class Sender:
         self._cleaned_up = 0.0
 
     def __call__(self, lead: Lead) -> None:
-        lead.connection.execute(f"LISTEN {CHANNEL}")
+        listen(lead.connection, CHANNEL)
         try:
             while not lead.is_over:
                 self._begin(lead)

@@ -1,11 +1,14 @@
 """The keys of PostgreSQL's advisory locks, in one place, so that no two mean the same one.
 
-The first six bytes spell "recoun"; the append lock, which spells the whole name, is named in SQL
-(eventlog/sql/log.sql). Leads have keys of their own kind, made of names (projections/leading.py).
+A lock has two keys: what it is for, one of these, and whose it is, the oid of the table stored_events. So
+stores in several schemas of one database have nothing to do with each other. The keys begin with the letters
+"rec"; the append lock is named in SQL (eventlog/sql/log.sql), and the keys of leads are made of their names
+(projections/leading.py).
 """
 
-MIGRATE_LOCK = 0x7265636F756E75  # processes that start at once take turns
-CHECKPOINT_LOCK = 0x7265636F756E76  # one process takes checkpoints at a time
-SHADOW_LOCK = 0x7265636F756E77  # one rebuild or check of the views at a time; shared by who erases
-IMPORT_LOCK = 0x7265636F756E78  # one import of a log at a time
-PURGE_LOCK = 0x7265636F756E79  # one purge at a time
+APPEND_LOCK = 0x72656300  # shared by every append: see eventlog.order
+MIGRATE_LOCK = 0x72656301  # processes that start at once take turns; of a schema, before there is a table
+CHECKPOINT_LOCK = 0x72656302  # one process takes checkpoints at a time
+SHADOW_LOCK = 0x72656303  # one rebuild or check of the views at a time; shared by who erases
+IMPORT_LOCK = 0x72656304  # one import of a log at a time
+PURGE_LOCK = 0x72656305  # one purge at a time

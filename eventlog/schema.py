@@ -28,6 +28,11 @@ NOTES = """
 """
 
 
+# Of the schema that the tables are made in: there is no table yet to name the store by.
+LOCK = "SELECT pg_advisory_lock(%s, quote_ident(current_schema())::regnamespace::oid::int)"
+UNLOCK = "SELECT pg_advisory_unlock(%s, quote_ident(current_schema())::regnamespace::oid::int)"
+
+
 @dataclass(frozen=True)
 class Migration:
     component: str
@@ -59,7 +64,7 @@ def applied(connection: Connection) -> set[tuple[str, int]]:
 def migrate(connection: Connection, migrations: Sequence[Migration]) -> list[Migration]:
     """Apply what is missing; returns it. Raises SchemaMismatch when the database is newer."""
     with told():
-        connection.execute("SELECT pg_advisory_lock(%s)", (MIGRATE_LOCK,))
+        connection.execute(LOCK, (MIGRATE_LOCK,))
         try:
             done = applied(connection)
             refuse_newer(done, migrations)
@@ -69,7 +74,7 @@ def migrate(connection: Connection, migrations: Sequence[Migration]) -> list[Mig
                 apply(connection, migration)
         finally:
             if not connection.closed:
-                connection.execute("SELECT pg_advisory_unlock(%s)", (MIGRATE_LOCK,))
+                connection.execute(UNLOCK, (MIGRATE_LOCK,))
     return missing
 
 

@@ -12,6 +12,7 @@ import psycopg
 from eventsourcing.persistence import Notification, Subscription
 
 from domain.errors import Unavailable
+from eventlog.channels import listen, notify
 from eventlog.database import Connection, connect
 from eventlog.order import settled_position
 
@@ -64,7 +65,7 @@ class SettledPositions(Iterator[int]):
     def _listen(self) -> Connection:
         if self._connection is None:
             self._connection = connect(self._conninfo)
-            self._connection.execute(f"LISTEN {CHANNEL}")
+            listen(self._connection, CHANNEL)
         return self._connection
 
     def _disconnect(self) -> None:
@@ -154,7 +155,7 @@ class Herald(threading.Thread):
             self._news.clear()
             try:
                 connection = connection or connect(self._conninfo)
-                connection.execute(f"NOTIFY {CHANNEL}")
+                notify(connection, CHANNEL)
             except (psycopg.Error, Unavailable):
                 connection = None  # followers poll as well
             self._stopped.wait(self._pause_seconds)

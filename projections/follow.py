@@ -22,6 +22,7 @@ from uuid import UUID
 import psycopg
 
 from domain.errors import NotFound, Unavailable
+from eventlog.channels import listen
 from eventlog.database import Connection, Database
 from eventlog.order import settled_position
 from eventlog.recorder import LogEntry, entry_from
@@ -96,7 +97,7 @@ def follow(lead: Lead, follower: Follower) -> None:
     """Keep ``follower`` up with the log until the lead is over."""
     connection = lead.connection
     begin(connection, follower)
-    connection.execute(f"LISTEN {CHANNEL}")
+    listen(connection, CHANNEL)
     reached = -1  # so that an idle log costs no transactions
     while not lead.is_over:
         settled = settled_position(connection)

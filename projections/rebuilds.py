@@ -93,11 +93,10 @@ def outdated_views(connection: Connection) -> list[str]:
     return [name for name, view in BY_NAME.items() if found.get(name) != view.VERSION]
 
 
-def others_connected(database: Database) -> bool:
-    """Whether any other connection of Recount's is there, as long as ``database`` has but one."""
-    with database.connection() as connection:
-        ((others,),) = connection.execute(SQL["others_connected"], prepare=False).fetchall()
-    return bool(others)
+def is_served(database: Database) -> bool:
+    """Return whether a server, or another command that takes locks of the store, uses it now."""
+    ((is_served,),) = database.fetch(SQL["is_served"])
+    return bool(is_served)
 
 
 def begin(connection: Connection, names: Sequence[str], *, is_rehearsal: bool) -> int:

@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from domain.errors import InvalidInput, NotFound
+from eventlog.channels import notify
 from eventlog.database import Connection, Database
 from eventlog.order import settled_position
 from eventlog.recorder import LogEntry, entry_from
@@ -109,7 +110,7 @@ class WebhookFollower:
             "topics": [entry.topic for entry in entries],
         }
         if connection.execute(SQL["insert_deliveries"], bounds).rowcount:
-            connection.execute(f"NOTIFY {CHANNEL}")
+            notify(connection, CHANNEL)
 
 
 FOLLOWER = WebhookFollower()
@@ -145,7 +146,7 @@ def make_up(connection: Connection, webhook_id: str, gt: int, lte: int) -> None:
     """Write down what a webhook is to be sent of what the follower has passed already."""
     bounds = {"webhook_id": webhook_id, "gt": gt, "lte": lte}
     connection.execute(SQL["insert_past_deliveries"], bounds)
-    connection.execute(f"NOTIFY {CHANNEL}")
+    notify(connection, CHANNEL)
 
 
 def get_webhook(database: Database, project: str, webhook_id: str) -> Webhook:

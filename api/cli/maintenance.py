@@ -24,7 +24,7 @@ from eventlog.verification import log_flaws
 from projections import shadow
 from projections.core import BY_NAME
 from projections.rebuild import differences, log_size, put_in_place, rebuild, roll_back
-from projections.rebuilds import Findings, begin, checked_views, others_connected, recorded
+from projections.rebuilds import Findings, begin, checked_views, is_served, recorded
 from projections.shadow import those_aside
 
 TOLD_MAX = 20  # things that are wrong; the rest is counted
@@ -100,9 +100,9 @@ def go_back(data: Path | None, *, as_json: bool) -> None:
 
 
 def refuse_served(here: Place, database: Database) -> None:
-    """Raises Unavailable where any other program of Recount's is connected, as a server always is."""
+    """Raise Unavailable where a server uses the store."""
     server = running_server(here.directory) if here.is_embedded else None
-    if server is not None or others_connected(database):
+    if server is not None or is_served(database):
         where = f" at {server.address}" if server and server.address else ""
         raise Unavailable(f"a server uses the database{where}: stop it first, or leave out --offline")
 

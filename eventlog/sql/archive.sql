@@ -15,13 +15,13 @@ SELECT position, events, root, digest, taken_at
  ORDER BY position;
 
 -- name: try_lock
-SELECT pg_try_advisory_lock(%s);
+SELECT pg_try_advisory_lock(%s, 'stored_events'::regclass::oid::int);
 
 -- name: lock
-SELECT pg_advisory_lock(%s);
+SELECT pg_advisory_lock(%s, 'stored_events'::regclass::oid::int);
 
 -- name: unlock
-SELECT pg_advisory_unlock(%s);
+SELECT pg_advisory_unlock(%s, 'stored_events'::regclass::oid::int);
 
 -- name: select_unfinished
 SELECT digest, exported_at, position FROM log_imports WHERE finished_at IS NULL;

@@ -1,5 +1,5 @@
 -- name: try_lock
-SELECT pg_try_advisory_xact_lock(%s);
+SELECT pg_try_advisory_xact_lock(%s, 'stored_events'::regclass::oid::int);
 
 -- name: insert_checkpoint
 INSERT INTO checkpoints (position, events, root, digest) VALUES (%s, %s, %s, %s);

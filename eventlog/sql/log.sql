@@ -1,12 +1,12 @@
 -- name: insert_events
--- Takes the events as one JSON array; yields their positions. The advisory lock spells "recount"; every
--- append shares it from before it draws a position until it ends (see eventlog/order.py).
+-- Takes the events as one JSON array; yields their positions. Every append shares the advisory lock
+-- (eventlog/advisory.py, APPEND_LOCK) from before it draws a position until it ends (see eventlog/order.py).
 INSERT INTO stored_events
     (originator_id, originator_version, project, topic, recorded_at, state, salt, link)
 SELECT event.originator_id, event.originator_version, event.project, event.topic,
        event.recorded_at, event.state, event.salt, event.link
   -- The lock comes first: no row, hence no position, is drawn before it is held.
-  FROM (SELECT pg_advisory_xact_lock_shared(32199625091149428) OFFSET 0) AS lock
+  FROM (SELECT pg_advisory_xact_lock_shared(1919247104, 'stored_events'::regclass::oid::int) OFFSET 0) AS lock
  CROSS JOIN json_to_recordset(%s::json) AS event (
        originator_id uuid, originator_version bigint, project text, topic text,
        recorded_at timestamptz, salt bytea, link bytea, state json)
@@ -122,12 +122,11 @@ SELECT originator_id, originator_version, topic, state::text
 
 -- name: last_drawn
 -- A sequence shows at once, and to everyone, what was drawn from it, committed or not.
-SELECT last_value FROM pg_sequences
- WHERE schemaname = current_schema() AND sequencename = 'stored_events_notification_id_seq';
+SELECT CASE WHEN is_called THEN last_value END FROM stored_events_notification_id_seq;
 
 -- name: holders
--- The transactions that hold the append lock; its 64 bits show as two numbers.
+-- The transactions that hold the append lock of this store.
 SELECT virtualtransaction FROM pg_locks
- WHERE locktype = 'advisory' AND granted AND objsubid = 1
+ WHERE locktype = 'advisory' AND granted AND objsubid = 2
    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-   AND classid = 7497059 AND objid = 1869966964;
+   AND classid = 1919247104 AND objid = 'stored_events'::regclass::oid;

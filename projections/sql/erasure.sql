@@ -1,6 +1,6 @@
 -- name: try_share
 -- Not while the views are made again: they would be filled with what is just being erased.
-SELECT pg_try_advisory_xact_lock_shared(%s);
+SELECT pg_try_advisory_xact_lock_shared(%s, 'stored_events'::regclass::oid::int);
 
 -- name: existing_tables
 SELECT table_schema, table_name

@@ -17,9 +17,9 @@ UPDATE rebuilds
 -- name: last_rebuild
 SELECT number, views, is_rehearsal,
        EXISTS (SELECT FROM pg_locks
-                WHERE locktype = 'advisory' AND granted AND objsubid = 1
+                WHERE locktype = 'advisory' AND granted AND objsubid = 2
                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-                  AND (classid::bigint << 32) | objid::bigint = %(lock)s::bigint) AS is_under_way,
+                  AND classid = %(lock)s AND objid = 'stored_events'::regclass::oid) AS is_under_way,
        extract(epoch FROM clock_timestamp() - started_at)::double precision AS seconds,
        started_at, ended_at, events, differences, locked_seconds, error
   FROM rebuilds
@@ -31,6 +31,9 @@ SELECT coalesce(sum(events), 0), coalesce(sum(events) FILTER (WHERE done_at < %s
   FROM recount_rebuild.units
  WHERE done_at IS NOT NULL;
 
--- name: others_connected
-SELECT EXISTS (SELECT FROM pg_stat_activity
-                WHERE datname = current_database() AND application_name = 'recount' AND pid <> pg_backend_pid());
+-- name: is_served
+-- Of any number of servers one has each lead, and holds a lock of this store for as long.
+SELECT EXISTS (SELECT FROM pg_locks
+                WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND pid <> pg_backend_pid()
+                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                  AND objid = 'stored_events'::regclass::oid);

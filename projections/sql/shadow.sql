@@ -1,8 +1,8 @@
 -- name: try_alone
-SELECT pg_try_advisory_lock(%s);
+SELECT pg_try_advisory_lock(%s, 'stored_events'::regclass::oid::int);
 
 -- name: leave_alone
-SELECT pg_advisory_unlock(%s);
+SELECT pg_advisory_unlock(%s, 'stored_events'::regclass::oid::int);
 
 -- name: cut_units
 -- Ranges of streams with about so many events each. Whole streams: one that is longer is a unit alone.

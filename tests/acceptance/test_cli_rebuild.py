@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from eventlog.database import Database, connect
+from api.following import Following
+from eventlog.database import connect
 from tests.acceptance.test_cli import Recount, _signals_stay, program, recount, talk
+from tests.processes import wait_until
 
 __all__ = ["_signals_stay", "program", "recount", "talk"]
 
@@ -76,14 +80,34 @@ def test_a_stream_that_cannot_be_read_stops_it_or_is_set_aside(recount: Recount,
     assert rows(conninfo) == before
 
 
-def test_offline_needs_the_database_alone(recount: Recount, database: Database, conninfo: str) -> None:
-    refused = recount("rebuild", "--offline")
+def test_offline_needs_the_store_alone(recount: Recount, conninfo: str) -> None:
+    with served(conninfo):
+        refused = recount("rebuild", "--offline")
     assert refused.code == 3
     assert "stop it first" in refused.err
-    database.close()
     spoil(conninfo, COUNT)
     assert "are in use" in recount("rebuild", "--offline").err
     assert "0 rows differed" in recount("rebuild", "--dry-run").err
+
+
+@contextmanager
+def served(conninfo: str) -> Iterator[None]:
+    """A server, as far as the database can see it."""
+    following = Following(conninfo, allow_private=False)
+    following.start()
+    try:
+        with connect(conninfo) as connection:
+            wait_until(lambda: connection.execute(LEADS).fetchone() != (0,))
+        yield
+    finally:
+        following.stop()
+
+
+LEADS = """
+SELECT count(*) FROM pg_locks
+ WHERE locktype = 'advisory' AND granted AND objid = 'stored_events'::regclass::oid
+   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 
 def test_status_tells_which_views_are_to_be_rebuilt(recount: Recount, conninfo: str) -> None:

@@ -378,8 +378,7 @@ class TestCommands:
 def nobody_works(connection: Connection) -> bool:
     """Whether PostgreSQL has noticed that whoever held a lock for a piece of work is gone."""
     held = connection.execute(
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
-        " AND (classid::bigint << 32 | objid::bigint) = ANY(%s)",
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = ANY(%s)",
         [[SHADOW_LOCK, PURGE_LOCK, IMPORT_LOCK]],
     )
     return held.fetchone() == (0,)

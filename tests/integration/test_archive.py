@@ -31,6 +31,7 @@ from api.purging import all_of, carry_out
 from api.reads import forget_reads
 from domain.commands import AddMessages, Name
 from domain.errors import Unavailable
+from eventlog.advisory import APPEND_LOCK
 from eventlog.application import Recount
 from eventlog.archive import checking, exporting, importing, reading
 from eventlog.archive.importing import ImportUnfinished
@@ -271,7 +272,10 @@ class TestRoundTrip:
         tell_stories(application)
         with connect(conninfo) as open_append, connect(conninfo) as connection:
             with open_append.transaction():
-                open_append.execute("SELECT pg_advisory_xact_lock_shared(32199625091149428)")
+                open_append.execute(
+                    "SELECT pg_advisory_xact_lock_shared(%s, 'stored_events'::regclass::oid::int)",
+                    [APPEND_LOCK],
+                )
                 open_append.execute(
                     "SELECT nextval(pg_get_serial_sequence('stored_events', 'notification_id'))"
                 )
