@@ -15,13 +15,17 @@ from functools import partial
 from importlib.metadata import version
 from typing import Protocol
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
+from fastapi.applications import FastAPI  # fastapi.FastAPI may have been replaced by one that traces
+from fastapi.telemetry import TelemetryConfig
 
 from api import openapi, problems
 from api.dependencies import Store
+from api.first_key import use_first_key
 from api.following import Following
 from api.keys import KeyRing
 from api.live import Tail, released_by_signals
+from api.logs import forget_exception_texts
 from api.metrics import Metrics
 from api.middleware import Edge, ExactPaths, KeyInPath
 from api.opening import migrate_database as migrate_database
@@ -59,6 +63,16 @@ version; lists are paged by `limit` and `cursor`.
 """
 
 
+NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+"""FastAPI's own spans carry whole paths and queries, and so keys and names; ours are in api.telemetry."""
+
+
 class NotServable(RecountError):
     """The server must not start like this."""
 
@@ -90,6 +104,7 @@ def create_app(settings: Settings, conninfo: str) -> FastAPI:
             database = open_database(conninfo, connections_max=settings.connections_max)
             stack.callback(database.close)
             keys = KeyRing(database)
+            use_first_key(settings, database)
             refuse_open_server(settings, keys)
             application = Recount(database, CoreViews(database))
             stack.callback(application.close)
@@ -116,6 +131,7 @@ def create_app(settings: Settings, conninfo: str) -> FastAPI:
         routes=[route for router in routers(settings) for route in router.routes],
         separate_input_output_schemas=False,
         redirect_slashes=False,
+        telemetry=NO_TELEMETRY,
     )
     problems.install(app)
     openapi.install(app)
@@ -157,6 +173,8 @@ def create_lasting_app(settings: Settings, conninfo: str) -> FastAPI:
     What was made so far stays: the garbage collector need not look through it again and again, which
     would hold up all requests for 40 ms, three times a second under load.
     """
+    if not settings.debug:
+        forget_exception_texts()
     app = create_app(settings, conninfo)
     gc.collect()
     gc.freeze()

@@ -66,6 +66,19 @@ def create_key(
     return next(key for key in list_keys(database) if key.id == key_id), text
 
 
+def create_first_key(database: Database, text: str) -> bool:
+    """Make ``text`` a key for everything, unless a key was ever made. Return whether it was made now."""
+    with database.connection() as connection, connection.transaction():
+        # Of several servers that start at once the others wait here, and find the key.
+        connection.execute("LOCK TABLE api_keys IN SHARE ROW EXCLUSIVE MODE")
+        made = connection.execute(
+            "INSERT INTO api_keys (id, hash, project, scopes, label)"
+            " SELECT %s, %s, %s, %s, %s WHERE NOT EXISTS (SELECT FROM api_keys) RETURNING id",
+            (secrets.token_hex(4), hash_of(text), DEFAULT_PROJECT, ["admin", "operator"], "first key"),
+        )
+        return made.fetchone() is not None
+
+
 def check_project(name: str) -> str:
     """Return ``name``, which may be a project's. Raises InvalidInput."""
     if not PROJECT.fullmatch(name):
@@ -109,9 +122,9 @@ class KeyRing:
         return time.monotonic() < expiry, caller
 
     def caller(self, text: str | None) -> Caller | None:
-        """Who ``text`` is the key of; None: nobody. Without a text: anyone, while there are no keys."""
+        """Return whose key ``text`` is, or None. While there are no keys anyone is let in, with any text."""
         key = None if text is None else hash_of(text)
-        caller = self._anonymous() if key is None else self._owner(key)
+        caller = (None if key is None else self._owner(key)) or self._anonymous()
         if len(self._remembered) >= CACHED_MAX:
             self._remembered.clear()
         self._remembered[key] = (time.monotonic() + CACHE_SECONDS, caller)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import platformdirs
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
-from domain.errors import RecountError
+from api.environment import PREFIX, is_injected, refuse_unknown
+from api.setting_errors import SettingsInvalid, explain
+from api.setting_values import check_first_key, split_names
 
-PREFIX = "RECOUNT_"
-TEST_PREFIX = "RECOUNT_TEST_"  # read by the tests, not by the program
 POSTGRES_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGSERVICE", "PGDATABASE")
 
 
@@ -22,22 +22,25 @@ Protocol = Literal["zep", "langmem", "motorhead", "langflow", "langflux"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
 
-def split(value: object) -> object:
-    """``zep, motorhead`` → both; ``none`` → nothing."""
-    if not isinstance(value, str):
-        return value
-    names = [name.strip() for name in value.split(",") if name.strip()]
-    return [] if names == ["none"] else names
+class Environment(EnvSettingsSource):
+    """The environment, without what Kubernetes and Docker put there for a service named ``recount``."""
 
-
-class SettingsInvalid(RecountError):
-    """A setting is unknown or has a value that cannot be taken."""
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        found = self.env_vars.items()
+        self.env_vars = {name: value for name, value in found if not is_injected(name, value or "")}
 
 
 class Settings(BaseSettings):
     """See docs/operations.md, which lists them all."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: Any, *others: Any, **more: Any
+    ) -> tuple[Any, ...]:
+        return init_settings, Environment(settings_cls)
 
     database_url: str | None = Field(None, description="PostgreSQL to use instead of the embedded one")
     data: Path = Field(
@@ -68,7 +71,7 @@ class Settings(BaseSettings):
     webhooks_allow_private: bool = Field(
         False, description="let webhooks lead to this machine and into private networks"
     )
-    protocols: Annotated[tuple[Protocol, ...], NoDecode, BeforeValidator(split)] = Field(
+    protocols: Annotated[tuple[Protocol, ...], NoDecode, BeforeValidator(split_names)] = Field(
         PROTOCOLS, description="foreign protocols to serve, with commas between them; none for none"
     )
     zep_message_window: Annotated[int, Field(ge=1, le=10_000)] = Field(
@@ -103,6 +106,10 @@ class Settings(BaseSettings):
     langflux_json_columns: Literal["decoded", "string"] = Field(
         "decoded", description="how Flowise's JSON columns are told: servers up to 2.0.5 told them as strings"
     )
+    first_key: Annotated[SecretStr | None, AfterValidator(check_first_key)] = Field(
+        None, description="the API key that a store without any key begins with"
+    )
+    first_key_file: Path | None = Field(None, description="a file with that key, instead of the key")
     audit_reads: bool = Field(False, description="record each reading request, too")
     debug: bool = Field(False, description="show the traceback of an unexpected failure")
 
@@ -129,14 +136,9 @@ def is_loopback(host: str) -> bool:
 
 
 def read_settings(**given: object) -> Settings:
-    """Settings from the environment; those ``given`` (and not None) win. Raises SettingsInvalid."""
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    for name in os.environ:
-        if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX) and name not in known:
-            raise SettingsInvalid(f"unknown setting {name}; known are {', '.join(sorted(known))}")
+    """Return the settings of the environment; those ``given`` (and not None) win. Raises SettingsInvalid."""
+    refuse_unknown(os.environ, {f"{PREFIX}{name.upper()}" for name in Settings.model_fields})
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        name = f"{PREFIX}{'.'.join(map(str, first['loc'])).upper()}"
-        raise SettingsInvalid(f"{name}: {first['msg']}") from None
+        raise SettingsInvalid(explain(error, PREFIX)) from None

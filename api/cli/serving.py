@@ -23,12 +23,14 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 
 from api.app import NotServable, create_lasting_app, refuse_open_server
 from api.cli.claim import claimed
-from api.cli.logs import configuration
 from api.cli.migrating import migrate_at
 from api.cli.store import Place, connected, place
+from api.environment import PREFIX
+from api.first_key import use_first_key
 from api.keys import KeyRing
+from api.logs import configuration
 from api.opening import open_database
-from api.settings import PREFIX, Settings
+from api.settings import Settings
 from domain.errors import Unavailable
 from eventlog.database import connect
 from projections.rebuilds import outdated_views
@@ -72,6 +74,7 @@ def refuse_strangers(settings: Settings, conninfo: str) -> None:
     """Raises NotServable, before anything listens."""
     database = open_database(conninfo, connections_max=settings.connections_max)
     try:
+        use_first_key(settings, database)
         refuse_open_server(settings, KeyRing(database))
     finally:
         database.close()

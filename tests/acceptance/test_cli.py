@@ -230,9 +230,8 @@ def test_a_store_that_is_not_there(program: Recount, monkeypatch: pytest.MonkeyP
 
 def test_an_unknown_setting(program: Recount, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECOUNT_PROT", "1")
-    ended = program("status")
-    assert ended.code == 2
-    assert ended.err.startswith("Unknown setting RECOUNT_PROT; known are RECOUNT_")
+    refusal = "Unknown setting RECOUNT_PROT: did you mean RECOUNT_PORT?\n"
+    assert program("status") == Ended(2, "", refusal)
 
 
 def test_an_unexpected_failure_shows_no_content(recount: Recount, monkeypatch: pytest.MonkeyPatch) -> None:

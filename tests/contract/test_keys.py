@@ -139,8 +139,12 @@ def test_a_new_key_works_at_once_also_where_it_was_tried_before(
     client: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.keys.CACHE_SECONDS", 0.0)
-    assert client.get("/v1/sessions", headers=bearer("rk_early")).status_code == 401
+    keys.create_key(database, project="default", scopes=["read"])
+    monkeypatch.setattr("secrets.token_urlsafe", lambda size: "early")
+    monkeypatch.setattr("secrets.token_hex", lambda size: "0123abcd")
+    assert client.get("/v1/sessions", headers=bearer("rk_0123abcd_early")).status_code == 401
     _, text = keys.create_key(database, project="default", scopes=["read"])
+    assert text == "rk_0123abcd_early"
     assert client.get("/v1/sessions", headers=bearer(text)).status_code == 200
 
 

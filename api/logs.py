@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -27,6 +28,31 @@ class Plain(logging.Formatter):
         kind, _, trace = ei
         assert isinstance(trace, TracebackType)
         return "".join([*traceback.format_tb(trace), kind.__qualname__])
+
+
+def forget_exception_texts() -> None:
+    """Have every log record carry of its exception what ``Plain`` shows, and not the exception itself.
+
+    A handler that somebody adds, such as OpenTelemetry's, would send the text elsewhere.
+    """
+    make_record = logging.getLogRecordFactory()
+    if isinstance(make_record, WithoutExceptionTexts):
+        return
+    logging.setLogRecordFactory(WithoutExceptionTexts(make_record))
+
+
+class WithoutExceptionTexts:
+    """A factory of log records that carry no exception, only its class and its way through the code."""
+
+    def __init__(self, make_record: Callable[..., logging.LogRecord]) -> None:
+        self._make_record = make_record
+
+    def __call__(self, *arguments: Any, **named: Any) -> logging.LogRecord:
+        record = self._make_record(*arguments, **named)
+        if record.exc_info and record.exc_info[0] is not None:
+            record.exc_text = Plain().formatException(record.exc_info)
+            record.exc_info = None
+        return record
 
 
 def configuration(level: str, *, quotes: bool = False) -> dict[str, Any]:

@@ -1,0 +1,51 @@
+"""Variables that begin with RECOUNT_ and are no settings: other programs' own, and typing errors."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Mapping
+
+from api.setting_errors import SettingsInvalid
+
+PREFIX = "RECOUNT_"
+TEST_PREFIX = "RECOUNT_TEST_"
+"""Variables read by the tests, not by the program."""
+
+OF_CLIENTS = frozenset({"RECOUNT_URL", "RECOUNT_API_KEY"})
+"""Variables read by programs that talk to Recount, and so never a mistake."""
+
+SERVICE_VARIABLE = re.compile(
+    r"RECOUNT_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
+)
+"""What Kubernetes sets in every pod for a service named ``recount`` or ``recount-…``."""
+
+SERVICE_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://\S*")
+"""The value of ``RECOUNT_PORT`` there; a setting of ours has another form."""
+
+SIMILAR_ENOUGH = 0.5
+
+
+def is_injected(name: str, value: str) -> bool:
+    """Whether a container platform set the variable, to tell where some service is."""
+    name = name.upper()
+    is_port = name.startswith(PREFIX) and name.endswith("_PORT")
+    return bool(SERVICE_VARIABLE.fullmatch(name) or (is_port and SERVICE_ADDRESS.fullmatch(value)))
+
+
+def refuse_unknown(environment: Mapping[str, str], known: Collection[str]) -> None:
+    """Raise SettingsInvalid for a variable that is meant for Recount and is no setting."""
+    for name, value in environment.items():
+        if not name.startswith(PREFIX) or name.startswith(TEST_PREFIX):
+            continue
+        if name not in known and name not in OF_CLIENTS and not is_injected(name, value):
+            raise SettingsInvalid(f"unknown setting {name}{suggestion(name, known)}")
+
+
+def suggestion(name: str, known: Collection[str]) -> str:
+    """Return what to do about an unknown setting: the nearest name, where one is near."""
+    endings = [one.removeprefix(PREFIX) for one in known]
+    near = difflib.get_close_matches(name.removeprefix(PREFIX), endings, n=1, cutoff=SIMILAR_ENOUGH)
+    if near:
+        return f": did you mean {PREFIX}{near[0]}?"
+    return ": unset it, or look the name up in docs/operations.md"
