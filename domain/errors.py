@@ -12,6 +12,7 @@ RecountError
 ├─ NotFound              no such session, thread, user or message, or not as of that moment
 ├─ RecordUnreadable      a stored payload this program cannot understand: a person must look
 └─ Unavailable           the store cannot answer now; trying again later may help
+   ├─ Unreachable        there is no connection to the database
    └─ SchemaMismatch     the database's schema is older or newer than this program
 """
 
@@ -108,6 +109,14 @@ class Unavailable(RecountError):
     def __init__(self, reason: str, *, retry_after_seconds: int = 2) -> None:
         super().__init__(reason)
         self.retry_after_seconds = retry_after_seconds
+
+
+class Unreachable(Unavailable):
+    """There is no connection to the database. ``why`` names host and user: it is not for callers."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("the database does not answer")
+        self.why = why
 
 
 class SchemaMismatch(Unavailable):

@@ -15,12 +15,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from domain.commands import AddMessages, Name
 from domain.errors import RecountError, Unavailable, VersionConflict
 from eventlog.changes import Outcome, StreamChange
-from eventlog.database import Connection, connect
+from eventlog.database import APPEND, Connection, connect
 from eventlog.subscription import Herald
 from eventlog.transaction import NameCache, Request, Transaction
 
@@ -41,16 +41,19 @@ class AppendingConnection:
 
     # Appends reach every row by its key. A plan made while a table was small would scan it, and be
     # kept long after it has grown.
-    OPTIONS = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+    SETTINGS: ClassVar = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
         self._connection: Connection | None = None
 
     def get(self) -> Connection:
-        """Raises Unavailable."""
-        if self._connection is None or self._connection.closed:
-            self._connection = connect(self._conninfo, options=self.OPTIONS)
+        """Return one that is there: nobody is told of one that was lost before anything was sent.
+
+        Raises Unavailable.
+        """
+        if self._connection is None or not self._connection.is_alive():
+            self._connection = connect(self._conninfo, APPEND, settings=self.SETTINGS)
         return self._connection
 
     def close(self) -> None:

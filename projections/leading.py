@@ -25,9 +25,6 @@ SQL = Statements("projections", "leading")
 TRY_SECONDS = 1.0  # from one try for the lead to the next, and from a failure to the next try
 STOP_SECONDS_MAX = 5.0
 
-# A leader whose machine is gone has lost the lead after about ten seconds, not after two hours.
-KEEPALIVE = "-c tcp_keepalives_idle=4 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
-
 logger = logging.getLogger(__name__)
 
 
@@ -117,7 +114,7 @@ class Leader(threading.Thread):
 
     def _compete(self) -> None:
         """Wait for the lead and work. Raises whatever costs the lead."""
-        with closing(connect(self._conninfo, options=KEEPALIVE)) as connection:
+        with closing(connect(self._conninfo)) as connection:
             while not self._stopped.is_set():
                 ((is_ours,),) = connection.execute(SQL["try_lead"], [self._lock_name]).fetchall()
                 self._is_cut_off = False

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from domain.errors import RecordUnreadable, RecountError, Unavailable
+from domain.errors import RecordUnreadable, RecountError, Unavailable, Unreachable
 
 PARTLY, REFUSED, NOT_AVAILABLE, FAULT = 1, 2, 3, 70
 
@@ -26,6 +26,8 @@ def is_expected(error: Exception) -> bool:
 def sentence(error: Exception) -> str:
     """What happened. Nothing of an unexpected error but its class: its text may quote what people said."""
     match error:
+        case Unreachable():
+            text = f"cannot connect to the database: {error.why}"
         case RecountError():
             text = str(error)
         case OSError():

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, LiteralString
 
-import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
@@ -185,7 +184,7 @@ class TestFailure:
 
     def test_a_connection_that_breaks_lets_others_go_on(self, empty: str, connection: Connection) -> None:
         kill = broken("CREATE TABLE half (id int); SELECT pg_terminate_backend(pg_backend_pid())")
-        with psycopg.connect(empty, autocommit=True) as dying, pytest.raises(Unavailable):
+        with connect(empty) as dying, pytest.raises(Unavailable):
             migrate(dying, [*all_migrations(), kill])
         assert migrate_database(connection) == []
         assert "half" not in tables(connection)
