@@ -20,6 +20,7 @@ from fastapi.applications import FastAPI  # fastapi.FastAPI may have been replac
 from fastapi.telemetry import TelemetryConfig
 
 from api import openapi, problems
+from api.answers import AskAgain, LongAnswers
 from api.dependencies import Store
 from api.first_key import use_first_key
 from api.following import Following
@@ -119,7 +120,10 @@ def create_app(settings: Settings, conninfo: str) -> FastAPI:
             for part in parts if reads is None else [reads, *parts]:
                 part.start()
                 stack.callback(part.stop)
-            app.state.store = Store(settings, database, application, keys, tail, metrics, threads, rebuilding)
+            answers = LongAnswers(keys, bytes_max=settings.answer_bytes_max)
+            app.state.store = Store(
+                settings, database, application, keys, tail, metrics, threads, rebuilding, answers
+            )
             stack.enter_context(released_by_signals(tail))
             yield
 
@@ -135,6 +139,7 @@ def create_app(settings: Settings, conninfo: str) -> FastAPI:
     )
     problems.install(app)
     openapi.install(app)
+    app.add_middleware(AskAgain)
     app.add_middleware(ExactPaths)
     app.add_middleware(KeyInPath)
     app.add_middleware(Edge, metrics=metrics, body_bytes_max=settings.body_bytes_max, reads=reads)

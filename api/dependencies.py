@@ -23,6 +23,7 @@ from uuid import UUID
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator
 
+from api.answers import LongAnswers, Permission
 from api.examples import ID_EXAMPLE
 from api.keys import LOCAL, Caller, KeyRing
 from api.live import Tail
@@ -59,6 +60,7 @@ class Store:
     metrics: Metrics
     threads: ThreadPoolExecutor
     rebuilding: Rebuilding
+    answers: LongAnswers
 
     async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """What ``function`` returns, called in a thread of our own, where it may wait for the database.
@@ -119,6 +121,7 @@ async def caller(request: Request, store: Store, scope: str, *, key: str | None 
     request.scope["caller"] = found
     if not found.may(scope):
         raise Forbidden(f"this key lacks the scope '{scope}'")
+    request.scope["permission"] = Permission(text, scope, found)
     return found
 
 

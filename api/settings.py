@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     body_bytes_max: Annotated[int, Field(ge=1024)] = Field(
         5 * 2**20, description="largest request body, in bytes"
     )
+    answer_bytes_max: Annotated[int, Field(ge=2**20)] = Field(
+        256 * 2**20, description="bytes of large answers that wait to be read, per process"
+    )
     connections_max: Annotated[int, Field(ge=2)] = Field(
         10, description="database connections for reading, per process"
     )
