@@ -295,6 +295,7 @@ def understood(line: Line, project: str, user_id: str | None = None) -> Conversa
         scope=said.scope,
         messages=messages,
         given_ids=ids,
+        hidden_ids="pass_over",
         user_id=said.user_id or user_id,
         metadata=said.metadata,
     )

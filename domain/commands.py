@@ -16,7 +16,7 @@ from pydantic import JsonValue
 
 from domain import aggregate, conversation, functions, sessions, users
 from domain.aggregate import Aggregate, Draft
-from domain.conversation import KnownIds
+from domain.conversation import HiddenIds, KnownIds
 from domain.errors import AlreadyExists, ExpectationFailed, NotFound, RecountError
 from domain.events import Event
 from domain.functions import Definition, Function
@@ -165,7 +165,7 @@ class AddMessages(Command):
     """Add messages, in order, all or none; starts the conversation if there is none.
 
     ``given_ids``: those of the messages whose id the caller chose, and so may have sent before.
-    ``known_ids``: what becomes of these then; see domain.conversation.KnownIds.
+    ``known_ids``, ``hidden_ids``: what becomes of these then; see domain.conversation.
     ``user_id`` and ``metadata`` are for a conversation that this starts. ``existing_metadata``: what
     ``metadata``, unless None, do to those of one that is there; ``renewal``: what is merged into them before
     where this brings back a deleted one, so that what was known of its past can be forgotten.
@@ -175,6 +175,7 @@ class AddMessages(Command):
     messages: Sequence[Message]
     given_ids: frozenset[UUID] = field(default_factory=frozenset)
     known_ids: KnownIds = "repeat"
+    hidden_ids: HiddenIds = "refuse"
     user_id: str | None = None
     metadata: dict[str, JsonValue] | None = None
     existing_metadata: Literal["keep", "merge", "replace"] = "keep"
@@ -190,13 +191,15 @@ class AddMessages(Command):
         return bool(self.given_ids) or bool(self.instants())
 
     def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
-        known: list[MessageState] = []
+        messages, known = self.messages, list[MessageState]()
         if draft.state is None:
             owner = {"user_id": self.user_id} if self.user_id and self.kind == Session.KIND else {}
             begin(self, draft, facts, metadata=self.metadata, **owner)
         else:
             if self.looks_up_messages():
                 known = facts.messages(self.given_ids, self.instants())
+            if self.hidden_ids == "renew":
+                messages, known = conversation.renew_hidden(draft.state, messages, known, facts.messages)
             if self.renewal is not None and draft.state.is_deleted:
                 aggregate.merge_metadata(draft, self.renewal)
             if self.metadata is not None and self.existing_metadata == "merge":
@@ -205,7 +208,12 @@ class AddMessages(Command):
                 aggregate.replace_metadata(draft, self.metadata)
         by_instant = self.kind == Thread.KIND
         return conversation.add_messages(
-            draft, self.messages, known, by_instant=by_instant, known_ids=self.known_ids
+            draft,
+            messages,
+            known,
+            by_instant=by_instant,
+            known_ids=self.known_ids,
+            hidden_ids=self.hidden_ids,
         )
 
     def along(self, events: Sequence[Event] | None = None) -> Sequence[Command]:

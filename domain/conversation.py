@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -21,7 +21,7 @@ from domain.aggregate import (
     refuse_hold,
     revive_for_writing,
 )
-from domain.errors import MessageIdTaken, NotFound
+from domain.errors import MessageIdTaken, MessageIsDeleted, NotFound
 from domain.events import Erased, Event
 from domain.messages import (
     SAID,
@@ -106,10 +106,17 @@ def counted(erased: Erased) -> int:
 
 
 KnownIds = Literal["repeat", "refuse", "pass_over"]
-"""What becomes of a message that comes with an id which the conversation has, be that message deleted.
+"""What becomes of a message that comes with an id which the conversation has.
 
-``repeat``: it is the same again, and refused if it has other words. ``refuse``: it is refused, also if its
-id comes twice at once. ``pass_over``: it is the same again, whatever its words.
+``repeat``: it is the same again, and refused if it has other words. ``refuse``: it is refused, deleted or
+not, also if its id comes twice at once. ``pass_over``: it is the same again, whatever its words.
+"""
+
+HiddenIds = Literal["refuse", "renew", "pass_over"]
+"""What becomes of a message that comes with the id of one which a deletion hides.
+
+``refuse``: it is refused, for nobody could read it. ``renew``: it is said anew, under an id made from its
+own: always the same one, so that it is known if it comes once more. ``pass_over``: it stays deleted.
 """
 
 
@@ -120,14 +127,15 @@ def add_messages(
     *,
     by_instant: bool,
     known_ids: KnownIds = "repeat",
+    hidden_ids: HiddenIds = "refuse",
 ) -> list[UUID]:
     """Add what is not there yet, in order; returns the id each message has, new or known.
 
     With ``by_instant`` one with a timestamp is there where a message that can be seen has the same
-    instant, role, user and content. Raises MessageIdTaken, as ``known_ids`` says.
+    instant, role, user and content. Raises MessageIdTaken, as ``known_ids`` and ``hidden_ids`` say.
     """
     revive_for_writing(draft)
-    seen = KnownMessages(by_instant=by_instant, known_ids=known_ids)
+    seen = KnownMessages(by_instant=by_instant, known_ids=known_ids, hidden_ids=hidden_ids)
     for recorded in known:
         seen.add(recorded, is_visible=not draft.existing().hides(recorded))
     ids = []
@@ -156,18 +164,52 @@ def joining(
         yield message
 
 
+def renew_hidden(
+    target: Conversation,
+    messages: Sequence[Message],
+    known: Collection[MessageState],
+    find: Callable[[Collection[UUID]], Collection[MessageState]],
+) -> tuple[list[Message], list[MessageState]]:
+    """Give each of ``messages`` whose id a deletion hides the id of its successor.
+
+    ``known``: those that ``target`` has of these ids; ``find`` looks up others. Return the messages, and
+    all that are known of their ids. A successor that was deleted as well has a successor of its own.
+    """
+    by_id = {message.id: message for message in known}
+    successors: dict[UUID, UUID] = {}
+    hidden = [message for message in known if target.hides(message)]
+    while hidden:
+        ids = {message.id: uuid5(message.id, str(message.version)) for message in hidden}
+        found = {message.id: message for message in find(list(ids.values()))}
+        successors |= ids
+        by_id |= found
+        hidden = [message for message in found.values() if target.hides(message)]
+
+    def newest(message_id: UUID) -> UUID:
+        while message_id in successors:
+            message_id = successors[message_id]
+        return message_id
+
+    renewed = [message.model_copy(update={"id": newest(message.id)}) for message in messages]
+    return renewed, list(by_id.values())
+
+
 class KnownMessages:
     """Finds whether a message was recorded before, by its id or by what was said when."""
 
-    def __init__(self, *, by_instant: bool, known_ids: KnownIds) -> None:
+    def __init__(self, *, by_instant: bool, known_ids: KnownIds, hidden_ids: HiddenIds) -> None:
         self._by_id: dict[UUID, MessageState | Message] = {}
         self._by_instant: dict[datetime, list[MessageState | Message]] = {}
+        self._hidden: set[UUID] = set()
         self._looks_at_instants = by_instant
         self._known_ids = known_ids
+        self._hidden_ids = hidden_ids
 
     def add(self, message: MessageState | Message, *, is_visible: bool = True) -> None:
         """Know ``message``. One out of sight is known by its id alone: it may be said anew."""
         self._by_id[message.id] = message
+        if not is_visible:
+            self._hidden.add(message.id)
         if self._looks_at_instants and is_visible and message.timestamp is not None:
             self._by_instant.setdefault(message.timestamp, []).append(message)
 
@@ -175,11 +217,7 @@ class KnownMessages:
         """The id under which ``message`` is recorded, or None. Raises MessageIdTaken."""
         same = self._by_id.get(message.id)
         if same is not None:
-            match self._known_ids:
-                case "refuse":
-                    raise MessageIdTaken(message.id)
-                case "repeat" if not says_the_same(same, message):
-                    raise MessageIdTaken(message.id)
+            self._refuse(message, same)
             return message.id
         if message.timestamp is None:
             return None
@@ -187,6 +225,16 @@ class KnownMessages:
             if have_the_same(UTTERANCE, other, message):
                 return other.id
         return None
+
+    def _refuse(self, message: Message, same: MessageState | Message) -> None:
+        """Raise MessageIdTaken unless ``message`` may come again, with the id of ``same``."""
+        if self._known_ids == "refuse":
+            raise MessageIdTaken(message.id)
+        if message.id in self._hidden:
+            if self._hidden_ids != "pass_over":
+                raise MessageIsDeleted(message.id)
+        elif self._known_ids == "repeat" and not says_the_same(same, message):
+            raise MessageIdTaken(message.id)
 
 
 UTTERANCE = ("role", "user_id", "content")

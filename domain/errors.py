@@ -7,6 +7,7 @@ RecountError
 │  ├─ VersionConflict    others kept writing first; nothing was recorded
 │  ├─ ExpectationFailed  the caller named a version that is no longer current
 │  ├─ MessageIdTaken     a message id came again with other content
+│  │  └─ MessageIsDeleted   … or a deletion hides the message that has it
 │  ├─ KeyReused          an idempotency key came again with another request
 │  └─ OnHold             a legal hold keeps it from being purged
 ├─ NotFound              no such session, thread, user or message, or not as of that moment
@@ -67,6 +68,18 @@ class MessageIdTaken(Refused):
 
     def __init__(self, message_id: object) -> None:
         super().__init__(f"message {message_id} is recorded already, with other content")
+        self.message_id = message_id
+
+
+class MessageIsDeleted(MessageIdTaken):
+    """A message id came again, and a deletion hides the message that has it."""
+
+    def __init__(self, message_id: object) -> None:
+        Refused.__init__(
+            self,
+            f"message {message_id} is recorded already and a deletion hides it: undelete the conversation if"
+            " that is deleted, or send the message with another id",
+        )
         self.message_id = message_id
 
 

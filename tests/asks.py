@@ -86,6 +86,7 @@ PAYLOADS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "user_id": users,
         "metadata": st.none() | documents,
         "known_ids": st.sampled_from(["repeat", "repeat", "refuse", "pass_over"]),
+        "hidden_ids": st.sampled_from(["refuse", "renew", "pass_over"]),
         "existing_metadata": st.sampled_from(["keep", "keep", "merge", "replace"]),
     },
     "merge_metadata": {"metadata": documents},
@@ -155,6 +156,7 @@ FIRST = [
         user_id="ana",
         metadata=None,
         known_ids="repeat",
+        hidden_ids="refuse",
         existing_metadata="keep",
     ),
     first_ask(
@@ -165,6 +167,7 @@ FIRST = [
         user_id=None,
         metadata=None,
         known_ids="repeat",
+        hidden_ids="refuse",
         existing_metadata="keep",
     ),
 ]
@@ -210,6 +213,7 @@ def command_of(ask: Ask) -> Command:
                 user_id=ask["user_id"],
                 metadata=ask["metadata"],
                 known_ids=ask["known_ids"],
+                hidden_ids=ask["hidden_ids"],
                 existing_metadata=ask["existing_metadata"],
             )
         case "define":

@@ -13,6 +13,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import uuid5
 
 Row = dict[str, Any]
 Ask = dict[str, Any]
@@ -202,11 +203,22 @@ def add(draft: Draft, ask: Ask) -> list[Any]:
 
 def say(draft: Draft, message: Row) -> Any:
     """The id under which the message is recorded, now or before."""
-    for known in draft.now["messages"]:
+    hidden_ids = draft.ask.get("hidden_ids", "refuse")
+    for known in draft.now["messages"]:  # in order of joining: a successor comes after what it succeeds
         if known["message_id"] == message["message_id"]:
+            is_told_hidden = is_hidden(draft.now, known)
+            if is_told_hidden and hidden_ids == "renew":
+                successor = uuid5(known["message_id"], str(known["version"]))
+                message = {**message, "message_id": successor}
+                continue
             is_first = known["changed_version"] == known["version"]
             is_repeat = not is_first or is_same(known, message, WORDS)
-            if {"refuse": True, "pass_over": False}.get(draft.ask.get("known_ids", "repeat"), not is_repeat):
+            known_ids = draft.ask.get("known_ids", "repeat")
+            if known_ids == "refuse":
+                raise No("MessageIdTaken")
+            if is_told_hidden and hidden_ids != "pass_over":
+                raise No("MessageIsDeleted")
+            if known_ids == "repeat" and not (is_told_hidden or is_repeat):
                 raise No("MessageIdTaken")
             return known["message_id"]
     if draft.now["kind"] == "thread" and message["timestamp"] is not None:

@@ -131,6 +131,7 @@ class StoreImporter(Intake[Talk, TakenTalk]):
             name=talk.name,
             scope=talk.scope,
             messages=(),
+            hidden_ids="pass_over",
             user_id=owner,
             metadata=talk.metadata | {SOURCE: {"kind": talk.kind, "key": talk.key} | talk.details},
             existing_metadata="merge" if talk.renews_metadata else "keep",

@@ -54,9 +54,10 @@ class Exchange:
             scope=self.scope,
             messages=[message],
             given_ids=frozenset([message.id] if message_id is not None else []),
+            hidden_ids="renew",
         )
-        await self.here.execute(command)
-        return message
+        outcome = await self.here.execute(command)
+        return message.model_copy(update={"id": outcome.message_ids[0]})
 
 
 def message_with(message_id: UUID, members: dict[str, Any]) -> Message:

@@ -131,6 +131,20 @@ def test_the_id_of_a_hidden_message_stays_taken(talk: Talk) -> None:
     assert talk.contents() == ["new"]
 
 
+def test_a_message_that_a_deletion_hides_is_never_said_to_be_recorded(talk: Talk) -> None:
+    (old,) = talk.add("old")
+    body = {"messages": [{"id": old["id"], "role": "user", "content": "old"}]}
+    assert talk.post(body).status_code == 201
+    talk.remove(old["id"])
+    refused_by_message = talk.post(body)
+    talk.delete()
+    refused_by_conversation = talk.post(body)
+    for refused in (refused_by_message, refused_by_conversation):
+        assert (refused.status_code, refused.json()["type"]) == (409, "urn:recount:problem:message-deleted")
+        assert "a deletion hides it" in refused.json()["detail"]
+    assert talk.get().status_code == 404  # it was not revived for nothing
+
+
 def test_a_deleted_message_does_not_come_back_with_its_conversation(talk: Talk) -> None:
     gone, _stays = talk.add("gone", "stays")
     talk.remove(gone["id"])

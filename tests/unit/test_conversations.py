@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid5
 
 import pytest
 
@@ -17,12 +18,13 @@ from domain.commands import (
     Start,
     Undelete,
 )
-from domain.errors import AlreadyExists, MessageIdTaken, NotFound
-from domain.messages import Message
+from domain.errors import AlreadyExists, MessageIdTaken, MessageIsDeleted, NotFound
+from domain.messages import Message, MessageAdded
 from tests.decisions import (
     BEGINNING,
     Decided,
     Given,
+    Told,
     added,
     deleted,
     edited,
@@ -38,6 +40,12 @@ hello = say("hello")
 weather = say("How is the weather?")
 revived = undeleted(restores_content=False)
 restored = undeleted(restores_content=True)
+
+HIDDEN = {
+    "deleted itself": [started(), added(hello), message_deleted(hello)],
+    "deleted with its conversation": [started(), added(hello), deleted()],
+    "deleted, and the conversation went on": [started(), added(hello), deleted(), revived],
+}
 
 
 @pytest.fixture(params=["session", "thread"])
@@ -152,9 +160,31 @@ class TestAdding:
     def test_a_role_may_be_empty(self, given: Given) -> None:
         given(started()).when(AddMessages, messages=[say("hi", role="")]).then(added(say("hi", role="")))
 
-    def test_a_deleted_message_still_owns_its_id(self, given: Given) -> None:
-        recorded = given(started(), added(hello), message_deleted(hello))
-        recorded.when(AddMessages, **given_ids(say("hallo", id=hello.id))).then_nothing().about(hello)
+    @pytest.mark.parametrize("words", ["hello", "hallo"])
+    @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
+    def test_the_id_of_a_hidden_message_is_refused(
+        self, given: Given, hidden: list[Told], words: str
+    ) -> None:
+        again = given_ids(weather, say(words, id=hello.id))
+        given(*hidden).when(AddMessages, **again).then_refuses(MessageIsDeleted)
+
+    @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
+    def test_a_hidden_message_may_be_passed_over(self, given: Given, hidden: list[Told]) -> None:
+        decided = given(*hidden).when(AddMessages, hidden_ids="pass_over", **given_ids(hello, weather))
+        assert [event.message for event in decided.events if isinstance(event, MessageAdded)] == [weather]
+
+    @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
+    def test_a_hidden_message_may_be_said_anew(self, given: Given, hidden: list[Told]) -> None:
+        """Under the same id each time it comes, until that message is hidden too."""
+        renew: dict[str, Any] = {"hidden_ids": "renew", **given_ids(hello)}
+        anew = hello.model_copy(update={"id": uuid5(hello.id, "2")})
+        once = given(*hidden, *([revived] if hidden[-1] == deleted() else []), added(anew))
+        given(*hidden).when(AddMessages, **renew).about(anew)
+        once.when(AddMessages, **renew).then_nothing().about(anew)
+        place = str(once.state.version)
+        third = hello.model_copy(update={"id": uuid5(anew.id, place)})
+        told = [*once.told, message_deleted(anew)]
+        given(*told).when(AddMessages, **renew).then(added(third)).about(third)
 
     def test_messages_without_timestamp_are_never_the_same(self, given: Given) -> None:
         again = say("hello", id=weather.id)

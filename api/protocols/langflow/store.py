@@ -47,6 +47,7 @@ from api.protocols.langflow.runs import scope_of
 from domain.commands import AddMessages, Command
 from domain.errors import AlreadyExists, ExpectationFailed, NotFound
 from domain.events import Context
+from domain.messages import Message
 from domain.sessions import Session
 from domain.values import to_utc
 from eventlog.application import Recount
@@ -248,7 +249,7 @@ class MessageStore(Generic[T]):
         if not self.now().is_kept:
             return many
         here = self._whose(flow_id, user_id)
-        by_session: dict[tuple[str, str], list[Any]] = {}
+        by_session: dict[tuple[str, str], list[Message]] = {}
         ids = []
         for members in map(members_in, many):
             refuse_incomplete(members)
@@ -262,11 +263,23 @@ class MessageStore(Generic[T]):
             scope = scope_of(str(flow)) if flow else ""
             by_session.setdefault((scope, changes.session_named(members["session_id"])), []).append(message)
             ids.append(message_id)
+        recorded: dict[UUID, UUID] = {}
         for (scope, name), said in by_session.items():
-            given = frozenset(message.id for message in said)
-            adding = AddMessages(kind=Session.KIND, scope=scope, name=name, messages=said, given_ids=given)
-            self._execute(adding)
-        return [self._found(message_id) for message_id in ids]
+            recorded |= self._record(scope, name, said)
+        return [self._found(recorded[message_id]) for message_id in ids]
+
+    def _record(self, scope: str, name: str, said: list[Message]) -> dict[UUID, UUID]:
+        """Record what was said in a session; return by id the one that each message has now."""
+        ids = [message.id for message in said]
+        adding = AddMessages(
+            kind=Session.KIND,
+            scope=scope,
+            name=name,
+            messages=said,
+            given_ids=frozenset(ids),
+            hidden_ids="renew",
+        )
+        return dict(zip(ids, self._execute(adding).message_ids, strict=True))
 
     def update_messages(self, messages: Any) -> list[T]:
         """Change messages by their ids; one that is not there, or not of what is executing, is passed over.

@@ -60,6 +60,7 @@ async def add(
             messages=[message.message() for message in messages],
             given_ids=frozenset(message.id for message in messages if message.id is not None),
             known_ids="pass_over",
+            hidden_ids="renew",
             metadata=metadata,
             existing_metadata="replace",
             meets_users=True,
