@@ -10,25 +10,22 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import httpx2
 from pydantic import JsonValue, SecretStr
-from pydantic_core import from_json
 
+from api.cleaning import clean, loads
+from api.protocols.chat_answers import Answer, whole_answer
+from api.protocols.failures import Failed
 from api.settings import Settings
-from domain.errors import RecountError
 
 CONNECT_SECONDS_MAX = 10
+Route = Sequence[str]
+"""The segments of a path, as they are, not encoded."""
+
 RELAYED = (400, 404, 422)
 """Statuses of the server behind us that are about the request; with any other it is at fault."""
-
-
-class Failed(RecountError):
-    """There is no answer; ``status`` is what HTTP calls the reason."""
-
-    def __init__(self, reason: str, status: int) -> None:
-        super().__init__(reason)
-        self.status = status
 
 
 class NotConfigured(Failed):
@@ -76,20 +73,19 @@ class Chat:
         async with client(self.seconds) as asking:
             response = await asking.post(**self._request(turns, stream=False))
             refuse_failure(response)
-            return content_in(response.content, "message")
+            return whole_answer(response.content)
 
     async def answer_by_parts(self, turns: Sequence[Turn]) -> AsyncIterator[str]:
         """As ``answer``, as it comes."""
         request = self._request(turns, stream=True)
         async with client(self.seconds) as asking, asking.stream("POST", **request) as response:
             refuse_failure(response)
-            async for line in response.aiter_lines():
-                data = line.removeprefix("data:").strip()
-                if not line.startswith("data:") or data == "[DONE]":
-                    continue
-                part = content_in(data.encode(), "delta")
-                if part:
-                    yield part
+            answer = Answer()
+            async for part in response.aiter_bytes():
+                for text in answer.feed(part):
+                    yield text
+            for text in answer.end():
+                yield text
 
     def _request(self, turns: Sequence[Turn], *, stream: bool) -> dict[str, Any]:
         messages = [turn._asdict() for turn in turns]
@@ -99,17 +95,6 @@ class Chat:
             "json": {"model": self.model, "messages": messages, "stream": stream},
             "headers": {"Authorization": f"Bearer {key}"} if key else {},
         }
-
-
-def content_in(raw: bytes, member: str) -> str:
-    """The text of the first choice; of parts of an answer some have none. Raises Failed."""
-    try:
-        document = from_json(raw)
-        choices = document["choices"]
-        content = choices[0][member].get("content") if choices else None
-    except (ValueError, LookupError, TypeError, AttributeError):
-        raise Failed("the responder's answer is not that of a chat endpoint", 502) from None
-    return content if isinstance(content, str) else ""
 
 
 def refuse_failure(response: httpx2.Response) -> None:
@@ -128,34 +113,48 @@ class Upstream:
     headers: Mapping[str, str]
     seconds: float
 
-    async def forward(self, path: str, body: JsonValue, query: Mapping[str, str] | None = None) -> Relayed:
+    async def forward(self, route: Route, body: JsonValue, query: Mapping[str, str] | None = None) -> Relayed:
         """Its answer, JSON. Raises Failed, unless the answer tells what is wrong with the request."""
         async with client(self.seconds) as asking:
-            return relayed(await asking.post(**self._request(path, body, query)))
+            return relayed(await asking.post(**self._request(route, body, query)))
 
-    async def look_up(self, path: str) -> Relayed:
-        """What it has at ``path``, JSON. Raises Failed as ``forward`` does."""
+    async def look_up(self, route: Route) -> Relayed:
+        """What it has there, JSON. Raises Failed as ``forward`` does."""
         async with client(self.seconds) as asking:
-            url = f"{self.url.rstrip('/')}{path}"
-            return relayed(await asking.get(url, headers=dict(self.headers)))
+            return relayed(await asking.get(address(self.url, route), headers=dict(self.headers)))
 
     async def forward_by_parts(
-        self, path: str, body: JsonValue, query: Mapping[str, str] | None = None
+        self, route: Route, body: JsonValue, query: Mapping[str, str] | None = None
     ) -> AsyncIterator[bytes]:
         """Its answer, an event stream, as it comes. Raises Failed."""
-        request = self._request(path, body, query)
+        request = self._request(route, body, query)
         async with client(self.seconds) as asking, asking.stream("POST", **request) as response:
             refuse_failure(response)
             async for part in response.aiter_bytes():
                 yield part
 
-    def _request(self, path: str, body: JsonValue, query: Mapping[str, str] | None) -> dict[str, Any]:
+    def _request(self, route: Route, body: JsonValue, query: Mapping[str, str] | None) -> dict[str, Any]:
         return {
-            "url": f"{self.url.rstrip('/')}{path}",
+            "url": address(self.url, route),
             "json": body,
             "params": dict(query or {}),
             "headers": dict(self.headers),
         }
+
+
+def is_segment(name: str) -> bool:
+    """Whether ``name`` can be one segment of a path, whatever server or proxy reads it.
+
+    Some decode a segment before they look for slashes and dots, and would come to another route.
+    """
+    return name not in ("", ".", "..") and not any(c in "/\\" or not c.isprintable() for c in name)
+
+
+def address(url: str, route: Route) -> str:
+    """The address of a route of the server at ``url``. Raises Failed for a segment that leads elsewhere."""
+    if not all(map(is_segment, route)):
+        raise Failed("there is no such address at the responder", 404)
+    return "/".join([url.rstrip("/"), *(quote(name, safe="") for name in route)])
 
 
 class Relayed(NamedTuple):
@@ -170,7 +169,7 @@ def relayed(response: httpx2.Response) -> Relayed:
     if response.status_code not in RELAYED:
         refuse_failure(response)
     try:
-        return Relayed(response.status_code, from_json(response.content))
+        return Relayed(response.status_code, clean(loads(response.content)))
     except ValueError:
         raise Failed("the responder's answer is not JSON", 502) from None
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote, unquote
 from uuid import uuid4
 
 import pytest
@@ -297,6 +298,54 @@ class TestFailures:
             assert said(client, flow) == [(flow, "User", "x")]
 
 
+FILTERED = b"""\
+data: {"choices": [], "created": 0, "id": "", "prompt_filter_results": [{"prompt_index": 0}]}
+
+data: {"id": "c", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "Hel"}}]}
+
+data: {"id": "", "choices": [{"index": 0, "finish_reason": null, "content_filter_offsets": {}}]}
+
+data: {"id": "c", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "lo"}}]}
+
+data: [DONE]
+
+"""
+
+
+class TestOddAnswers:
+    """One odd chunk does not cost the answer."""
+
+    @pytest.mark.parametrize(
+        ("stream", "text"),
+        [
+            (FILTERED, "Hello"),
+            ('data: {"choices": [{"delta": {"content": "a\u2028b"}}]}\n\n'.encode(), "a\u2028b"),
+            (b'data: {"choices": [{"delta": {"content": "a\\u0000\\ud800b"}}]}\n\n', "a\ufffd\ufffdb"),
+        ],
+    )
+    def test_by_parts(self, conninfo: str, flow: str, stream: bytes, text: str) -> None:
+        answer = Answer(parts=[stream[:50], stream[50:]], content_type="text/event-stream")
+        with behind(conninfo, "responder_url", lambda asked: answer) as client:
+            told = client.post(f"/api/v1/run/{flow}?stream=true", json={"input_value": "x"})
+            assert '"error"' not in told.text.replace('"error":false', "")
+            assert said(client, flow) == [(flow, "User", "x"), (flow, "Machine", text)]
+
+    def test_whole_in_parts_of_a_content(self, conninfo: str, flow: str) -> None:
+        message = {"role": "assistant", "content": [{"type": "text", "text": "Hello"}]}
+        raw = json.dumps({"choices": [{"index": 0, "message": message}]}).encode()
+        with behind(conninfo, "responder_url", lambda asked: Answer(raw)) as client:
+            run(client, flow, input_value="x")
+            client.post(f"/api/v1/run/{flow}?stream=true", json={"input_value": "y"})
+            assert [text for _, sender, text in said(client, flow) if sender == "Machine"] == ["Hello"] * 2
+
+    def test_an_error_in_a_stream_is_told(self, conninfo: str, flow: str) -> None:
+        raw = b'data: {"error": {"message": "Too many words", "code": "rate_limit"}}\n\n'
+        answer = Answer(parts=[raw], content_type="text/event-stream")
+        with behind(conninfo, "responder_url", lambda asked: answer) as client:
+            told = client.post(f"/api/v1/run/{flow}?stream=true", json={"input_value": "x"})
+            assert (told.status_code, told.json()["detail"][-12:]) == (502, "(rate_limit)")
+
+
 def langflow_answer(message_id: str, **members: Any) -> dict[str, Any]:
     data = {"text": "Upstream says", "sender": "Machine", "sender_name": "Bot", "id": message_id, **members}
     result = {"results": {"message": {"text_key": "text", "data": data}}}
@@ -334,6 +383,86 @@ class TestAnsweredByALangflow:
                 404,
                 b'{"detail":"Flow identifier not found"}',
             )
+
+    @pytest.mark.parametrize(
+        "segment",
+        [
+            "a b",
+            "x%3Fa=b",
+            "x%23y",
+            "caf%C3%A9",
+            "a%252Fb",
+            "%2e%2e%2e",
+            "8D1F7A0C6A4E4A399C550C6F2A4F6F7E",
+            "x;y",
+        ],
+    )
+    def test_it_is_asked_for_what_is_filed(self, conninfo: str, segment: str) -> None:
+        relayed = langflow_answer(str(uuid4()), text="Hi")
+        with (
+            Answering(lambda asked: Answer(json.dumps(relayed).encode())).running() as langflow,
+            answered(conninfo, langflow_upstream=langflow.url) as client,
+        ):
+            answer = client.post(f"/api/v1/run/{segment}", json={"session_id": f"of {segment}"})
+            assert answer.status_code == 200
+            path, _, query = langflow.asked[0].path.partition("?")
+            *route, asked = path.split("/")
+            assert (route, query) == (["", "api", "v1", "run"], "stream=false")
+            of_it = {"scope": unquote(asked)}
+            assert client.get(f"/v1/sessions/of {quote(segment)}", params=of_it).json()["message_count"] == 2
+
+    @pytest.mark.parametrize(
+        "segment", ["%2e%2e", ".%2e", "%2e", "a%2Fb", "..%2F..%2Fusers", "a%5Cb", "a%0Ab", "a%00b", "a%1Fb"]
+    )
+    @pytest.mark.parametrize("query", ["", "?stream=true"])
+    def test_nothing_leaves_its_route(self, conninfo: str, segment: str, query: str) -> None:
+        with (
+            Answering(lambda asked: Answer(b"{}")).running() as langflow,
+            answered(conninfo, langflow_upstream=langflow.url) as client,
+        ):
+            answer = client.post(f"/api/v1/run/{segment}{query}", json={})
+            assert (answer.status_code, list(answer.json())) == (404, ["detail"])
+            assert langflow.asked == []
+
+    @pytest.mark.parametrize(
+        ("events", "text"),
+        [
+            ([{"event": "add_message", "data": {"sender": "Machine", "text": "Hi"}}, {"event": "end"}], "Hi"),
+            (
+                [{"event": "token", "data": None}, {"event": 7}, {"event": "token", "data": {"chunk": "Hi"}}],
+                "Hi",
+            ),
+            (
+                [
+                    {
+                        "event": "end",
+                        "data": {"result": {"outputs": [{"outputs": [{"results": {"text": "Hi"}}]}]}},
+                    }
+                ],
+                "Hi",
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("prefix", ["", "data: "])
+    def test_other_events(self, conninfo: str, flow: str, events: list[Any], text: str, prefix: str) -> None:
+        whole = "".join(f"{prefix}{json.dumps(event)}\r\n\r\n" for event in events).encode()
+        with behind(conninfo, "langflow_upstream", lambda asked: Answer(parts=[whole])) as client:
+            answer = client.post(f"/api/v1/run/{flow}?stream=true", json={"input_value": "x"})
+            assert answer.content == whole
+            assert said(client, flow)[1:] == [(flow, "Machine", text)]
+
+    @pytest.mark.parametrize("query", ["", "?stream=true"])
+    def test_a_bad_value_does_not_cost_the_words(self, conninfo: str, flow: str, query: str) -> None:
+        blocks = [{"title": "Steps", "contents": [{"score": float("nan"), "raw": "\x00\ud800"}]}]
+        relayed = langflow_answer("no uuid", text="Hi", content_blocks=blocks)
+        document = {"event": "end", "data": {"result": relayed}} if query else relayed
+        with behind(
+            conninfo, "langflow_upstream", lambda asked: Answer(json.dumps(document).encode())
+        ) as client:
+            assert client.post(f"/api/v1/run/{flow}{query}", json={"input_value": "x"}).status_code == 200
+            (_, machine) = listed(client, flow_id=flow)
+            assert machine["text"] == "Hi"
+            assert machine["content_blocks"][0]["contents"] == [{"score": "NaN", "raw": "\ufffd\ufffd"}]
 
     def test_its_events_pass_through_as_they_are(self, conninfo: str, flow: str) -> None:
         message_id = str(uuid4())

@@ -305,6 +305,15 @@ def test_deleting_one_by_its_id(store: Store, flow: str) -> None:
     assert texts(store.get_messages()) == ["b"]
 
 
+def test_the_id_of_a_deleted_one_is_given_to_no_other(store: Store, flow: str) -> None:
+    given = message("a", id=str(uuid4()))
+    (one,) = store.add_messages(given)
+    store.delete_message_by_id(one.id)
+    (anew,) = store.add_messages(given)
+    assert (anew.text, anew.id == one.id) == ("a", False)
+    assert [found.id for found in store.get_messages()] == [anew.id]
+
+
 def test_it_is_the_store_that_the_server_reads(store: Store, flow: str, conninfo: str) -> None:
     store.store_message(message("from within", sender="Machine", sender_name="Bot"))
     with TestClient(create_app(Settings(), conninfo), base_url="http://127.0.0.1") as client:

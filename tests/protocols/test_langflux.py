@@ -187,6 +187,16 @@ class TestMessages:
         refuses(flow.client.post(flow.path, json={"createdDate": "soon"}), 400)
         refuses(flow.client.post(flow.path, json={"id": given, "content": "other"}), 409)
 
+    def test_the_id_of_a_deleted_one_is_given_to_no_other(self, flow: Chatflow) -> None:
+        body = {"id": str(uuid4()), "chatId": "C", "content": "x", "createdDate": "2026-11-20T12:00:00.000Z"}
+        flow.client.post(flow.path, json=body)
+        flow.client.delete(flow.path, params={"chatId": "C"})
+        assert flow.texts() == []
+        anew = flow.client.post(flow.path, json=body).json()
+        assert anew["id"] != body["id"]
+        assert flow.client.post(flow.path, json=body).json() == anew
+        assert [message["id"] for message in flow.listed()] == [anew["id"]]
+
 
 class TestReading:
     """§4"""
@@ -771,6 +781,31 @@ class TestPredictions:
         with behind(conninfo, "langflux_upstream", answer) as flow:
             assert self.predict(flow, question="Hi", streaming=True, chatId="C").content == answer.parts[0]
             assert flow.texts() == ["Hi"]
+
+    @pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+    def test_odd_events_do_not_cost_the_answer(self, conninfo: str, end: str) -> None:
+        odd = [
+            None,
+            7,
+            {"event": 7},
+            {"event": "nextAgentFlow", "data": {"score": float("nan")}},
+            {"data": []},
+        ]
+        events = [*odd, {"event": "token", "data": "a\u2028"}, *odd, {"event": "token", "data": "b\x00"}]
+        used = {"event": "usedTools", "data": [{"score": float("inf")}]}
+        lines = [json.dumps(event, ensure_ascii=False) for event in [*events, used]]
+        whole = "".join(f"message:{end}data:{line}{end}{end}" for line in lines).encode()
+        with behind(conninfo, "langflux_upstream", Answer(parts=[whole[:33], whole[33:]])) as flow:
+            assert self.predict(flow, question="Hi", streaming=True, chatId="C").content == whole
+            _, answer = flow.listed()
+            assert (answer["content"], answer["usedTools"]) == ("a\u2028b\ufffd", [{"score": "Infinity"}])
+
+    def test_a_bad_value_does_not_cost_the_words(self, conninfo: str) -> None:
+        told = {"text": "Hello\ud800", "usedTools": [{"score": float("nan")}]}
+        with behind(conninfo, "langflux_upstream", Answer(json.dumps(told).encode())) as flow:
+            answer = self.predict(flow, question="Hi", chatId="C")
+            assert answer.json() == {"text": "Hello\ufffd", "usedTools": [{"score": "NaN"}]}
+            assert flow.listed()[1]["content"] == "Hello\ufffd"
 
     def test_whether_it_can_be_streamed_is_told_to_anybody(
         self, conninfo: str, asking: Chatflow, client: TestClient

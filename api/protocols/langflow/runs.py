@@ -6,8 +6,8 @@ relayed; with RECOUNT_RESPONDER_URL a model is asked. Either way both messages a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
 from email import policy
 from email.parser import BytesParser
 from time import perf_counter
@@ -20,17 +20,24 @@ from pydantic_core import from_json, to_json
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
+from api.cleaning import clean, clean_text, loads
 from api.protocols.answering import Exchange, streamed, turns_of
+from api.protocols.chat_answers import text_of_parts
+from api.protocols.event_stream import Lines
+from api.protocols.langflow.errors import Refused
 from api.protocols.langflow.messages import EXTRAS, KEY, members_of, single
 from api.protocols.langflow.sessions import Resolved, component_session, resolve_session
 from api.protocols.langflow.visiting import Here, in_path
-from api.protocols.responder import NotConfigured, Upstream, chat_in, langflow_in
+from api.protocols.responder import NotConfigured, Route, Upstream, chat_in, is_segment, langflow_in
 from api.resources import Json
 from api.settings import Settings
 from domain.errors import MessageIdTaken, RecountError
 from domain.messages import Message
 from domain.values import Text
 from projections.messages import FoundMessage, get_message
+
+SHOWN = ("message", "text")
+"""The names of outputs that are words: those of Chat Output, and of Text Output."""
 
 OUTPUT_ID = "ChatOutput-recount"
 
@@ -61,6 +68,8 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
             raise NotConfigured("RECOUNT_LANGFLOW_UPSTREAM")
         asked = await run_request(request)
         scope = scope_of(in_path(flow))
+        if upstream is not None and not is_segment(scope):
+            raise Refused(404, f"Flow identifier {scope} not found")
         resolved = resolve_session(
             scope,
             requested=asked.session_id,
@@ -71,11 +80,11 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
         headers: dict[str, str] = {"X-Recount-Session-Id-From": resolved.level}
         if upstream is not None:
             await one.ask()
-            path, body = f"/api/v1/run/{flow}", one.forwarded()
+            route, body = ("api", "v1", "run", scope), one.forwarded()
             if stream:
-                parts = one.relay_by_parts(upstream, path, body)
+                parts = one.relay_by_parts(upstream, route, body)
                 return await streamed(parts, headers)
-            relayed = await upstream.forward(path, body, {"stream": "false"})
+            relayed = await upstream.forward(route, body, {"stream": "false"})
             if relayed.status == 200:
                 await one.record_answer_in(relayed.body)
             return Json(relayed.body, relayed.status, headers)
@@ -122,6 +131,16 @@ def scope_of(flow: str) -> str:
         return str(UUID(flow))
     except ValueError:
         return flow
+
+
+@dataclass
+class Told:
+    """What a Langflow has told of its answer so far."""
+
+    tokens: list[str] = field(default_factory=list)
+    message: str = ""
+    is_recorded: bool = False
+    has_failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -217,33 +236,44 @@ class Run:
         body: dict[str, JsonValue] = self.asked.model_dump(mode="json", exclude_unset=True)
         return {**body, "session_id": self.resolved.session_id}
 
-    async def relay_by_parts(self, upstream: Upstream, path: str, body: JsonValue) -> AsyncIterator[bytes]:
+    async def relay_by_parts(self, upstream: Upstream, route: Route, body: JsonValue) -> AsyncIterator[bytes]:
         """Langflow's events as they come; the answer is recorded before the last of them is passed on."""
-        rest, tokens, has_begun, has_answer = b"", list[str](), False, False
+        lines, told = Lines(), Told()
+        has_begun = False
         try:
-            async for part in upstream.forward_by_parts(path, body, {"stream": "true"}):
-                *lines, rest = (rest + part).split(b"\n")
-                for line in lines:
-                    name, data = event_in(line)
-                    if name == "token":
-                        tokens.append(str(data.get("chunk", "")))
-                    if name == "end":
-                        has_answer = await self.record_answer_in(data.get("result"), "".join(tokens))
-                    has_begun = True
-                    yield line + b"\n"
+            async for part in upstream.forward_by_parts(route, body, {"stream": "true"}):
+                await self.note(lines.feed(part), told)
+                has_begun = True
+                yield part
         except RecountError as error:
             if not has_begun:
                 raise
             yield event("error", {"error": str(error)})
             return
-        yield rest
-        if tokens and not has_answer:
-            await self.record_answer("".join(tokens))
+        await self.note(lines.end(), told)
+        text = "".join(told.tokens) or told.message
+        if text and not told.is_recorded and not told.has_failed:
+            await self.record_answer(clean_text(text))
+
+    async def note(self, lines: Iterable[str], told: Told) -> None:
+        """Note what lines of Langflow's tell of the answer, and record it once it is whole."""
+        for line in lines:
+            name, data = event_in(line)
+            if name == "token":
+                told.tokens += [data["chunk"]] if isinstance(data.get("chunk"), str) else []
+            elif name == "add_message" and data.get("sender") == "Machine":
+                told.message = text_of_parts(data.get("text"))
+            elif name == "end":
+                result = data.get("result", data)
+                text = "".join(told.tokens) or told.message
+                told.is_recorded = await self.record_answer_in(result, text)
+            elif name == "error":
+                told.has_failed = True
 
     async def record_answer_in(self, answer: object, text: str = "") -> bool:
         """Record what a Langflow answered, as it told it; without that, ``text``. False: there is neither."""
-        data = message_in(answer)
-        text = str(data.get("text") or text)
+        data = clean(message_in(answer))
+        text = text_of_parts(data.get("text")) or clean_text(text)
         if not data and not text:
             return False
         texts = {name: data[name] for name in ("sender", "sender_name") if isinstance(data.get(name), str)}
@@ -267,26 +297,41 @@ def event(name: str, data: object) -> bytes:
     return to_json({"event": name, "data": data}) + b"\n\n"
 
 
-def event_in(line: bytes) -> tuple[str | None, dict[str, Any]]:
-    """The event that a line holds; (None, {}) where it holds none."""
+def event_in(line: str) -> tuple[str | None, dict[str, Any]]:
+    """The event that a line holds, bare or as SSE's data; (None, {}) where it holds none."""
     try:
-        document = from_json(line)
+        document = loads(line.removeprefix("data:"))
     except ValueError:
         return None, {}
-    if not isinstance(document, dict):
+    if not isinstance(document, dict) or not isinstance(document.get("event"), str):
         return None, {}
     data = document.get("data")
-    return document.get("event"), data if isinstance(data, dict) else {}
+    return document["event"], data if isinstance(data, dict) else {}
 
 
 def message_in(answer: object) -> dict[str, Any]:
     """The last message in the answer of a run; empty where none is told."""
-    try:
-        results = answer["outputs"][-1]["outputs"][-1]["results"]["message"]  # type: ignore[index]
-        data = results.get("data", results)
-    except (LookupError, TypeError, AttributeError):
-        return {}
-    return data if isinstance(data, dict) else {}
+    for output in reversed(outputs_in(answer)):
+        results = member(output, "results")
+        shown = member(output, "outputs")
+        for told in (*(member(results, name) for name in SHOWN), *(member(shown, name) for name in SHOWN)):
+            if isinstance(data := member(told, "data", told), dict):
+                return data if "text" in data else {"text": data.get("message")}
+            if isinstance(told, str):
+                return {"text": told}
+    return {}
+
+
+def outputs_in(answer: object) -> list[Any]:
+    """The outputs of all components that a run tells, in order."""
+    groups = member(answer, "outputs")
+    inner = [member(group, "outputs") for group in groups] if isinstance(groups, list) else []
+    return [output for outputs in inner if isinstance(outputs, list) for output in outputs]
+
+
+def member(value: object, name: str, default: object = None) -> Any:
+    """A member of an object; the default where it is none, or lacks it."""
+    return value.get(name, default) if isinstance(value, dict) else default
 
 
 def uuid_in(value: object) -> UUID | None:

@@ -8,8 +8,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.problems import Unauthorized
+from api.protocols.failures import Failed
 from api.protocols.frame import BodyInvalid, status_of
-from api.protocols.responder import Failed
 from api.resources import Json
 from domain.errors import NotFound
 

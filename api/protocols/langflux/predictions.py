@@ -20,12 +20,15 @@ from pydantic_core import from_json, to_json
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
+from api.cleaning import clean, loads
 from api.protocols.answering import Exchange, streamed, turns_of
+from api.protocols.chat_answers import text_of_parts
+from api.protocols.event_stream import Events
 from api.protocols.frame import Visit, visit
 from api.protocols.langflux.chatmessages import as_uuid, chatflow_id
 from api.protocols.langflux.errors import refused
 from api.protocols.langflux.messages import JSON_COLUMNS, KEY, members_of
-from api.protocols.responder import NotConfigured, Turn, Upstream, chat_in, langflux_in
+from api.protocols.responder import NotConfigured, Route, Turn, Upstream, chat_in, langflux_in
 from api.resources import Json
 from api.settings import Settings
 from domain.commands import ChangeMessage
@@ -86,7 +89,7 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
         """Whether answers in a chatflow can be streamed; the SDKs ask without their key."""
         scope = chatflow_id(chatflow)
         if upstream is not None:
-            told = await upstream.look_up(f"/api/v1/chatflows-streaming/{scope}")
+            told = await upstream.look_up(("api", "v1", "chatflows-streaming", scope))
             return Json(told.body, told.status)
         return Json({"isStreaming": chat is not None})
 
@@ -99,10 +102,10 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
         ids = resolve_ids(body, is_internal=is_internal, fresh=str(uuid7()))
         one = Prediction(here, scope, body, ids, is_internal, datetime.now(UTC))
         if upstream is not None:
-            path = f"/api/v1/{'internal-' if is_internal else ''}prediction/{scope}"
+            route = ("api", "v1", f"{'internal-' if is_internal else ''}prediction", scope)
             if one.is_streaming:
-                return await streamed(one.relay_by_parts(upstream, path))
-            return await one.relay(upstream, path)
+                return await streamed(one.relay_by_parts(upstream, route))
+            return await one.relay(upstream, route)
         assert chat is not None
         turns = turns_of(await one.exchange.history(), one.question)
         turns = [*told_before(body), *turns]
@@ -174,7 +177,7 @@ class Prediction:
         names = (*JSON_COLUMNS, "followUpPrompts", "memoryType", "executionId")
         more = {name: answer[name] for name in names if answer.get(name) is not None}
         text = answer.get("text")
-        content = text if isinstance(text, str) else to_json(answer.get("json", "")).decode().strip('"')
+        content = text_of_parts(text) or to_json(answer.get("json", "")).decode().strip('"')
         return self._message("apiMessage", content, datetime.now(UTC), more)
 
     def _message(self, role: str, content: str, at: datetime, more: Mapping[str, Any]) -> dict[str, Any]:
@@ -248,11 +251,11 @@ class Prediction:
                 )
             )
 
-    async def relay(self, upstream: Upstream, path: str) -> Response:
+    async def relay(self, upstream: Upstream, route: Route) -> Response:
         """Pass the question on, and the answer back."""
         asked = await self.ask() if self.ids.is_given else None
         try:
-            relayed = await upstream.forward(path, dict(self.body))
+            relayed = await upstream.forward(route, dict(self.body))
         except RecountError:
             if asked is None:
                 await self.ask()
@@ -263,21 +266,21 @@ class Prediction:
             await one.record_answer(answer)
         return Json(relayed.body, relayed.status)
 
-    async def relay_by_parts(self, upstream: Upstream, path: str) -> AsyncIterator[bytes]:
+    async def relay_by_parts(self, upstream: Upstream, route: Route) -> AsyncIterator[bytes]:
         """Flowise's events as they come; the answer is recorded when they end."""
         asked = await self.ask() if self.ids.is_given else None
-        rest, told, has_begun = b"", dict[str, Any](text=""), False
+        events, told, has_begun = Events(), dict[str, Any](text=""), False
         failure: RecountError | None = None
         try:
-            async for part in upstream.forward_by_parts(path, dict(self.body)):
-                *lines, rest = (rest + part).split(b"\n")
-                for line in lines:
-                    note(line, told)
+            async for part in upstream.forward_by_parts(route, dict(self.body)):
+                for one_event in events.feed(part):
+                    note(one_event.data, told)
                 has_begun = True
                 yield part
         except RecountError as error:
             failure = error
-        note(rest, told)
+        for one_event in events.end():
+            note(one_event.data, told)
         one = await self.settled(asked, told)
         if failure is None and is_answer(told):
             await one.record_answer(told)
@@ -288,7 +291,7 @@ class Prediction:
 
     async def record_answer(self, answer: Mapping[str, Any]) -> None:
         """Record what a Flowise answered, under its id where that is free."""
-        members = self.api_message(answer)
+        members = self.api_message(clean(answer))
         try:
             await self.exchange.record(members, as_uuid(str(answer.get("chatMessageId"))))
         except MessageIdTaken:
@@ -300,23 +303,23 @@ def event(name: str, data: JsonValue) -> bytes:
     return b"message:\ndata:" + to_json({"event": name, "data": data}) + b"\n\n"
 
 
-def note(line: bytes, told: dict[str, Any]) -> None:
-    """Note what a line of Flowise's event stream tells of the answer."""
-    if not line.startswith(b"data:"):
-        return
+def note(data: str, told: dict[str, Any]) -> None:
+    """Note what an event of Flowise's stream tells of the answer."""
     try:
-        record = from_json(line.removeprefix(b"data:"))
+        record = loads(data)
     except ValueError:
         return
-    name, data = (record.get("event"), record.get("data")) if isinstance(record, dict) else (None, None)
-    if name == "token" and isinstance(data, str):
-        told["text"] += data
-    elif name == "metadata" and isinstance(data, dict):
-        told.update({key: value for key, value in data.items() if key != "text"})
+    if not isinstance(record, dict) or not isinstance(name := record.get("event"), str):
+        return
+    value = record.get("data")
+    if name == "token":
+        told["text"] += text_of_parts(value)
+    elif name == "metadata" and isinstance(value, dict):
+        told.update({key: value for key, value in value.items() if key != "text"})
     elif name in JSON_COLUMNS:
-        told[name] = data
+        told[name] = value
     elif name == FAILED:
-        told[FAILED] = data
+        told[FAILED] = value
 
 
 def is_answer(told: Mapping[str, Any]) -> bool:

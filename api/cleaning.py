@@ -1,0 +1,115 @@
+"""Makes what others hold fit for the store, so that no words are lost for a bad value beside them.
+
+JSON as Python, SQLite and Redis hold it may have what JSON has not, and what PostgreSQL cannot store. The
+value closest to it that can be stored is taken instead, and each kind of such a change is named.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from domain.values import DEPTH_MAX, INTEGER_DIGITS_MAX, INTEGER_END
+
+REPLACEMENT = "\ufffd"
+
+NOT_FINITE = "a number that is not finite was kept as text"
+TOO_LONG = "an integer with too many digits was kept as text"
+TOO_DEEP = "what was nested too deep was kept as text"
+NUL = "a NUL character was replaced"
+SURROGATE = "half a character (a lone surrogate) was replaced"
+DUPLICATE = "two members had the same name once they could be stored: the last was kept"
+NO_JSON_TYPE = "a value that JSON has no type for was kept as text"
+
+INEXACT = "a number that would not come back equal was kept as text"
+
+Tell = Callable[[str], None]
+"""Takes the kind of a change, in words, once for each change."""
+
+
+def ignore(kind: str) -> None:
+    """Take note of nothing."""
+
+
+class Inexact(str):
+    """A number that would not come back equal, as it was written."""
+
+
+def loads(text: str | bytes) -> Any:
+    """Read JSON as others write it: with NaN, Infinity, lone surrogates. Raises ValueError."""
+    try:
+        return json.loads(text, parse_int=read_integer, parse_float=read_decimal)
+    except RecursionError:
+        raise ValueError("is nested too deep") from None
+
+
+def read_integer(digits: str) -> int | Inexact:
+    return int(digits) if len(digits) <= INTEGER_DIGITS_MAX else Inexact(digits)
+
+
+def read_decimal(digits: str) -> float | Inexact:
+    value = float(digits)
+    is_exact = math.isfinite(value) and Decimal(repr(value)) == Decimal(digits)
+    return value if is_exact else Inexact(digits)
+
+
+def clean_text(text: str, tell: Tell = ignore) -> str:
+    """Return ``text`` as PostgreSQL can store it. Halves of a pair that stand together become one."""
+    if "\x00" in text:
+        tell(NUL)
+        text = text.replace("\x00", REPLACEMENT)
+    if text.isascii() or not has_surrogates(text):
+        return text
+    joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if joined.count(REPLACEMENT) > text.count(REPLACEMENT):
+        tell(SURROGATE)
+    return joined
+
+
+def has_surrogates(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def clean(value: Any, tell: Tell = ignore, depth: int = 0) -> Any:
+    """Return ``value`` as a document that can be stored."""
+    match value:
+        case None | bool():
+            return value
+        case Inexact():
+            tell(INEXACT)
+            return str(value)
+        case str():
+            return clean_text(value, tell)
+        case int():
+            if -INTEGER_END < value < INTEGER_END:
+                return value
+            tell(TOO_LONG)
+            return hex(value)
+        case float():
+            if math.isfinite(value):
+                return value
+            tell(NOT_FINITE)
+            return json.dumps(value)
+        case dict() | list() | tuple() if depth >= DEPTH_MAX:
+            tell(TOO_DEEP)
+            return clean_text(json.dumps(value, default=str), tell)
+        case dict():
+            return clean_object(value, tell, depth)
+        case list() | tuple():
+            return [clean(one, tell, depth + 1) for one in value]
+    tell(NO_JSON_TYPE)
+    return clean_text(value.decode(errors="replace") if isinstance(value, bytes) else str(value), tell)
+
+
+def clean_object(value: dict[Any, Any], tell: Tell, depth: int) -> dict[str, Any]:
+    members = {clean_text(str(name), tell): clean(member, tell, depth + 1) for name, member in value.items()}
+    if len(members) < len(value):
+        tell(DUPLICATE)
+    return members
