@@ -784,7 +784,7 @@ class TestPredictions:
 
     @pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
     def test_odd_events_do_not_cost_the_answer(self, conninfo: str, end: str) -> None:
-        odd = [
+        odd: list[Any] = [
             None,
             7,
             {"event": 7},
