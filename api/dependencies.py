@@ -281,11 +281,34 @@ async def administering(request: Request) -> Reading:
     return Reading(here, who.project, scope_in(request))
 
 
+@dataclass(frozen=True)
+class Managing(Reading):
+    """A request that changes what is outside of the log, as webhooks are."""
+
+    idempotency: Idempotency | None
+
+
+async def managing(request: Request, idempotency_key: IdempotencyKey = None) -> Managing:
+    """As ``administering``, for those who change something."""
+    return await managing_as("admin", request, idempotency_key)
+
+
+async def managing_as(scope: str, request: Request, key: str | None) -> Managing:
+    here = await store(request)
+    who = await caller(request, here, scope)
+    return Managing(here, who.project, scope_in(request), await idempotency(request, key))
+
+
 async def operating(request: Request) -> Store:
     """The store, for those who look after the whole of it."""
     here = await store(request)
     await caller(request, here, "operator")
     return here
+
+
+async def maintaining(request: Request, idempotency_key: IdempotencyKey = None) -> Managing:
+    """As ``operating``, for those who change something."""
+    return await managing_as("operator", request, idempotency_key)
 
 
 def name_in_path(segment: str) -> str:
@@ -318,6 +341,8 @@ Rule = Annotated[Writing, Depends(ruling)]
 Erase = Annotated[Writing, Depends(purging)]
 Read = Annotated[Reading, Depends(reading)]
 Administer = Annotated[Reading, Depends(administering)]
+Manage = Annotated[Managing, Depends(managing)]
+Maintain = Annotated[Managing, Depends(maintaining)]
 Operate = Annotated[Store, Depends(operating)]
 SessionName = Annotated[str, Depends(session_name)]
 UserName = Annotated[str, Depends(user_name)]

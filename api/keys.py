@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from domain.errors import InvalidInput, NotFound
-from eventlog.database import Database
+from domain.errors import InvalidInput, LimitReached, NotFound
+from eventlog.database import Connection, Database
 
 SCOPES = ("read", "write", "admin", "operator")
 PROJECT = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
@@ -50,20 +50,43 @@ class Key:
 
 
 def create_key(
-    database: Database, *, project: str, scopes: Iterable[str], label: str = ""
+    database: Database,
+    *,
+    project: str,
+    scopes: Iterable[str],
+    label: str = "",
+    keys_max: int | None = None,
 ) -> tuple[Key, str]:
-    """Make a key; returns it and its secret text, which cannot be had again. Raises InvalidInput."""
+    """Make a key; returns it and its secret text, which cannot be had again.
+
+    ``keys_max``: how many keys that work the project may have; None for any number. Raises InvalidInput,
+    LimitReached.
+    """
     check_project(project)
     chosen = sorted(set(scopes), key=str)
     if not chosen or not set(chosen) <= set(SCOPES):
         raise InvalidInput("scopes", f"must be some of {', '.join(SCOPES)}")
     key_id = secrets.token_hex(4)
     text = f"rk_{key_id}_{secrets.token_urlsafe(32)}"
-    database.fetch(
-        "INSERT INTO api_keys (id, hash, project, scopes, label) VALUES (%s, %s, %s, %s, %s) RETURNING id",
-        (key_id, hash_of(text), project, chosen, label),
-    )
+    with database.connection() as connection, connection.transaction():
+        refuse_more_keys(connection, project, keys_max)
+        connection.execute(
+            "INSERT INTO api_keys (id, hash, project, scopes, label) VALUES (%s, %s, %s, %s, %s)",
+            (key_id, hash_of(text), project, chosen, label),
+        )
     return next(key for key in list_keys(database) if key.id == key_id), text
+
+
+def refuse_more_keys(connection: Connection, project: str, keys_max: int | None) -> None:
+    """Raise LimitReached where the project has as many keys as it may; no other is made meanwhile."""
+    if keys_max is None:
+        return
+    connection.execute("LOCK TABLE api_keys IN SHARE ROW EXCLUSIVE MODE")
+    found = connection.execute(
+        "SELECT count(*) FROM api_keys WHERE project = %s AND revoked_at IS NULL", (project,)
+    )
+    if sum(count for (count,) in found) >= keys_max:
+        raise LimitReached("keys", keys_max, remedy="revoke one")
 
 
 def create_first_key(database: Database, text: str) -> bool:

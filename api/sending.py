@@ -24,6 +24,7 @@ from standardwebhooks import Webhook as Signer
 
 from api.addresses import AddressRefused, checked_url, resolved
 from api.resources import event_resource
+from api.shares import Shares
 from eventlog.channels import listen
 from projections.leading import Lead
 from projections.webhooks import (
@@ -37,7 +38,11 @@ from projections.webhooks import (
 )
 
 ANSWER_SECONDS_MAX = 10.0
-AT_ONCE_MAX = 16  # webhooks
+AT_ONCE_MAX = 64  # webhooks
+OF_A_PROJECT_MAX = 8  # webhooks at once, so that receivers that do not answer hold up nobody else's
+WEIGHT_MAX = 32 * 2**20  # bytes of events that are read at a time
+SERVED_MAX = 200  # projects whose turn is remembered
+BYTES_MAX = 128 * 2**20  # of events that are under way
 POLL_SECONDS = 0.5  # also how late a retry, and a receiver that is too slow, may be noticed
 CLEAN_UP_SECONDS = 600.0
 
@@ -157,6 +162,8 @@ class Sender:
         self._allow_private = allow_private
         self._done: SimpleQueue[Post] = SimpleQueue()
         self._under_way: dict[str, Post] = {}
+        self._shares = Shares(BYTES_MAX)
+        self._served: dict[str, None] = {}  # projects, the one whose turn was longest ago first
         self._cleaned_up = 0.0
 
     def __call__(self, lead: Lead) -> None:
@@ -171,13 +178,30 @@ class Sender:
             for post in self._under_way.values():
                 post.break_off()
             self._under_way.clear()
+            self._shares = Shares(BYTES_MAX)
 
     def _begin(self, lead: Lead) -> None:
-        free = AT_ONCE_MAX - len(self._under_way)
-        for due in due_deliveries(lead.connection, but=list(self._under_way), limit=free):
+        due_now = due_deliveries(
+            lead.connection,
+            but=list(self._under_way),
+            served=list(self._served),
+            limit=AT_ONCE_MAX - len(self._under_way),
+            project_max=OF_A_PROJECT_MAX,
+            weight_max=WEIGHT_MAX,
+        )
+        for due in due_now:
+            if not self._shares.take(due.entry.project, len(due.entry.state)):
+                continue  # it is due still when another one is done
+            self._note_turn(due.entry.project)
             post = Post(due, self._done, lead, allow_private=self._allow_private)
             self._under_way[due.webhook_id] = post
             post.start()
+
+    def _note_turn(self, project: str) -> None:
+        self._served.pop(project, None)
+        self._served[project] = None
+        if len(self._served) > SERVED_MAX:
+            del self._served[next(iter(self._served))]
 
     def _note(self, lead: Lead) -> None:
         """Write down what came of those that are done, or late."""
@@ -194,6 +218,7 @@ class Sender:
         delay = delay_seconds(post.due.attempts + 1, random.random())  # noqa: S311 - no secret
         record_attempt(lead.connection, post.due, post.attempt, delay_seconds=delay)
         del self._under_way[post.due.webhook_id]
+        self._shares.give_back(post.due.entry.project, len(post.due.entry.state))
 
     def _clean_up(self, lead: Lead) -> None:
         if time.monotonic() > self._cleaned_up + CLEAN_UP_SECONDS:

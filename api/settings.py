@@ -74,6 +74,11 @@ class Settings(BaseSettings):
     webhooks_allow_private: bool = Field(
         False, description="let webhooks lead to this machine and into private networks"
     )
+    webhooks_max: Annotated[int, Field(ge=0)] = Field(100, description="webhooks a project may have")
+    keys_max: Annotated[int, Field(ge=1)] = Field(1000, description="keys that work a project may have")
+    forks_max: Annotated[int, Field(ge=0)] = Field(
+        10_000, description="forked sessions a project may have, deleted ones too"
+    )
     protocols: Annotated[tuple[Protocol, ...], NoDecode, BeforeValidator(split_names)] = Field(
         PROTOCOLS, description="foreign protocols to serve, with commas between them; none for none"
     )

@@ -19,8 +19,12 @@ class Shares:
     def take(self, project: str, size: int) -> bool:
         """Return whether ``size`` bytes were set apart for the project; give them back later.
 
-        A project that has nothing under way is always given its first answer while there is room.
+        A project that has nothing under way is always given its first answer while there is room, and one
+        that is larger than all there is, while there is nothing else.
         """
+        if not self._taken:
+            self._taken[project] = size
+            return True
         projects = len(self._taken.keys() | {project})
         mine = self._taken[project]
         is_fair = not mine or mine + size <= self._bytes_max // (projects + 1)

@@ -17,7 +17,7 @@ from pydantic import JsonValue
 from domain import aggregate, conversation, functions, sessions, users
 from domain.aggregate import Aggregate, Draft
 from domain.conversation import HiddenIds, KnownIds
-from domain.errors import AlreadyExists, ExpectationFailed, NotFound, RecountError
+from domain.errors import AlreadyExists, ExpectationFailed, LimitReached, NotFound, RecountError
 from domain.events import Event
 from domain.functions import Definition, Function
 from domain.messages import Message, MessageAdded, MessageState
@@ -52,6 +52,12 @@ class Facts(Protocol):
 
     def is_known(self, user_id: str) -> bool:
         """Whether there is a session of this user, or anything that they said, live or deleted."""
+
+    def count_forks(self) -> int:
+        """Return how many forks the project has; nobody adds one until the transaction ends.
+
+        Call it after ``next_number``, which has others wait.
+        """
 
     def is_purged(self, stream_id: UUID) -> bool:
         """Whether a session, thread, user or function that there was is there no more."""
@@ -123,16 +129,18 @@ class Start(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Fork(Command):
-    """Begin a session with what another one held at a moment. Raises AlreadyExists.
+    """Begin a session with what another one held at a moment. Raises AlreadyExists, LimitReached.
 
     ``source``: that other session as it was then. ``messages``: those that could be seen then, in
-    order, under ids of their own. ``metadata`` are merged into the source's.
+    order, under ids of their own. ``metadata`` are merged into the source's. ``forks_max``: how many
+    forks the project may have; None for any number.
     """
 
     kind: str = Session.KIND
     source: Session
     messages: Sequence[Message]
     metadata: dict[str, JsonValue] | None = None
+    forks_max: int | None = None
 
     def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
         if draft.state is not None:
@@ -144,6 +152,8 @@ class Fork(Command):
             metadata = merge(metadata or {}, self.metadata)
         origin = Origin(stream_id=self.source.id, version=self.source.version)
         begin(self, draft, facts, metadata=metadata, user_id=self.source.user_id, origin=origin)
+        if self.forks_max is not None and facts.count_forks() >= self.forks_max:
+            raise LimitReached("forks", self.forks_max, remedy="purge some")
         return conversation.add_messages(draft, self.messages, (), by_instant=False)
 
 

@@ -8,6 +8,7 @@ RecountError
 │  ├─ ExpectationFailed  the caller named a version that is no longer current
 │  ├─ MessageIdTaken     a message id came again with other content
 │  │  └─ MessageIsDeleted   … or a deletion hides the message that has it
+│  ├─ LimitReached       the project has as many of something as a setting allows
 │  ├─ KeyReused          an idempotency key came again with another request
 │  └─ OnHold             a legal hold keeps it from being purged
 ├─ NotFound              no such session, thread, user or message, or not as of that moment
@@ -88,6 +89,16 @@ class KeyReused(Refused):
 
     def __init__(self) -> None:
         super().__init__("this Idempotency-Key was used for a different request")
+
+
+class LimitReached(Refused):
+    """The project has as many of something as a setting allows."""
+
+    def __init__(self, things: str, count_max: int, *, remedy: str) -> None:
+        super().__init__(
+            f"the project has {count_max:,} {things}, which is the limit: {remedy}, or have"
+            f" RECOUNT_{things.upper()}_MAX raised on the server"
+        )
 
 
 class OnHold(Refused):

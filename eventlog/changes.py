@@ -62,6 +62,9 @@ class Views(Protocol):
     def is_there(self, stream_id: UUID) -> bool:
         """Whether a stream has a name, live or deleted."""
 
+    def count_forks(self, project: str) -> int:
+        """Return how many sessions of a project were forked from another one, live or deleted."""
+
     def last_number(self, connection: Connection, project: str, kind: str) -> int:
         """The last number drawn; from here to the end of the transaction nobody else draws one."""
 

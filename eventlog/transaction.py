@@ -24,6 +24,7 @@ from domain.errors import (
 )
 from domain.events import Context, Event
 from domain.messages import MessageState, fold_messages
+from domain.sessions import Session
 from eventlog.changes import Outcome, RecordedRequest, StreamChange
 from eventlog.database import Connection, told
 from eventlog.past import messages_at
@@ -244,6 +245,13 @@ class Transaction:
         )
         return self._numbers[key] + started + 1
 
+    def count_forks(self, project: str) -> int:
+        """Return how many forks the project has, with those that this transaction begins."""
+        begun = (change for change in self._changes.values() if change.events[0].originator_version == 1)
+        states = (change.state for change in begun)
+        mine = sum(isinstance(s, Session) and s.origin is not None and s.project == project for s in states)
+        return self._views.count_forks(project) + mine
+
     def _locked(self) -> Connection:
         """The connection with a transaction open, so that what is locked stays locked to its end."""
         if not self._is_open:
@@ -291,6 +299,9 @@ class TransactionFacts:
     def is_known(self, user_id: str) -> bool:
         return self._views.is_known(self._name.project, user_id)
 
+    def count_forks(self) -> int:
+        return self._transaction.count_forks(self._name.project)
+
     def is_purged(self, stream_id: UUID) -> bool:
         return not self._views.is_there(stream_id)
 
@@ -327,6 +338,9 @@ class PastFacts:
 
     def is_known(self, user_id: str) -> bool:
         return False
+
+    def count_forks(self) -> int:
+        return 0
 
     def is_purged(self, stream_id: UUID) -> bool:
         return False

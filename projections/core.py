@@ -49,5 +49,8 @@ class CoreViews:
     def is_there(self, stream_id: UUID) -> bool:
         return names.is_there(self._database, stream_id)
 
+    def count_forks(self, project: str) -> int:
+        return sessions.count_forks(self._database, project)
+
     def last_number(self, connection: Connection, project: str, kind: str) -> int:
         return names.last_number(connection, project, kind)

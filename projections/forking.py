@@ -43,6 +43,7 @@ def fork(
     *,
     metadata: dict[str, JsonValue] | None = None,
     expected_version: int | None = None,
+    forks_max: int | None = None,
 ) -> Command:
     """The command that begins ``new_name`` with what ``name`` held at ``cut``.
 
@@ -59,6 +60,7 @@ def fork(
             source=source,
             messages=[copy_of(message) for message in seen_until(application, source, last)],
             metadata=metadata,
+            forks_max=forks_max,
         )
     except (InvalidInput, NotFound, Refused) as error:
         return Refuse(kind=Session.KIND, name=new_name, scope=name.scope, error=error)

@@ -62,6 +62,12 @@ def list_sessions_last_spoken_in(
     return database.fetch_as(session_from, sql, bound, prepare=False)
 
 
+def count_forks(database: Database, project: str) -> int:
+    """Return how many sessions of the project were forked from another one, live or deleted."""
+    ((count,),) = database.fetch(SQL["count_forks"], {"project": project})
+    return int(count)
+
+
 def session_names(database: Database, project: str, ids: Collection[UUID]) -> dict[UUID, str]:
     """Stream id → name, of the sessions among ``ids`` that there are, live or deleted."""
     if not ids:

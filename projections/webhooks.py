@@ -17,7 +17,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from domain.errors import InvalidInput, NotFound
+from pydantic import TypeAdapter
+
+from domain.errors import InvalidInput, LimitReached, NotFound
+from domain.events import Idempotency
 from eventlog.channels import notify
 from eventlog.database import Connection, Database
 from eventlog.order import settled_position
@@ -25,6 +28,7 @@ from eventlog.recorder import LogEntry, entry_from
 from eventlog.statements import Statements
 from projections.follow import begin, lock_checkpoint
 from projections.paging import KEY_MAX, Page, Window, page_of
+from projections.repeats import carry_out_once, forget_answers
 
 SQL = Statements("projections", "webhooks")
 
@@ -52,6 +56,11 @@ class Webhook:
     pending: int
     next_attempt_at: datetime
     created_at: datetime
+
+
+CREATED = TypeAdapter(tuple[Webhook, str])
+CHANGED = TypeAdapter(Webhook)
+"""How answers are kept for a repeat."""
 
 
 @dataclass(frozen=True)
@@ -117,29 +126,57 @@ FOLLOWER = WebhookFollower()
 
 
 def create_webhook(
-    database: Database, project: str, *, url: str, types: Sequence[str] | None, after: int | None
+    database: Database,
+    project: str,
+    *,
+    url: str,
+    types: Sequence[str] | None,
+    after: int | None,
+    webhooks_max: int | None = None,
+    idempotency: Idempotency | None = None,
 ) -> tuple[Webhook, str]:
     """Make a webhook for the events after the position ``after``; None: for those recorded from now on.
 
-    Returns it and its secret, which cannot be had again. Raises InvalidInput.
+    Returns it and its secret, which cannot be had again but by a repeat under the same idempotency key.
+    ``webhooks_max``: how many the project may have. Raises InvalidInput, LimitReached, KeyReused.
     """
-    webhook_id = f"wh_{secrets.token_hex(8)}"
-    secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+
+    def create() -> tuple[Webhook, str]:
+        # The follower stands still meanwhile: what lies behind it is ours to write down, what lies
+        # before it is its own. Whoever else makes a webhook waits, too, so they can be counted.
+        position = lock_checkpoint(connection, FOLLOWER.name)
+        refuse_more_webhooks(connection, project, webhooks_max)
+        settled = settled_position(connection)
+        if after is not None and after > settled:
+            raise InvalidInput("from", f"the log goes up to position {settled}")
+        start = settled if after is None else after
+        webhook_id, secret = insert_webhook(connection, project, url, types, start)
+        make_up(connection, webhook_id, start, position)
+        return find_webhook(connection, project, webhook_id), secret
+
     with database.connection() as connection:
         begin(connection, FOLLOWER)
         with connection.transaction():
-            # The follower stands still meanwhile: what lies behind it is ours to write down, what lies
-            # before it is its own.
-            position = lock_checkpoint(connection, FOLLOWER.name)
-            settled = settled_position(connection)
-            if after is not None and after > settled:
-                raise InvalidInput("from", f"the log goes up to position {settled}")
-            start = settled if after is None else after
-            row: dict[str, Any] = {"id": webhook_id, "project": project, "url": url, "secret": secret}
-            row |= {"types": None if types is None else list(types), "starts_after": start}
-            connection.execute(SQL["insert_webhook"], row)
-            make_up(connection, webhook_id, start, position)
-    return get_webhook(database, project, webhook_id), secret
+            return carry_out_once(connection, project, idempotency, create, CREATED)
+
+
+def refuse_more_webhooks(connection: Connection, project: str, webhooks_max: int | None) -> None:
+    """Raise LimitReached where the project has as many webhooks as it may."""
+    ((count,),) = connection.execute(SQL["count_webhooks"], {"project": project}).fetchall()
+    if webhooks_max is not None and count >= webhooks_max:
+        raise LimitReached("webhooks", webhooks_max, remedy="delete one")
+
+
+def insert_webhook(
+    connection: Connection, project: str, url: str, types: Sequence[str] | None, starts_after: int
+) -> tuple[str, str]:
+    """Insert a new webhook. Return its id and its secret."""
+    webhook_id = f"wh_{secrets.token_hex(8)}"
+    secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+    row: dict[str, Any] = {"id": webhook_id, "project": project, "url": url, "secret": secret}
+    row |= {"types": None if types is None else list(types), "starts_after": starts_after}
+    connection.execute(SQL["insert_webhook"], row)
+    return webhook_id, secret
 
 
 def make_up(connection: Connection, webhook_id: str, gt: int, lte: int) -> None:
@@ -150,8 +187,13 @@ def make_up(connection: Connection, webhook_id: str, gt: int, lte: int) -> None:
 
 
 def get_webhook(database: Database, project: str, webhook_id: str) -> Webhook:
-    """Raises NotFound."""
-    for row in database.fetch(SQL["select_webhook"], {"project": project, "id": webhook_id}):
+    """Return a webhook of the project. Raises NotFound."""
+    return database.read(lambda connection: find_webhook(connection, project, webhook_id))
+
+
+def find_webhook(connection: Connection, project: str, webhook_id: str) -> Webhook:
+    """Return a webhook of the project. Raises NotFound."""
+    for row in connection.execute(SQL["select_webhook"], {"project": project, "id": webhook_id}):
         return Webhook(*row)
     raise NotFound("webhook")
 
@@ -169,28 +211,47 @@ def bounds_of(window: Window) -> dict[str, int]:
     return {"after": end if after is None else after, "limit": window.limit + 1}
 
 
-def delete_webhook(database: Database, project: str, webhook_id: str) -> Webhook:
-    """Send it nothing more, and forget what was sent; returns what it was. Raises NotFound."""
-    webhook = get_webhook(database, project, webhook_id)
-    if not database.fetch(SQL["delete_webhook"], {"project": project, "id": webhook_id}):
-        raise NotFound("webhook")
-    return webhook
+def delete_webhook(
+    database: Database, project: str, webhook_id: str, *, idempotency: Idempotency | None = None
+) -> Webhook:
+    """Send it nothing more, and forget what was sent; returns what it was. Raises NotFound, KeyReused."""
+
+    def delete() -> Webhook:
+        webhook = find_webhook(connection, project, webhook_id)
+        deleted = connection.execute(SQL["delete_webhook"], {"project": project, "id": webhook_id})
+        if not deleted.rowcount:
+            raise NotFound("webhook")
+        return webhook
+
+    with database.connection() as connection, connection.transaction():
+        return carry_out_once(connection, project, idempotency, delete, CHANGED)
 
 
-def resume_webhook(database: Database, project: str, webhook_id: str, *, skip: bool) -> Webhook:
-    """Send again, beginning with what could not be sent, or with ``skip`` behind it. Raises NotFound.
+def resume_webhook(
+    database: Database,
+    project: str,
+    webhook_id: str,
+    *,
+    skip: bool,
+    idempotency: Idempotency | None = None,
+) -> Webhook:
+    """Send again, beginning with what could not be sent, or with ``skip`` behind it.
 
-    One that is active is left as it is.
+    One that is active is left as it is. Raises NotFound, KeyReused.
     """
     key = {"project": project, "id": webhook_id}
+
+    def resume() -> Webhook:
+        position = lock_checkpoint(connection, FOLLOWER.name)
+        for (last,) in connection.execute(SQL["resume_webhook"], key).fetchall():
+            make_up(connection, webhook_id, last, position)
+            connection.execute(SQL["skip_head" if skip else "retry_head"], {"webhook_id": webhook_id})
+        return find_webhook(connection, project, webhook_id)
+
     with database.connection() as connection:
         begin(connection, FOLLOWER)
         with connection.transaction():
-            position = lock_checkpoint(connection, FOLLOWER.name)
-            for (last,) in connection.execute(SQL["resume_webhook"], key).fetchall():
-                make_up(connection, webhook_id, last, position)
-                connection.execute(SQL["skip_head" if skip else "retry_head"], {"webhook_id": webhook_id})
-    return get_webhook(database, project, webhook_id)
+            return carry_out_once(connection, project, idempotency, resume, CHANGED)
 
 
 def page_deliveries(database: Database, project: str, webhook_id: str, window: Window) -> Page[Delivery]:
@@ -201,9 +262,24 @@ def page_deliveries(database: Database, project: str, webhook_id: str, window: W
     return page_of([Delivery(*row) for row in rows], window, lambda delivery: delivery.position)
 
 
-def due_deliveries(connection: Connection, *, but: Sequence[str], limit: int) -> list[Due]:
-    """The next event of each active webhook whose time has come; none of the webhooks ``but``."""
-    rows = connection.execute(SQL["select_due"], {"but": list(but), "limit": limit})
+def due_deliveries(
+    connection: Connection,
+    *,
+    but: Sequence[str],
+    served: Sequence[str],
+    limit: int,
+    project_max: int,
+    weight_max: int,
+) -> list[Due]:
+    """Return the next event of each active webhook whose time has come, but not of those under way.
+
+    ``but``: the webhooks under way. Of one project there are ``project_max`` at most, with those under way;
+    who has fewer comes first, and then who is not among those ``served`` lately, or stands earlier there.
+    ``weight_max`` bounds the bytes that are read.
+    """
+    bounds: dict[str, Any] = {"but": list(but), "served": list(served), "limit": limit}
+    bounds |= {"project_max": project_max, "weight_max": weight_max}
+    rows = connection.execute(SQL["select_due"], bounds)
     return [
         Due(webhook_id, url, secret, attempts, entry_from(tuple(entry)))
         for webhook_id, url, secret, attempts, *entry in rows
@@ -246,5 +322,6 @@ def delay_seconds(attempts: int, chance: float) -> float:
 
 
 def forget_delivered(connection: Connection) -> None:
-    """Delete what was sent, or skipped, longer than a week ago."""
+    """Delete what was sent, or skipped, longer than a week ago, and what requests were answered then."""
     connection.execute(SQL["delete_old_deliveries"], {"days": KEPT_DAYS})
+    forget_answers(connection)

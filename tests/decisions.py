@@ -133,6 +133,9 @@ class GivenFacts:
     def is_known(self, user_id: str) -> bool:
         return user_id in self.known
 
+    def count_forks(self) -> int:
+        return 0
+
     def is_purged(self, stream_id: UUID) -> bool:
         return False
 

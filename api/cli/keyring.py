@@ -15,8 +15,11 @@ from api.keys import create_key, list_keys, revoke_key
 
 def create(data: Path | None, project: str, *, scopes: Sequence[str], label: str, as_json: bool) -> None:
     """The secret alone goes to standard output, so that a script can take it as it is."""
-    with opened(place(data), begins=True) as database:
-        key, secret = create_key(database, project=project, scopes=scopes, label=label)
+    where = place(data)
+    with opened(where, begins=True) as database:
+        key, secret = create_key(
+            database, project=project, scopes=scopes, label=label, keys_max=where.settings.keys_max
+        )
     if as_json:
         show_json(vars(key) | {"secret": secret})
         return

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import TypeAdapter
 from starlette.responses import Response
 
-from api.dependencies import Operate
+from api.dependencies import Maintain, Managing, Operate
 from api.rebuild_resources import (
     NewRebuild,
     RebuildResource,
@@ -15,10 +19,12 @@ from api.rebuild_resources import (
 from api.resources import Json
 from api.routes import native_router
 from projections.rebuilds import checked_views, last_rebuild, list_views
+from projections.repeats import carry_out_once
 
 router = native_router("projections")
 
 REBUILD = "/projections/rebuild"
+RESOURCE = TypeAdapter(dict[str, Any])
 
 
 @router.get("/projections", response_model=ViewListResource, name="list projections")
@@ -30,14 +36,27 @@ async def list_(store: Operate) -> Response:
 
 
 @router.post(REBUILD, response_model=RebuildResource, status_code=202, name="start rebuild")
-async def start(body: NewRebuild, store: Operate) -> Response:
+async def start(body: NewRebuild, managing: Maintain) -> Response:
     """Make views again from the log, in the background. Reads and writes go on."""
     names = checked_views(body.views or ())
-    await store.call(store.rebuilding.start, names, is_rehearsal=body.dry_run)
-    last = await store.call(last_rebuild, store.database)
-    answer = Json(rebuild_resource(last), 202)
+    started = await managing.store.call(start_once, managing, names, is_rehearsal=body.dry_run)
+    answer = Json(started, 202)
     answer.headers["Location"] = f"/v1{REBUILD}"
     return answer
+
+
+def start_once(managing: Managing, names: Sequence[str], *, is_rehearsal: bool) -> dict[str, Any]:
+    """Start a rebuild and return it as a resource; a repeat of the request is answered as the first time."""
+    database = managing.store.database
+
+    def begin() -> dict[str, Any]:
+        managing.store.rebuilding.start(names, is_rehearsal=is_rehearsal)
+        return rebuild_resource(last_rebuild(database))
+
+    if managing.idempotency is None:
+        return begin()
+    with database.connection() as connection, connection.transaction():
+        return carry_out_once(connection, managing.project, managing.idempotency, begin, RESOURCE)
 
 
 @router.get(REBUILD, response_model=RebuildResource, name="get rebuild")

@@ -69,6 +69,7 @@ async def fork_session(name: SessionName, body: NewFork, writing: Write) -> Resp
         Cut(body.version, body.message_id),
         metadata=body.metadata,
         expected_version=writing.expected_version,
+        forks_max=writing.store.settings.forks_max,
     )
     return await carried_out(because_of_source(writing, command), command, 201)
 

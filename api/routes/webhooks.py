@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from api.addresses import checked_webhook_url
 from api.bodies import NewWebhook
-from api.dependencies import Administer
+from api.dependencies import Administer, Manage
 from api.examples import WEBHOOK_EXAMPLE
 from api.queries import DeliveryListQuery, PageQuery, ResumeQuery
 from api.resources import (
@@ -45,11 +45,17 @@ WebhookId = Annotated[str, Depends(webhook_id)]
 
 
 @router.post("/webhooks", response_model=NewWebhookResource, status_code=201, name="create webhook")
-async def create(body: NewWebhook, reading: Administer) -> Response:
+async def create(body: NewWebhook, managing: Manage) -> Response:
     """Have the project's events sent to an address. The secret they are signed with is shown this once."""
-    allow_private = reading.store.settings.webhooks_allow_private
-    url = checked_webhook_url(body.url, allow_private=allow_private)
-    webhook, secret = await reading.find(create_webhook, url=url, types=body.types, after=body.after)
+    settings = managing.store.settings
+    webhook, secret = await managing.find(
+        create_webhook,
+        url=checked_webhook_url(body.url, allow_private=settings.webhooks_allow_private),
+        types=body.types,
+        after=body.after,
+        webhooks_max=settings.webhooks_max,
+        idempotency=managing.idempotency,
+    )
     return Json(webhook_resource(webhook) | {"secret": secret}, 201)
 
 
@@ -67,17 +73,19 @@ async def get(webhook_id: WebhookId, reading: Administer) -> Response:
 
 
 @router.delete("/webhooks/{webhook_id}", response_model=WebhookResource, name="delete webhook")
-async def delete(webhook_id: WebhookId, reading: Administer) -> Response:
+async def delete(webhook_id: WebhookId, managing: Manage) -> Response:
     """Send it nothing more. What was sent to it is forgotten, too; the answer is what was deleted."""
-    return Json(webhook_resource(await reading.find(delete_webhook, webhook_id)))
+    deleted = await managing.find(delete_webhook, webhook_id, idempotency=managing.idempotency)
+    return Json(webhook_resource(deleted))
 
 
 @router.post("/webhooks/{webhook_id}/resume", response_model=WebhookResource, name="resume webhook")
-async def resume(
-    webhook_id: WebhookId, reading: Administer, query: Annotated[ResumeQuery, Query()]
-) -> Response:
+async def resume(webhook_id: WebhookId, managing: Manage, query: Annotated[ResumeQuery, Query()]) -> Response:
     """Have a parked or disabled webhook go on where it stopped; nothing recorded meanwhile is left out."""
-    return Json(webhook_resource(await reading.find(resume_webhook, webhook_id, skip=query.skip)))
+    resumed = await managing.find(
+        resume_webhook, webhook_id, skip=query.skip, idempotency=managing.idempotency
+    )
+    return Json(webhook_resource(resumed))
 
 
 @router.get(

@@ -40,6 +40,7 @@ CREATE TABLE sessions (
 ) WITH (fillfactor = 70);  -- room on the page for the new version of a row at each append
 
 CREATE INDEX sessions_user ON sessions (project, user_id, number) WHERE user_id IS NOT NULL;
+CREATE INDEX sessions_forks ON sessions (project) WHERE origin IS NOT NULL;
 -- What may be purged: few are deleted at a time, or have messages that were deleted with them once.
 CREATE INDEX sessions_deleted ON sessions (deleted_at) WHERE deleted_at IS NOT NULL;
 CREATE INDEX sessions_hidden ON sessions (stream_id) WHERE hidden_through > 0;

@@ -51,3 +51,16 @@ CREATE TABLE deliveries (
 
 -- What is still to be sent, in order.
 CREATE INDEX deliveries_pending ON deliveries (webhook_id, position) WHERE status = 'pending';
+
+-- What requests with an idempotency key were answered that left no event. The answer to one that makes a
+-- webhook holds its secret, as the webhook does.
+CREATE TABLE answered_requests (
+    project     text        NOT NULL,
+    key         text        NOT NULL,
+    fingerprint text        NOT NULL,
+    answer      json,
+    answered_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (project, key)
+);
+
+CREATE INDEX answered_requests_answered_at ON answered_requests (answered_at);

@@ -99,3 +99,6 @@ SELECT s.stream_id AS id, s.project, s.scope, s.name, s.number, s.user_id, s.ori
 SELECT stream_id, name
   FROM sessions
  WHERE stream_id = ANY(%(ids)s::uuid[]) AND project = %(project)s;
+
+-- name: count_forks
+SELECT count(*) FROM sessions WHERE project = %(project)s AND origin IS NOT NULL;

@@ -28,6 +28,9 @@ SELECT number, id, url, types, starts_after, status,
   FROM webhooks
  WHERE project = %(project)s AND id = %(id)s;
 
+-- name: count_webhooks
+SELECT count(*) FROM webhooks WHERE project = %(project)s;
+
 -- name: page_webhooks
 SELECT number, id, url, types, starts_after, status,
        (SELECT count(*) FROM deliveries WHERE webhook_id = webhooks.id AND status = 'pending'),
@@ -86,21 +89,43 @@ SELECT d.position, e.topic, e.recorded_at, d.status, d.attempts, d.response_stat
  LIMIT %(limit)s;
 
 -- name: select_due
-SELECT w.id, w.url, w.secret, d.attempts,
-       e.notification_id, e.originator_id, e.originator_version, e.project, e.topic, e.recorded_at,
-       e.state::text
-  FROM webhooks AS w
- CROSS JOIN LATERAL (
-       SELECT position, attempts
-         FROM deliveries
-        WHERE webhook_id = w.id AND status = 'pending'
-        ORDER BY position
-        LIMIT 1
-       ) AS d
-  JOIN stored_events AS e ON e.notification_id = d.position
- WHERE w.status = 'active' AND w.next_attempt_at <= now() AND w.id <> ALL(%(but)s::text[])
- ORDER BY w.next_attempt_at
- LIMIT %(limit)s;
+-- Projects take turns: first the first webhook of each, then the second, with those under way; and where
+-- there is not room for all, those that were served longest ago. Payloads are weighed without being read
+-- (see eventlog/sql/log.sql).
+WITH under_way AS (
+     SELECT project, count(*) FROM webhooks WHERE id = ANY(%(but)s::text[]) GROUP BY project
+), due AS (
+     SELECT w.id, w.project, w.url, w.secret, w.next_attempt_at, d.position, d.attempts,
+            coalesce(under_way.count, 0)
+            + row_number() OVER (PARTITION BY w.project ORDER BY w.next_attempt_at, w.number) AS turn,
+            coalesce(array_position(%(served)s::text[], w.project), 0) AS served
+       FROM webhooks AS w
+       LEFT JOIN under_way USING (project)
+      CROSS JOIN LATERAL (
+            SELECT position, attempts
+              FROM deliveries
+             WHERE webhook_id = w.id AND status = 'pending'
+             ORDER BY position
+             LIMIT 1
+            ) AS d
+      WHERE w.status = 'active' AND w.next_attempt_at <= now() AND w.id <> ALL(%(but)s::text[])
+), chosen AS (
+     SELECT due.id, url, secret, attempts, turn, served, next_attempt_at, e.*,
+            sum(pg_column_size(e.state)
+                * CASE WHEN pg_column_compression(e.state) IS NULL THEN 1 ELSE 20 END)
+                OVER (ORDER BY turn, served, next_attempt_at, due.id
+                      ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS weight_before
+       FROM due
+       JOIN stored_events AS e ON e.notification_id = due.position
+      WHERE turn <= %(project_max)s
+      ORDER BY turn, served, next_attempt_at, due.id
+      LIMIT %(limit)s
+)
+SELECT id, url, secret, attempts, notification_id, originator_id, originator_version, chosen.project, topic,
+       recorded_at, state::text
+  FROM chosen
+ WHERE coalesce(weight_before, 0) < %(weight_max)s
+ ORDER BY turn, served, next_attempt_at, id;
 
 -- name: record_attempt
 -- The webhook is locked before its deliveries, as where it is deleted, or each could wait for the other.

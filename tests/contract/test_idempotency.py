@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 from uuid import uuid4
 
@@ -9,8 +10,18 @@ import pytest
 from httpx2 import Response
 from starlette.testclient import TestClient
 
-from tests.contract.conftest import Talk
-from tests.contract.routes import ROUTES, Place, Route, body_for, call, make_ready
+from tests.contract.conftest import Talk, serving
+from tests.contract.routes import (
+    ROUTES,
+    WEBHOOK,
+    Place,
+    Route,
+    body_for,
+    call,
+    make_ready,
+    wait_for_rebuild,
+)
+from tests.processes import in_threads
 
 WRITES = [route for route in ROUTES if route.writes]
 OF_ONE_REQUEST = {"x-request-id", "date"}
@@ -72,6 +83,97 @@ def test_a_repeat_is_answered_as_the_first_time_whatever_happened_since(
     before = events(shared)
     assert said(call(shared, route, place, headers=headers, **sent)) == said(first)
     assert events(shared) == before
+
+
+@pytest.fixture
+def webhook(shared: TestClient) -> str:
+    """The id of a webhook that leads nowhere."""
+    made: str = shared.post("/v1/webhooks", json=WEBHOOK).json()["id"]
+    return made
+
+
+def webhooks(client: TestClient) -> list[Any]:
+    items: list[Any] = client.get("/v1/webhooks", params={"limit": 1000}).json()["items"]
+    return items
+
+
+class TestOutsideOfTheLog:
+    def test_a_webhook_is_made_once_with_one_secret(self, shared: TestClient) -> None:
+        before = webhooks(shared)
+        headers = key()
+        first = shared.post("/v1/webhooks", json=WEBHOOK, headers=headers)
+        assert first.status_code == 201
+        assert len(webhooks(shared)) == len(before) + 1
+        shared.delete(f"/v1/webhooks/{first.json()['id']}")
+        for _ in range(2):
+            assert said(shared.post("/v1/webhooks", json=WEBHOOK, headers=headers)) == said(first)
+        assert webhooks(shared) == before
+
+    def test_a_webhook_is_deleted_once(self, shared: TestClient, webhook: str) -> None:
+        headers = key()
+        first = shared.delete(f"/v1/webhooks/{webhook}", headers=headers)
+        assert first.status_code == 200
+        assert said(shared.delete(f"/v1/webhooks/{webhook}", headers=headers)) == said(first)
+        assert shared.delete(f"/v1/webhooks/{webhook}", headers=key()).status_code == 404
+
+    def test_a_webhook_is_resumed_once(self, shared: TestClient, webhook: str) -> None:
+        headers = key()
+        path = f"/v1/webhooks/{webhook}/resume"
+        first = shared.post(path, headers=headers)
+        assert first.status_code == 200
+        shared.delete(f"/v1/webhooks/{webhook}")
+        assert said(shared.post(path, headers=headers)) == said(first)
+        assert shared.post(path, headers=key()).status_code == 404
+
+    def test_a_rebuild_is_begun_once(self, shared: TestClient) -> None:
+        headers = key()
+        body = {"views": ["names"], "dry_run": True}
+        first = shared.post("/v1/projections/rebuild", json=body, headers=headers)
+        assert first.status_code == 202, first.text
+        for _ in range(2):
+            assert said(shared.post("/v1/projections/rebuild", json=body, headers=headers)) == said(first)
+            wait_for_rebuild(shared)
+        other = {**body, "dry_run": False}
+        assert_key_refused(shared.post("/v1/projections/rebuild", json=other, headers=headers))
+
+    def test_the_key_of_another_request_is_refused(self, shared: TestClient, webhook: str) -> None:
+        headers = key()
+        assert shared.post("/v1/webhooks", json=WEBHOOK, headers=headers).status_code == 201
+        for answer in (
+            shared.post("/v1/webhooks", json={**WEBHOOK, "from": "now"}, headers=headers),
+            shared.delete(f"/v1/webhooks/{webhook}", headers=headers),
+        ):
+            assert_key_refused(answer)
+        assert webhook in [found["id"] for found in webhooks(shared)]
+
+    def test_nor_is_a_key_taken_that_an_event_has(self, shared: TestClient) -> None:
+        headers = key()
+        assert shared.post("/v1/sessions", json={}, headers=headers).status_code == 201
+        assert_key_refused(shared.post("/v1/webhooks", json=WEBHOOK, headers=headers))
+
+    def test_what_was_refused_can_be_asked_again(self, shared: TestClient) -> None:
+        headers = key()
+        body = {**WEBHOOK, "from": 10**12}
+        for _ in range(2):
+            assert shared.post("/v1/webhooks", json=body, headers=headers).status_code == 422
+
+    def test_of_many_at_once_one_makes_it(self, conninfo: str) -> None:
+        """Through servers that know nothing of each other."""
+        headers = key()
+        with ExitStack() as servers:
+            clients = [servers.enter_context(serving(conninfo)) for _ in range(3)]
+            asks = [(client,) for client in clients * 4]
+            answers = in_threads(
+                lambda client: client.post("/v1/webhooks", json=WEBHOOK, headers=headers), asks
+            )
+            assert {answer.status_code for answer in answers} == {201}
+            assert len({answer.content for answer in answers}) == 1
+            assert len(webhooks(clients[0])) == 1
+
+
+def assert_key_refused(answer: Response) -> None:
+    assert answer.status_code == 422
+    assert answer.json()["type"] == "urn:recount:problem:idempotency-key-reused"
 
 
 @pytest.mark.parametrize("route", WRITES, ids=str)

@@ -17,7 +17,7 @@ from standardwebhooks import Webhook as Verifier
 from starlette.testclient import TestClient
 
 from api import keys
-from api.sending import trust
+from api.sending import OF_A_PROJECT_MAX, trust
 from eventlog.database import Database
 from projections import webhooks
 from projections.follow import lags
@@ -206,6 +206,73 @@ class TestSending:
         for webhook_id in made:
             own = [one.event["position"] for one in receiver.received if one.id.startswith(webhook_id)]
             assert own == positions(client)
+
+
+@contextmanager
+def silence() -> Iterator[str]:
+    """The address of somebody who never answers, however many ask."""
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+
+
+def sends_under_way() -> int:
+    return sum(thread.name == "recount-post" for thread in threading.enumerate())
+
+
+class TestFairness:
+    def test_dead_receivers_of_a_project_hold_up_nobody_elses(
+        self, client: TestClient, receiver: Receiver, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The event of the quiet project arrives while not one of the others' attempts has ended."""
+        monkeypatch.setattr("api.sending.ANSWER_SECONDS_MAX", 10 * PATIENCE_SECONDS)
+        noisy, quiet = (
+            {"X-API-Key": keys.create_key(database, project=name, scopes=["admin"])[1]}
+            for name in ("noisy", "quiet")
+        )
+        with silence() as dead:
+            for _ in range(100):
+                answer = client.post("/v1/webhooks", json={"url": dead}, headers=noisy)
+                assert answer.status_code == 201, answer.text
+            say(client, "one", "1", **noisy)
+            wait_until(lambda: sends_under_way() == OF_A_PROJECT_MAX)
+            assert client.post("/v1/webhooks", json={"url": receiver.url}, headers=quiet).status_code == 201
+            say(client, "one", "1", **quiet)
+            wait_until(lambda: len(receiver.received) == 2)
+            assert sends_under_way() == OF_A_PROJECT_MAX
+        assert receiver.positions == [
+            event["position"] for event in client.get("/v1/events", headers=quiet).json()["items"]
+        ]
+
+    def test_who_has_fewer_under_way_comes_first(
+        self, client: TestClient, receiver: Receiver, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also where each place is taken by a project that asked earlier."""
+        monkeypatch.setattr("api.sending.AT_ONCE_MAX", 1)
+        busy, late = (
+            {"X-API-Key": keys.create_key(database, project=name, scopes=["admin"])[1]}
+            for name in ("busy", "late")
+        )
+        body = {"url": receiver.url, "types": ["session.message-added"]}
+        for _ in range(20):
+            client.post("/v1/webhooks", json=body, headers=busy)
+        client.post("/v1/webhooks", json=body, headers=late)
+        receiver.delay_seconds = 0.2
+        say(client, "one", "1", **busy)
+        wait_until(lambda: len(receiver.received) > 0)
+        say(client, "one", "1", **late)
+        wait_until(lambda: len(receiver.received) == 21)
+        order = [event["position"] for event in receiver.events]
+        assert max(order) in order[:-5], "it did not wait for all that came before"
+
+    def test_large_events_are_read_a_few_at_a_time(
+        self, client: TestClient, receiver: Receiver, make: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("api.sending.WEIGHT_MAX", 1)
+        monkeypatch.setattr("api.sending.BYTES_MAX", 300_000)
+        for _ in range(5):
+            make(types=["session.message-added"])
+        say(client, "one", "x" * 100_000)
+        wait_until(lambda: len(receiver.received) == 5)
 
 
 @pytest.mark.usefixtures("soon")
