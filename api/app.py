@@ -53,6 +53,7 @@ from api.settings import Settings, read_settings
 from domain.errors import RecountError
 from eventlog.application import Recount
 from eventlog.checkpoints import take_checkpoints
+from eventlog.database import Addresses
 from projections.core import CoreViews
 
 DESCRIPTION = """
@@ -94,15 +95,16 @@ class Part(Protocol):
     def stop(self) -> None: ...
 
 
-def create_app(settings: Settings, conninfo: str) -> FastAPI:
-    """The server's application on the database at ``conninfo``, which must be migrated."""
+def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
+    """The server's application on the database ``where``, which must be migrated."""
+    addresses = Addresses.of(where)
     metrics = Metrics(is_multiprocess="PROMETHEUS_MULTIPROC_DIR" in os.environ)
-    reads = ReadRecorder(conninfo) if settings.audit_reads else None
+    reads = ReadRecorder(addresses.direct) if settings.audit_reads else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with ExitStack() as stack:
-            database = open_database(conninfo, connections_max=settings.connections_max)
+            database = open_database(addresses, connections_max=settings.connections_max)
             stack.callback(database.close)
             keys = KeyRing(database)
             use_first_key(settings, database)
@@ -112,10 +114,10 @@ def create_app(settings: Settings, conninfo: str) -> FastAPI:
             # As many threads as there are connections to wait for.
             threads = ThreadPoolExecutor(settings.connections_max, thread_name_prefix="recount-reader")
             stack.callback(threads.shutdown)
-            rebuilding = Rebuilding(conninfo)
+            rebuilding = Rebuilding(addresses.direct)
             stack.callback(rebuilding.stop)
-            following = Following(conninfo, allow_private=settings.webhooks_allow_private)
-            tail = Tail(conninfo, asyncio.get_running_loop())
+            following = Following(addresses.direct, allow_private=settings.webhooks_allow_private)
+            tail = Tail(addresses.direct, asyncio.get_running_loop())
             parts: list[Part] = [*chores(settings, application), following, tail]
             for part in parts if reads is None else [reads, *parts]:
                 part.start()
@@ -172,7 +174,7 @@ def chores(settings: Settings, application: Recount) -> Iterator[Periodic]:
         )
 
 
-def create_lasting_app(settings: Settings, conninfo: str) -> FastAPI:
+def create_lasting_app(settings: Settings, where: Addresses | str) -> FastAPI:
     """As ``create_app``, in a process that does nothing else to its end.
 
     What was made so far stays: the garbage collector need not look through it again and again, which
@@ -180,7 +182,7 @@ def create_lasting_app(settings: Settings, conninfo: str) -> FastAPI:
     """
     if not settings.debug:
         forget_exception_texts()
-    app = create_app(settings, conninfo)
+    app = create_app(settings, where)
     gc.collect()
     gc.freeze()
     return app
@@ -190,8 +192,8 @@ def from_environment() -> FastAPI:
     """For server processes that a supervisor starts: all they need is in the environment."""
     end_with_supervisor()
     settings = read_settings()
-    assert settings.conninfo is not None, "the supervisor sets RECOUNT_DATABASE_URL"
-    return create_lasting_app(settings, settings.conninfo)
+    assert settings.addresses is not None, "the supervisor sets RECOUNT_DATABASE_URL"
+    return create_lasting_app(settings, settings.addresses)
 
 
 def end_with_supervisor() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from domain.errors import RecountError
 from eventlog.archive.importing import refuse_unfinished
-from eventlog.database import Connection, Database
+from eventlog.database import READ, Addresses, Connection, Database, Limits, connect
+from eventlog.preflight import refuse_pooler, refuse_two_databases, refuse_unfit
 from eventlog.schema import Migration, check_schema, migrate, migrations_of
 
 
@@ -14,23 +15,41 @@ def all_migrations() -> list[Migration]:
 
 
 def migrate_database(connection: Connection) -> list[Migration]:
-    """Bring the database's schema up to this program's. Raises SchemaMismatch where it is newer."""
+    """Bring the database's schema up to this program's.
+
+    Raises SchemaMismatch where it is newer, DatabaseUnfit where it cannot be used or the role lacks a right.
+    """
     return migrate(connection, all_migrations())
 
 
-def open_database(conninfo: str, *, connections_max: int, is_importing: bool = False) -> Database:
-    """An open database with the right schema, and a whole log unless ``is_importing`` one.
+def migrate_at(addresses: Addresses) -> list[Migration]:
+    """As ``migrate_database``, of the database there. Raises Unavailable."""
+    with connect(addresses.direct) as connection:
+        refuse_pooler(connection, addresses)
+        return migrate_database(connection)
 
-    Raises Unavailable, SchemaMismatch, ImportUnfinished.
+
+def open_database(
+    where: Addresses | str, *, connections_max: int, is_importing: bool = False, limits: Limits = READ
+) -> Database:
+    """Open a database that has the right schema, and a whole log unless ``is_importing`` one.
+
+    Raises Unavailable, SchemaMismatch, ImportUnfinished, DatabaseUnfit.
     """
-    database = Database(conninfo, connections_max=connections_max)
-    database.open()
-    try:
-        with database.connection() as connection:
-            check_schema(connection, all_migrations())
-            if not is_importing:
-                refuse_unfinished(connection)
-    except RecountError:
-        database.close()
-        raise
+    addresses = Addresses.of(where)
+    with connect(addresses.direct, READ) as direct:  # at once, where a pool would go on trying
+        refuse_unfit(direct)
+        refuse_pooler(direct, addresses)
+        check_schema(direct, all_migrations())
+        if not is_importing:
+            refuse_unfinished(direct)
+        database = Database(addresses, connections_max=connections_max, limits=limits)
+        try:
+            database.open()
+            if addresses.is_pooled:
+                with database.connection() as primary:
+                    refuse_two_databases(direct, primary)
+        except RecountError:
+            database.close()
+            raise
     return database

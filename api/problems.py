@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
+import psycopg
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic_core import to_json
@@ -30,6 +31,7 @@ from domain.errors import (
     Unavailable,
     VersionConflict,
 )
+from eventlog.failures import translated
 from projections.shadow import RebuildUnderWay
 
 logger = logging.getLogger(__name__)
@@ -107,6 +109,12 @@ async def on_recount_error(request: Request, error: Exception) -> Problem:
     return problem_for(error)
 
 
+async def on_driver_error(request: Request, error: Exception) -> Problem:
+    """Answer what PostgreSQL said, wherever it got through: nobody is told of an error of ours for that."""
+    assert isinstance(error, psycopg.Error)
+    return problem_for(translated(error))
+
+
 async def on_validation_error(request: Request, error: Exception) -> Problem:
     assert isinstance(error, RequestValidationError)
     found = error.errors()[:20]
@@ -175,6 +183,7 @@ async def on_unexpected(request: Request, error: Exception) -> Problem:
 
 def install(app: FastAPI) -> None:
     app.add_exception_handler(RecountError, on_recount_error)
+    app.add_exception_handler(psycopg.Error, on_driver_error)
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(Exception, on_unexpected)

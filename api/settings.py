@@ -14,12 +14,16 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, Setting
 from api.environment import PREFIX, is_injected, refuse_unknown
 from api.setting_errors import SettingsInvalid, explain
 from api.setting_values import check_first_key, split_names
+from eventlog.addresses import Addresses, check_address
 
 POSTGRES_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGSERVICE", "PGDATABASE")
 
 
 Protocol = Literal["zep", "langmem", "motorhead", "langflow", "langflux"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+
+
+Address = Annotated[str | None, AfterValidator(lambda value: value and check_address(value))]
 
 
 class Environment(EnvSettingsSource):
@@ -42,7 +46,10 @@ class Settings(BaseSettings):
     ) -> tuple[Any, ...]:
         return init_settings, Environment(settings_cls)
 
-    database_url: str | None = Field(None, description="PostgreSQL to use instead of the embedded one")
+    database_url: Address = Field(None, description="PostgreSQL to use instead of the embedded one")
+    database_direct_url: Address = Field(
+        None, description="a way to the same database around a pooler of transactions"
+    )
     data: Path = Field(
         default_factory=lambda: platformdirs.user_data_path("recount"),
         description="directory of the embedded PostgreSQL",
@@ -127,10 +134,28 @@ class Settings(BaseSettings):
         return is_loopback(self.host)
 
     @property
-    def conninfo(self) -> str | None:
-        """PostgreSQL's address where one is named by us or by PG* variables; None: embedded."""
-        if self.database_url is not None:
-            return self.database_url
+    def addresses(self) -> Addresses | None:
+        """PostgreSQL, where one is named by us or by the variables that others use; None: embedded.
+
+        Raises SettingsInvalid.
+        """
+        primary = self.database_url if self.database_url is not None else self.elsewhere_named()
+        if primary is not None:
+            return Addresses(primary, self.database_direct_url or "")
+        if self.database_direct_url is not None:
+            raise SettingsInvalid(
+                f"{PREFIX}DATABASE_DIRECT_URL is a second way to the database: set {PREFIX}DATABASE_URL, too"
+            )
+        return None
+
+    def elsewhere_named(self) -> str | None:
+        """Return the address in DATABASE_URL, unless a directory of ours is named, or in PG* variables."""
+        url = os.environ.get("DATABASE_URL", "")
+        if "data" not in self.model_fields_set and url.startswith("postgres"):
+            try:
+                return check_address(url)
+            except ValueError as error:
+                raise SettingsInvalid(f"DATABASE_URL must be {error}") from None
         return "" if any(os.environ.get(name) for name in POSTGRES_VARIABLES) else None
 
 

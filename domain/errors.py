@@ -14,7 +14,7 @@ RecountError
 ├─ NotFound              no such session, thread, user or message, or not as of that moment
 ├─ RecordUnreadable      a stored payload this program cannot understand: a person must look
 └─ Unavailable           the store cannot answer now; trying again later may help
-   ├─ Unreachable        there is no connection to the database
+   ├─ DatabaseUnfit      the database, or the way to it, must be set up in another way
    └─ SchemaMismatch     the database's schema is older or newer than this program
 """
 
@@ -128,19 +128,20 @@ class RecordUnreadable(RecountError):
 
 
 class Unavailable(RecountError):
-    """The store cannot answer now. Nothing is lost; try again after ``retry_after_seconds``."""
+    """The store cannot answer now. Nothing is lost; try again after ``retry_after_seconds``.
 
-    def __init__(self, reason: str, *, retry_after_seconds: int = 2) -> None:
+    ``why``: a sentence for whoever runs Recount, in place of the one for callers: it may name hosts,
+    users and tables.
+    """
+
+    def __init__(self, reason: str, *, retry_after_seconds: int = 2, why: str | None = None) -> None:
         super().__init__(reason)
         self.retry_after_seconds = retry_after_seconds
-
-
-class Unreachable(Unavailable):
-    """There is no connection to the database. ``why`` names host and user: it is not for callers."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__("the database does not answer")
         self.why = why
+
+
+class DatabaseUnfit(Unavailable):
+    """This database, or the way to it, cannot be used as it is set up: a person must change that."""
 
 
 class SchemaMismatch(Unavailable):

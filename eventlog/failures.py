@@ -15,7 +15,6 @@ from domain.errors import (
     RecountError,
     SchemaMismatch,
     Unavailable,
-    Unreachable,
     VersionConflict,
 )
 
@@ -71,7 +70,7 @@ def translated(error: psycopg.Error) -> RecountError:
         case errors.ProgramLimitExceeded():  # an index takes less than 2704 bytes
             return InvalidInput("request", "a name, scope or user id in it is too long to be looked up by")
         case errors.InsufficientPrivilege():
-            return Unavailable(about_rights(error))
+            return right_missing(error)
         case _:
             return unavailable(error)
 
@@ -99,17 +98,24 @@ def unavailable(error: psycopg.Error) -> Unavailable:
             return Unavailable(f"the database refused ({error.sqlstate or type(error).__name__})")
 
 
-def about_rights(error: psycopg.Error) -> str:
-    """Say which right is missing, as PostgreSQL does: its sentence names tables and schemas, no content."""
+def right_missing(error: psycopg.Error) -> Unavailable:
+    """Say which right it is as PostgreSQL does: its sentence names a table or schema, and no content."""
     reason = error.diag.message_primary or "a right is missing"
-    return (
-        f"the database's role may not do this: {reason}. Its owner can GRANT it (docs/operations.md, Rights)"
-    )
+    why = f"the database refused: {reason}: 'recount migrate' says what the role must be given"
+    return Unavailable("the database's role lacks a right that this needs", why=why)
 
 
-def unreachable(error: psycopg.Error) -> Unreachable:
+def unreachable(error: psycopg.Error) -> Unavailable:
     """Return what a failure to connect means, with libpq's own reason, which holds no password."""
-    reason = " ".join(str(error).split())
-    reason = re.sub(r"^connection failed: |^connection is bad: ", "", reason).removesuffix(".")
+    reason = reason_of(str(error))
     hint = next((hint for text, hint in HINTS.items() if re.search(text, reason, re.IGNORECASE)), None)
-    return Unreachable(f"{reason}: {hint}" if hint else reason)
+    why = f"cannot connect to the database: {reason}" + (f": {hint}" if hint else "")
+    return Unavailable("the database does not answer", why=why)
+
+
+def reason_of(text: str) -> str:
+    """Return libpq's reason on one line; of several hosts, each with its own."""
+    lines = text.strip().splitlines()
+    attempts = [line.partition(": connection")[2] for line in lines if line.startswith("- host: ")]
+    reasons = [f"connection{attempt}" for attempt in attempts] or lines[:1]
+    return "; ".join(re.sub(r"^connection (failed|is bad): (?=connection|could)", "", one) for one in reasons)

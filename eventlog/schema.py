@@ -1,7 +1,8 @@
 """The database's schema: numbered migrations, applied by one explicit step.
 
 Each room with tables of its own is a *component* with a folder of files ``0001_what.sql``. The table
-``schema_migrations`` says which were applied; each is applied with that note in one transaction.
+``schema_migrations`` says which were applied; all that are missing are applied, with these notes, in one
+transaction.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import chain
 
-import psycopg
+from psycopg import errors
 
-from domain.errors import SchemaMismatch
+from domain.errors import SchemaMismatch, Unavailable
 from eventlog.advisory import MIGRATE_LOCK
 from eventlog.database import Connection, told
+from eventlog.preflight import refuse_missing_rights, refuse_nowhere_to_create, refuse_unfit
 
 NOTES = """
     CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -29,8 +32,9 @@ NOTES = """
 
 
 # Of the schema that the tables are made in: there is no table yet to name the store by.
-LOCK = "SELECT pg_advisory_lock(%s, quote_ident(current_schema())::regnamespace::oid::int)"
-UNLOCK = "SELECT pg_advisory_unlock(%s, quote_ident(current_schema())::regnamespace::oid::int)"
+LOCK = "SELECT pg_advisory_xact_lock(%s, quote_ident(current_schema())::regnamespace::oid::int)"
+
+FROZEN_SECONDS = 10  # between two statements of a migration
 
 
 @dataclass(frozen=True)
@@ -62,37 +66,65 @@ def applied(connection: Connection) -> set[tuple[str, int]]:
 
 
 def migrate(connection: Connection, migrations: Sequence[Migration]) -> list[Migration]:
-    """Apply what is missing; returns it. Raises SchemaMismatch when the database is newer."""
+    """Apply what is missing, all of it or nothing; return it.
+
+    Raises SchemaMismatch when the database is newer, DatabaseUnfit where the role lacks a right.
+    """
+    facts = refuse_unfit(connection)
     with told():
-        connection.execute(LOCK, (MIGRATE_LOCK,))
-        try:
-            done = applied(connection)
-            refuse_newer(done, migrations)
-            missing = [m for m in migrations if (m.component, m.number) not in done]
+        refuse_missing_rights(connection, facts, tables_of(migrations))
+        if not missing_from(connection, migrations):
+            return []
+        refuse_nowhere_to_create(facts)
+        with connection.transaction():
+            take_turns(connection)
             connection.execute(NOTES)
+            missing = missing_from(connection, migrations)  # another process may have been faster
             for migration in missing:
                 apply(connection, migration)
-        finally:
-            if not connection.closed:
-                connection.execute(UNLOCK, (MIGRATE_LOCK,))
     return missing
 
 
-def apply(connection: psycopg.Connection[tuple[object, ...]], migration: Migration) -> None:
-    with connection.transaction():
-        connection.execute(migration.sql)
-        connection.execute(
-            "INSERT INTO schema_migrations (component, number, name) VALUES (%s, %s, %s)",
-            (migration.component, migration.number, migration.name),
-        )
+def missing_from(connection: Connection, migrations: Sequence[Migration]) -> list[Migration]:
+    """Return the migrations that the database has not seen. Raises SchemaMismatch when it is newer."""
+    done = applied(connection)
+    refuse_newer(done, migrations)
+    return [migration for migration in migrations if (migration.component, migration.number) not in done]
+
+
+def take_turns(connection: Connection) -> None:
+    """Wait until no other process migrates; it has to wait until the end of this transaction.
+
+    A transaction that its process has forgotten, or cannot end because it is frozen, is ended by PostgreSQL.
+    """
+    connection.execute(f"SET LOCAL idle_in_transaction_session_timeout TO '{FROZEN_SECONDS}s'")
+    try:
+        connection.execute(LOCK, (MIGRATE_LOCK,))
+    except errors.LockNotAvailable as error:
+        raise Unavailable(
+            "another process has been migrating this database for a minute: try again"
+        ) from error
+
+
+def apply(connection: Connection, migration: Migration) -> None:
+    connection.execute(migration.sql)
+    connection.execute(
+        "INSERT INTO schema_migrations (component, number, name) VALUES (%s, %s, %s)",
+        (migration.component, migration.number, migration.name),
+    )
+
+
+def tables_of(migrations: Sequence[Migration]) -> list[str]:
+    """Return the names of all tables that the migrations make."""
+    found = (re.findall(r"^CREATE TABLE (\w+)", migration.sql, re.MULTILINE) for migration in migrations)
+    return ["schema_migrations", *chain.from_iterable(found)]
 
 
 def check_schema(connection: Connection, migrations: Sequence[Migration]) -> None:
     """Raises SchemaMismatch, saying what to do, unless the database has just these migrations."""
     with told():
-        done = applied(connection)
-    refuse_newer(done, migrations)
-    if missing := {(m.component, m.number) for m in migrations} - done:
+        missing = missing_from(connection, migrations)
+    if missing:
         raise SchemaMismatch(f"the database lacks {len(missing)} migration(s): run 'recount migrate' first")
 
 

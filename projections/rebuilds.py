@@ -12,7 +12,7 @@ from psycopg.errors import UndefinedTable
 
 from domain.errors import InvalidInput, RecountError
 from eventlog.advisory import SHADOW_LOCK
-from eventlog.database import Connection, Database, connect
+from eventlog.database import Connection, Database, connect, told
 from eventlog.statements import Statements
 from projections import counts, rebuild, shadow
 from projections.core import BY_NAME
@@ -110,7 +110,8 @@ def recorded(connection: Connection, number: int) -> Iterator[Findings]:
     """Note at the end of the block what became of a rebuild."""
     findings = Findings()
     try:
-        yield findings
+        with told():
+            yield findings
     except RecountError as refusal:
         end(connection, number, findings, str(refusal))
         raise

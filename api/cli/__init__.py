@@ -11,6 +11,7 @@ from api.cli.commands import app
 from api.cli.failures import (
     escape_what_cannot_be_shown,
     exit_code_for,
+    in_our_words,
     is_expected,
     let_go_of_stdout,
     sentence,
@@ -30,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # whoever read our output has read enough
         let_go_of_stdout()
         sys.exit(1)
-    except Exception as error:
+    except Exception as failure:
+        error = in_our_words(failure)
         if is_debugging() and not is_expected(error):
             raise
         tell(sentence(error))

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from domain.errors import RecordUnreadable, RecountError, Unavailable, Unreachable
+from domain.errors import DatabaseUnfit, RecordUnreadable, RecountError, Unavailable
 
 PARTLY, REFUSED, NOT_AVAILABLE, FAULT = 1, 2, 3, 70
 
@@ -16,6 +16,17 @@ PARTLY, REFUSED, NOT_AVAILABLE, FAULT = 1, 2, 3, 70
 def tell(text: str) -> None:
     """Say something that is not the command's output."""
     typer.echo(text, err=True)
+
+
+def in_our_words(error: Exception) -> Exception:
+    """Return ``error``, or the error of ours that an error of PostgreSQL's driver means."""
+    if not type(error).__module__.startswith("psycopg"):
+        return error
+    import psycopg  # not before something failed: it takes long
+
+    from eventlog.failures import translated
+
+    return translated(error) if isinstance(error, psycopg.Error) else error
 
 
 def is_expected(error: Exception) -> bool:
@@ -26,8 +37,8 @@ def is_expected(error: Exception) -> bool:
 def sentence(error: Exception) -> str:
     """What happened. Nothing of an unexpected error but its class: its text may quote what people said."""
     match error:
-        case Unreachable():
-            text = f"cannot connect to the database: {error.why}"
+        case Unavailable(why=str(why)):
+            text = why
         case RecountError():
             text = str(error)
         case OSError():
@@ -46,6 +57,8 @@ def sentence(error: Exception) -> str:
 def exit_code_for(error: Exception) -> int:
     if not is_expected(error):
         return FAULT
+    if isinstance(error, DatabaseUnfit):
+        return REFUSED
     from eventlog.programs import EmbeddedPostgresFailed  # not before something failed: it takes long
 
     is_about_the_store = isinstance(error, Unavailable | RecordUnreadable | EmbeddedPostgresFailed)

@@ -7,21 +7,14 @@ from pathlib import Path
 import typer
 
 from api.cli.store import connected, place
-from api.opening import migrate_database
-from eventlog.database import connect
-from eventlog.schema import Migration
+from api.opening import migrate_at
 
 
 def migrate(data: Path | None) -> None:
     """Apply what is missing and say what that was. Raises SchemaMismatch for a newer schema."""
-    with connected(place(data)) as conninfo:
-        done = migrate_at(conninfo)
+    with connected(place(data)) as addresses:
+        done = migrate_at(addresses)
     for migration in done:
         typer.echo(f"applied {migration.component} {migration.number:04d} {migration.name}")
     if not done:
         typer.echo("nothing to do: the schema is up to date")
-
-
-def migrate_at(conninfo: str) -> list[Migration]:
-    with connect(conninfo) as connection:
-        return migrate_database(connection)

@@ -28,9 +28,9 @@ def status(data: Path | None, *, as_json: bool) -> None:
     here = place(data)
     refuse_missing(here)
     server = running_server(here.directory) if here.is_embedded else None
-    with connected(here) as conninfo:
-        connect(conninfo).close()  # a pool would go on trying for half a minute
-        database = Database(conninfo, connections_max=2)
+    with connected(here) as addresses:
+        connect(addresses.direct).close()  # a pool would go on trying for half a minute
+        database = Database(addresses, connections_max=2)
         database.open()
         try:
             facts = facts_of(here, database, server)

@@ -23,16 +23,15 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 
 from api.app import NotServable, create_lasting_app, refuse_open_server
 from api.cli.claim import claimed
-from api.cli.migrating import migrate_at
 from api.cli.store import Place, connected, place
 from api.environment import PREFIX
 from api.first_key import use_first_key
 from api.keys import KeyRing
 from api.logs import configuration
-from api.opening import open_database
+from api.opening import migrate_at, open_database
 from api.settings import Settings
 from domain.errors import Unavailable
-from eventlog.database import connect
+from eventlog.database import Addresses, connect
 from projections.rebuilds import outdated_views
 
 logger = logging.getLogger(__name__)
@@ -47,7 +46,7 @@ class Running:
     """What the server needs once PostgreSQL is there: its address, and the socket it listens on."""
 
     settings: Settings
-    conninfo: str
+    addresses: Addresses
     listener: socket.socket
 
 
@@ -56,23 +55,23 @@ def serve(data: Path | None, **given: object) -> None:
     here = place(data, **given)
     logging.config.dictConfig(logs(here.settings))
     with ExitStack() as stack:
-        conninfo = stack.enter_context(connected(here, kept_running=True))
+        addresses = stack.enter_context(connected(here, kept_running=True))
         announce = stack.enter_context(claimed(here.directory)) if here.is_embedded else None
-        migrate_at(conninfo)
-        refuse_strangers(here.settings, conninfo)
-        warn_of_outdated_views(conninfo)
+        migrate_at(addresses)
+        refuse_strangers(here.settings, addresses)
+        warn_of_outdated_views(addresses)
         listener = stack.enter_context(listening(here.settings.host, here.settings.port))
         address = address_of(listener)
         if announce is not None:
             announce(address)
         with suppress(KeyboardInterrupt):  # how a server is ended, not how it fails
-            greet(here, conninfo, address)
-            run(Running(here.settings, conninfo, listener))
+            greet(here, addresses, address)
+            run(Running(here.settings, addresses, listener))
 
 
-def refuse_strangers(settings: Settings, conninfo: str) -> None:
+def refuse_strangers(settings: Settings, addresses: Addresses) -> None:
     """Raises NotServable, before anything listens."""
-    database = open_database(conninfo, connections_max=settings.connections_max)
+    database = open_database(addresses, connections_max=settings.connections_max)
     try:
         use_first_key(settings, database)
         refuse_open_server(settings, KeyRing(database))
@@ -80,8 +79,8 @@ def refuse_strangers(settings: Settings, conninfo: str) -> None:
         database.close()
 
 
-def warn_of_outdated_views(conninfo: str) -> None:
-    with connect(conninfo) as connection:
+def warn_of_outdated_views(addresses: Addresses) -> None:
+    with connect(addresses.direct) as connection:
         if views := " ".join(outdated_views(connection)):
             logger.warning(
                 "views made by another version: run 'recount rebuild %s' (beside the server)", views
@@ -116,9 +115,9 @@ def address_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def greet(here: Place, conninfo: str, address: str) -> None:
+def greet(here: Place, addresses: Addresses, address: str) -> None:
     """Say where everything is and what to try next."""
-    where = f"{here.directory} (embedded PostgreSQL)" if here.is_embedded else named_server(conninfo)
+    where = f"{here.directory} (embedded PostgreSQL)" if here.is_embedded else named_server(addresses)
     typer.echo(f"""\
 Recount {version("recount")}
   data      {where}
@@ -134,9 +133,9 @@ Once there are API keys, add: -H 'Authorization: Bearer KEY'. Ctrl-C stops the s
 """)
 
 
-def named_server(conninfo: str) -> str:
+def named_server(addresses: Addresses) -> str:
     """A server of the user's own, without its password."""
-    with connect(conninfo) as connection:
+    with connect(addresses.direct) as connection:
         info = connection.info
         return f"database {info.dbname} of PostgreSQL at {info.host}:{info.port}, as {info.user}"
 
@@ -149,7 +148,7 @@ def run(running: Running) -> None:
 
 
 def serve_alone(running: Running) -> bool:
-    server = uvicorn.Server(uvicorn_config(running, create_lasting_app(running.settings, running.conninfo)))
+    server = uvicorn.Server(uvicorn_config(running, create_lasting_app(running.settings, running.addresses)))
     try:
         server.run(sockets=[running.listener])
     except SystemExit:
@@ -217,7 +216,8 @@ def worker_environment(running: Running) -> Iterator[None]:
     """The environment that api.app.from_environment reads in the server processes."""
     with tempfile.TemporaryDirectory(prefix="recount-metrics-") as directory:
         os.environ |= {
-            f"{PREFIX}DATABASE_URL": running.conninfo,
+            f"{PREFIX}DATABASE_URL": running.addresses.primary,
+            f"{PREFIX}DATABASE_DIRECT_URL": running.addresses.direct,
             f"{PREFIX}HOST": running.settings.host,
             f"{PREFIX}WORKERS": str(running.settings.workers),
             f"{PREFIX}PROTOCOLS": ",".join(running.settings.protocols) or "none",

@@ -13,14 +13,14 @@ from pathlib import Path
 from uuid_utils.compat import uuid7
 
 from api.keys import check_project
-from api.opening import migrate_database, open_database
+from api.opening import migrate_at, open_database
 from api.settings import Settings, read_settings
 from domain.commands import Name
 from domain.errors import Unavailable
 from domain.events import Context
 from domain.sessions import Session
 from eventlog.application import Recount
-from eventlog.database import Connection, Database, connect
+from eventlog.database import Addresses, Database, connect
 from eventlog.embedded import EmbeddedPostgres
 from eventlog.schema import applied
 from projections.core import CoreViews
@@ -28,10 +28,10 @@ from projections.core import CoreViews
 
 @dataclass(frozen=True)
 class Place:
-    """``conninfo``: a PostgreSQL that was named; None: the embedded one in ``directory``."""
+    """``addresses``: of a PostgreSQL that was named; None: the embedded one in ``directory``."""
 
     settings: Settings
-    conninfo: str | None
+    addresses: Addresses | None
 
     @property
     def directory(self) -> Path:
@@ -39,7 +39,7 @@ class Place:
 
     @property
     def is_embedded(self) -> bool:
-        return self.conninfo is None
+        return self.addresses is None
 
 
 def place(data: Path | None, **given: object) -> Place:
@@ -48,21 +48,21 @@ def place(data: Path | None, **given: object) -> Place:
     Raises SettingsInvalid.
     """
     settings = read_settings(data=data, **given)
-    return Place(settings, None if data is not None else settings.conninfo)
+    return Place(settings, None if data is not None else settings.addresses)
 
 
 @contextmanager
-def connected(place: Place, *, kept_running: bool = False) -> Iterator[str]:
+def connected(place: Place, *, kept_running: bool = False) -> Iterator[Addresses]:
     """PostgreSQL, running; yields where to connect. Raises EmbeddedPostgresFailed.
 
     ``kept_running``: the embedded one is started again whenever it dies.
     """
-    if place.conninfo is not None:
-        yield place.conninfo
+    if place.addresses is not None:
+        yield place.addresses
         return
     postgres = EmbeddedPostgres(place.directory)
     with postgres.kept_running() if kept_running else postgres as conninfo:
-        yield conninfo
+        yield Addresses(conninfo)
 
 
 @contextmanager
@@ -73,12 +73,11 @@ def opened(place: Place, *, begins: bool = False, is_importing: bool = False) ->
     """
     if not begins:
         refuse_missing(place)
-    with connected(place) as conninfo:
-        with connect(conninfo) as connection:  # a pool would go on trying for half a minute
-            if begins:
-                set_up_new(connection)
+    with connected(place) as addresses:
+        if begins:
+            set_up_new(addresses)
         connections_max = place.settings.connections_max
-        database = open_database(conninfo, connections_max=connections_max, is_importing=is_importing)
+        database = open_database(addresses, connections_max=connections_max, is_importing=is_importing)
         try:
             yield database
         finally:
@@ -107,10 +106,12 @@ def is_missing(place: Place) -> bool:
     return place.is_embedded and not os.path.lexists(place.directory / "postgres")
 
 
-def set_up_new(connection: Connection) -> None:
+def set_up_new(addresses: Addresses) -> None:
     """An old schema is left to 'recount migrate', for a server of its version may be using it."""
-    if not applied(connection):
-        migrate_database(connection)
+    with connect(addresses.direct) as connection:
+        is_new = not applied(connection)
+    if is_new:
+        migrate_at(addresses)
 
 
 def contexts(project: str) -> Callable[[], Context]:

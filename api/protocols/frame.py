@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import psycopg
 from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -23,6 +24,7 @@ from domain.commands import Command
 from domain.errors import AlreadyExists, ExpectationFailed, RecountError
 from domain.events import Context
 from eventlog.changes import Outcome
+from eventlog.failures import translated
 
 M = TypeVar("M", bound=BaseModel)
 R = TypeVar("R")
@@ -57,6 +59,8 @@ def route_class(answer: ErrorAnswer) -> type[APIRoute]:
                     return await handle(request)
                 except (RecountError, RequestValidationError, HTTPException) as error:
                     return answer(request, error)
+                except psycopg.Error as error:
+                    return answer(request, translated(error))
 
             return handle_or_tell
 

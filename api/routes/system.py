@@ -27,7 +27,7 @@ async def health() -> Response:
 )
 async def ready(store: StoreOf) -> Response:
     """200 when the database answers; 503 while it does not."""
-    await store.call(store.database.fetch, "SELECT 1")
+    await store.call(store.database.ping)
     return Json({"status": "ready"})
 
 

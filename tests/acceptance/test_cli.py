@@ -225,7 +225,11 @@ def test_a_store_that_is_not_there(program: Recount, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setenv("RECOUNT_DATABASE_URL", f"postgresql://ana:{SECRET}@127.0.0.1:1/nowhere")
     for command in (["sessions"], ["status"], ["import", os.devnull], ["migrate"]):
-        assert program(*command) == Ended(3, "", "The database does not answer.\n")
+        ended = program(*command)
+        assert (ended.code, ended.out) == (3, "")
+        assert ended.err.startswith("Cannot connect to the database: connection to server at")
+        assert ended.err.endswith("Connection refused: see whether it runs there.\n")
+        assert SECRET not in ended.err
 
 
 def test_an_unknown_setting(program: Recount, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,21 +172,21 @@ class TestFailure:
         with pytest.raises(Unavailable):
             migrate(connection, [*migrations[:-1], broken(), migrations[-1]])
         assert "half" not in tables(connection)
-        assert applied(connection) == {(m.component, m.number) for m in migrations[:-1]}
+        assert applied(connection) == set()
         assert not holds_a_lock(connection)
 
     def test_it_can_be_tried_again(self, connection: Connection) -> None:
         with pytest.raises(Unavailable):
             migrate(connection, [*all_migrations(), broken()])
         mended = broken("CREATE TABLE half (id int)")
-        assert migrate(connection, [*all_migrations(), mended]) == [mended]
+        assert migrate(connection, [*all_migrations(), mended]) == [*all_migrations(), mended]
         assert "half" in tables(connection)
 
     def test_a_connection_that_breaks_lets_others_go_on(self, empty: str, connection: Connection) -> None:
         kill = broken("CREATE TABLE half (id int); SELECT pg_terminate_backend(pg_backend_pid())")
         with connect(empty) as dying, pytest.raises(Unavailable):
             migrate(dying, [*all_migrations(), kill])
-        assert migrate_database(connection) == []
+        assert migrate_database(connection) == all_migrations()
         assert "half" not in tables(connection)
 
 
