@@ -15,9 +15,9 @@ from functools import partial
 from importlib.metadata import version
 from typing import Protocol
 
-from fastapi import APIRouter
 from fastapi.applications import FastAPI  # fastapi.FastAPI may have been replaced by one that traces
 from fastapi.telemetry import TelemetryConfig
+from starlette.routing import BaseRoute
 
 from api import openapi, problems
 from api.answers import AskAgain, LongAnswers
@@ -31,7 +31,9 @@ from api.metrics import Metrics
 from api.middleware import Edge, ExactPaths, KeyInPath
 from api.opening import migrate_database as migrate_database
 from api.opening import open_database
+from api.origins import allow_origins
 from api.periodic import Periodic
+from api.prefix import WithoutPrefix
 from api.protocols.table import PROTOCOLS
 from api.purging import purge_due
 from api.reads import ReadRecorder
@@ -40,6 +42,7 @@ from api.routes import (
     audit,
     events,
     messages,
+    pages,
     projections,
     purges,
     sessions,
@@ -134,7 +137,10 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
         version=version("recount"),
         description=DESCRIPTION,
         lifespan=lifespan,
-        routes=[route for router in routers(settings) for route in router.routes],
+        routes=list(all_routes(settings)),
+        docs_url=None,  # FastAPI's pages load scripts from the internet; ours are in api.routes.pages
+        redoc_url=None,
+        openapi_url=None,
         separate_input_output_schemas=False,
         redirect_slashes=False,
         telemetry=NO_TELEMETRY,
@@ -145,6 +151,10 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
     app.add_middleware(ExactPaths)
     app.add_middleware(KeyInPath)
     app.add_middleware(Edge, metrics=metrics, body_bytes_max=settings.body_bytes_max, reads=reads)
+    if settings.root_path:
+        app.add_middleware(WithoutPrefix, root_path=settings.root_path)
+    if settings.cors_origins:
+        allow_origins(app, settings.cors_origins)
     return app
 
 
@@ -152,15 +162,16 @@ NATIVE = (sessions, threads, timetravel, messages, users, events, webhooks, audi
 """What is asked for most comes first: each request is compared with one route after the other."""
 
 
-def routers(settings: Settings) -> Iterator[APIRouter]:
-    """All there are. Their routes are the application's own.
+def all_routes(settings: Settings) -> Iterator[BaseRoute]:
+    """Yield all routes there are. The application takes them as its own.
 
     For routers that it includes FastAPI makes each route a second time, and looks one up in each of them.
     """
     for module in (*NATIVE, system):
-        yield module.router
+        yield from module.router.routes
+    yield from pages.routes(settings)  # before Motorhead, which answers programs at / as well
     for name in settings.protocols:
-        yield PROTOCOLS[name](settings)
+        yield from PROTOCOLS[name](settings).routes
 
 
 def chores(settings: Settings, application: Recount) -> Iterator[Periodic]:

@@ -11,7 +11,7 @@ import asyncio
 import base64
 import hashlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -117,7 +117,7 @@ async def caller(request: Request, store: Store, scope: str, *, key: str | None 
             else "send an API key as 'Authorization: Bearer <key>' or 'X-API-Key: <key>'"
         )
     if found is LOCAL:
-        refuse_strange_pages(request)
+        refuse_strange_pages(request, store.settings.cors_origins)
     request.scope["caller"] = found
     if not found.may(scope):
         raise Forbidden(f"this key lacks the scope '{scope}'")
@@ -125,16 +125,21 @@ async def caller(request: Request, store: Store, scope: str, *, key: str | None 
     return found
 
 
-def refuse_strange_pages(request: Request) -> None:
+def refuse_strange_pages(request: Request, origins: Collection[str]) -> None:
     """Keep web pages in somebody's browser from using a server without keys. Raises Forbidden.
 
     A page can send requests to 127.0.0.1, also under a name of its own (DNS rebinding); the name
-    shows in the Host header, and browsers say when a request crosses sites.
+    shows in the Host header, and browsers say when a request crosses sites. Pages of ``origins`` may
+    cross; ``*`` lets no page in here, for it would let in all that somebody visits.
     """
     host = request.headers.get("host", "localhost")
     name = host if host.endswith("]") else host.rsplit(":", 1)[0]
-    if not is_loopback(name.lower()) or request.headers.get("sec-fetch-site") == "cross-site":
-        raise Forbidden("without API keys only this machine is answered, and no strange web page")
+    is_strange = request.headers.get("sec-fetch-site") == "cross-site"
+    if not is_loopback(name.lower()) or (is_strange and request.headers.get("origin") not in origins):
+        raise Forbidden(
+            "without API keys only programs on this machine are answered, and no web page of another site:"
+            " make a key with 'recount keys create', or name the page's origin in RECOUNT_CORS_ORIGINS"
+        )
 
 
 def key_in(request: Request) -> str | None:

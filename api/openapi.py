@@ -40,13 +40,23 @@ class ProblemResource(BaseModel):
     current_version: int | None = None
 
 
+SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "an API key"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "an API key"},
+    "basic": {"type": "http", "scheme": "basic", "description": "an API key as the password"},
+}
+"""The ways to send an API key. While no key was ever made, none need be sent."""
+
+
 def install(app: FastAPI) -> None:
     """Have ``app`` describe the errors of the native API as ProblemResource."""
     made_by_fastapi = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            document_errors(made_by_fastapi())
+            document = made_by_fastapi()
+            document_errors(document)
+            document_security(document)
         assert app.openapi_schema is not None
         return app.openapi_schema
 
@@ -64,6 +74,16 @@ def document_errors(document: dict[str, Any]) -> None:
     if b"HTTPValidationError" not in to_json(document["paths"]):  # FastAPI's own shape of a 422
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
+
+
+def document_security(document: dict[str, Any]) -> None:
+    document["servers"] = [{"url": "/"}]
+    document["security"] = [{name: []} for name in SECURITY_SCHEMES]
+    document["components"]["securitySchemes"] = SECURITY_SCHEMES
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            if "system" in operation["tags"]:
+                operation["security"] = []
 
 
 def errors_of(method: str, operation: dict[str, Any]) -> dict[str, Any]:

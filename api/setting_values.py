@@ -6,6 +6,8 @@ import re
 
 from pydantic import SecretStr
 
+ROOT_PATH = re.compile(r"(?:/[\w.~-]+)+", re.ASCII)
+ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 FIRST_KEY = re.compile(r"[A-Za-z0-9._~+/=-]{24,256}")
 
 
@@ -15,6 +17,24 @@ def split_names(value: object) -> object:
         return value
     names = [name.strip() for name in value.split(",") if name.strip()]
     return [] if names == ["none"] else names
+
+
+def check_root_path(value: object) -> object:
+    """Return the path without a slash at its end; nothing for ``/``. Raises ValueError."""
+    if not isinstance(value, str):
+        return value
+    path = value.rstrip("/")
+    if path and not ROOT_PATH.fullmatch(path):
+        raise ValueError("a path of letters, digits and . _ ~ -, such as /memory")
+    return path
+
+
+def check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    """Return ``origins`` as browsers send them, or ``*`` alone. Raises ValueError."""
+    found = tuple(origin.lower().rstrip("/") for origin in origins)
+    if found != ("*",) and not all(map(ORIGIN.fullmatch, found)):
+        raise ValueError("origins such as https://app.example.org, with commas between them, or * alone")
+    return found
 
 
 def check_first_key(key: SecretStr | None) -> SecretStr | None:

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, Setting
 
 from api.environment import PREFIX, is_injected, refuse_unknown
 from api.setting_errors import SettingsInvalid, explain
-from api.setting_values import check_first_key, split_names
+from api.setting_values import check_first_key, check_origins, check_root_path, split_names
 from eventlog.addresses import Addresses, check_address
 
 POSTGRES_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGSERVICE", "PGDATABASE")
@@ -56,6 +56,12 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(8000, description="port to listen on")
+    root_path: Annotated[str, BeforeValidator(check_root_path)] = Field(
+        "", description="path under which a proxy shows the server, such as /memory"
+    )
+    cors_origins: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(split_names), AfterValidator(check_origins)
+    ] = Field((), description="web origins whose pages may call the API, with commas between them; * for all")
     workers: Annotated[int, Field(ge=1, le=64)] = Field(1, description="server processes")
     body_bytes_max: Annotated[int, Field(ge=1024)] = Field(
         5 * 2**20, description="largest request body, in bytes"

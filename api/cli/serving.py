@@ -220,6 +220,7 @@ def worker_environment(running: Running) -> Iterator[None]:
             f"{PREFIX}DATABASE_DIRECT_URL": running.addresses.direct,
             f"{PREFIX}HOST": running.settings.host,
             f"{PREFIX}WORKERS": str(running.settings.workers),
+            f"{PREFIX}ROOT_PATH": running.settings.root_path,
             f"{PREFIX}PROTOCOLS": ",".join(running.settings.protocols) or "none",
             "PROMETHEUS_MULTIPROC_DIR": directory,
         }

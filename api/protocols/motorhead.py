@@ -137,7 +137,8 @@ def add_edition(router: APIRouter, settings: Settings, shape: Shape, prefix: str
     at_memory = f"{prefix}/sessions/{{session_id}}/memory"
 
     async def get_health() -> Response:
-        return Json(shape(health()))
+        headers = {} if prefix else {"Vary": "Accept"}  # a browser gets a page there; see api.routes.pages
+        return Json(shape(health()), headers=headers)
 
     for path in {prefix, f"{prefix}/"} - {""}:
         router.get(path)(get_health)

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
+from starlette.requests import Request
 from starlette.responses import Response
 
 from api.dependencies import Maintain, Managing, Operate
+from api.prefix import prefix_of
 from api.rebuild_resources import (
     NewRebuild,
     RebuildResource,
@@ -36,12 +38,12 @@ async def list_(store: Operate) -> Response:
 
 
 @router.post(REBUILD, response_model=RebuildResource, status_code=202, name="start rebuild")
-async def start(body: NewRebuild, managing: Maintain) -> Response:
+async def start(request: Request, body: NewRebuild, managing: Maintain) -> Response:
     """Make views again from the log, in the background. Reads and writes go on."""
     names = checked_views(body.views or ())
     started = await managing.store.call(start_once, managing, names, is_rehearsal=body.dry_run)
     answer = Json(started, 202)
-    answer.headers["Location"] = f"/v1{REBUILD}"
+    answer.headers["Location"] = f"{prefix_of(request, managing.store.settings.root_path)}/v1{REBUILD}"
     return answer
 
 

@@ -44,7 +44,15 @@ def serve(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help="Foreign protocols to serve: zep,motorhead, or none. Else RECOUNT_PROTOCOLS, or all.",
+            help="Foreign protocols to serve, of zep,langmem,motorhead,langflow,langflux; or none. "
+            "Else RECOUNT_PROTOCOLS, or all.",
+        ),
+    ] = None,
+    root_path: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Path under which a proxy shows the server, such as /memory. Else RECOUNT_ROOT_PATH.",
         ),
     ] = None,
     data: Data = None,
@@ -52,7 +60,15 @@ def serve(
     """Start the service. Makes the database first, if there is none."""
     from api.cli import serving
 
-    serving.serve(data, host=host, port=port, workers=workers, log_level=log_level, protocols=protocols)
+    serving.serve(
+        data,
+        host=host,
+        port=port,
+        workers=workers,
+        log_level=log_level,
+        protocols=protocols,
+        root_path=root_path,
+    )
 
 
 @app.command()
