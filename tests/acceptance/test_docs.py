@@ -59,9 +59,11 @@ def test_operations_has_every_setting_with_its_default() -> None:
     rows = table_rows(OPERATIONS)
     for name, field in Settings.model_fields.items():
         shown = rows[f"{PREFIX}{name.upper()}"][0]
-        if isinstance(field.default, tuple):
+        if field.default in (None, "", ()):
+            assert "`" not in shown, name
+        elif isinstance(field.default, tuple):
             assert shown == f"`{', '.join(field.default)}`", name
-        elif field.default_factory is None and field.default is not None:
+        elif field.default_factory is None:
             assert shown == f"`{str(field.default).lower()}`", name
         else:
             assert "`" not in shown, name
