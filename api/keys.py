@@ -91,6 +91,8 @@ def refuse_more_keys(connection: Connection, project: str, keys_max: int | None)
 
 def create_first_key(database: Database, text: str) -> bool:
     """Make ``text`` a key for everything, unless a key was ever made. Return whether it was made now."""
+    if KeyRing(database).has_keys():
+        return False
     with database.connection() as connection, connection.transaction():
         # Of several servers that start at once the others wait here, and find the key.
         connection.execute("LOCK TABLE api_keys IN SHARE ROW EXCLUSIVE MODE")
