@@ -6,12 +6,19 @@ from domain.errors import RecountError
 from eventlog.archive.importing import refuse_unfinished
 from eventlog.database import READ, Addresses, Connection, Database, Limits, connect
 from eventlog.preflight import refuse_pooler, refuse_two_databases, refuse_unfit
-from eventlog.schema import Migration, check_schema, migrate, migrations_of
+from eventlog.schema import Migration, check_schema, created_tables, migrate, migrations_of
+from projections.tables import NOTES, SETS, TABLES
 
 
 def all_migrations() -> list[Migration]:
     """The migrations of every room, in the order they are applied."""
     return [m for room in ("eventlog", "projections", "api") for m in migrations_of(room)]
+
+
+def store_tables() -> list[str]:
+    """Return the names of all tables that a store may have, also those of rebuilds."""
+    of_rebuilds = [f"{prefix}{table}" for prefix in SETS for table in (*TABLES, *NOTES)]
+    return [*dict.fromkeys(created_tables(all_migrations()) + of_rebuilds)]
 
 
 def migrate_database(connection: Connection) -> list[Migration]:

@@ -9,6 +9,7 @@ stores in several schemas of one database have nothing to do with each other. Th
 APPEND_LOCK = 0x72656300  # shared by every append: see eventlog.order
 MIGRATE_LOCK = 0x72656301  # processes that start at once take turns; of a schema, before there is a table
 CHECKPOINT_LOCK = 0x72656302  # one process takes checkpoints at a time
-SHADOW_LOCK = 0x72656303  # one rebuild or check of the views at a time; shared by who erases
+SHADOW_LOCK = 0x72656303  # held by a rebuild or check of the views, shared by those who erase
 IMPORT_LOCK = 0x72656304  # one import of a log at a time
 PURGE_LOCK = 0x72656305  # one purge at a time
+REBUILD_LOCK = 0x72656306  # one rebuild or check of the views at a time

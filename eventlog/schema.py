@@ -11,14 +11,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from itertools import chain
 
 from psycopg import errors
+from psycopg.sql import SQL, Identifier
 
 from domain.errors import SchemaMismatch, Unavailable
 from eventlog.advisory import MIGRATE_LOCK
 from eventlog.database import Connection, told
-from eventlog.preflight import refuse_missing_rights, refuse_nowhere_to_create, refuse_unfit
+from eventlog.home import create_at_home, find_home, refuse_strangers
+from eventlog.preflight import facts_of, refuse_missing_rights, refuse_nowhere_to_create, refuse_unfit
 
 NOTES = """
     CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -35,6 +36,8 @@ NOTES = """
 LOCK = "SELECT pg_advisory_xact_lock(%s, quote_ident(current_schema())::regnamespace::oid::int)"
 
 FROZEN_SECONDS = 10  # between two statements of a migration
+
+CREATED = re.compile(r"^CREATE (?:TABLE|VIEW) (\w+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,21 @@ def migrations_of(component: str) -> list[Migration]:
     return found
 
 
+def created_tables(migrations: Sequence[Migration]) -> list[str]:
+    """Return the names of all tables and views that ``migrations`` create, and of the notes about them."""
+    return [
+        "schema_migrations",
+        *(name for migration in migrations for name in CREATED.findall(migration.sql)),
+    ]
+
+
 def applied(connection: Connection) -> set[tuple[str, int]]:
     """The (component, number) of all migrations that the database has seen."""
-    if connection.execute("SELECT to_regclass('schema_migrations')").fetchone() == (None,):
+    home = find_home(connection)
+    if home is None:
         return set()
-    rows = connection.execute("SELECT component, number FROM schema_migrations").fetchall()
-    return {(component, number) for component, number in rows}
+    statement = SQL("SELECT component, number FROM {}").format(Identifier(home, "schema_migrations"))
+    return set(connection.execute(statement).fetchall())
 
 
 def migrate(connection: Connection, migrations: Sequence[Migration]) -> list[Migration]:
@@ -72,11 +84,13 @@ def migrate(connection: Connection, migrations: Sequence[Migration]) -> list[Mig
     """
     facts = refuse_unfit(connection)
     with told():
-        refuse_missing_rights(connection, facts, tables_of(migrations))
+        refuse_strangers(connection, created_tables(migrations))
+        refuse_missing_rights(connection, facts, created_tables(migrations))
         if not missing_from(connection, migrations):
             return []
-        refuse_nowhere_to_create(facts)
         with connection.transaction():
+            create_at_home(connection)
+            refuse_nowhere_to_create(facts_of(connection))
             take_turns(connection)
             connection.execute(NOTES)
             missing = missing_from(connection, migrations)  # another process may have been faster
@@ -114,16 +128,12 @@ def apply(connection: Connection, migration: Migration) -> None:
     )
 
 
-def tables_of(migrations: Sequence[Migration]) -> list[str]:
-    """Return the names of all tables that the migrations make."""
-    found = (re.findall(r"^CREATE TABLE (\w+)", migration.sql, re.MULTILINE) for migration in migrations)
-    return ["schema_migrations", *chain.from_iterable(found)]
-
-
 def check_schema(connection: Connection, migrations: Sequence[Migration]) -> None:
     """Raises SchemaMismatch, saying what to do, unless the database has just these migrations."""
     with told():
         missing = missing_from(connection, migrations)
+        if find_home(connection) is not None:
+            refuse_strangers(connection, created_tables(migrations))
     if missing:
         raise SchemaMismatch(f"the database lacks {len(missing)} migration(s): run 'recount migrate' first")
 

@@ -26,9 +26,9 @@ HAS_CONTROL_CHARACTERS = re.compile(rb'[^\\]*+(?:\\["\\][^\\]*+)*+\\')
 """Any escape but those of a quote and of a backslash, which are all that CSV has."""
 
 
-def columns_of(connection: Connection, schema: str, table: str) -> dict[str, str]:
+def columns_of(connection: Connection, table: str) -> dict[str, str]:
     """The columns of a table in their order, each with its type."""
-    return dict(connection.execute(STATEMENTS["columns"], (schema, table)).fetchall())
+    return dict(connection.execute(STATEMENTS["columns"], [table]).fetchall())
 
 
 def line_maker(columns: Mapping[str, str]) -> Callable[[Row], bytes]:
@@ -57,12 +57,10 @@ def unescaped(escape: re.Match[bytes]) -> bytes:
     return character.encode()
 
 
-def copy_lines(
-    connection: Connection, schema: str, table: str, columns: Sequence[str], lines: Iterable[bytes]
-) -> None:
+def copy_lines(connection: Connection, table: str, columns: Sequence[str], lines: Iterable[bytes]) -> None:
     """Append ``lines`` to a table, all or none."""
-    statement = SQL("COPY {}.{} ({}) FROM STDIN (FORMAT csv, ESCAPE '\\', NULL 'null')").format(
-        Identifier(schema), Identifier(table), SQL(", ").join(map(Identifier, columns))
+    statement = SQL("COPY {} ({}) FROM STDIN (FORMAT csv, ESCAPE '\\', NULL 'null')").format(
+        Identifier(table), SQL(", ").join(map(Identifier, columns))
     )
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.write(b"\n".join(lines))

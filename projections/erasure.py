@@ -5,13 +5,15 @@ the log, and all rows that were made of them, go here, in batches, so that nobod
 may be done again, so it can be killed at any time: the checkpoint ``erasure`` is moved when an event is
 carried out, and whoever goes on finds what is left of it.
 
-Unlike other followers it erases outside of the transaction that moves its checkpoint.
+Unlike other followers it erases outside of the transaction that moves its checkpoint. But that transaction
+first looks whether anything is left, in whatever table there is. Where something is, the checkpoint stays,
+and receipts say so.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,7 +36,8 @@ from eventlog.statements import Statements
 from projections.follow import LOG
 from projections.follow import SQL as FOLLOW
 from projections.leading import Lead
-from projections.shadow import DROPPED, LIVE, PREVIOUS, SHADOW, TABLES, by_stream
+from projections.leftovers import describe, leftovers_of
+from projections.tables import TABLES, by_stream, existing, instead
 
 SQL = Statements("projections", "erasure")
 
@@ -42,9 +45,26 @@ NAME = "erasure"
 TOPICS = [topic for topic, event in events_by_topic().items() if issubclass(event, Purged | MessagesErased)]
 BATCH = 1000  # events or rows in one transaction
 POLL_SECONDS = 0.5  # who purges also erases, so this finds what others left
-OLDER_SECONDS_MAX = 60.0  # that scrubbing waits for transactions from before
-SCHEMAS = [LIVE, PREVIOUS, SHADOW, DROPPED]
-"""Where there may be rows: views in use, put aside, of a rebuild that was stopped, or about to go."""
+RETRY_SECONDS = 30.0  # from one try to the next, where something cannot be erased
+
+OF_MESSAGES = {
+    "delete_erased_messages": "messages",
+    "delete_erased_requests": "requests",
+    "narrow_requests": "requests",
+}
+"""What takes the rows of single messages away: statement → the table it is about."""
+
+logger = logging.getLogger(__name__)
+
+
+class NotErased(Unavailable):
+    """Something of what was purged is still there though it was erased. Names tables, no content."""
+
+    def __init__(self, position: int, left: Mapping[str, int]) -> None:
+        super().__init__(
+            f"what was purged at position {position} is not all erased, rows are left in {describe(left)}:"
+            " look for what writes there, or for missing rights; the next purge tries again"
+        )
 
 
 @dataclass(frozen=True)
@@ -68,10 +88,15 @@ def keep_erasing(lead: Lead, forget: Forget) -> None:
     reached = -1
     while not lead.is_over:
         settled = settled_position(connection)
+        pause_seconds = POLL_SECONDS
         if settled > reached:
-            erase_until(connection, settled, forget, lambda: lead.is_over)
-            reached = settled
-        lead.wait(POLL_SECONDS)
+            try:
+                erase_until(connection, settled, forget, lambda: lead.is_over)
+                reached = settled
+            except NotErased as error:
+                logger.error("%s", error)
+                pause_seconds = RETRY_SECONDS
+        lead.wait(pause_seconds)
 
 
 def erase_until(
@@ -79,15 +104,24 @@ def erase_until(
 ) -> None:
     """Carry out what was said up to ``settled``; several may do so at a time.
 
-    Raises Unavailable while the views are being made again.
+    Raises Unavailable while the views are being made again, and NotErased.
     """
     connection.execute(FOLLOW["begin_follower"], [NAME, 0])
     for entry in erasures_until(connection, settled):
         for _ in steps(connection, entry, forget):
             if is_over():
                 return
-        connection.execute(FOLLOW["move_checkpoint"], {"name": NAME, "position": entry.id})
+        finish(connection, entry)
     connection.execute(FOLLOW["move_checkpoint"], {"name": NAME, "position": settled})
+
+
+def finish(connection: Connection, entry: LogEntry) -> None:
+    """Move the checkpoint behind an event that is carried out. Raises NotErased where it is not."""
+    with undisturbed(connection):
+        left = leftovers_of(connection, entry)
+        if left:
+            raise NotErased(entry.id, left)
+        connection.execute(FOLLOW["move_checkpoint"], {"name": NAME, "position": entry.id})
 
 
 def erasures_until(connection: Connection, settled: int) -> Iterator[LogEntry]:
@@ -130,16 +164,20 @@ def undisturbed(connection: Connection) -> Iterator[None]:
 
 def erase_views(connection: Connection, stream_id: UUID) -> Iterator[None]:
     """Delete all rows of a purged stream, also of views put aside."""
-    tables = {"schemas": SCHEMAS, "tables": by_stream(TABLES)}
-    for schema, table in connection.execute(SQL["existing_tables"], tables).fetchall():
-        statement = sql.SQL(
-            "DELETE FROM {0} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {0} WHERE stream_id = %s LIMIT %s))"
-        ).format(Identifier(schema, table))
-        deleted = BATCH
-        while deleted == BATCH:
-            with undisturbed(connection):
-                deleted = connection.execute(statement, [stream_id, BATCH]).rowcount
-            yield
+    is_done = False
+    while not is_done:
+        with undisturbed(connection):
+            tables = existing(connection, by_stream(TABLES))
+            is_done = all(delete_some(connection, table, stream_id) < BATCH for table in tables)
+        yield
+
+
+def delete_some(connection: Connection, table: str, stream_id: UUID) -> int:
+    """Delete rows of a stream, so many at most; returns how many these were."""
+    statement = sql.SQL(
+        "DELETE FROM {0} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {0} WHERE stream_id = %s LIMIT %s))"
+    ).format(Identifier(table))
+    return connection.execute(statement, [stream_id, BATCH]).rowcount
 
 
 def erase_stream(connection: Connection, stream_id: UUID, end: int) -> Iterator[None]:
@@ -160,31 +198,7 @@ def erase_versions(connection: Connection, stream_id: UUID, versions: Sequence[i
         some = {"id": stream_id, "versions": list(batch)}
         with undisturbed(connection):
             log.erase_payloads(connection, stream_id, batch)
-            for schema in SCHEMAS:
-                connection.execute(SQL["look_into"], [schema])
-                connection.execute(SQL["delete_erased_messages"], some)
-                connection.execute(SQL["delete_erased_requests"], some)
-                connection.execute(SQL["narrow_requests"], some)
+            for statement, table in OF_MESSAGES.items():
+                for name in existing(connection, [table]):
+                    connection.execute(instead(SQL[statement], table, name), some)
         yield
-
-
-def scrub(connection: Connection) -> None:
-    """Rewrite all tables and their indexes, so that nothing of what was erased is left on their pages.
-
-    Whoever uses a table waits while it is rewritten. What the planner remembers of values is made again, too.
-    Raises Unavailable where a transaction is open that can still see what was erased.
-    """
-    wait_for_older_transactions(connection)
-    for schema, table in connection.execute(SQL["scrub_tables"]).fetchall():
-        connection.execute(sql.SQL("VACUUM (FULL, ANALYZE) {}").format(Identifier(schema, table)))
-    connection.execute("CHECKPOINT")  # the old files go with it
-
-
-def wait_for_older_transactions(connection: Connection) -> None:
-    """A table that is rewritten keeps all rows that an open transaction may still look at."""
-    ((now,),) = connection.execute(SQL["next_transaction"]).fetchall()
-    deadline = time.monotonic() + OLDER_SECONDS_MAX
-    while connection.execute(SQL["older_transactions"], [now]).fetchone() != (0,):
-        if time.monotonic() > deadline:
-            raise Unavailable("a transaction from before the purge is still open: scrub when it has ended")
-        time.sleep(0.1)

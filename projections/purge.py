@@ -9,7 +9,7 @@ says that it is to be erased.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +24,7 @@ from eventlog.advisory import PURGE_LOCK
 from eventlog.application import Recount
 from eventlog.database import Connection, Database
 from eventlog.statements import Statements
+from projections.leftovers import of_messages, of_stream
 from projections.paging import Page, Window, page_of
 from projections.trail import bounds
 
@@ -58,7 +59,7 @@ class Receipt:
 
     ``events`` is None where the stream goes on without some messages. ``chain_head``: the link of the
     event at ``version`` that says so, over all that was erased (see eventlog.chain). ``is_erased``:
-    nothing of it is left.
+    nothing of it is left; else ``left`` says in which tables how many rows are, a thousand of each at most.
     """
 
     position: int
@@ -72,6 +73,7 @@ class Receipt:
     reason: str | None
     chain_head: bytes
     is_erased: bool
+    left: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,7 @@ def receipts_of(database: Database, results: Sequence[Result]) -> list[Receipt]:
     """By position."""
     places = [(result.target.stream_id, version) for result in results for version in result.versions]
     which = {"ids": [stream for stream, _ in places], "versions": [version for _, version in places]}
-    return [receipt_from(*row) for row in database.fetch(SQL["select_receipts"], which)]
+    return [receipt_from(database, *row) for row in database.fetch(SQL["select_receipts"], which)]
 
 
 def page_receipts(application: Recount, project: str, window: Window) -> Page[Receipt]:
@@ -247,11 +249,12 @@ def page_receipts(application: Recount, project: str, window: Window) -> Page[Re
     within = {"project": project, "gt": low, "lt": high, "limit": window.limit + 1}
     sql = SQL["page_receipts_descending" if window.order == "newest" else "page_receipts"]
     rows = application.database.fetch(sql, within, prepare=False)
-    receipts = [receipt_from(*row) for row in rows]
+    receipts = [receipt_from(application.database, *row) for row in rows]
     return page_of(receipts, window, lambda receipt: receipt.position)
 
 
 def receipt_from(
+    database: Database,
     position: int,
     stream_id: UUID,
     version: int,
@@ -261,6 +264,11 @@ def receipt_from(
     link: bytes,
     is_erased: bool,
 ) -> Receipt:
+    def find_left(connection: Connection) -> dict[str, int]:
+        if topic.endswith(".purged"):
+            return of_stream(connection, stream_id, version)
+        return of_messages(connection, stream_id, event["versions"])
+
     return Receipt(
         position=position,
         kind=topic.partition(".")[0],
@@ -273,4 +281,5 @@ def receipt_from(
         reason=event.get("reason"),
         chain_head=link,
         is_erased=is_erased,
+        left={} if is_erased else database.read(find_left),
     )

@@ -2,11 +2,11 @@
 
 The new rows are made as the old ones were: the events of a stream are folded, and each view says
 what rows follow (``writes_for``). What differs is the way in: whole streams at a time, by COPY, into
-tables of the same shape in the schema ``recount_rebuild``, by as many processes as one likes.
+tables of the same shape whose names begin with ``rebuild_``, by as many processes as one likes.
 
 Writers go on writing the views in use all along. What they add is caught up with: streams with
 newer events are folded again. At the end writers wait for some milliseconds, while the last of it is
-caught up with and the tables change places; the old ones stay in the schema ``recount_previous``.
+caught up with and the tables change their names; those of the old ones begin with ``previous_``.
 
 Work is cut into *units*, ranges of streams, and each is marked as done in the transaction that
 writes its rows; so a rebuild that was killed goes on where it was.
@@ -43,7 +43,8 @@ from projections import shadow
 from projections.copying import columns_of, copy_lines, line_maker
 from projections.core import BY_NAME
 from projections.folding import fold_streams
-from projections.shadow import LIVE, SHADOW, Difference
+from projections.shadow import Difference
+from projections.tables import SHADOW, by_stream, exists, instead, tables_in, versions_in
 
 SQL = Statements("projections", "rebuild")
 
@@ -52,7 +53,9 @@ CHANGES = 100  # streams that are turned into rows at a time
 CAUGHT_UP = 200  # events behind: few enough to be caught up with while writers wait
 CATCH_UPS_MAX = 10
 
-FIND_MESSAGES = Statements("projections", "messages")["find_messages"]
+FIND_MESSAGES = instead(
+    Statements("projections", "messages")["find_messages"], "messages", f"{SHADOW}messages"
+)
 
 Progress = Callable[[int], object]
 """Called with how many events were folded since it was last called."""
@@ -84,8 +87,8 @@ class Folder:
         self._set_aside = self._aside.append if quarantine else refuse
         self._states: dict[UUID, Aggregate] | None = None  # of streams met while catching up
         self._mapper = EventMapper(events_by_topic())
-        self._views = [BY_NAME[name] for name in shadow.versions_in(connection, SHADOW)]
-        self._columns = {table: columns_of(connection, LIVE, table) for table in shadow.tables_in(connection)}
+        self._views = [BY_NAME[name] for name in versions_in(connection, SHADOW)]
+        self._columns = {table: columns_of(connection, table) for table in tables_in(connection)}
         self._line_of = {table: line_maker(columns) for table, columns in self._columns.items()}
 
     def fold_unit(self, take: str = "take_unit") -> int:
@@ -107,7 +110,7 @@ class Folder:
 
     def fold(self, stored: Iterable[Row]) -> None:
         """Copy the rows of whole streams, none of which are there yet."""
-        lines: dict[str, list[bytes]] = {table: [] for table in shadow.by_stream(self._columns)}
+        lines: dict[str, list[bytes]] = {table: [] for table in by_stream(self._columns)}
         numbers: dict[tuple[str, str], dict[str, Any]] = {}
         changes = fold_streams(stored, self._mapper, self._set_aside)
         while some := list(islice(changes, CHANGES)):
@@ -124,7 +127,7 @@ class Folder:
                     lines[table] += map(self._line_of[table], kept)
         for table, found in lines.items():
             if found:
-                copy_lines(self._connection, SHADOW, table, list(self._columns[table]), found)
+                copy_lines(self._connection, f"{SHADOW}{table}", list(self._columns[table]), found)
         self._note_aside()
         # Once and in order, last of all: several processes lock these rows.
         self._raise_counters(list(numbers.values()))
@@ -161,7 +164,6 @@ class Folder:
 
     def _append(self, newer: Mapping[UUID, Sequence[StoredEvent]]) -> None:
         """Write what follows from events of streams whose states are known."""
-        self._connection.execute(SQL["look_into_shadow"])
         found = (self._change(stream_id, stored) for stream_id, stored in newer.items())
         changes = [change for change in found if change is not None]
         self._note_aside()
@@ -169,7 +171,8 @@ class Folder:
             if table == "counters":
                 self._raise_counters(rows)
             elif rows:
-                self._connection.execute(sql, [as_json(rows)])
+                shadow_sql = instead(sql, table, f"{SHADOW}{table}")
+                self._connection.execute(shadow_sql, [as_json(rows)])
 
     def _change(self, stream_id: UUID, stored: Sequence[StoredEvent]) -> StreamChange | None:
         """What ``stored`` changes; None where all of it was folded in already."""
@@ -217,7 +220,7 @@ def rebuild(
     such streams are to be put into ``quarantine``.
     """
     with told(), connect(conninfo) as connection:
-        if not quarantine and shadow.exists(connection, SHADOW) and shadow.those_aside(connection):
+        if not quarantine and exists(connection, SHADOW) and shadow.those_aside(connection):
             shadow.discard(connection)
         shadow.begin(connection, settled_position(connection), names)
         fill(conninfo, workers, progress, quarantine=quarantine)

@@ -11,11 +11,12 @@ from typing import Literal
 from psycopg.errors import UndefinedTable
 
 from domain.errors import InvalidInput, RecountError
-from eventlog.advisory import SHADOW_LOCK
+from eventlog.advisory import REBUILD_LOCK
 from eventlog.database import Connection, Database, connect, told
 from eventlog.statements import Statements
 from projections import counts, rebuild, shadow
 from projections.core import BY_NAME
+from projections.tables import LIVE, versions_in
 
 SQL = Statements("projections", "rebuilds")
 
@@ -89,7 +90,7 @@ def list_views(database: Database) -> list[View]:
 
 def outdated_views(connection: Connection) -> list[str]:
     """Those whose rows were made by another version of the view than this program's."""
-    found = shadow.versions_in(connection, shadow.LIVE)
+    found = versions_in(connection, LIVE)
     return [name for name, view in BY_NAME.items() if found.get(name) != view.VERSION]
 
 
@@ -132,12 +133,14 @@ def last_rebuild(database: Database) -> Rebuild | None:
 
 
 def find_last(connection: Connection) -> Rebuild | None:
-    row = connection.execute(SQL["last_rebuild"], {"lock": SHADOW_LOCK}).fetchone()
+    # In this order: whoever gave back the lock had noted the end before.
+    holders = [pid for (pid,) in connection.execute(SQL["lock_holders"], [REBUILD_LOCK])]
+    row = connection.execute(SQL["last_rebuild"]).fetchone()
     if row is None:
         return None
-    number, views, is_rehearsal, is_under_way, seconds, started_at, ended_at, events, *found = row
+    number, process_id, views, is_rehearsal, seconds, started_at, ended_at, events, *found = row
     differences, locked_seconds, error = found
-    state = state_of(is_under_way=is_under_way, has_ended=ended_at is not None, error=error)
+    state = state_of(is_under_way=process_id in holders, has_ended=ended_at is not None, error=error)
     done, before = (events, 0) if state == "done" else units_done(connection, started_at)
     per_second = (done - before) / seconds if state == "running" and done > before else None
     return Rebuild(
@@ -158,8 +161,11 @@ def find_last(connection: Connection) -> Rebuild | None:
 
 
 def state_of(*, is_under_way: bool, has_ended: bool, error: str | None) -> State:
+    """Return the state. One that has ended is under way for as long as no other may begin."""
+    if is_under_way:
+        return "running"
     if not has_ended:
-        return "running" if is_under_way else "stopped"
+        return "stopped"
     return "done" if error is None else "failed"
 
 

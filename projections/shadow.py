@@ -14,21 +14,31 @@ from psycopg import errors, sql
 from psycopg.sql import Identifier
 
 from domain.errors import NotFound, RecordUnreadable, Unavailable
-from eventlog.advisory import SHADOW_LOCK
+from eventlog.advisory import REBUILD_LOCK, SHADOW_LOCK
 from eventlog.database import Connection
+from eventlog.home import create_at_home
 from eventlog.statements import Statements
 from projections.copying import columns_of
-from projections.core import BY_NAME, VIEWS
+from projections.core import BY_NAME
+from projections.tables import (
+    DROPPED,
+    LIVE,
+    NOTES,
+    PREVIOUS,
+    SHADOW,
+    by_stream,
+    create_indexes,
+    create_like,
+    drop,
+    exists,
+    renames,
+    run,
+    run_all,
+    tables_in,
+    versions_in,
+)
 
 SQL = Statements("projections", "shadow")
-
-LIVE, SHADOW, PREVIOUS, DROPPED = "public", "recount_rebuild", "recount_previous", "recount_dropped"
-
-TABLES: dict[str, tuple[str, ...]] = {table: key for view in VIEWS for table, key in view.TABLES.items()}
-"""The tables of all views, each with what names a row of it."""
-
-NOTES = ("progress", "units", "views", "set_aside")
-"""What a rebuild keeps of its own beside the tables: how far it is, with what, and without which streams."""
 
 EQUAL = "coalesce(live.{0}::text, '') = coalesce(made.{0}::text, '')"
 """The slot of its own that a thread or user has has no key, and no slot has an empty one."""
@@ -38,6 +48,8 @@ DIFFERENCES_MAX = 100  # of each table that are told
 LOCKED_SECONDS_MAX = 0.02  # whoever does not get a lock by then lets everyone pass and tries again
 QUIET_SECONDS_MAX = 5  # PostgreSQL ends an automatic vacuum that is in the way after one
 SWAP_ATTEMPTS_MAX = 100
+PATIENCE_SECONDS = 2.0  # with another rebuild that is just ending
+ERASURE_SECONDS_MAX = 30  # that a batch of what is being erased may take
 
 
 class RebuildUnderWay(Unavailable):
@@ -61,14 +73,34 @@ class Difference:
 
 @contextmanager
 def alone(connection: Connection) -> Iterator[None]:
-    """Only one at a time has to do with the shadow tables. Raises RebuildUnderWay where another one has."""
-    ((is_ours,),) = connection.execute(SQL["try_alone"], [SHADOW_LOCK]).fetchall()
-    if not is_ours:
-        raise RebuildUnderWay
+    """Be the only one that has to do with the shadow tables. Raises RebuildUnderWay where another one is.
+
+    Whoever erases something just now is waited for: that takes but moments at a time.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while connection.execute(SQL["try_alone"], [REBUILD_LOCK]).fetchone() != (True,):
+        if time.monotonic() > deadline:
+            raise RebuildUnderWay
+        time.sleep(0.02)
     try:
-        yield
+        wait_for_erasure(connection)
+        try:
+            yield
+        finally:
+            connection.execute(SQL["leave_alone"], [SHADOW_LOCK])
     finally:
-        connection.execute(SQL["leave_alone"], [SHADOW_LOCK])
+        connection.execute(SQL["leave_alone"], [REBUILD_LOCK])
+
+
+def wait_for_erasure(connection: Connection) -> None:
+    """Take the lock that those who erase share; they queue up behind us. Raises Unavailable."""
+    connection.execute(SQL["limit_wait"], [f"{ERASURE_SECONDS_MAX}s"])
+    try:
+        connection.execute(SQL["wait_alone"], [SHADOW_LOCK])
+    except errors.LockNotAvailable:
+        raise Unavailable("purged content is being erased: rebuild when that is done") from None
+    finally:
+        connection.execute("RESET lock_timeout")
 
 
 def begin(connection: Connection, settled: int, names: Collection[str] = tuple(BY_NAME)) -> None:
@@ -80,64 +112,31 @@ def begin(connection: Connection, settled: int, names: Collection[str] = tuple(B
     if exists(connection, SHADOW) and versions_in(connection, SHADOW) == versions:
         return
     with connection.transaction():
-        make_schema(connection, SHADOW)
+        drop(connection, SHADOW)
+        create_at_home(connection)
         connection.execute(SQL["make_notes"])
         connection.execute(SQL["note_views"], [list(versions), list(versions.values())])
         connection.execute(SQL["begin_progress"], [settled])
         connection.execute(SQL["cut_units"], {"size": UNIT_EVENTS})
         for table in tables_in(connection):
-            like = "CREATE TABLE {}.{table} (LIKE {}.{table} INCLUDING DEFAULTS INCLUDING STORAGE)"
-            run(connection, like, SHADOW, LIVE, table=table)
+            create_like(connection, table)
         if "names" in versions:
-            run(connection, "ALTER TABLE {}.counters ADD PRIMARY KEY (project, kind)", SHADOW)
-
-
-def versions_in(connection: Connection, schema: str) -> dict[str, int]:
-    """The views that have tables in ``schema``, each with the version that made their rows."""
-    statement = sql.SQL("SELECT name, version FROM {}.views").format(Identifier(schema))
-    return dict(connection.execute(statement).fetchall())
-
-
-def tables_in(connection: Connection, schema: str = SHADOW) -> dict[str, tuple[str, ...]]:
-    """As TABLES, of the views that have theirs in ``schema``."""
-    names = versions_in(connection, schema)
-    return {
-        table: key for name, view in BY_NAME.items() if name in names for table, key in view.TABLES.items()
-    }
-
-
-def by_stream(tables: Iterable[str]) -> list[str]:
-    """Those whose rows each belong to a stream."""
-    return [table for table in tables if table != "counters"]
-
-
-def run(connection: Connection, statement: str, *names: str, **named: str) -> None:
-    """Execute a statement with identifiers in its places."""
-    identifiers = {key: Identifier(name) for key, name in named.items()}
-    connection.execute(sql.SQL(statement).format(*map(Identifier, names), **identifiers))
-
-
-def make_schema(connection: Connection, schema: str) -> None:
-    """An empty one, whatever there was."""
-    run(connection, "DROP SCHEMA IF EXISTS {} CASCADE", schema)
-    run(connection, "CREATE SCHEMA {}", schema)
+            connection.execute(SQL["key_counters"])
 
 
 def make_indexes(connection: Connection) -> None:
-    """Give the filled tables the constraints and indexes of those in use, under the same names."""
+    """Give the filled tables the constraints and indexes of those in use."""
     for table in tables_in(connection):
         with connection.transaction():
-            place = {"live": LIVE, "schema": SHADOW, "table": table}
-            for (statement,) in connection.execute(SQL["missing_indexes"], place).fetchall():
-                connection.execute(statement)
-            run(connection, "ANALYZE {}.{}", SHADOW, table)
+            create_indexes(connection, table)
+            run(connection, "ANALYZE {}", f"{SHADOW}{table}")
 
 
 def clear_streams(connection: Connection, streams: Sequence[UUID]) -> None:
     """Take what is there of these streams out of the shadow tables."""
     for table in by_stream(tables_in(connection)):
-        statement = sql.SQL("DELETE FROM {}.{} WHERE stream_id = ANY(%s::uuid[])")
-        connection.execute(statement.format(Identifier(SHADOW), Identifier(table)), [streams])
+        statement = sql.SQL("DELETE FROM {} WHERE stream_id = ANY(%s::uuid[])")
+        connection.execute(statement.format(Identifier(f"{SHADOW}{table}")), [streams])
 
 
 def set_aside(connection: Connection, errors: Iterable[RecordUnreadable]) -> None:
@@ -158,11 +157,9 @@ def keep_rows(connection: Connection, streams: Sequence[UUID]) -> None:
     clear_streams(connection, streams)
     tables = tables_in(connection)
     for table in by_stream(tables):
-        statement = sql.SQL(
-            "INSERT INTO {}.{table} SELECT * FROM {}.{table} WHERE stream_id = ANY(%s::uuid[])"
-        )
-        places = Identifier(SHADOW), Identifier(LIVE)
-        connection.execute(statement.format(*places, table=Identifier(table)), [streams])
+        statement = sql.SQL("INSERT INTO {} SELECT * FROM {} WHERE stream_id = ANY(%s::uuid[])")
+        names = Identifier(f"{SHADOW}{table}"), Identifier(table)
+        connection.execute(statement.format(*names), [streams])
     if "counters" in tables:
         connection.execute(SQL["keep_counters"])
 
@@ -172,7 +169,7 @@ def differences(connection: Connection, *, but: Sequence[UUID]) -> Iterator[Diff
     for table, key in tables_in(connection).items():
         if table == "counters" and but:
             continue  # a number may have been drawn since
-        columns = list(columns_of(connection, LIVE, table))
+        columns = list(columns_of(connection, table))
         for place, live, made in connection.execute(comparison(table, key), {"but": but}).fetchall():
             yield Difference(table, place, reason_for(columns, live, made))
 
@@ -185,13 +182,12 @@ def comparison(table: str, key: tuple[str, ...]) -> sql.Composed:
     but = "coalesce(live.stream_id, made.stream_id) <> ALL(%(but)s::uuid[])"
     return sql.SQL(
         "SELECT concat_ws(' ', {place}), to_json(live), to_json(made)"
-        " FROM {live}.{table} AS live FULL JOIN {shadow}.{table} AS made ON {same}"
+        " FROM {live} AS live FULL JOIN {made} AS made ON {same}"
         " WHERE live::text IS DISTINCT FROM made::text AND {but} LIMIT {limit}"
     ).format(
         place=place,
-        live=Identifier(LIVE),
-        shadow=Identifier(SHADOW),
-        table=Identifier(table),
+        live=Identifier(table),
+        made=Identifier(f"{SHADOW}{table}"),
         same=same,
         but=sql.SQL("true" if table == "counters" else but),
         limit=DIFFERENCES_MAX,
@@ -214,7 +210,7 @@ def swap(connection: Connection, catch_up: Callable[[], Callable[[], object]]) -
     while they wait. Those that were in use stay in PREVIOUS. Raises Unavailable where others hold
     their locks too long.
     """
-    run(connection, "DROP SCHEMA IF EXISTS {} CASCADE", DROPPED)
+    drop(connection, DROPPED)
     for _ in range(SWAP_ATTEMPTS_MAX):
         try:
             with connection.transaction():
@@ -224,7 +220,7 @@ def swap(connection: Connection, catch_up: Callable[[], Callable[[], object]]) -
             time.sleep(random.uniform(0.01, 0.1))  # noqa: S311
         else:
             # Last, for it takes long to remove large files, and nobody need wait for it.
-            run(connection, "DROP SCHEMA IF EXISTS {} CASCADE", DROPPED)
+            drop(connection, DROPPED)
             return seconds
     raise Unavailable("other transactions hold the tables for too long: try again later")
 
@@ -232,51 +228,62 @@ def swap(connection: Connection, catch_up: Callable[[], Callable[[], object]]) -
 def keep_vacuum_away(connection: Connection) -> None:
     """For the rest of the transaction; in nobody else's way. A vacuum yields to whoever waits patiently."""
     connection.execute(SQL["wait_for_locks"], [f"{QUIET_SECONDS_MAX}s"])
-    for schema in (LIVE, SHADOW):
-        lock(connection, schema, tables_in(connection), "SHARE UPDATE EXCLUSIVE")
+    tables = tables_in(connection)
+    names = [Identifier(f"{prefix}{table}") for prefix in (LIVE, SHADOW) for table in tables]
+    lock(connection, names, "SHARE UPDATE EXCLUSIVE")
 
 
-def lock(connection: Connection, schema: str, tables: Iterable[str], mode: LiteralString) -> None:
-    names = (Identifier(schema, table) for table in tables)
-    connection.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(sql.SQL(", ").join(names), sql.SQL(mode)))
+def lock(connection: Connection, tables: Iterable[Identifier], mode: LiteralString) -> None:
+    connection.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(sql.SQL(", ").join(tables), sql.SQL(mode)))
 
 
 def exchange(connection: Connection, catch_up: Callable[[], object]) -> float:
     """Within a transaction. Locks in the order appends do, so that neither waits for the other for ever."""
     tables = tables_in(connection)
-    views = connection.execute(SQL["views_on"], [LIVE, list(tables)]).fetchall()
+    views = views_on(connection, list(tables))
+    renaming = changes_of_names(connection, list(tables))
     connection.execute(SQL["wait_for_locks"], [f"{LOCKED_SECONDS_MAX * 1000:.0f}ms"])
     started = time.monotonic()
-    lock(connection, LIVE, ["counters"], "EXCLUSIVE")
-    lock(connection, LIVE, ["stored_events"], "EXCLUSIVE")
+    lock(connection, [Identifier("counters")], "EXCLUSIVE")
+    lock(connection, [Identifier("stored_events")], "EXCLUSIVE")
     # Readers too, before anything is done: whether it succeeds shows early.
-    lock(connection, LIVE, [*tables, *(name for name, _ in views)], "ACCESS EXCLUSIVE")
+    lock(connection, [*map(Identifier, tables), *(view for view, _ in views)], "ACCESS EXCLUSIVE")
     catch_up()
     keep_rows(connection, list(those_aside(connection)))
     connection.execute(SQL["exchange_versions"])
-    if exists(connection, PREVIOUS):
-        run(connection, "ALTER SCHEMA {} RENAME TO {}", PREVIOUS, DROPPED)
-    run(connection, "CREATE SCHEMA {}", PREVIOUS)
-    for table in tables:
-        run(connection, "ALTER TABLE {}.{} SET SCHEMA {}", LIVE, table, PREVIOUS)
-        run(connection, "ALTER TABLE {}.{} SET SCHEMA {}", SHADOW, table, LIVE)
-    for table in NOTES:  # so that those put aside can be caught up with too
-        run(connection, "ALTER TABLE {}.{} SET SCHEMA {}", SHADOW, table, PREVIOUS)
-    for name, definition in views:  # they still read the tables they were made on
-        create = sql.SQL("CREATE OR REPLACE VIEW {}.{} AS ").format(Identifier(LIVE), Identifier(name))
-        connection.execute(create + sql.SQL(definition))
-    run(connection, "DROP SCHEMA {}", SHADOW)
+    run_all(connection, renaming)
+    for view, definition in views:  # they still read the tables they were made on
+        connection.execute(sql.SQL("CREATE OR REPLACE VIEW {} AS ").format(view) + definition)
     return time.monotonic() - started
+
+
+def views_on(connection: Connection, tables: Sequence[str]) -> list[tuple[Identifier, sql.SQL]]:
+    """Return the views of PostgreSQL that read one of these tables, ours or others of the same owner."""
+    found = connection.execute(SQL["views_on"], [tables]).fetchall()
+    return [(Identifier(schema, name), sql.SQL(definition)) for schema, name, definition in found]
+
+
+def changes_of_names(connection: Connection, tables: Sequence[str]) -> list[sql.Composed]:
+    """Return what puts the shadow tables in the place of those in use, and these in PREVIOUS.
+
+    The notes of a rebuild go with the latter, so that those put aside can be caught up with too.
+    """
+    statements: list[sql.Composed] = []
+    if exists(connection, PREVIOUS):
+        statements += renames(connection, [*tables_in(connection, PREVIOUS), *NOTES], PREVIOUS, DROPPED)
+    statements += renames(connection, tables, LIVE, PREVIOUS)
+    statements += renames(connection, tables, SHADOW, LIVE)
+    return [*statements, *renames(connection, NOTES, SHADOW, PREVIOUS)]
 
 
 def discard(connection: Connection) -> None:
     """Drop the shadow tables."""
-    run(connection, "DROP SCHEMA IF EXISTS {} CASCADE", SHADOW)
+    drop(connection, SHADOW)
 
 
 def forget_previous(connection: Connection) -> None:
     """Drop the tables from before the last rebuild: there is no way back to them then."""
-    run(connection, "DROP SCHEMA IF EXISTS {} CASCADE", PREVIOUS)
+    drop(connection, PREVIOUS)
 
 
 def take_previous(connection: Connection) -> None:
@@ -285,8 +292,5 @@ def take_previous(connection: Connection) -> None:
         raise NotFound("earlier version of the views")
     with connection.transaction():
         discard(connection)
-        run(connection, "ALTER SCHEMA {} RENAME TO {}", PREVIOUS, SHADOW)
-
-
-def exists(connection: Connection, schema: str) -> bool:
-    return connection.execute("SELECT to_regclass(%s)", [f"{schema}.units"]).fetchone() != (None,)
+        tables = [*tables_in(connection, PREVIOUS), *NOTES]
+        run_all(connection, renames(connection, tables, PREVIOUS, SHADOW))

@@ -59,9 +59,11 @@ def exit_code_for(error: Exception) -> int:
         return FAULT
     if isinstance(error, DatabaseUnfit):
         return REFUSED
+    if isinstance(error, RecordUnreadable):  # the store is there, and some of it is wrong
+        return PARTLY
     from eventlog.programs import EmbeddedPostgresFailed  # not before something failed: it takes long
 
-    is_about_the_store = isinstance(error, Unavailable | RecordUnreadable | EmbeddedPostgresFailed)
+    is_about_the_store = isinstance(error, Unavailable | EmbeddedPostgresFailed)
     return NOT_AVAILABLE if is_about_the_store else REFUSED
 
 

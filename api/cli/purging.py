@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,14 +14,16 @@ from api.cli.failures import PARTLY, tell
 from api.cli.output import show_json, show_table
 from api.cli.reading import listed, show_all_json
 from api.cli.store import contexts, name_of, opened, place, running
+from api.opening import store_tables
 from api.purging import all_of, carry_out, days_ago
 from api.routes.purges import receipt_resource, target_resource
 from domain.commands import Command, Name, PlaceHold, ReleaseHold
 from domain.errors import InvalidInput
-from eventlog.database import connect
-from projections.erasure import scrub as scrub_tables
+from eventlog.database import Database, connect, told
+from projections.leftovers import describe
 from projections.paging import Order
 from projections.purge import Receipt, Result, due, page_receipts, receipts_of, rehearse
+from projections.scrub import scrub as scrub_tables
 
 AGE = re.compile(r"(\d{1,6})([dhm])")
 DAYS = {"d": 1.0, "h": 1 / 24, "m": 1 / 1440}
@@ -58,12 +61,18 @@ def purge(
                 application, targets, lambda _: context_for(), reason=reason, insist=bool(given)
             )
         receipts = receipts_of(database, results)
-        if scrub and not is_rehearsal:
-            with connect(database.conninfo) as connection:
-                scrub_tables(connection)
+        denied = scrub_all(database) if scrub and not is_rehearsal else []
     show_results(results, receipts, is_rehearsal=is_rehearsal, as_json=as_json)
-    if any(result.why_not is not None for result in results):
+    if denied:
+        tell(f"Scrubbed, but for what this role has no right to: {'; '.join(denied)}.")
+    if denied or any(result.why_not is not None for result in results):
         raise typer.Exit(PARTLY)
+
+
+def scrub_all(database: Database) -> list[str]:
+    """Scrub the store; returns what this role has no right to."""
+    with told(), connect(database.conninfo) as connection:
+        return scrub_tables(connection, store_tables())
 
 
 def retention(days: float | str) -> float:
@@ -101,7 +110,11 @@ def show_results(
         return
     show_receipts(receipts)
     if not all(receipt.is_erased for receipt in receipts):
-        tell("Some are not erased yet, for the views are being rebuilt: a server does it, or the next purge.")
+        left = Counter[str]()
+        for receipt in receipts:
+            left.update(receipt.left)
+        tell(f"Some data is not erased yet; rows are left in {describe(left)}.")
+        tell("Erasing waits for a rebuild or check of the views; a server, or the next purge, tries again.")
 
 
 def show_receipts(receipts: Iterable[Receipt]) -> None:

@@ -66,7 +66,10 @@ class ReceiptResource(BaseModel):
     actor: str = Field(examples=["key:1f0c9a7e"])
     reason: str | None
     chain_head: str = Field(description="the stream's last link, in hexadecimal")
-    is_erased: bool = Field(description="false while the erasing is still under way")
+    is_erased: bool = Field(description="whether a look into all tables found nothing of it left")
+    left: dict[str, int] = Field(
+        description="rows that are left of it by table, a thousand of each at most; none once it is erased"
+    )
 
 
 class PurgeResource(BaseModel):

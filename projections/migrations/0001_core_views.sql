@@ -195,9 +195,11 @@ INSERT INTO views (name, version)
 VALUES ('names', 1), ('sessions', 1), ('threads', 1), ('users', 1), ('functions', 1),
        ('states', 1), ('messages', 1), ('requests', 1);
 
--- Each rebuild, under way or over. error: why it failed. One that has no end and is not under way was stopped.
+-- Each rebuild, under way or over. process_id: of the connection that holds the lock meanwhile. error: why it
+-- failed. One that has no end and is not under way was stopped.
 CREATE TABLE rebuilds (
     number          bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    process_id      integer     NOT NULL DEFAULT pg_backend_pid(),
     views           text[]      NOT NULL,
     is_rehearsal    boolean     NOT NULL,
     started_at      timestamptz NOT NULL DEFAULT now(),

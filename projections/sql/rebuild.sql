@@ -1,7 +1,7 @@
 -- name: take_unit
 -- Waits for one that somebody is at.
 SELECT number, low, high, events
-  FROM recount_rebuild.units
+  FROM rebuild_units
  WHERE done_at IS NULL
  ORDER BY events DESC, number
  LIMIT 1
@@ -9,7 +9,7 @@ SELECT number, low, high, events
 
 -- name: take_free_unit
 SELECT number, low, high, events
-  FROM recount_rebuild.units
+  FROM rebuild_units
  WHERE done_at IS NULL
  ORDER BY events DESC, number
  LIMIT 1
@@ -20,10 +20,10 @@ SELECT number, low, high, events
 SET LOCAL synchronous_commit TO off;
 
 -- name: finish_unit
-UPDATE recount_rebuild.units SET done_at = now() WHERE number = %s;
+UPDATE rebuild_units SET done_at = now() WHERE number = %s;
 
 -- name: remaining
-SELECT coalesce(sum(events), 0) FROM recount_rebuild.units WHERE done_at IS NULL;
+SELECT coalesce(sum(events), 0) FROM rebuild_units WHERE done_at IS NULL;
 
 -- name: select_streams
 SELECT originator_id, originator_version, topic, convert_to(state::text, 'UTF8')
@@ -55,22 +55,18 @@ SELECT originator_id, originator_version, topic, state::text
  WHERE notification_id > %s AND notification_id <= %s AND originator_id <> ALL(%s::uuid[])
  ORDER BY originator_id, originator_version;
 
--- name: look_into_shadow
--- For the rest of the transaction, what appends write goes into the shadow tables.
-SET LOCAL search_path TO recount_rebuild, public;
-
 -- name: raise_counters
-INSERT INTO recount_rebuild.counters AS counter (project, kind, last)
+INSERT INTO rebuild_counters AS counter (project, kind, last)
 SELECT project, kind, last
   FROM json_to_recordset(%s::json) AS row (project text, kind text, last bigint)
  ORDER BY project, kind
     ON CONFLICT (project, kind) DO UPDATE SET last = greatest(counter.last, excluded.last);
 
 -- name: caught_up_to
-SELECT position FROM recount_rebuild.progress;
+SELECT position FROM rebuild_progress;
 
 -- name: note_caught_up
-UPDATE recount_rebuild.progress SET position = %s;
+UPDATE rebuild_progress SET position = %s;
 
 -- name: last_position
 SELECT coalesce(max(notification_id), 0) FROM stored_events;

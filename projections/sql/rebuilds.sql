@@ -14,12 +14,15 @@ UPDATE rebuilds
        locked_seconds = %(locked_seconds)s
  WHERE number = %(number)s;
 
+-- name: lock_holders
+SELECT pid
+  FROM pg_locks
+ WHERE locktype = 'advisory' AND granted AND objsubid = 2
+   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND classid = %s AND objid = 'stored_events'::regclass::oid;
+
 -- name: last_rebuild
-SELECT number, views, is_rehearsal,
-       EXISTS (SELECT FROM pg_locks
-                WHERE locktype = 'advisory' AND granted AND objsubid = 2
-                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-                  AND classid = %(lock)s AND objid = 'stored_events'::regclass::oid) AS is_under_way,
+SELECT number, process_id, views, is_rehearsal,
        extract(epoch FROM clock_timestamp() - started_at)::double precision AS seconds,
        started_at, ended_at, events, differences, locked_seconds, error
   FROM rebuilds
@@ -28,7 +31,7 @@ SELECT number, views, is_rehearsal,
 
 -- name: units_done
 SELECT coalesce(sum(events), 0), coalesce(sum(events) FILTER (WHERE done_at < %s), 0)
-  FROM recount_rebuild.units
+  FROM rebuild_units
  WHERE done_at IS NOT NULL;
 
 -- name: is_served

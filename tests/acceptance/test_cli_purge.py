@@ -245,7 +245,7 @@ def test_while_views_are_checked_the_erasing_is_left_to_the_next(
     with connect(conninfo) as connection, shadow.alone(connection):
         purged = recount("purge", "--session", talk)
     assert purged.code == 0
-    assert "Some are not erased yet" in purged.err
+    assert "Some data is not erased yet" in purged.err
     assert "chai" in stored(conninfo)
     assert recount("purge", "--older-than", "1d").code == 0
     assert "chai" not in stored(conninfo)

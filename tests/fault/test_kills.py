@@ -26,7 +26,7 @@ import pytest
 from api.purging import purge_due
 from domain.commands import AddMessages, Delete, DeleteMessage
 from domain.commands import Command as DomainCommand
-from eventlog.advisory import IMPORT_LOCK, PURGE_LOCK, SHADOW_LOCK
+from eventlog.advisory import IMPORT_LOCK, PURGE_LOCK, REBUILD_LOCK
 from eventlog.application import Recount
 from eventlog.archive import exporting, importing, reading
 from eventlog.checkpoints import take_checkpoints
@@ -34,7 +34,7 @@ from eventlog.database import Connection, Database, connect
 from eventlog.embedded import EmbeddedPostgres
 from projections import shadow
 from projections.purge import due, purge
-from projections.shadow import TABLES
+from projections.tables import NOTES, PREVIOUS, TABLES
 from projections.webhooks import create_webhook
 from tests.fault.conftest import Plan
 from tests.fault.killing import (
@@ -80,8 +80,10 @@ def prepare_rebuild(application: Recount, scratch: Path, options: Sequence[str] 
 
 def check_rebuild(connection: Connection, scratch: Path) -> None:
     """Nothing is left of it but the tables from before."""
-    schemas = connection.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'recount%'").fetchall()
-    assert schemas == [(shadow.PREVIOUS,)]
+    left = connection.execute(
+        "SELECT relname FROM pg_class WHERE relname ~ '^(rebuild|previous|dropped)_' AND relkind = 'r'"
+    )
+    assert {name for (name,) in left} == {f"{PREVIOUS}{table}" for table in (*TABLES, *NOTES)}
     with shadow.alone(connection):
         pass
 
@@ -379,7 +381,7 @@ def nobody_works(connection: Connection) -> bool:
     """Whether PostgreSQL has noticed that whoever held a lock for a piece of work is gone."""
     held = connection.execute(
         "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = ANY(%s)",
-        [[SHADOW_LOCK, PURGE_LOCK, IMPORT_LOCK]],
+        [[REBUILD_LOCK, PURGE_LOCK, IMPORT_LOCK]],
     )
     return held.fetchone() == (0,)
 

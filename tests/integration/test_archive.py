@@ -45,7 +45,7 @@ from eventlog.verification import StoredLink, log_flaws
 from projections import rebuild, shadow
 from projections.erasure import erase_until
 from projections.purge import purge
-from projections.shadow import LIVE, TABLES
+from projections.tables import PREVIOUS, TABLES, exists
 from tests.postgres import new_database
 from tests.processes import context, recount_on, wait_until
 from tests.stories import say, tell_stories
@@ -64,7 +64,7 @@ def rows_of(connection: Connection) -> Rows:
         for table, order in {"stored_events": "notification_id", "checkpoints": "position"}.items()
     }
     for table in TABLES:
-        rows = connection.execute(f"SELECT t::text FROM {LIVE}.{table} t")
+        rows = connection.execute(f"SELECT t::text FROM {table} t")
         found[table] = sorted(row for (row,) in rows)
     return found
 
@@ -398,7 +398,7 @@ class TestInterrupted:
         take_in(other, source_of(text))
         with connect(conninfo) as first, connect(other) as second:
             assert rows_of(first) == rows_of(second)
-            assert not shadow.exists(second, shadow.PREVIOUS)
+            assert not exists(second, PREVIOUS)
 
 
 def refusal(text: bytes, conninfo: str) -> str:

@@ -20,6 +20,7 @@ from pydantic_core import to_json
 from starlette.testclient import TestClient
 
 from api.app import create_app
+from api.opening import store_tables
 from api.purging import all_of, carry_out, days_ago, purge_due
 from api.reads import SQL as READS
 from api.reads import forget_reads
@@ -59,14 +60,15 @@ from eventlog.programs import packaged_home
 from eventlog.proof import proof_of
 from eventlog.verification import log_flaws
 from projections import rebuild, shadow
-from projections.erasure import erase_until, erasures_until, scrub, steps
+from projections.erasure import erase_until, erasures_until, steps
 from projections.forking import Cut, fork
 from projections.history import AsOf, page_as_of, state_as_of
 from projections.messages import page_messages
 from projections.paging import Filter, Window
 from projections.purge import Receipt, Result, Target, alone, due, page_receipts, purge, receipts_of
+from projections.scrub import scrub
 from projections.sessions import get_session, list_sessions
-from projections.shadow import PREVIOUS, SHADOW, TABLES
+from projections.tables import PREVIOUS, SHADOW, TABLES, exists
 from projections.users import get_user
 from tests.processes import context, recount_on, wait_until
 from tests.stories import THREAD, say, tell_stories
@@ -592,7 +594,7 @@ class TestCanaries:
         rebuild.rebuild(conninfo)
         rebuild.put_in_place(conninfo)  # so that there are earlier tables, too
         rebuild.rebuild(conninfo)  # and those of a rebuild that was stopped
-        assert all(shadow.exists(connection, schema) for schema in (PREVIOUS, SHADOW))
+        assert all(exists(connection, schema) for schema in (PREVIOUS, SHADOW))
         note_read(connection, name)
         connection.execute("ANALYZE")
         assert found_in(dump(conninfo), gone) == sorted(gone.all)
@@ -607,7 +609,7 @@ class TestCanaries:
         assert found_in(dump(conninfo), kept) == sorted(kept.all)
         assert found_in(exported(connection), gone) == []
         assert found_in(exported(connection), kept) == sorted(kept.all)
-        scrub(connection)
+        scrub(connection, store_tables())
         assert found_in_files(connection, gone) == {}
         shadow.discard(connection)
         assert flaws(connection, conninfo) == []
@@ -635,7 +637,7 @@ class TestCanaries:
         purged(application, user(application, "ana"))
         assert found_in(dump(conninfo), gone) == []
         assert found_in(dump(conninfo), kept) == sorted(kept.all)
-        scrub(connection)
+        scrub(connection, store_tables())
         assert found_in_files(connection, gone) == {}
         assert flaws(connection, conninfo) == []
 

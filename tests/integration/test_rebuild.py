@@ -22,7 +22,7 @@ from projections.core import BY_NAME
 from projections.messages import page_messages
 from projections.paging import Window
 from projections.sessions import get_session
-from projections.shadow import LIVE, PREVIOUS, SHADOW, TABLES
+from projections.tables import LIVE, NOTES, PREVIOUS, SHADOW, TABLES, tables_in
 from tests.processes import PATIENCE_SECONDS, context, in_threads
 from tests.stories import say, story, tell_stories
 
@@ -36,16 +36,16 @@ def connection(conninfo: str) -> Iterator[Connection]:
 def rows_of(connection: Connection, schema: str) -> dict[str, list[str]]:
     """All rows of the views, as texts."""
     return {
-        table: sorted(row for (row,) in connection.execute(f"SELECT t::text FROM {schema}.{table} t"))
+        table: sorted(row for (row,) in connection.execute(f"SELECT t::text FROM {schema}{table} t"))
         for table in TABLES
     }
 
 
 def indexes_of(connection: Connection, schema: str) -> list[Any]:
     found = connection.execute(
-        "SELECT tablename, indexname, replace(indexdef, schemaname || '.', '') FROM pg_indexes"
-        " WHERE schemaname = %s AND tablename = ANY(%s) ORDER BY 1, 2",
-        (schema, list(TABLES)),
+        "SELECT tablename, indexname, indexdef FROM pg_indexes"
+        " WHERE schemaname = current_schema() AND tablename = ANY(%s) ORDER BY 1, 2",
+        [[f"{schema}{table}" for table in TABLES]],
     )
     return found.fetchall()
 
@@ -237,7 +237,7 @@ class TestSomeViews:
         tell_stories(application)
         rebuild.rebuild(conninfo, ["users"])
         rebuild.rebuild(conninfo, ["sessions", "threads"])
-        assert set(shadow.tables_in(connection)) == {"sessions", "threads"}
+        assert set(tables_in(connection)) == {"sessions", "threads"}
 
     def test_versions_go_with_the_tables(
         self, application: Recount, connection: Connection, conninfo: str, monkeypatch: pytest.MonkeyPatch
@@ -491,5 +491,7 @@ class TestStopped:
         for _ in range(2):
             rebuild.rebuild(conninfo)
             rebuild.put_in_place(conninfo)
-        schemas = connection.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'recount%'")
-        assert schemas.fetchall() == [(PREVIOUS,)]
+        left = connection.execute(
+            "SELECT relname FROM pg_class WHERE relname ~ '^(rebuild|previous|dropped)_' AND relkind = 'r'"
+        )
+        assert {name for (name,) in left} == {f"{PREVIOUS}{table}" for table in (*TABLES, *NOTES)}
