@@ -94,13 +94,12 @@ def alone(connection: Connection) -> Iterator[None]:
 
 def wait_for_erasure(connection: Connection) -> None:
     """Take the lock that those who erase share; they queue up behind us. Raises Unavailable."""
-    connection.execute(SQL["limit_wait"], [f"{ERASURE_SECONDS_MAX}s"])
     try:
-        connection.execute(SQL["wait_alone"], [SHADOW_LOCK])
+        with connection.transaction():  # that the limit ends with; the lock stays
+            connection.execute(SQL["wait_for_locks"], [f"{ERASURE_SECONDS_MAX}s"])
+            connection.execute(SQL["wait_alone"], [SHADOW_LOCK])
     except errors.LockNotAvailable:
         raise Unavailable("purged content is being erased: rebuild when that is done") from None
-    finally:
-        connection.execute("RESET lock_timeout")
 
 
 def begin(connection: Connection, settled: int, names: Collection[str] = tuple(BY_NAME)) -> None:

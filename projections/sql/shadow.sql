@@ -4,9 +4,6 @@ SELECT pg_try_advisory_lock(%s, 'stored_events'::regclass::oid::int);
 -- name: wait_alone
 SELECT pg_advisory_lock(%s, 'stored_events'::regclass::oid::int);
 
--- name: limit_wait
-SELECT set_config('lock_timeout', %s, false);
-
 -- name: leave_alone
 SELECT pg_advisory_unlock(%s, 'stored_events'::regclass::oid::int);
 
