@@ -57,6 +57,7 @@ from domain.errors import RecountError
 from eventlog.application import Recount
 from eventlog.checkpoints import take_checkpoints
 from eventlog.database import Addresses
+from eventlog.pulse import Pulse
 from projections.core import CoreViews
 
 DESCRIPTION = """
@@ -119,15 +120,20 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
             stack.callback(threads.shutdown)
             rebuilding = Rebuilding(addresses.direct)
             stack.callback(rebuilding.stop)
-            following = Following(addresses.direct, allow_private=settings.webhooks_allow_private)
+            following = Following(
+                addresses.direct, database.clock, allow_private=settings.webhooks_allow_private
+            )
             tail = Tail(addresses.direct, asyncio.get_running_loop())
-            parts: list[Part] = [*chores(settings, application), following, tail]
+            pulse = Pulse(addresses.direct, database.clock, lambda: application.append_under_way)
+            parts: list[Part] = [pulse, *chores(settings, application), following, tail]
+            if reads is not None:
+                reads.clock = database.clock
             for part in parts if reads is None else [reads, *parts]:
                 part.start()
                 stack.callback(part.stop)
             answers = LongAnswers(keys, bytes_max=settings.answer_bytes_max)
             app.state.store = Store(
-                settings, database, application, keys, tail, metrics, threads, rebuilding, answers
+                settings, database, application, keys, tail, metrics, threads, rebuilding, answers, pulse
             )
             stack.enter_context(released_by_signals(tail))
             yield

@@ -15,8 +15,7 @@ from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from functools import partial
+from datetime import datetime
 from typing import Annotated, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -40,6 +39,7 @@ from domain.values import NAME_LENGTH_MAX, Text, check_name
 from eventlog.application import Recount
 from eventlog.changes import Outcome
 from eventlog.database import Database
+from eventlog.pulse import Pulse
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,18 +61,32 @@ class Store:
     threads: ThreadPoolExecutor
     rebuilding: Rebuilding
     answers: LongAnswers
+    pulse: Pulse
+
+    def now(self) -> datetime:
+        """Return the time by the database's clock."""
+        return self.database.clock.now()
 
     async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """What ``function`` returns, called in a thread of our own, where it may wait for the database.
 
+        Raises Unavailable at once while the database is known to be silent.
+
         FastAPI's way, a route that is no coroutine, goes through more layers and as many threads as
         there are requests: a third of what a read of messages costs.
         """
+        self.pulse.refuse_silent()
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.threads, partial(function, *args, **kwargs))
+
+        def call() -> R:
+            self.pulse.refuse_silent()  # it may have waited for a thread
+            return function(*args, **kwargs)
+
+        return await loop.run_in_executor(self.threads, call)
 
     async def execute(self, command: Command, context: Context) -> Outcome:
         """Carry out a command. Raises Refused, NotFound or Unavailable."""
+        self.pulse.refuse_silent()
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Outcome] = loop.create_future()
 
@@ -212,12 +226,13 @@ async def purging(request: Request) -> Writing:
 async def writing_as(scope: str, request: Request, key: str | None, if_match: str | None) -> Writing:
     here = await store(request)
     who = await caller(request, here, scope)
+    request_key = await idempotency(request, key)
     context = Context(
         project=who.project,
         actor=who.actor,
-        at=datetime.now(UTC),
+        at=here.now(),  # last, for a body may be long on its way
         request_id=request.scope["request_id"],
-        idempotency=await idempotency(request, key),
+        idempotency=request_key,
     )
     return Writing(here, context, expected_version(if_match), scope_in(request))
 

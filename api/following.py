@@ -11,6 +11,7 @@ from functools import partial
 from api.reads import forget_reads
 from api.sending import Sender
 from domain.errors import NotFound, Unavailable
+from eventlog.clock import Clock
 from eventlog.database import Database
 from projections.erasure import keep_erasing
 from projections.follow import Follower, Lag, follow, lags
@@ -39,12 +40,12 @@ def known_lags(database: Database) -> list[Lag]:
 class Following:
     """The threads of one process."""
 
-    def __init__(self, conninfo: str, *, allow_private: bool) -> None:
+    def __init__(self, conninfo: str, clock: Clock, *, allow_private: bool) -> None:
         self._leaders = [
             Leader(conninfo, f"follower {follower.name}", partial(follow, follower=follower))
             for follower in FOLLOWERS
         ]
-        self._leaders.append(Leader(conninfo, "sender", Sender(allow_private=allow_private)))
+        self._leaders.append(Leader(conninfo, "sender", Sender(clock, allow_private=allow_private)))
         self._leaders.append(Leader(conninfo, "erasure", partial(keep_erasing, forget=forget_reads)))
 
     def start(self) -> None:

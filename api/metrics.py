@@ -49,6 +49,12 @@ class Metrics:
             registry=registry,
             multiprocess_mode="max",
         )
+        self.clock_difference_seconds = Gauge(
+            "recount_clock_difference_seconds",
+            "How far this machine's clock is ahead of the database's",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
 
         self.follower_lag_events = follower_gauge(
             "recount_follower_lag_events", "Positions in the log that a follower is behind", registry

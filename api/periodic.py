@@ -26,12 +26,16 @@ class Periodic(threading.Thread):
 
     def run(self) -> None:
         pause = min(self._seconds, FIRST_SECONDS)
+        reason = None
         while not self._stopped.wait(pause):
             pause = self._seconds
             try:
                 self._work()
-            except Unavailable:
-                pass  # next time
+                reason = None
+            except Unavailable as error:  # next time
+                if str(error) != reason:
+                    reason = str(error)
+                    logger.warning("%s waits: %s", self.name, reason)
             except Exception:
                 logger.exception("%s failed", self.name)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from uuid_utils.compat import uuid7
 
@@ -39,14 +40,22 @@ def carry_out(
 
     Where the views are just being rebuilt, the erasing waits for that, and this does not: then
     receipts say so. ``insist``: see projections.purge. Raises Unavailable where another purge is under
-    way and does not end in time.
+    way and does not end in time, ClocksApart where this machine's clock disagrees with the database's.
     """
+    clock = application.database.clock
+    application.database.read(clock.refuse_apart)
     with (
         connect(application.database.conninfo) as connection,
         alone(connection, patience_seconds=patience_seconds),
     ):
         results = [
-            purge(application, target, context_for(target.project), reason=reason, insist=insist)
+            purge(
+                application,
+                target,
+                replace(context_for(target.project), at=clock.now()),
+                reason=reason,
+                insist=insist,
+            )
             for target in targets
         ]
         with suppress(Unavailable):
@@ -57,16 +66,18 @@ def carry_out(
 def purge_due(application: Recount, retention_days: float) -> list[Result]:
     """Purge, in all projects, what was deleted longer ago than that."""
     request_id = str(uuid7())
+    database = application.database
 
     def context_for(project: str) -> Context:
-        return Context(project, ACTOR, datetime.now(UTC), request_id)
+        return Context(project, ACTOR, database.clock.now(), request_id)
 
-    targets = due(application.database, days_ago(retention_days))
+    targets = due(database, days_ago(database, retention_days))
     return carry_out(application, targets, context_for, reason=RETENTION_OVER, insist=False)
 
 
-def days_ago(days: float) -> datetime:
-    return datetime.now(UTC) - timedelta(days=days)
+def days_ago(database: Database, days: float) -> datetime:
+    """Return that moment, by the database's clock. Raises ClocksApart."""
+    return database.read(database.clock.refuse_apart) - timedelta(days=days)
 
 
 def all_of(database: Database, name: Name) -> Iterable[Target]:

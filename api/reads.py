@@ -11,14 +11,15 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import psycopg
 from pydantic_core import to_json
 
 from domain.errors import Unavailable
-from eventlog.database import Connection, Database, connect
+from eventlog.clock import Clock
+from eventlog.database import APPEND, Connection, Database, connect
 from eventlog.statements import Statements
 from projections.erasure import Subject
 from projections.paging import KEY_MAX, Page, Window, page_of
@@ -51,6 +52,7 @@ class ReadRecorder:
     """Takes notes of reads and writes them down."""
 
     def __init__(self, conninfo: str) -> None:
+        self.clock = Clock()  # as long as nobody gives it the database's
         self._conninfo = conninfo
         self._notes: deque[dict[str, Any]] = deque()
         self._lost = 0
@@ -78,7 +80,7 @@ class ReadRecorder:
             return
         self._notes.append(
             {
-                "read_at": datetime.now(UTC),
+                "read_at": self.clock.now(),
                 "project": project,
                 "actor": actor,
                 "request_id": request_id,
@@ -115,7 +117,7 @@ class ReadRecorder:
         if not rows:
             return False
         if self._connection is None:
-            self._connection = connect(self._conninfo)
+            self._connection = connect(self._conninfo, APPEND)
         self._connection.execute(SQL["insert_reads"], [to_json(rows).decode()])
         for _ in rows:
             self._notes.popleft()

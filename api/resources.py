@@ -122,6 +122,14 @@ class StatusResource(BaseModel):
     status: str = Field(examples=["ok"])
 
 
+class HealthResource(BaseModel):
+    """``since`` and ``reason`` say what keeps a ``degraded`` server from its work."""
+
+    status: Literal["ok", "degraded"]
+    since: datetime | None = None
+    reason: str | None = Field(None, examples=["the database does not answer"])
+
+
 class EventResource(BaseModel):
     """One entry of the log. ``payload`` is what was recorded, in the shape it was recorded in."""
 

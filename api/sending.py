@@ -13,7 +13,7 @@ import ssl
 import threading
 import time
 from contextlib import closing, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from importlib.metadata import version
@@ -26,6 +26,7 @@ from api.addresses import AddressRefused, checked_url, resolved
 from api.resources import event_resource
 from api.shares import Shares
 from eventlog.channels import listen
+from eventlog.clock import Clock
 from projections.leading import Lead
 from projections.webhooks import (
     CHANNEL,
@@ -52,13 +53,16 @@ logger = logging.getLogger(__name__)
 class Post(threading.Thread):
     """One attempt at a delivery. ``finish`` tells it to take no longer."""
 
-    def __init__(self, due: Due, done: SimpleQueue[Post], lead: Lead, *, allow_private: bool) -> None:
+    def __init__(
+        self, due: Due, done: SimpleQueue[Post], lead: Lead, *, clock: Clock, allow_private: bool
+    ) -> None:
         super().__init__(name="recount-post", daemon=True)
         self.due = due
         self.began = time.monotonic()
         self.attempt = Attempt(None, f"no answer within {ANSWER_SECONDS_MAX:.0f} seconds")
         self._done = done
         self._lead = lead
+        self._clock = clock
         self._allow_private = allow_private
         self._socket: socket.socket | None = None
 
@@ -98,7 +102,7 @@ class Post(threading.Thread):
                 )
             self._socket.settimeout(ANSWER_SECONDS_MAX)
             self._socket.connect(address)
-            connection.request("POST", target, body, headers_of(self.due, body))
+            connection.request("POST", target, body, headers_of(self.due, body, self._clock.now()))
             with closing(connection.getresponse()) as answer:
                 return answer.status
 
@@ -119,8 +123,7 @@ def trust() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def headers_of(due: Due, body: bytes) -> dict[str, str]:
-    now = datetime.now(UTC)
+def headers_of(due: Due, body: bytes, now: datetime) -> dict[str, str]:
     return {
         "Content-Type": "application/json",
         "User-Agent": f"Recount/{version('recount')}",
@@ -158,7 +161,8 @@ def reason_of(error: Exception) -> str:
 class Sender:
     """The work of whoever sends (see projections.leading.Leader)."""
 
-    def __init__(self, *, allow_private: bool) -> None:
+    def __init__(self, clock: Clock, *, allow_private: bool) -> None:
+        self._clock = clock
         self._allow_private = allow_private
         self._done: SimpleQueue[Post] = SimpleQueue()
         self._under_way: dict[str, Post] = {}
@@ -193,7 +197,7 @@ class Sender:
             if not self._shares.take(due.entry.project, len(due.entry.state)):
                 continue  # it is due still when another one is done
             self._note_turn(due.entry.project)
-            post = Post(due, self._done, lead, allow_private=self._allow_private)
+            post = Post(due, self._done, lead, clock=self._clock, allow_private=self._allow_private)
             self._under_way[due.webhook_id] = post
             post.start()
 

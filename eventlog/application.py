@@ -41,7 +41,7 @@ from eventlog.database import Database
 from eventlog.mapper import EventMapper, SnapshotMapper, StoredRow
 from eventlog.recorder import LogRecorder, SnapshotRecorder
 from eventlog.transaction import Answer, Request
-from eventlog.writer import Writer
+from eventlog.writer import Append, Writer
 
 logger = logging.getLogger(__name__)
 
@@ -145,6 +145,11 @@ class Recount(Application[UUID]):
         Or with the reason why it is not: Refused, NotFound or Unavailable (see domain.errors).
         """
         self._writer.send(Request(command, context, answer))
+
+    @property
+    def append_under_way(self) -> Append | None:
+        """What is just being appended; None where nothing is."""
+        return self._writer.under_way
 
     def execute(self, command: Command, context: Context) -> Outcome:
         """Carry out ``command`` and wait for the commit. Raises Refused, NotFound, Unavailable."""

@@ -15,6 +15,7 @@ from psycopg.rows import kwargs_row
 
 from domain.errors import Unavailable
 from eventlog.addresses import Addresses
+from eventlog.clock import Clock
 from eventlog.connecting import (
     APPEND,
     FOLLOW,
@@ -67,7 +68,9 @@ class Database:
         connections_max: int = 10,
         timeout_seconds: float = 5,
         limits: Limits = READ,
+        clock: Clock | None = None,
     ) -> None:
+        self.clock = clock or Clock()
         self.addresses = Addresses.of(addresses)
         self._refuses_until = 0.0
         self._has_answered = True
@@ -75,7 +78,7 @@ class Database:
             with_defaults(self.addresses.primary),
             connection_class=Connection,
             kwargs={"autocommit": True},
-            configure=partial(set_up_pooled if self.addresses.is_pooled else set_up, limits=limits),
+            configure=partial(self._set_up, limits=limits),
             min_size=1,
             max_size=connections_max,
             timeout=timeout_seconds,
@@ -87,6 +90,10 @@ class Database:
     def conninfo(self) -> str:
         """The address for whoever needs a session of its own: see Addresses."""
         return self.addresses.direct
+
+    def _set_up(self, connection: Connection, *, limits: Limits) -> None:
+        (set_up_pooled if self.addresses.is_pooled else set_up)(connection, limits)
+        self.clock.measure(connection)
 
     def open(self) -> None:
         with told():

@@ -4,33 +4,81 @@ Positions are drawn from a sequence and commit out of order, so "greater than my
 over an event whose transaction is still open. Each append therefore holds a shared advisory lock
 from before it draws its position until it ends; a position is settled when everyone is gone who
 held that lock after the position had been drawn.
+
+Nobody is waited for without limit. PostgreSQL ends the session of an append that stands still (see
+eventlog.database.Limits), which settles the log within seconds; where it does not, the wait is given up.
 """
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Mapping
 
+from domain.errors import Unavailable
 from eventlog.database import Connection
+from eventlog.sessions import describe_sessions
 from eventlog.statements import Statements
 
 SQL = Statements("eventlog", "log")
 
+WAIT_SECONDS_MAX = 8.0
+NOTICE_SECONDS = 2.0  # an append takes milliseconds, so this one stands still
+POLL_SECONDS = 0.002
 
-def settled_position(connection: Connection, *, poll_seconds: float = 0.002) -> int:
-    """A position up to which every event there will ever be can be read now; 0 for an empty log.
+Holders = Mapping[str, int]
+"""Backend → number of its transaction, for those that hold the append lock.
 
-    Waits for the appends that are under way as it is called, not for later ones.
+The number reads 0 from when a transaction ends until its locks are released.
+"""
+
+logger = logging.getLogger(__name__)
+
+
+def settled_position(connection: Connection, *, wait_seconds_max: float = WAIT_SECONDS_MAX) -> int:
+    """Return a position up to which every event there will ever be can be read now; 0 for an empty log.
+
+    Waits for the appends that are under way as it is called, not for later ones. Raises Unavailable
+    where one of them does not end in time, and logs which session it is.
     """
     ((last,),) = connection.execute(SQL["last_drawn"], prepare=True).fetchall()
     if last is None:
         return 0
-    awaited = holders(connection)
+    began = time.monotonic()
+    is_noticed = False
+    awaited = find_holders(connection)
     while awaited:
-        time.sleep(poll_seconds)
-        awaited &= holders(connection)
+        waited_seconds = time.monotonic() - began
+        if waited_seconds > NOTICE_SECONDS and not is_noticed:
+            is_noticed = True
+            logger.warning(
+                "the log waits for an append that stands still: %s", described(connection, awaited)
+            )
+        if waited_seconds > wait_seconds_max:
+            raise Unavailable("an append that stands still keeps the log from being read; retry")
+        time.sleep(POLL_SECONDS)
+        awaited = still_held(awaited, find_holders(connection))
     return int(last)
 
 
-def holders(connection: Connection) -> set[str]:
-    """The transactions that hold the append lock."""
-    return {holder for (holder,) in connection.execute(SQL["holders"], prepare=True).fetchall()}
+def find_holders(connection: Connection) -> Holders:
+    """Return who holds the append lock now."""
+    return dict(connection.execute(SQL["holders"], prepare=True).fetchall())
+
+
+def still_held(awaited: Holders, now: Holders) -> Holders:
+    """Return those of ``awaited`` that hold the lock still, by what ``now`` shows.
+
+    One is gone when its backend does not hold the lock any more, or holds it in another transaction.
+    A number that reads 0 now is no other transaction: its events may not be readable yet.
+    """
+    return {
+        backend: number
+        for backend, number in awaited.items()
+        if backend in now and now[backend] in (number, 0)
+    }
+
+
+def described(connection: Connection, holders: Holders) -> str:
+    """Describe the sessions of ``holders``, for the log of the server."""
+    return describe_sessions(connection, [int(backend) for backend in holders if backend.isdigit()])

@@ -24,6 +24,7 @@ from eventsourcing.persistence import (
 from pydantic_core import to_json
 
 from eventlog.chain import Link
+from eventlog.clock import elapsed_seconds
 from eventlog.database import Connection, Database
 from eventlog.mapper import StoredRow
 from eventlog.order import settled_position
@@ -35,13 +36,14 @@ SQL = Statements("eventlog", "log")
 
 @lru_cache(maxsize=256)
 def append_statement(writes: tuple[str, ...]) -> str:
-    """Inserting the events and carrying out ``writes`` as one statement; yields the positions.
+    """Inserting the events and carrying out ``writes`` as one statement; yields positions and the time.
 
     Its parts see the database as it was before, so no two of them may touch the same row.
     """
     parts = [f"events AS ({SQL['insert_events']})"]
     parts += [f"write_{number} AS ({sql})" for number, sql in enumerate(writes)]
-    return f"WITH {', '.join(parts)} SELECT notification_id FROM events ORDER BY notification_id"  # noqa: S608 - of our own named statements only
+    inserted = "SELECT notification_id, clock_timestamp() FROM events ORDER BY notification_id"
+    return f"WITH {', '.join(parts)} {inserted}"
 
 
 class Write(NamedTuple):
@@ -95,8 +97,12 @@ class LogRecorder(ApplicationRecorder):
     ) -> list[int]:
         sql = append_statement(tuple(write.sql for write in writes))
         rows = [events_as_json(stored_events, links), *(as_json(write.rows) for write in writes)]
+        asked_at = elapsed_seconds()
         # One statement is one round trip, and a transaction by itself where none is open.
-        return [position for (position,) in connection.execute(sql, rows, prepare=True).fetchall()]
+        inserted = connection.execute(sql, rows, prepare=True).fetchall()
+        if inserted:
+            self.database.clock.take(inserted[-1][1], asked_at=asked_at)
+        return [position for position, _ in inserted]
 
     def select_events(
         self,

@@ -13,7 +13,7 @@ from eventsourcing.persistence import Notification, Subscription
 
 from domain.errors import Unavailable
 from eventlog.channels import listen, notify
-from eventlog.database import Connection, connect
+from eventlog.database import WATCH, Connection, connect
 from eventlog.order import settled_position
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class SettledPositions(Iterator[int]):
 
     def _listen(self) -> Connection:
         if self._connection is None:
-            self._connection = connect(self._conninfo)
+            self._connection = connect(self._conninfo, WATCH)
             listen(self._connection, CHANNEL)
         return self._connection
 
@@ -154,7 +154,7 @@ class Herald(threading.Thread):
         while self._news.wait() and not self._stopped.is_set():
             self._news.clear()
             try:
-                connection = connection or connect(self._conninfo)
+                connection = connection or connect(self._conninfo, WATCH)
                 notify(connection, CHANNEL)
             except (psycopg.Error, Unavailable):
                 connection = None  # followers poll as well

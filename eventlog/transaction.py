@@ -26,6 +26,7 @@ from domain.events import Context, Event
 from domain.messages import MessageState, fold_messages
 from domain.sessions import Session
 from eventlog.changes import Outcome, RecordedRequest, StreamChange
+from eventlog.clock import elapsed_seconds
 from eventlog.database import Connection, told
 from eventlog.past import messages_at
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from eventlog.application import Recount
 
 NAMES_CACHED_MAX = 100_000
+AGE_SECONDS_MAX = 45.0  # of a command, for no event's time may be a minute from the database's
 
 
 Answer = Callable[[Outcome | BaseException], None]
@@ -40,14 +42,18 @@ Answer = Callable[[Outcome | BaseException], None]
 
 
 class Request:
-    """A command that waits for its turn. ``names``: of all streams that it may come to change."""
+    """A command that waits for its turn. ``names``: of all streams that it may come to change.
 
-    __slots__ = ("answer", "command", "context", "name", "names")
+    ``made_at``: as eventlog.clock.elapsed_seconds counts.
+    """
+
+    __slots__ = ("answer", "command", "context", "made_at", "name", "names")
 
     def __init__(self, command: Command, context: Context, answer: Answer) -> None:
         self.command = command
         self.context = context
         self.answer = answer
+        self.made_at = elapsed_seconds()
         self.name = name_of(command, context)
         self.names = [self.name, *(name_of(other, context) for other in command.along())]
 
@@ -86,6 +92,7 @@ class Transaction:
         self._changes: dict[UUID, StreamChange] = {}
         self._started: dict[Name, UUID] = {}
         self._numbers: dict[tuple[str, str], int] = {}
+        self._oldest_at = elapsed_seconds()
         self._resources = ExitStack()
         self._resources.enter_context(told())
         self._is_open = False
@@ -109,6 +116,7 @@ class Transaction:
 
     def decide(self, request: Request) -> Outcome | RecountError:
         """What the command leads to; a refusal is an answer too. Raises VersionConflict."""
+        self._oldest_at = min(self._oldest_at, request.made_at)
         try:
             return self._replay(request) or self._decide_all(request)
         except (VersionConflict, Unavailable):
@@ -266,6 +274,7 @@ class Transaction:
         if changes:
             stored = [self._application.stored(event) for change in changes for event in change.events]
             links = self._chain.links_for(stored)
+            self._refuse_outdated()
             self._application.log.insert_events(
                 stored, links=links, connection=self._connection, writes=self._views.writes_for(changes)
             )
@@ -273,6 +282,11 @@ class Transaction:
         if changes:
             self._chain.keep(stored, links)
         return changes
+
+    def _refuse_outdated(self) -> None:
+        """Raise Unavailable where this process stood still: the events would bear a time long past."""
+        if elapsed_seconds() - self._oldest_at > AGE_SECONDS_MAX:
+            raise Unavailable("the server stood still, or is overloaded; nothing was recorded")
 
 
 class TransactionFacts:

@@ -33,6 +33,7 @@ BATCH_MAX = 256  # commands in one transaction
 MESSAGES_MAX = 500  # in one transaction, unless a single command brings more: so snapshots stay close
 WAITING_MAX = 10_000  # commands that may wait before callers are turned away
 GATHER_SECONDS = 0.0003
+STANDSTILL_SECONDS = 2.0  # of a batch, before it failed
 ATTEMPTS_MAX = 12
 
 
@@ -56,9 +57,22 @@ class AppendingConnection:
             self._connection = connect(self._conninfo, APPEND, settings=self.SETTINGS)
         return self._connection
 
+    @property
+    def pid(self) -> int | None:
+        """Its session of PostgreSQL; None where there is none."""
+        connection = self._connection
+        return None if connection is None or connection.closed else connection.info.backend_pid
+
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
+
+
+class Append(NamedTuple):
+    """A batch that is under way: the session of PostgreSQL it has, if it has one yet, and for how long."""
+
+    pid: int | None
+    seconds: float
 
 
 class Committed(NamedTuple):
@@ -79,6 +93,7 @@ class Writer:
         self._streams = NameCache()
         self._connection = AppendingConnection(application.database.conninfo)
         self._gathered = deque([0, 0], maxlen=2)
+        self._began: float | None = None
         self._herald = Herald(application.database.conninfo)
         self._thread = threading.Thread(target=self._run, name="recount-writer", daemon=True)
         self._thread.start()
@@ -102,9 +117,17 @@ class Writer:
         self._connection.close()
         self._herald.stop()
 
+    @property
+    def under_way(self) -> Append | None:
+        """What is just being decided and appended; None where nothing is."""
+        began = self._began
+        return None if began is None else Append(self._connection.pid, time.monotonic() - began)
+
     def _run(self) -> None:
         while requests := self._take():
+            self._began = time.monotonic()
             self._carry_out(requests)
+            self._began = None
 
     def _take(self) -> list[Request]:
         """What waits, as far as it fits into one transaction; empty when closing."""
@@ -148,13 +171,23 @@ class Writer:
             committed = self._attempt_twice(requests)
         except Unavailable as error:
             self._forget(requests)
-            answer_all(requests, error)
+            answer_all([*requests, *self._waiting_in_vain()], error)
         except Exception:
             # One command's conflict, or a fault it brings out, is not its neighbours'.
             for request in requests:
                 self._carry_out_alone(request)
         else:
             self._conclude(requests, committed)
+
+    def _waiting_in_vain(self) -> list[Request]:
+        """Take what waited while a batch stood still: the next one would fare alike, and as slowly."""
+        assert self._began is not None
+        if time.monotonic() - self._began < STANDSTILL_SECONDS:
+            return []
+        with self._arrived:
+            waiting = list(self._waiting)
+            self._waiting.clear()
+        return waiting
 
     def _attempt_twice(self, requests: Sequence[Request]) -> Committed:
         """As ``_attempt``; where others wrote to the same streams, read what, and decide again upon it."""

@@ -2,7 +2,8 @@
 
 Who holds an advisory lock of PostgreSQL has the lead. The lock belongs to a connection of its own, and
 all that the work writes goes through that connection: who loses it loses the lead, and an unfinished
-transaction with it, so two never write as leaders.
+transaction with it, so two never write as leaders. A leader that stands still loses it after some seconds
+(see eventlog.exclusive), and finds that out at its next statement.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from contextlib import closing, suppress
 import psycopg
 
 from domain.errors import Unavailable
-from eventlog.database import Connection, connect
+from eventlog.database import LEAD, Connection, connect
+from eventlog.exclusive import kept_alive
 from eventlog.statements import Statements
 
 SQL = Statements("projections", "leading")
@@ -114,13 +116,14 @@ class Leader(threading.Thread):
 
     def _compete(self) -> None:
         """Wait for the lead and work. Raises whatever costs the lead."""
-        with closing(connect(self._conninfo)) as connection:
+        with closing(connect(self._conninfo, LEAD)) as connection:
             while not self._stopped.is_set():
                 ((is_ours,),) = connection.execute(SQL["try_lead"], [self._lock_name]).fetchall()
                 self._is_cut_off = False
                 if is_ours:
                     self.has_lead = True
-                    self._work(Lead(connection, self._bell, self._stopped))
+                    with kept_alive(connection):
+                        self._work(Lead(connection, self._bell, self._stopped))
                     return
                 self._bell.wait(TRY_SECONDS)
 

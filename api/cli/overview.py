@@ -15,6 +15,7 @@ from api.cli.store import Place, connected, place, refuse_missing
 from api.opening import all_migrations
 from domain.errors import SchemaMismatch
 from eventlog.archive.importing import ImportUnfinished, refuse_unfinished
+from eventlog.clock import APART_SECONDS_MAX, in_words
 from eventlog.database import Connection, Database, connect
 from eventlog.recorder import LogRecorder
 from eventlog.schema import applied, check_schema
@@ -49,6 +50,7 @@ def facts_of(here: Place, database: Database, server: RunningServer | None) -> d
             "database": database_of(here, connection),
             "schema": schema_of(connection),
             "server": vars(server) if server else None,
+            "clock_difference_seconds": round(database.clock.difference_seconds, 3),
         }
     if facts["schema"]["problem"] is None:
         facts["counts"] = {part: vars(count) for part, count in count_all(database).items()}
@@ -93,6 +95,7 @@ def lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     if database["is_embedded"]:
         found.append(("server", server_line(server)))
+    found.append(("clock", clock_line(facts["clock_difference_seconds"])))
     for part, count in facts.get("counts", {}).items():
         found.append((part, f"about {count['rows']:,}" if count["is_estimate"] else f"{count['rows']:,}"))
     if "settled_position" in facts:
@@ -126,6 +129,15 @@ def lag_line(lag: dict[str, Any]) -> str:
     if parked == 0:
         return line
     return f"{line}; 1 stream is parked" if parked == 1 else f"{line}; {parked:,} streams are parked"
+
+
+def clock_line(difference_seconds: float) -> str:
+    """``difference_seconds``: how far this machine's clock is ahead of the database's."""
+    length = in_words(abs(difference_seconds))
+    if abs(difference_seconds) > APART_SECONDS_MAX:
+        direction = "ahead of" if difference_seconds > 0 else "behind"
+        return f"{length} {direction} the database's: nothing is purged until they agree"
+    return f"within {length} of the database's"
 
 
 def server_line(server: dict[str, Any] | None) -> str:

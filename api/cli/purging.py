@@ -52,11 +52,11 @@ def purge(
             targets = all_of(database, name_of(project, kind, name, scope))
         else:
             days = days_in(older_than) if older_than else retention(at.settings.retention_days)
-            targets = due(database, days_ago(days), project)
+            targets = due(database, days_ago(database, days), project)
         if is_rehearsal:
             results = [rehearse(application, target) for target in targets]
         else:
-            context_for = contexts(project)
+            context_for = contexts(project, database.clock)
             results = carry_out(
                 application, targets, lambda _: context_for(), reason=reason, insist=bool(given)
             )
@@ -162,7 +162,7 @@ def release(data: Path | None, project: str, named: Mapping[str, str | None], *,
 
 def rule(data: Path | None, project: str, command: Command) -> None:
     with opened(place(data)) as database, running(database) as application:
-        application.execute(command, contexts(project)())
+        application.execute(command, contexts(project, database.clock)())
 
 
 def the_one(project: str, named: Mapping[str, str | None], scope: str) -> Name:

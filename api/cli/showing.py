@@ -77,7 +77,7 @@ def change(directory: Path) -> tuple[str, int]:
         body = shlex.quote(to_json({"content": correction}).decode())
         say(f"\n$ curl -X PATCH {path}/{first.id} \\\n    -H 'Content-Type: application/json' -d {body}")
         say(f"$ curl -X DELETE {path}/{last.id}")
-        kind, name, context = Session.KIND, session.name, contexts(PROJECT)
+        kind, name, context = Session.KIND, session.name, contexts(PROJECT, database.clock)
         edit = ChangeMessage(kind=kind, name=name, message_id=first.id, changes={"content": correction})
         deletion = DeleteMessage(kind=kind, name=name, message_id=last.id)
         with running(database) as application:

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from uuid_utils.compat import uuid7
@@ -20,6 +19,7 @@ from domain.errors import Unavailable
 from domain.events import Context
 from domain.sessions import Session
 from eventlog.application import Recount
+from eventlog.clock import Clock
 from eventlog.database import Addresses, Database, connect
 from eventlog.embedded import EmbeddedPostgres
 from eventlog.schema import applied
@@ -114,10 +114,10 @@ def set_up_new(addresses: Addresses) -> None:
         migrate_at(addresses)
 
 
-def contexts(project: str) -> Callable[[], Context]:
+def contexts(project: str, clock: Clock) -> Callable[[], Context]:
     """Makes the contexts of what one command does: all with the user's name and one request id."""
     actor, request_id = f"cli:{user_name()}", str(uuid7())
-    return lambda: Context(check_project(project), actor, datetime.now(UTC), request_id)
+    return lambda: Context(check_project(project), actor, clock.now(), request_id)
 
 
 def user_name() -> str:

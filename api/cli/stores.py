@@ -15,7 +15,7 @@ from api.bodies import NewUser
 from api.cli.failures import PARTLY, tell
 from api.cli.output import show_json
 from api.cli.store import contexts, place
-from api.cli.transfer import checked_user, show_counts, show_progress, target
+from api.cli.transfer import checked_user, clock_of, show_counts, show_progress, target
 from api.importers import dynamodb, flowise, langflow, motorhead, redis_lists, zep
 from api.importers.recording import Account, StoreImporter, StoreReport
 from api.importers.redis_commands import redis_commands, upstash_commands
@@ -69,7 +69,7 @@ def bring_in(stack: ExitStack, source: Source, into: Into) -> None:
     """Import and report. Exits with PARTLY where anything was skipped."""
     options: dict[str, Any] = target(stack, place(into.data), is_rehearsal=into.is_rehearsal)
     importer = StoreImporter(
-        contexts(into.project),
+        contexts(into.project, clock_of(options)),
         user_id=checked_user(into.user_id),
         on_account=show_json_account if into.as_json else tell_account,
         **options,
@@ -89,10 +89,10 @@ def bring_in(stack: ExitStack, source: Source, into: Into) -> None:
 def add_people(application: Recount | None, people: Sequence[Person], into: Into) -> int:
     """How many were not here yet."""
     added = 0
-    make_context = contexts(into.project)
+    if application is None:
+        return 0
+    make_context = contexts(into.project, application.database.clock)
     for number, one in enumerate(people, 1):
-        if application is None:
-            continue
         try:
             profile = Profile.model_validate(one.profile)
             NewUser.model_validate({"user_id": one.name, "metadata": one.metadata})

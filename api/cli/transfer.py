@@ -7,7 +7,7 @@ import io
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -24,6 +24,7 @@ from api.importing import Importer, Line, Report, lines_of
 from api.keys import check_project
 from domain.errors import InvalidInput
 from domain.values import check_name
+from eventlog.clock import Clock
 
 STDIO = "-"
 GZIP = b"\x1f\x8b"
@@ -43,7 +44,8 @@ def import_file(
         raw = stack.enter_context(opened_source(file))
         here = place(data)
         options: dict[str, Any] = {"user_id": checked_user(user_id), "on_skip": tell_skipped}
-        importer = Importer(contexts(project), **options, **target(stack, here, is_rehearsal=is_rehearsal))
+        store = target(stack, here, is_rehearsal=is_rehearsal)
+        importer = Importer(contexts(project, clock_of(store)), **options, **store)
         started = time.monotonic()
         try:
             reports = importer.run(readable(lines_of(unpacked(raw)), importer.report))
@@ -61,6 +63,12 @@ def target(stack: ExitStack, here: Place, *, is_rehearsal: bool) -> dict[str, An
         database = stack.enter_context(opened(here, begins=True))
         return {"application": stack.enter_context(running(database))}
     return {} if is_missing(here) else {"database": stack.enter_context(opened(here))}
+
+
+def clock_of(target: Mapping[str, Any]) -> Clock:
+    """Return the clock of the store that is imported into; a rehearsal records no times."""
+    application = target.get("application")
+    return Clock() if application is None else application.database.clock
 
 
 def checked_user(user_id: str | None) -> str | None:

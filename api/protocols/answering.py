@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -47,7 +47,7 @@ class Exchange:
 
     async def record(self, members: Mapping[str, Any], message_id: UUID | None = None) -> Message:
         """Record a message, said now unless it tells when. Raises InvalidInput."""
-        message = message_with(message_id or uuid7(), {**members})
+        message = message_with(message_id or uuid7(), {**members}, now=self.here.store.now())
         command = AddMessages(
             kind=Session.KIND,
             name=session_named(self.session),
@@ -60,9 +60,9 @@ class Exchange:
         return message.model_copy(update={"id": outcome.message_ids[0]})
 
 
-def message_with(message_id: UUID, members: dict[str, Any]) -> Message:
-    """Raises InvalidInput."""
-    members["timestamp"] = members.get("timestamp") or datetime.now(UTC)
+def message_with(message_id: UUID, members: dict[str, Any], *, now: datetime) -> Message:
+    """Make a message, said ``now`` unless its members tell when. Raises InvalidInput."""
+    members["timestamp"] = members.get("timestamp") or now
     try:
         return Message(id=message_id, **members)
     except ValidationError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import psycopg
@@ -113,7 +112,7 @@ async def visit(request: Request, *, scope: str | None = None, key: str | None =
         scope = "read" if request.method in ("GET", "HEAD") else "write"
     here = await store(request)
     who = await caller(request, here, scope, key=key)
-    context = Context(who.project, who.actor, datetime.now(UTC), request.scope["request_id"])
+    context = Context(who.project, who.actor, here.now(), request.scope["request_id"])
     return Visit(here, who.project, "", context)
 
 

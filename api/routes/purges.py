@@ -95,7 +95,11 @@ def add_purge_route(router: APIRouter, kind: str, name_of: NameOf) -> None:
 @router.post("/purges", response_model=PurgeResource, name="purge deleted")
 async def purge_deleted(body: RetentionPurge, writing: Erase) -> Response:
     """Erase for good what was deleted long ago: sessions, threads, users, and single messages."""
-    find = partial(due, writing.store.database, days_ago(body.older_than_days), writing.context.project)
+    database = writing.store.database
+
+    def find() -> Iterable[Target]:
+        return due(database, days_ago(database, body.older_than_days), writing.context.project)
+
     return await purged(writing, find, body, insist=False)
 
 

@@ -6,7 +6,7 @@ import gzip
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -43,8 +43,8 @@ def export_log(connection: Connection, write: Callable[[bytes], object], progres
     with told(), connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         ((events,),) = connection.execute(SQL["count_events"], [settled]).fetchall()
-        now = microseconds(datetime.now(UTC))
-        header = Header(format=FORMAT, exported_at=now, settled_position=settled, events=events)
+        ((now,),) = connection.execute("SELECT clock_timestamp()").fetchall()
+        header = Header(format=FORMAT, exported_at=microseconds(now), settled_position=settled, events=events)
         put(header.encoded())
         for number, row in enumerate(fetched(connection, "select_events", settled), start=1):
             put(EventLine.of(StoredLink(*row)).encoded())

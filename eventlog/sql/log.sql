@@ -125,8 +125,10 @@ SELECT originator_id, originator_version, topic, state::text
 SELECT CASE WHEN is_called THEN last_value END FROM stored_events_notification_id_seq;
 
 -- name: holders
--- The transactions that hold the append lock of this store.
-SELECT virtualtransaction FROM pg_locks
+-- Who holds the append lock of this store, each with the number of its transaction. A prepared transaction
+-- has no process; its whole name stands for it.
+SELECT coalesce(pid::text, virtualtransaction), split_part(virtualtransaction, '/', 2)::bigint
+  FROM pg_locks
  WHERE locktype = 'advisory' AND granted AND objsubid = 2
    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
    AND classid = 1919247104 AND objid = 'stored_events'::regclass::oid;

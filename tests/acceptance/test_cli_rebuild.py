@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from api.following import Following
+from eventlog.clock import Clock
 from eventlog.database import connect
 from tests.acceptance.test_cli import Recount, _signals_stay, program, recount, talk
 from tests.processes import wait_until
@@ -93,7 +94,7 @@ def test_offline_needs_the_store_alone(recount: Recount, conninfo: str) -> None:
 @contextmanager
 def served(conninfo: str) -> Iterator[None]:
     """A server, as far as the database can see it."""
-    following = Following(conninfo, allow_private=False)
+    following = Following(conninfo, Clock(), allow_private=False)
     following.start()
     try:
         with connect(conninfo) as connection:

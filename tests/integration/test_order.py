@@ -24,7 +24,7 @@ from eventlog.application import Recount
 from eventlog.chain import Chain
 from eventlog.database import Connection, Database, connect
 from eventlog.mapper import EventMapper
-from eventlog.order import settled_position
+from eventlog.order import settled_position, still_held
 from eventlog.recorder import LogRecorder
 from eventlog.subscription import Herald, LogSubscription
 from tests.postgres import new_database
@@ -94,7 +94,7 @@ def on_first_wait(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> C
         if len(calls) == 1:
             act()
 
-    monkeypatch.setattr(eventlog.order, "time", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(eventlog.order, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
     return lambda: bool(calls)
 
 
@@ -150,6 +150,26 @@ class TestSettledPosition:
             has_waited = on_first_wait(monkeypatch, lambda: None)
             assert settled_position(reader) == position
             assert not has_waited()
+
+    def test_it_gives_up_on_one_that_stands_still_and_names_it(
+        self, conninfo: str, database: Database, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with held(conninfo) as writer, connect(conninfo) as reader:
+            append(writer, database)
+            with pytest.raises(Unavailable, match="stands still"):
+                settled_position(reader, wait_seconds_max=eventlog.order.NOTICE_SECONDS + 0.1)
+            pid = writer.info.backend_pid
+            assert f"session {pid} (recount" in caplog.text
+            assert "idle in transaction for" in caplog.text
+
+    def test_a_holder_is_gone_when_it_holds_no_lock_or_holds_it_in_another_transaction(self) -> None:
+        awaited = {"7": 12}
+        assert still_held(awaited, {"7": 12, "8": 1}) == awaited
+        assert still_held(awaited, {"7": 0}) == awaited, "it ends, and its events may not be readable yet"
+        assert still_held(awaited, {"7": 13}) == {}
+        assert still_held(awaited, {"8": 12}) == {}
+        assert still_held({"7": 0}, {"7": 0}) == {"7": 0}
+        assert still_held({"7": 0}, {"7": 12}) == {}
 
     def test_appends_of_another_database_do_not_count(
         self, conninfo: str, server: str, template: str, database: Database, monkeypatch: pytest.MonkeyPatch

@@ -351,7 +351,7 @@ class TestRetention:
 
     def test_what_was_undeleted_meanwhile_stays(self, application: Recount) -> None:
         send(application, Start(kind="session", name="trip"), Delete(kind="session", name="trip"))
-        targets = list(due(application.database, days_ago(0)))
+        targets = list(due(application.database, days_ago(application.database, 0)))
         send(application, Undelete(kind="session", name="trip"))
         (result,) = carry_out(application, targets, lambda project: context(), reason=None, insist=False)
         assert result.why_not

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
@@ -259,7 +259,7 @@ class MessageStore(Generic[T]):
             members["user_id"] = str(owner) if owner else None
             flow = here.flow_id or members.get("flow_id")
             message_id = UUID(str(members["id"])) if members.get("id") else uuid7()
-            message = message_with(message_id, members_of(members))
+            message = message_with(message_id, members_of(members), now=self.application.database.clock.now())
             scope = scope_of(str(flow)) if flow else ""
             by_session.setdefault((scope, changes.session_named(members["session_id"])), []).append(message)
             ids.append(message_id)
@@ -399,7 +399,9 @@ class MessageStore(Generic[T]):
 
     def _execute(self, command: Command, cause: Session | None = None) -> Outcome:
         because = None if cause is None else f"{cause.id}/{cause.version}"
-        context = Context(self.project, self.actor, datetime.now(UTC), causation_id=because)
+        context = Context(
+            self.project, self.actor, self.application.database.clock.now(), causation_id=because
+        )
         return self.application.execute(command, context)
 
     def _again(self, make: Callable[..., Command]) -> Outcome:

@@ -5,7 +5,6 @@ A message has one feedback, the last one; its id is that of the message.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -61,7 +60,7 @@ def add_routes(router: APIRouter) -> None:
             "messageId": str(found.message.id),
             "rating": body.rating,
             "content": body.content,
-            "createdDate": wire_time(datetime.now(UTC)),
+            "createdDate": wire_time(here.store.now()),
         }
         await keep(here, found, told)
         return Json(told)

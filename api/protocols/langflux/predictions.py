@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request
@@ -100,7 +100,7 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
             raise NotConfigured("RECOUNT_LANGFLUX_UPSTREAM")
         body = await body_in(request)
         ids = resolve_ids(body, is_internal=is_internal, fresh=str(uuid7()))
-        one = Prediction(here, scope, body, ids, is_internal, datetime.now(UTC))
+        one = Prediction(here, scope, body, ids, is_internal, here.store.now())
         if upstream is not None:
             route = ("api", "v1", f"{'internal-' if is_internal else ''}prediction", scope)
             if one.is_streaming:
@@ -178,7 +178,7 @@ class Prediction:
         more = {name: answer[name] for name in names if answer.get(name) is not None}
         text = answer.get("text")
         content = text_of_parts(text) or to_json(answer.get("json", "")).decode().strip('"')
-        return self._message("apiMessage", content, datetime.now(UTC), more)
+        return self._message("apiMessage", content, self.here.store.now(), more)
 
     def _message(self, role: str, content: str, at: datetime, more: Mapping[str, Any]) -> dict[str, Any]:
         told = {

@@ -1,0 +1,161 @@
+"""Whether the database answers, asked all the while: for readiness, for health, and for the clock.
+
+Requests that wait for a silent database would use up all threads and connections one by one. One thread
+with a connection of its own asks instead, so that the others can be told at once. It also says who it is
+that appends wait for.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+
+from domain.errors import Unavailable
+from eventlog.clock import Clock
+from eventlog.database import WATCH, Connection, connect
+from eventlog.failures import DatabaseSilent
+from eventlog.sessions import describe_blockers
+from eventlog.writer import Append
+
+PAUSE_SECONDS = 1.0
+SILENCE_SECONDS = 5.0  # without an answer to a question that takes a millisecond
+APPEND_SECONDS_MAX = 2.0  # then it is asked what an append waits for
+
+SILENT = "the database is silent: it takes requests and gives no answers"
+STUCK = "writes wait for another session of PostgreSQL, which stands still"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What keeps the server from its work, and since when by the database's clock. Everybody may read it."""
+
+    since: datetime
+    reason: str
+
+
+class Pulse(threading.Thread):
+    """Asks the database for its time every second, and at once where somebody wants to know.
+
+    ``append_under_way`` says what the writer of this process does, None where it waits for work.
+    """
+
+    def __init__(self, conninfo: str, clock: Clock, append_under_way: Callable[[], Append | None]) -> None:
+        super().__init__(name="recount-pulse", daemon=True)
+        self.trouble: Trouble | None = None
+        self._conninfo = conninfo
+        self._clock = clock
+        self._append_under_way = append_under_way
+        self._connection: Connection | None = None
+        self._asked_at: float | None = None
+        self._is_silent = False
+        self._wanted = threading.Event()
+        self._mutex = threading.Lock()
+        self._waiting: list[Future[object]] = []
+        self._stopped = False
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the database takes questions and does not answer, so that nobody should wait for it."""
+        asked_at = self._asked_at
+        return self._is_silent or (asked_at is not None and time.monotonic() - asked_at > SILENCE_SECONDS)
+
+    def refuse_silent(self) -> None:
+        """Raise Unavailable at once where waiting would be in vain."""
+        if self.is_silent:
+            raise Unavailable(SILENT)
+
+    def beat(self) -> Future[object]:
+        """Ask now. The future raises Unavailable where there is no answer, or appends stand still."""
+        future: Future[object] = Future()
+        with self._mutex:
+            self._waiting.append(future)
+        self._wanted.set()
+        return future
+
+    def run(self) -> None:
+        while not self._stopped:
+            self._wanted.wait(PAUSE_SECONDS)
+            self._wanted.clear()
+            with self._mutex:
+                waiting, self._waiting = self._waiting, []
+            error = self._ask()
+            for future in waiting:
+                if future.set_running_or_notify_cancel():
+                    future.set_result(None) if error is None else future.set_exception(error)
+        self._disconnect()
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._wanted.set()
+        self.join(SILENCE_SECONDS)
+
+    def _ask(self) -> Unavailable | None:
+        """Ask once. Return why the server is not ready; None where it is."""
+        asked_at = self._asked_at = time.monotonic()
+        stuck = None
+        try:
+            stuck = self._examine()
+        except Unavailable as error:
+            self._is_silent = time.monotonic() - asked_at >= SILENCE_SECONDS
+            reason = SILENT if self._is_silent else "the database does not answer"
+            self._note(reason, str(error))
+        else:
+            self._is_silent = False
+            self._note(None if stuck is None else STUCK, stuck)
+        finally:
+            self._asked_at = None
+        return None if self.trouble is None else Unavailable(self.trouble.reason)
+
+    def _examine(self) -> str | None:
+        """Return what appends stand still for; None where they do not. Raises Unavailable."""
+        try:
+            return self._examine_once(self._connection or self._connect())
+        except DatabaseSilent as error:
+            self._disconnect()
+            raise Unavailable(SILENT) from error
+        except psycopg.Error:
+            self._disconnect()
+        try:  # a connection that was lost is replaced, unseen
+            return self._examine_once(self._connect())
+        except psycopg.Error as error:
+            self._disconnect()
+            raise Unavailable("the database does not answer") from error
+
+    def _examine_once(self, connection: Connection) -> str | None:
+        with connection.patience(SILENCE_SECONDS):
+            self._clock.measure(connection)
+            append = self._append_under_way()
+            if append is None or append.pid is None or append.seconds < APPEND_SECONDS_MAX:
+                return None
+            return describe_blockers(connection, append.pid)
+
+    def _connect(self) -> Connection:
+        self._connection = connect(self._conninfo, WATCH)
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            with suppress(psycopg.Error):
+                self._connection.close()
+            self._connection = None
+
+    def _note(self, reason: str | None, detail: str | None) -> None:
+        """Remember what is wrong and since when, and log it once. Only the log is told the ``detail``."""
+        before = self.trouble
+        if reason is None:
+            if before is not None:
+                logger.warning("over: %s", before.reason)
+            self.trouble = None
+        elif before is None or before.reason != reason:
+            logger.warning("%s (%s)", reason, detail)
+            self.trouble = Trouble(self._clock.now() if before is None else before.since, reason)
