@@ -53,6 +53,7 @@ from api.routes import (
     webhooks,
 )
 from api.settings import Settings, read_settings
+from api.telemetry import RequestSpans, traced
 from domain.errors import RecountError
 from eventlog.application import Recount
 from eventlog.checkpoints import take_checkpoints
@@ -108,6 +109,8 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with ExitStack() as stack:
+            if settings.otel:
+                stack.enter_context(traced())
             database = open_database(addresses, connections_max=settings.connections_max)
             stack.callback(database.close)
             keys = KeyRing(database)
@@ -157,6 +160,8 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
     app.add_middleware(ExactPaths)
     app.add_middleware(KeyInPath)
     app.add_middleware(Edge, metrics=metrics, body_bytes_max=settings.body_bytes_max, reads=reads)
+    if settings.otel:
+        app.add_middleware(RequestSpans)
     if settings.root_path:
         app.add_middleware(WithoutPrefix, root_path=settings.root_path)
     if settings.cors_origins:

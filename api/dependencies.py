@@ -40,6 +40,7 @@ from eventlog.application import Recount
 from eventlog.changes import Outcome
 from eventlog.database import Database
 from eventlog.pulse import Pulse
+from eventlog.tracing import span
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -82,7 +83,8 @@ class Store:
             self.pulse.refuse_silent()  # it may have waited for a thread
             return function(*args, **kwargs)
 
-        return await loop.run_in_executor(self.threads, call)
+        with span("query", function=function):
+            return await loop.run_in_executor(self.threads, call)
 
     async def execute(self, command: Command, context: Context) -> Outcome:
         """Carry out a command. Raises Refused, NotFound or Unavailable."""
@@ -94,8 +96,9 @@ class Store:
             with suppress(RuntimeError):  # the loop was closed: nobody waits any more
                 loop.call_soon_threadsafe(settle, answered, answer)
 
-        self.application.send(command, context, answer)
-        outcome = await answered
+        with span("execute", command=type(command)):
+            self.application.send(command, context, answer)
+            outcome = await answered
         if not outcome.is_repeat:
             self.metrics.events_recorded.inc(len(outcome.events))
         return outcome

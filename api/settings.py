@@ -131,6 +131,7 @@ class Settings(BaseSettings):
         None, description="the API key that a store without any key begins with"
     )
     first_key_file: Path | None = Field(None, description="a file with that key, instead of the key")
+    otel: bool = Field(False, description="send spans to an OpenTelemetry collector")
     audit_reads: bool = Field(False, description="record each reading request, too")
     debug: bool = Field(False, description="show the traceback of an unexpected failure")
 

@@ -40,6 +40,7 @@ from eventlog.changes import Outcome, StreamChange, Views
 from eventlog.database import Database
 from eventlog.mapper import EventMapper, SnapshotMapper, StoredRow
 from eventlog.recorder import LogRecorder, SnapshotRecorder
+from eventlog.tracing import span
 from eventlog.transaction import Answer, Request
 from eventlog.writer import Append, Writer
 
@@ -174,7 +175,7 @@ class Recount(Application[UUID]):
         """The recorded state, as of ``version`` or the newest this process knows; None without events."""
         try:
             state: Aggregate = self.repository.get(
-                stream_id, version=version, projector_func=kind.project_all
+                stream_id, version=version, projector_func=partial(fold_events, kind)
             )
         except AggregateNotFoundError:
             return None
@@ -244,3 +245,11 @@ def settle(future: Future[Outcome], answer: Outcome | BaseException) -> None:
         future.set_exception(answer)
     else:
         future.set_result(answer)
+
+
+def fold_events(
+    kind: type[Aggregate], state: Aggregate | None, events: Iterable[Event | Snapshot]
+) -> Aggregate | None:
+    """Return the state after ``events``, which are read as they are folded."""
+    with span("fold", kind=kind.KIND):
+        return kind.project_all(state, events)

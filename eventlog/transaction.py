@@ -29,6 +29,7 @@ from eventlog.changes import Outcome, RecordedRequest, StreamChange
 from eventlog.clock import elapsed_seconds
 from eventlog.database import Connection, told
 from eventlog.past import messages_at
+from eventlog.tracing import current
 
 if TYPE_CHECKING:
     from eventlog.application import Recount
@@ -44,16 +45,17 @@ Answer = Callable[[Outcome | BaseException], None]
 class Request:
     """A command that waits for its turn. ``names``: of all streams that it may come to change.
 
-    ``made_at``: as eventlog.clock.elapsed_seconds counts.
+    ``made_at``: as eventlog.clock.elapsed_seconds counts. ``cause``: the span that made it, if any.
     """
 
-    __slots__ = ("answer", "command", "context", "made_at", "name", "names")
+    __slots__ = ("answer", "cause", "command", "context", "made_at", "name", "names")
 
     def __init__(self, command: Command, context: Context, answer: Answer) -> None:
         self.command = command
         self.context = context
         self.answer = answer
         self.made_at = elapsed_seconds()
+        self.cause = current()
         self.name = name_of(command, context)
         self.names = [self.name, *(name_of(other, context) for other in command.along())]
 

@@ -22,6 +22,7 @@ from domain.errors import RecountError, Unavailable, VersionConflict
 from eventlog.changes import Outcome, StreamChange
 from eventlog.database import APPEND, Connection, connect
 from eventlog.subscription import Herald
+from eventlog.tracing import span
 from eventlog.transaction import NameCache, Request, Transaction
 
 if TYPE_CHECKING:
@@ -216,10 +217,15 @@ class Writer:
 
     def _attempt(self, requests: Sequence[Request]) -> Committed:
         """Decide and commit ``requests`` in one transaction. Raises VersionConflict, Unavailable."""
-        with Transaction(self._application, self._streams, self._connection.get()) as transaction:
+        causes = [request.cause for request in requests]
+        with (
+            span("append", causes=causes, commands=len(requests)) as measured,
+            Transaction(self._application, self._streams, self._connection.get()) as transaction,
+        ):
             transaction.lock_counters(requests)
             answers = [transaction.decide(request) for request in requests]
             changes = transaction.commit()
+            measured.set_attribute("recount.streams", len(changes))
         return Committed(answers, changes)
 
     def _conclude(self, requests: Sequence[Request], committed: Committed) -> None:

@@ -28,6 +28,7 @@ from eventlog.order import settled_position
 from eventlog.recorder import LogEntry, entry_from
 from eventlog.statements import Statements
 from eventlog.subscription import CHANNEL
+from eventlog.tracing import span
 from projections.leading import Lead
 
 SQL = Statements("projections", "follow")
@@ -166,7 +167,8 @@ def take(connection: Connection, follower: Follower, entries: Sequence[LogEntry]
         parked = {stream for (stream,) in found}
         wanted = [entry for entry in entries if entry.originator_id not in parked]
         if wanted:
-            follower.handle(connection, wanted)
+            with span("follow", follower=follower.name, events=len(wanted)):
+                follower.handle(connection, wanted)
     connection.execute(SQL["move_checkpoint"], {"name": follower.name, "position": end})
 
 
