@@ -7,94 +7,33 @@ A line is recorded whole or not at all, and may come again: each message has an 
 from its place and its words, so what is here already is passed over. Hence an import can be repeated,
 goes on where a killed one stopped, and adds only the tail of a conversation that has grown.
 
-What a line says never shows: one that cannot be taken is told by its number and the reason.
+What a line says never shows: one that cannot be taken is told by its number and the reason. A bad value
+costs no words: what is changed for it is counted by its kind (see api.chat_format).
 """
 
 from __future__ import annotations
 
-import codecs
-import hashlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Annotated, Any, BinaryIO, Generic, NamedTuple, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, ValidationError
-from pydantic_core import to_json
-
-from api.bodies import Incoming, NewMessage
+from api.chat_lines import Conversation, Line, Skipped, understood
 from domain.aggregate import Started
-from domain.commands import AddMessages
 from domain.errors import RecountError, Unavailable
 from domain.events import Context
-from domain.messages import SAID, Message, MessageAdded
-from domain.sessions import Session
-from domain.values import Metadata, Name, check_text
+from domain.messages import MessageAdded
 from eventlog.application import Recount
 from eventlog.changes import Outcome
 from eventlog.database import Database
 from projections.presence import Presence, find_message_ids, find_sessions
 
-LINE_BYTES_MAX = 64 * 2**20
-MESSAGES_MAX = 100_000  # in one line
-SCOPE_LENGTH_MAX = 100  # with the longest name, it still fits into an index of PostgreSQL
-
 # What is read ahead: enough for the writer always to find a full batch waiting, and no more.
 CHUNK_LINES = 128
 LINES_WAITING_MAX = 512
 WEIGHT_WAITING_MAX = 64 * 2**20
-MESSAGE_WEIGHT = 2_000  # bytes, besides its words
-
-NAMESPACE = UUID("7b1f6b1e-5d0c-5a39-9c55-0c6f2a4f6f7e")
-"""Of message ids made here. Another one would have every import add everything again."""
-
-
-class ChatConversation(Incoming):
-    """One line. ``scope`` and ``user_id`` go beyond the chat format, for sessions that have them."""
-
-    id: Name
-    scope: Annotated[str, Field(max_length=SCOPE_LENGTH_MAX), AfterValidator(check_text)] = ""
-    user_id: Name | None = None
-    metadata: Metadata | None = None
-    messages: Annotated[list[NewMessage], Field(max_length=MESSAGES_MAX)]
-
-
-class Skipped(RecountError):
-    """A line that cannot be taken. Says why, and nothing of what is in it."""
-
-
-class Line(NamedTuple):
-    number: int
-    text: bytes
-
-
-@dataclass(frozen=True)
-class Conversation:
-    """A line that was understood.
-
-    ``has_own_ids``: all its messages came with ids. ``is_new``: no session of its name is here yet.
-    """
-
-    line: Line
-    command: AddMessages
-    has_own_ids: bool
-    is_new: bool = True
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.command.scope, self.command.name
-
-    @cached_property
-    def weight(self) -> int:
-        """About how many bytes of memory it takes."""
-        return len(self.line.text) + MESSAGE_WEIGHT * len(self.command.messages)
-
-    @property
-    def ids(self) -> list[UUID]:
-        return [message.id for message in self.command.messages]
 
 
 @dataclass
@@ -120,6 +59,14 @@ class Report:
             self.conversations_grown += 1
         else:
             self.conversations_known += 1
+
+
+@dataclass
+class FileReport(Report):
+    """``warnings``: how often what was changed, by kind."""
+
+    messages_skipped: int = 0
+    warnings: Counter[str] = field(default_factory=Counter)
 
 
 Told = TypeVar("Told")
@@ -240,7 +187,19 @@ class Intake(Generic[Told, Taken]):
 
 
 class Importer(Intake[Line, Conversation]):
-    """Imports lines of chat format."""
+    """Imports lines of chat format. ``on_message_skipped`` is told line number and the message's place."""
+
+    report: FileReport
+
+    def __init__(
+        self,
+        *arguments: Any,
+        on_message_skipped: Callable[[int, int], None] = lambda line, place: None,
+        **options: Any,
+    ) -> None:
+        super().__init__(*arguments, **options)
+        self.report = FileReport()
+        self._on_message_skipped = on_message_skipped
 
     def _understood(self, told: Iterable[Line]) -> Iterator[Conversation]:
         for line in told:
@@ -250,8 +209,16 @@ class Importer(Intake[Line, Conversation]):
             except Skipped as reason:
                 self._skip(line, reason)
             else:
-                self.report.messages += len(conversation.command.messages)
+                self._note(conversation)
                 yield conversation
+
+    def _note(self, conversation: Conversation) -> None:
+        skipped = conversation.messages_skipped
+        self.report.messages += len(conversation.command.messages) + len(skipped)
+        self.report.messages_skipped += len(skipped)
+        self.report.warnings.update(conversation.warnings)
+        for place in skipped:
+            self._on_message_skipped(conversation.line.number, place)
 
     def _known(
         self, chunk: Sequence[Conversation], sessions: dict[tuple[str, str], Presence]
@@ -261,62 +228,6 @@ class Importer(Intake[Line, Conversation]):
 
     def _rest(self, conversation: Conversation, presence: Presence, known: Any) -> Conversation:
         return tail(conversation, presence, set(known))
-
-
-def lines_of(file: BinaryIO) -> Iterator[Line]:
-    """The lines that hold anything, by number; of one that is too long, just so much that it shows."""
-    number = 0
-    while text := file.readline(LINE_BYTES_MAX + 1):
-        number += 1
-        rest = text
-        while rest and not rest.endswith(b"\n"):
-            rest = file.readline(2**20)
-        if number == 1:
-            text = text.removeprefix(codecs.BOM_UTF8)
-        if text.strip():
-            yield Line(number, text)
-
-
-def understood(line: Line, project: str, user_id: str | None = None) -> Conversation:
-    """Raises Skipped."""
-    if len(line.text) > LINE_BYTES_MAX:
-        raise Skipped(f"is longer than {LINE_BYTES_MAX // 2**20} MiB")
-    try:
-        said = ChatConversation.model_validate_json(line.text)
-    except ValidationError as error:
-        raise Skipped(reason_of(error)) from None
-    messages = with_ids(said, project)
-    ids = frozenset(message.id for message in messages)
-    if len(ids) < len(messages):
-        raise Skipped("messages: the same id twice")
-    command = AddMessages(
-        kind=Session.KIND,
-        name=said.id,
-        scope=said.scope,
-        messages=messages,
-        given_ids=ids,
-        hidden_ids="pass_over",
-        user_id=said.user_id or user_id,
-        metadata=said.metadata,
-    )
-    return Conversation(line, command, all(message.id for message in said.messages))
-
-
-def with_ids(said: ChatConversation, project: str) -> list[Message]:
-    conversation = to_json([project, said.scope, said.id])
-    return [
-        Message.model_construct(
-            **{**dict(message), "id": message.id or made_id(conversation, place, message)}
-        )
-        for place, message in enumerate(said.messages)
-    ]
-
-
-def made_id(conversation: bytes, place: int, message: NewMessage) -> UUID:
-    """The id of a message that has none: the same for the same words in the same place."""
-    words = hashlib.sha256(to_json([getattr(message, member) for member in SAID])).digest()
-    name = NAMESPACE.bytes + b"%b %d " % (conversation, place) + words
-    return UUID(bytes=hashlib.sha1(name, usedforsecurity=False).digest()[:16], version=5)
 
 
 def tail(conversation: Conversation, presence: Presence, known: set[UUID]) -> Conversation:
@@ -350,39 +261,3 @@ def chunks(conversations: Iterable[Taken]) -> Iterator[list[Taken]]:
         weight += conversation.weight
     if chunk:
         yield chunk
-
-
-REASONS = {
-    "missing": "is missing",
-    "extra_forbidden": "is not a member of the format",
-    "string_type": "must be a text",
-    "too_short": "must not be empty",
-    "string_too_long": "is too long",
-    "too_long": f"are more than {MESSAGES_MAX}",
-    "int_type": "must be a whole number",
-    "list_type": "must be a list",
-    "dict_type": "must be an object",
-    "model_type": "must be an object",
-    "uuid_type": "must be a UUID",
-    "uuid_parsing": "must be a UUID",
-    "datetime_type": "must be a time like 2026-11-20T19:50:25Z",
-    "datetime_parsing": "must be a time like 2026-11-20T19:50:25Z",
-    "datetime_from_date_parsing": "must be a time like 2026-11-20T19:50:25Z",
-}
-
-
-def reason_of(error: ValidationError) -> str:
-    """What is wrong first, in words of ours alone: pydantic's may quote."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    if first["type"] == "json_invalid":
-        return "is not JSON"
-    place = ".".join(map(shown, first["loc"][:3])) or "the line"
-    if first["type"] == "value_error":  # a rule of ours, in our words
-        return f"{place}: {first['msg'].removeprefix('Value error, ')}"
-    return f"{place}: {REASONS.get(first['type'], 'cannot be taken')}"
-
-
-def shown(part: str | int) -> str:
-    """A part of a path. One that is no ordinary name may be somebody's words."""
-    is_ordinary = isinstance(part, int) or (part.isidentifier() and len(part) <= 40)
-    return str(part) if is_ordinary else "(a member)"

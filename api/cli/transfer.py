@@ -7,6 +7,7 @@ import io
 import sys
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,17 +17,22 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from api.chat_lines import Line
 from api.cli.failures import PARTLY, tell
 from api.cli.output import show_json
 from api.cli.store import Place, contexts, is_missing, opened, place, running
 from api.exporting import lines_for, sessions_to_export
-from api.importing import Importer, Line, Report, lines_of
+from api.file_shapes import NotLines, conversations_in
+from api.importing import FileReport, Importer, Report
 from api.keys import check_project
 from domain.errors import InvalidInput
 from domain.values import check_name
 from eventlog.clock import Clock
 
 STDIO = "-"
+SAME_REASON_MAX = 10
+"""Of so many lines that are skipped for one reason each is told."""
+
 GZIP = b"\x1f\x8b"
 
 
@@ -43,17 +49,28 @@ def import_file(
     with ExitStack() as stack:
         raw = stack.enter_context(opened_source(file))
         here = place(data)
-        options: dict[str, Any] = {"user_id": checked_user(user_id), "on_skip": tell_skipped}
+        teller = Teller()
+        options: dict[str, Any] = {
+            "user_id": checked_user(user_id),
+            "on_skip": teller.tell_skipped,
+            "on_message_skipped": teller.tell_message_skipped,
+        }
         store = target(stack, here, is_rehearsal=is_rehearsal)
         importer = Importer(contexts(project, clock_of(store)), **options, **store)
         started = time.monotonic()
         try:
-            reports = importer.run(readable(lines_of(unpacked(raw)), importer.report))
+            reports = importer.run(readable(conversations_in(unpacked(raw)), importer.report))
             size = Path(raw.name).stat().st_size if raw is not sys.stdin.buffer else None
             show_progress(reports, size, lambda report: raw.tell() if size else 0)
-        finally:
+        except NotLines:
+            raise  # there is nothing to report
+        except BaseException:
+            teller.end()
             show_report(importer.report, time.monotonic() - started, is_rehearsal, as_json)
-    if importer.report.lines_skipped:
+            raise
+        teller.end()
+        show_report(importer.report, time.monotonic() - started, is_rehearsal, as_json)
+    if importer.report.lines_skipped or importer.report.messages_skipped:
         raise typer.Exit(PARTLY)
 
 
@@ -78,8 +95,29 @@ def checked_user(user_id: str | None) -> str | None:
         raise InvalidInput("--user-id", str(error)) from None
 
 
-def tell_skipped(line: int, reason: str) -> None:
-    tell(f"line {line} skipped: {reason}")
+class Teller:
+    """Tells what was skipped, and why; of many lines with one reason the first ones."""
+
+    def __init__(self) -> None:
+        self._reasons: Counter[str] = Counter()
+
+    def tell_skipped(self, line: int, reason: str) -> None:
+        self._tell(reason, f"line {line} skipped: {reason}")
+
+    def tell_message_skipped(self, line: int, place: int) -> None:
+        reason = "has nothing that can be taken"
+        self._tell(reason, f"line {line}: message {place} skipped: {reason}")
+
+    def _tell(self, reason: str, text: str) -> None:
+        self._reasons[reason] += 1
+        if self._reasons[reason] <= SAME_REASON_MAX:
+            tell(text)
+
+    def end(self) -> None:
+        """Tell how many were not told."""
+        for reason, count in self._reasons.items():
+            if count > SAME_REASON_MAX:
+                tell(f"{count - SAME_REASON_MAX:,} more skipped: {reason}")
 
 
 @contextmanager
@@ -95,7 +133,9 @@ def opened_source(file: str) -> Iterator[BinaryIO]:
 def unpacked(raw: BinaryIO) -> BinaryIO:
     """What it holds, unpacked if it is gzipped, whatever its name."""
     peek = cast(io.BufferedReader, raw).peek
-    return cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if peek(2)[:2] == GZIP else raw
+    if peek(2)[:2] != GZIP:
+        return raw
+    return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=raw))))
 
 
 def readable(lines: Iterator[Line], report: Report) -> Iterator[Line]:
@@ -124,12 +164,17 @@ def show_progress(reports: Iterable[Report], total: int | None, done: Callable[[
             progress.update(task, completed=done(report), messages=report.messages, rate=rate_now)
 
 
-def show_report(report: Report, seconds: float, is_rehearsal: bool, as_json: bool) -> None:
+def show_report(report: FileReport, seconds: float, is_rehearsal: bool, as_json: bool) -> None:
     rate = round(report.messages / seconds)
     if as_json:
         show_json(vars(report) | {"seconds": round(seconds, 3), "messages_per_second": rate})
         return
-    show_counts(report, is_rehearsal, f" ({seconds:.1f} s, {rate:,} messages/s)")
+    skipped = f", {report.messages_skipped:,} skipped" if report.messages_skipped else ""
+    show_counts(report, is_rehearsal, f"{skipped} ({seconds:.1f} s, {rate:,} messages/s)")
+    if not report.conversations:
+        tell("there is nothing to import: it is empty")
+    for kind, count in sorted(report.warnings.items()):
+        tell(f"{kind} ({count:,}×)")
 
 
 def show_counts(report: Report, is_rehearsal: bool, ending: str) -> None:

@@ -5,14 +5,16 @@ An item holds the whole history as a list, oldest first, without ids and times.
 
 from __future__ import annotations
 
-import json
+import base64
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from time import time
 from typing import Any
 
+from api.cleaning import loads, read_decimal
 from api.importers import envelope
 from api.importers.source import Entry, Source, SourceFailed, Talk, Unreadable, entry_of, given, library
 
@@ -125,7 +127,8 @@ def is_expired(item: Item) -> bool:
 
 
 def expiry_of(item: Item) -> int | float | None:
-    return number(item[EXPIRY]["N"]) if "N" in item.get(EXPIRY, {}) else None
+    seconds = number(item[EXPIRY]["N"]) if "N" in item.get(EXPIRY, {}) else None
+    return None if isinstance(seconds, str) else seconds
 
 
 def talk(item: Item, name: str, attribute: str | None, table: str) -> Talk:
@@ -149,11 +152,11 @@ def entry(position: int, element: dict[str, Any]) -> Entry:
 
 
 def unpacked(text: str) -> Any:
-    """What LangChain JS stores as JSON in a text."""
+    """What LangChain JS stores as JSON in a text; the text, where it is none."""
     try:
-        return json.loads(text)
+        return loads(text)
     except ValueError:
-        raise Unreadable("its additional_kwargs are not JSON") from None
+        return text
 
 
 def plain(value: dict[str, Any]) -> Any:
@@ -173,15 +176,22 @@ def plain(value: dict[str, Any]) -> Any:
         case "SS":
             return sorted(held)
         case "NS":
-            return sorted(map(number, held))
+            return [number(one) for one in sorted(held, key=Decimal)]
+        case "BS":
+            return sorted(map(base64_of, held))
         case _:
-            raise Unreadable("holds binary data")
+            return base64_of(held)
 
 
-def number(text: str) -> int | float:
+def base64_of(data: Any) -> str:
+    """Binary data as a text, which JSON can hold."""
+    return base64.b64encode(bytes(data)).decode()
+
+
+def number(text: str) -> int | float | str:
     """DynamoDB keeps up to 38 digits, and knows no difference between 1 and 1.0."""
     try:
         return int(text)
     except ValueError:
-        value = float(text)
-        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+        value = read_decimal(text)
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value

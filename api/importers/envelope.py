@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from api.cleaning import loads
 from api.importers.source import Unreadable, given
 
 ROLES = {
@@ -21,6 +21,7 @@ ROLES = {
 }
 CUSTOM = frozenset({"chat", "generic"})
 CHUNK = "MessageChunk"
+NOT_UTF_8 = "what was not UTF-8 was replaced"
 REMOVES = "only asks to remove another message"
 
 SAID = frozenset({"content", "text", "name", "tool_calls", "tool_call_id", "role", "type", "example"})
@@ -29,10 +30,18 @@ SAID = frozenset({"content", "text", "name", "tool_calls", "tool_call_id", "role
 
 def read_text(text: str | bytes) -> tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]:
     """As ``read``, of a message in JSON. Raises Unreadable."""
+    whole = text.decode(errors="replace") if isinstance(text, bytes) else text
     try:
-        return read(json.loads(text))
-    except (ValueError, RecursionError):
+        document = loads(whole)
+    except ValueError:
         raise Unreadable("is not JSON") from None
+    said, details, warnings = read(document)
+    return said, details, (*warnings, *((NOT_UTF_8,) if is_damaged(text, whole) else ()))
+
+
+def is_damaged(raw: str | bytes, text: str) -> bool:
+    """Whether ``raw`` was no UTF-8, so that ``text`` has other characters in places."""
+    return isinstance(raw, bytes) and text.encode(errors="surrogatepass") != raw
 
 
 def read(envelope: Any) -> tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]:
@@ -45,8 +54,6 @@ def read(envelope: Any) -> tuple[dict[str, Any], dict[str, Any], tuple[str, ...]
     data = envelope.get("data")
     data = dict(envelope) | {"content": envelope["text"]} if data is None else data
     content = data.get("content")
-    if content is not None and not isinstance(content, str | list):
-        raise Unreadable("its content is neither a text nor a list of parts")
     role, warnings = role_of(kind, data)
     said = {
         "role": role,
@@ -80,7 +87,7 @@ def role_of(kind: str, data: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
 def tool_calls_of(data: dict[str, Any]) -> list[Any] | None:
     """Those of today's form, verbatim; else those of OpenAI's, which older messages keep aside."""
     if calls := data.get("tool_calls"):
-        return calls if isinstance(calls, list) else None
+        return calls  # type: ignore[no-any-return] # of another type: whoever records it sees to it
     extra = data.get("additional_kwargs")
     if not isinstance(extra, dict):
         return None

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Any
 
 from api.importers.langflow import plain
-from api.importers.source import Entry, Source, Talk, given, moment, own_id, parsed
+from api.importers.source import Entry, Source, Talk, given, moment, own_id, parsed, unread_moment
 from api.importers.tables import Row, Tables, count_of, need_columns
 from api.protocols.langflux.messages import JSON_COLUMNS, KEY, ROLES, wire_time
 from eventlog.statements import Statements
@@ -91,7 +91,8 @@ def entry(position: int, row: Row, feedback: list[dict[str, Any]]) -> Entry:
         "timestamp": moment(row["createdDate"]),
         "metadata": {KEY: members | given(opinions)},
     }
-    return Entry(position, said, id=own_id(row["id"]), details={"role": row["role"]})
+    details = {"role": row["role"]} | unread_moment("createdDate", row["createdDate"])
+    return Entry(position, said, id=own_id(row["id"]), details=details)
 
 
 def unswapped(metadata: dict[str, Any]) -> dict[str, Any]:

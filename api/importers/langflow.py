@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from api.importers.source import Entry, Source, Talk, given, moment, own_id, parsed
+from api.importers.source import Entry, Source, Talk, given, moment, own_id, parsed, unread_moment
 from api.importers.tables import Row, Tables, count_of, need_columns
 from api.protocols.langflow.messages import KEY, members_of
 from eventlog.statements import Statements
@@ -60,7 +60,12 @@ def names_of(tables: Tables, table: str, name: str) -> dict[str | None, Any]:
 def entry(position: int, row: Row) -> Entry:
     told = {name: value_of(name, cell) for name, cell in row.items()}
     said = members_of(told | {"timestamp": moment(row["timestamp"])})
-    return Entry(position, said | {"metadata": metadata_of(told)}, id=own_id(row["id"]))
+    return Entry(
+        position,
+        said | {"metadata": metadata_of(told)},
+        id=own_id(row["id"]),
+        details=unread_moment("timestamp", row["timestamp"]),
+    )
 
 
 def metadata_of(told: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +90,7 @@ def value_of(name: str, cell: Any) -> Any:
 
 def plain(cell: Any) -> Any:
     """A value of a column that nobody knew of, as JSON can hold it."""
-    return cell if isinstance(cell, bool | int | float | str | dict | list) else str(cell)
+    return cell if isinstance(cell, bool | int | float | str | bytes | dict | list) else str(cell)
 
 
 def text_id(cell: Any) -> str | None:

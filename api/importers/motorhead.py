@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
+from api.importers.envelope import NOT_UTF_8, is_damaged
 from api.importers.redis_commands import (
     ELEMENTS_AT_ONCE,
     Commands,
@@ -26,8 +26,7 @@ from api.importers.redis_commands import (
     oldest_first,
     text_of,
 )
-from api.importers.source import Entry, Source, Talk, Unreadable, entry_of, given
-from domain.values import check_text
+from api.importers.source import Entry, Source, Talk, given
 
 KIND = "motorhead"
 """Also the key of a session's metadata under which the protocol looks."""
@@ -89,7 +88,7 @@ def talk(send: Commands, name: str, listed: Listed, elements: list[bytes | str])
         KIND,
         PREFIX + name,
         name,
-        [entry_of(place, partial(entry, place, element)) for place, element in enumerate(elements)],
+        [entry(place, element) for place, element in enumerate(elements)],
         metadata={KIND: facts},
         renews_metadata=True,
         details=given({"written_at": written_at(listed.written)}),
@@ -100,10 +99,12 @@ def talk(send: Commands, name: str, listed: Listed, elements: list[bytes | str])
 def context_of(send: Commands, name: str) -> tuple[str | None, tuple[str, ...]]:
     """The context, if there is one, and what is to be told of it."""
     found = text_at(send, f"context:{name}")
-    try:
-        return None if found is None else check_text(text_of(found)), ()
-    except ValueError:
-        return None, ("its context cannot be taken",)
+    if found is None:
+        return None, ()
+    text = found.decode(errors="replace") if isinstance(found, bytes) else str(found)
+    return text, (
+        ("its context was not UTF-8; what was not was replaced",) if is_damaged(found, text) else ()
+    )
 
 
 def tokens_of(send: Commands, name: str) -> int:
@@ -130,10 +131,9 @@ def written_at(seconds: float) -> str | None:
 
 def entry(position: int, element: bytes | str) -> Entry:
     """Roles stay what they are, for programs of Motorhead's read them back."""
-    try:
-        role, separator, content = text_of(element).partition(SEPARATOR)
-    except UnicodeDecodeError:
-        raise Unreadable("is not UTF-8") from None
+    text = element.decode(errors="replace") if isinstance(element, bytes) else element
+    warnings = (NOT_UTF_8,) if is_damaged(element, text) else ()
+    role, separator, content = text.partition(SEPARATOR)
     if not separator or not role:
-        raise Unreadable("names no role")
-    return Entry(position, {"role": role, "content": content})
+        return Entry(position, {"content": text}, warnings=warnings)
+    return Entry(position, {"role": role, "content": content}, warnings=warnings)

@@ -8,6 +8,7 @@ is left out and told by its position, never by its words; the rest of its conver
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,27 +19,28 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from api.bodies import NewMessage
-from api.importers.alignment import Fingerprints, aligned
-from api.importers.source import SOURCE, Entry, Talk
-from api.importing import (
+from api.chat_format import message_members, usable_name
+from api.chat_lines import (
     MESSAGE_WEIGHT,
     MESSAGES_MAX,
     NAMESPACE,
     SCOPE_LENGTH_MAX,
     Conversation,
-    Intake,
     Line,
-    Report,
     Skipped,
     reason_of,
 )
+from api.cleaning import clean
+from api.importers.alignment import Fingerprints, aligned
+from api.importers.source import SOURCE, Entry, Talk
+from api.importing import Intake, Report
 from domain.commands import AddMessages
 from domain.messages import Message
 from domain.sessions import Session
-from domain.values import check_document, check_name, check_text
 from projections.presence import Known, Presence, find_sources
 
 FINGERPRINT_LENGTH = 32
+ID_CAME_BEFORE = "an id that came before in its conversation; the message has one made here"
 
 
 @dataclass
@@ -121,10 +123,13 @@ class StoreImporter(Intake[Talk, TakenTalk]):
             except Skipped as reason:
                 self._skip(Line(number, b""), reason)
                 continue
-            yield self._taken(talk, account)
+            changes = Changes(account)
+            yield self._taken(usable(talk, changes), account, changes)
 
-    def _taken(self, talk: Talk, account: Account) -> TakenTalk:
-        readable = list(readable_in(talk, account))
+    def _taken(self, talk: Talk, account: Account, changes: Changes) -> TakenTalk:
+        readable = list(readable_in(talk, account, changes))
+        changes.end()
+        account.session_id, account.scope = talk.name, talk.scope
         owner = talk.user_id or self._user_id
         command = AddMessages(
             kind=Session.KIND,
@@ -241,44 +246,72 @@ class StoreImporter(Intake[Talk, TakenTalk]):
         self._on_account(account)
 
 
+class Changes:
+    """Counts what was changed so that it could be taken, and has the account warn of each kind once."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._counts: Counter[str] = Counter()
+
+    def tell(self, kind: str) -> None:
+        self._counts[kind] += 1
+
+    def end(self) -> None:
+        self._account.warnings += [f"{kind} ({count:,}×)" for kind, count in self._counts.items()]
+
+
 def check_talk(talk: Talk) -> None:
     """Raises Skipped where it cannot be a session."""
     if talk.refusal:
         raise Skipped(talk.refusal)
     if len(talk.entries) > MESSAGES_MAX:
         raise Skipped(f"its messages are more than {MESSAGES_MAX}")
-    try:
-        check_name(talk.name)
-    except ValueError as error:
-        raise Skipped(f"its id {error}") from None
-    try:
-        check_document([talk.metadata, talk.details, talk.key])
-        if len(check_text(talk.scope)) > SCOPE_LENGTH_MAX:
-            raise Skipped("the id of its flow is too long")
-        if talk.user_id is not None:
-            check_name(talk.user_id)
-    except ValueError as error:
-        raise Skipped(f"its user or metadata {error}") from None
+    if not talk.name:
+        raise Skipped("its id is empty")
 
 
-def readable_in(talk: Talk, account: Account) -> Iterator[Readable]:
+def usable(talk: Talk, changes: Changes) -> Talk:
+    """Return the conversation under names that can be one, and with metadata that can be stored."""
+    return replace(
+        talk,
+        key=clean(talk.key, changes.tell),
+        name=usable_name(str(talk.name), changes.tell),
+        scope=talk.scope and usable_name(talk.scope, changes.tell, length_max=SCOPE_LENGTH_MAX),
+        user_id=usable_name(str(talk.user_id), changes.tell) if talk.user_id else None,
+        metadata=clean(talk.metadata, changes.tell),
+        details=clean(talk.details, changes.tell),
+    )
+
+
+def readable_in(talk: Talk, account: Account, changes: Changes) -> Iterator[Readable]:
     """The messages that can be taken; those that cannot are told to the account."""
     ids = set()
     for entry in talk.entries:
         account.warnings += [f"message {entry.position}: {warning}" for warning in entry.warnings]
-        if entry.said is None:
+        said = entry.said
+        if said is None:
             account.skipped.append((entry.position, entry.reason))
             continue
         if entry.id is not None and entry.id in ids:
-            account.skipped.append((entry.position, "its id came before in this conversation"))
-            continue
+            changes.tell(ID_CAME_BEFORE)
+            again = entry.details | {"id": str(entry.id)}
+            entry = replace(entry, id=f"{entry.id} at {entry.position}", details=again)
         ids.add(entry.id)
         try:
-            message = NewMessage.model_validate(entry.said)
+            message = message_from(said, changes)
         except ValidationError as error:
             account.skipped.append((entry.position, reason_of(error)))
             continue
+        entry = replace(entry, details=clean(entry.details, changes.tell))
         yield Readable(entry, message, fingerprint_of(message))
+
+
+def message_from(said: dict[str, Any], changes: Changes) -> NewMessage:
+    """The message as it is; where that cannot be, with what is closest to it. Raises ValidationError."""
+    try:
+        return NewMessage.model_validate(said)
+    except ValidationError:
+        return NewMessage.model_validate(message_members(said, changes.tell) or {})
 
 
 def fingerprint_of(message: NewMessage) -> str:

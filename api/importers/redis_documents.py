@@ -5,7 +5,7 @@ Their keys hold an id or a time; which conversation they are of, the document sa
 
 from __future__ import annotations
 
-import json
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -13,8 +13,9 @@ from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
 
+from api.cleaning import loads
 from api.importers import envelope
-from api.importers.redis_commands import Commands, keys_like, text_of
+from api.importers.redis_commands import Commands, keys_like
 from api.importers.source import Entry, Talk, Unreadable, entry_of
 
 KIND = "redis-json"
@@ -50,15 +51,23 @@ def document_at(send: Commands, key: str) -> dict[str, Any] | None:
     """None where there is none, or no longer."""
     text = send("JSON.GET", key, ".")
     try:
-        document = None if text is None else json.loads(text_of(text))
-    except (ValueError, RecursionError):
+        document = (
+            None
+            if text is None
+            else loads(text.decode(errors="replace") if isinstance(text, bytes) else text)
+        )
+    except ValueError:
         return None
     return document if isinstance(document, dict) else None
 
 
 def seconds_of(document: dict[str, Any]) -> float:
     seconds = document.get("timestamp")
-    return float(seconds) if isinstance(seconds, int | float) else 0.0
+    try:
+        found = float(seconds)  # type: ignore[arg-type] # whatever it is
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+    return found if math.isfinite(found) else 0.0
 
 
 def entry(send: Commands, position: int, key: str) -> Entry:
@@ -67,12 +76,16 @@ def entry(send: Commands, position: int, key: str) -> Entry:
         raise Unreadable("is there no longer")
     said, details, warnings = envelope.read(document)
     said["timestamp"] = moment_of(document)
-    return Entry(position, said, id=key, details=details | {"message_key": key}, warnings=warnings)
+    details |= {"message_key": key}
+    if said["timestamp"] is None and document.get("timestamp"):
+        details |= {"timestamp": document["timestamp"]}
+        warnings = (*warnings, "a time that is none was kept as it is")
+    return Entry(position, said, id=key, details=details, warnings=warnings)
 
 
 def moment_of(document: dict[str, Any]) -> datetime | None:
     """When the writer's clock said it was."""
     try:
-        return datetime.fromtimestamp(seconds_of(document), UTC) if document.get("timestamp") else None
+        return datetime.fromtimestamp(seconds_of(document), UTC) if seconds_of(document) else None
     except (ValueError, OverflowError, OSError):
         return None

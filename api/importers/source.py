@@ -7,14 +7,15 @@ cannot be read. It never says what was said in an error.
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from api.cleaning import clean_text, loads
 from domain.errors import InvalidInput, RecountError
+from domain.values import to_utc
 
 SOURCE = "imported_from"
 """The one member of a message's and a session's metadata that says where it came from."""
@@ -114,9 +115,21 @@ def parsed(cell: Any) -> Any:
     if not isinstance(cell, str | bytes):
         return cell
     try:
-        return json.loads(cell)
-    except (ValueError, RecursionError):
+        return loads(cell)
+    except ValueError:
         return cell if isinstance(cell, str) else cell.decode(errors="replace")
+
+
+def as_object(value: Any, name: str) -> dict[str, Any]:
+    """``value`` as an object: itself, nothing, or what is none under ``name``."""
+    if isinstance(value, dict):
+        return value
+    return {} if value is None else {name: value}
+
+
+def unread_moment(name: str, cell: Any) -> dict[str, Any]:
+    """What to remember of a time that is none: the cell itself, under ``name``."""
+    return {name: cell} if cell is not None and moment(cell) is None else {}
 
 
 def moment(cell: Any) -> datetime | None:
@@ -128,7 +141,10 @@ def moment(cell: Any) -> datetime | None:
             return None
     if not isinstance(cell, datetime):
         return None
-    return cell.replace(tzinfo=UTC) if cell.tzinfo is None else cell
+    try:
+        return to_utc(cell)
+    except ValueError:
+        return None
 
 
 def own_id(cell: Any) -> UUID | str | None:
@@ -136,4 +152,4 @@ def own_id(cell: Any) -> UUID | str | None:
     try:
         return UUID(str(cell)) if cell else None
     except ValueError:
-        return str(cell)
+        return clean_text(cell.decode(errors="replace") if isinstance(cell, bytes) else str(cell))

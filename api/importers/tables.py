@@ -10,8 +10,13 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 import psycopg
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
 from psycopg.rows import dict_row
+from psycopg.types.datetime import DateLoader, TimestampLoader, TimestamptzLoader
+from psycopg.types.json import set_json_loads
 
+from api.cleaning import loads
 from api.importers.source import SourceFailed
 
 ROWS_AT_ONCE = 1000
@@ -125,6 +130,26 @@ class PostgresTables:
             yield from cursor
 
 
+def tolerant(loader: type[Loader]) -> type[Loader]:
+    """A loader that leaves a time as text where Python has none like it: infinity, and years before 1."""
+
+    class Tolerant(loader):  # type: ignore[misc,valid-type]
+        def load(self, data: Buffer) -> Any:
+            try:
+                return super().load(data)
+            except psycopg.DataError:
+                return bytes(data).decode(errors="replace")
+
+    return Tolerant
+
+
+MOMENTS = {
+    "date": tolerant(DateLoader),
+    "timestamp": tolerant(TimestampLoader),
+    "timestamptz": tolerant(TimestamptzLoader),
+}
+
+
 @contextmanager
 def postgres(place: str) -> Iterator[PostgresTables]:
     with told_of_postgres():
@@ -132,6 +157,10 @@ def postgres(place: str) -> Iterator[PostgresTables]:
     with closing(connection):
         connection.read_only = True
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.execute("SET DateStyle = ISO")
+        set_json_loads(loads, connection)
+        for name, loader in MOMENTS.items():
+            connection.adapters.register_loader(name, loader)
         yield PostgresTables(connection)
 
 

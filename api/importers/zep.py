@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from api.importers.source import Entry, Person, Source, Talk, given, moment, own_id
+from api.importers.source import Entry, Person, Source, Talk, as_object, given, moment, own_id, unread_moment
 from api.importers.tables import Row, Tables, count_of, need_columns
 from api.protocols.zep.models import KEY
 from api.protocols.zep.models import moment as wire_time
@@ -44,7 +44,7 @@ def talks(tables: Tables, users: list[dict[str, Any]]) -> Iterator[Talk]:
             [entry(position, row) for position, row in enumerate(rows) if row["message"]],
             # Releases differ in whether a session names its user by key or by id.
             user_id=session.get("user_id") or owners.get(session.get("user_uuid")),
-            metadata=(session.get("metadata") or {}) | kept,
+            metadata=as_object(session.get("metadata"), "metadata") | kept,
             details=given(details),
             has_own_ids=True,
         )
@@ -59,7 +59,12 @@ def entry(position: int, row: Row) -> Entry:
         "token_count": message.get("token_count") or None,
         "metadata": message.get("metadata") or None,
     }
-    return Entry(position, given(said) | {"content": message["content"]}, id=own_id(message["uuid"]))
+    return Entry(
+        position,
+        given(said) | {"content": message["content"]},
+        id=own_id(message["uuid"]),
+        details=unread_moment("created_at", message.get("created_at")),
+    )
 
 
 def users_in(tables: Tables) -> list[dict[str, Any]]:

@@ -598,8 +598,50 @@ def test_import_tells_skipped_lines_and_ends_with_1(recount: Recount, tmp_path: 
     file.write_text(f'{{"id": "a", "messages": []}}\n{SECRET}\n{{"id": 7, "text": "{SECRET}"}}\n')
     ended = recount("import", file)
     assert ended.code == 1
-    assert ended.err == "line 2 skipped: is not JSON\nline 3 skipped: id: must be a text\n"
+    assert ended.err == "line 2 skipped: is not JSON\nline 3 skipped: messages: is missing\n"
     assert "3 read, 1 added, 0 grown, 0 already there, 2 skipped" in ended.out
+
+
+def test_import_tells_of_many_lines_with_one_reason_the_first(recount: Recount, tmp_path: Path) -> None:
+    file = tmp_path / "most-bad"
+    file.write_text('{"id": "a", "messages": []}\n' + f"{SECRET}\n" * 500)
+    ended = recount("import", file)
+    assert ended.code == 1
+    told = ended.err.splitlines()
+    assert (len(told), told[-1]) == (11, "490 more skipped: is not JSON")
+
+
+def test_import_tells_what_it_changed_and_which_messages_it_left_out(
+    recount: Recount, tmp_path: Path
+) -> None:
+    file = tmp_path / "odd"
+    messages = [{"role": "user", "content": "a\0b"}, {"role": "user", "content": SECRET, "refusal": None}, 7]
+    file.write_text(json.dumps({"id": "a", "messages": messages}))
+    ended = recount("import", file)
+    assert ended.code == 1
+    assert ended.err.splitlines() == [
+        "line 1: message 2 skipped: has nothing that can be taken",
+        "a NUL character was replaced (1×)",
+    ]
+    assert "messages: 3 read, 2 added, 0 already there, 1 skipped" in ended.out
+    (again,) = recount("import", file, "--json").items()
+    assert again["warnings"] == {"a NUL character was replaced": 1}
+    assert (again["messages_known"], again["messages_skipped"]) == (2, 1)
+
+
+@on_embedded
+def test_import_tells_what_a_file_is_in_one_sentence(recount: Recount, tmp_path: Path) -> None:
+    file = tmp_path / "export.json"
+    file.write_text(json.dumps({"conversationId": "c", "messages": [{"text": SECRET}]}, indent=1))
+    ended = recount("import", file)
+    assert (ended.code, ended.out) == (2, "")
+    assert len(ended.err.splitlines()) == 1
+    assert ended.err.startswith("The file is an export of LibreChat, one JSON document")
+    directory = recount("import", tmp_path)
+    assert (directory.code, len(directory.err.splitlines())) == (2, 1)
+    file.write_bytes(b"")
+    empty = recount("import", file)
+    assert (empty.code, empty.err) == (0, "there is nothing to import: it is empty\n")
 
 
 @on_embedded

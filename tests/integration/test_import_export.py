@@ -10,8 +10,9 @@ from uuid import uuid4
 import pytest
 
 from api import exporting
+from api.chat_lines import Line
 from api.exporting import lines_for, sessions_to_export
-from api.importing import Importer, Line, Report
+from api.importing import Importer, Report
 from domain.commands import AddMessages, ChangeMessage, Delete, DeleteMessage, MergeMetadata
 from domain.errors import NotFound, Unavailable
 from domain.events import Context
@@ -75,6 +76,8 @@ def test_each_conversation_becomes_a_session(application: Recount, database: Dat
         "messages_added": 3,
         "messages_known": 0,
         "lines_skipped": 0,
+        "messages_skipped": 0,
+        "warnings": {},
     }
     session = get_session(database, "default", "a")
     assert (session.metadata, session.message_count, session.version) == ({"k": 1}, 2, 3)

@@ -14,6 +14,8 @@ import pytest
 import redis
 from starlette.testclient import TestClient
 
+from api.chat_format import NAME_CHANGED, NO_ROLE
+from api.cleaning import NUL
 from api.importers.source import SOURCE
 from domain.commands import AddMessages, Delete, EraseMessages
 from domain.errors import InvalidInput
@@ -300,7 +302,7 @@ def test_a_bad_message_keeps_nothing_else_from_being_imported(
     conninfo: str, database: Database, store: redis.Redis, url: str
 ) -> None:
     push(store, "message_store:ana", ("user", "one"))
-    for bad in (b"rosebud", b"\xff\xfe", b'{"type":"human","data":{"content":"rosebud\\u0000"}}'):
+    for bad in (b"rosebud", b"\xff\xfe", b'{"type":"human","data":{"content":"odd\\u0000"}}'):
         store.lpush("message_store:ana", bad)
     push(store, "message_store:ana", ("user", "two"))
     push(store, "message_store:" + "x" * 513, ("user", "three"))
@@ -309,10 +311,13 @@ def test_a_bad_message_keeps_nothing_else_from_being_imported(
     ended = recount(conninfo, "import", "redis", url, "--json")
 
     assert ended.code == 1
-    assert [one["position"] for one in ended.accounts["ana"]["skipped"]] == [1, 2, 3]
-    assert ended.accounts["x" * 513]["reason"] == "its id must have 1 to 512 characters"
-    assert (ended.totals["conversations_skipped"], ended.totals["messages_skipped"]) == (1, 3)
-    assert said_in(database, "ana") == [("user", "one"), ("user", "two")]
+    assert [one["position"] for one in ended.accounts["ana"]["skipped"]] == [1, 2]
+    assert ended.accounts["ana"]["warnings"] == [f"{NUL} (1×)"]
+    (long,) = (name for name in ended.accounts if name.startswith("xxx"))
+    assert said_in(database, long) == [("user", "three")]
+    assert ended.accounts[long]["warnings"] == [f"{NAME_CHANGED} (1×)"]
+    assert (ended.totals["conversations_skipped"], ended.totals["messages_skipped"]) == (0, 2)
+    assert said_in(database, "ana") == [("user", "one"), ("user", "odd\ufffd"), ("user", "two")]
     assert said_in(database, "ben") == [("user", "four")]
 
     push(store, "message_store:ana", ("user", "five"))
@@ -589,9 +594,10 @@ def test_motorheads_sessions_with_context_and_namespaces(
 
     ended = recount(conninfo, "import", "motorhead", url, "--json")
 
-    assert (ended.code, list(ended.accounts)) == (1, ["trip"])
-    assert ended.accounts["trip"]["skipped"] == [{"position": 2, "reason": "names no role"}]
-    assert said_in(database, "trip") == [("Human", "I fly to Lisbon"), ("AI", "Have fun: it is warm")]
+    assert (ended.code, list(ended.accounts)) == (0, ["trip"])
+    assert ended.accounts["trip"]["warnings"] == [f"{NO_ROLE} (1×)"]
+    words = [("Human", "I fly to Lisbon"), ("AI", "Have fun: it is warm"), ("unknown", "rosebud")]
+    assert said_in(database, "trip") == words
     assert get_session(database, "default", "trip").metadata == {
         "motorhead": {"context": "Ana flies.", "tokens": 17, "namespaces": {"": True, "travel": True}},
         SOURCE: {"kind": "motorhead", "key": "session:trip", "written_at": "2024-04-06T09:00:01+00:00"},
@@ -601,7 +607,7 @@ def test_motorheads_sessions_with_context_and_namespaces(
     store.set("context:trip", "Ana flies to Lisbon.")
     store.set("tokens:trip", 40)
     recount(conninfo, "import", "motorhead", url)
-    assert said_in(database, "trip")[2:] == [("Human", "Thanks")]
+    assert said_in(database, "trip")[3:] == [("Human", "Thanks")]
     facts = (get_session(database, "default", "trip").metadata or {})["motorhead"]
     namespaces = {"": True, "travel": True, "home": True}
     assert facts == {"context": "Ana flies to Lisbon.", "tokens": 40, "namespaces": namespaces}
@@ -661,6 +667,6 @@ def test_a_context_that_cannot_be_taken_keeps_no_session_from_being_imported(
     ended = recount(conninfo, "import", "motorhead", url, "--json")
 
     assert (ended.code, ended.totals["conversations_added"], ended.totals["warnings"]) == (0, 3, 2)
-    for name in ("nul", "bytes", "other"):
+    for name, expected in (("nul", "a\ufffd"), ("bytes", "\ufffd"), ("other", None)):
         facts = (get_session(database, "default", name).metadata or {})["motorhead"]
-        assert facts == {"context": None, "tokens": 0, "namespaces": {"": True}}
+        assert facts == {"context": expected, "tokens": 0, "namespaces": {"": True}}
