@@ -38,8 +38,9 @@ MAGIC = {
     codecs.BOM_UTF16_LE: f"UTF-16 text: {CONVERT.format('UTF-16')}",
     codecs.BOM_UTF16_BE: f"UTF-16 text: {CONVERT.format('UTF-16')}",
 }
-FORMAT = 'one JSON object for each conversation: {"id": …, "messages": [{"role": …, "content": …}]}'
-MAKE_LINES = f"write a line for each conversation, {FORMAT}"
+MAKE_LINES = (
+    'write a line for each conversation, {"id": …, "messages": [{"role": …, "content": …}]}, and import that'
+)
 
 
 class NotLines(RecountError):
