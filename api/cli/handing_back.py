@@ -10,6 +10,7 @@ import typer
 
 from api.cli.failures import PARTLY, tell
 from api.cli.store import opened, place
+from api.cli.transfer import watched
 from api.exporters.dynamodb import opened_table
 from api.exporters.envelopes import Writer
 from api.exporters.redis_lists import PREFIXES, RedisLists
@@ -75,7 +76,8 @@ def export(store: Store, data: Path | None, project: str, names: Sequence[str]) 
     written: set[str] = set()
     skipped = 0
     with opened(place(data)) as database:
-        for number, session in enumerate(sessions_to_export(database, check_project(project), names), 1):
+        sessions = watched(sessions_to_export(database, check_project(project), names))
+        for number, session in enumerate(sessions, 1):
             reason: str | None = "another session of the same id was exported: only one can have its key"
             if store.key_of(session) not in written:
                 try:

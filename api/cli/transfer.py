@@ -26,6 +26,7 @@ from api.file_shapes import NotLines, conversations_in
 from api.importing import FileReport, Importer, Report
 from api.keys import check_project
 from domain.errors import InvalidInput
+from domain.sessions import Session
 from domain.values import check_name
 from eventlog.clock import Clock
 
@@ -195,12 +196,23 @@ def export_file(file: str, *, data: Path | None, project: str, names: list[str])
     """Export; says on standard error how much, where that is not mixed up with the output."""
     count = 0
     with opened(place(data)) as database, written(file) as write:
-        for session in sessions_to_export(database, check_project(project), names):
+        for session in watched(sessions_to_export(database, check_project(project), names)):
             count += 1
             for line in lines_for(database, session):
                 write(line)
     if file != STDIO:
         tell(f"{count:,} sessions exported to {file}")
+
+
+def watched(sessions: Iterable[Session]) -> Iterator[Session]:
+    """Yield ``sessions``, and say how many there were so far to somebody who watches."""
+    console = Console(stderr=True)
+    count = TextColumn("{task.completed:,.0f} sessions")
+    shown = Progress(
+        count, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
+    )
+    with shown as progress:
+        yield from progress.track(sessions)
 
 
 @contextmanager

@@ -25,7 +25,6 @@ app = typer.Typer(
     help="A memory store for conversations that keeps every change as an event.",
     epilog=EPILOG,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain text reads the same in a terminal, a pipe and the documentation
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -37,6 +36,17 @@ app.add_typer(followers.app, name="followers")
 app.add_typer(log.app, name="log")
 app.add_typer(imports.app, name="import")
 app.add_typer(exports.app, name="export")
+
+
+@app.command("help")
+def show_help(
+    context: typer.Context,
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="COMMAND", help="Such as: keys create.")
+    ] = None,
+) -> None:
+    """Show what a command does and which options it has, as --help after it."""
+    context.find_root().command.main([*(command or ()), "--help"], prog_name="recount")
 
 
 def show_version(is_asked: bool) -> None:

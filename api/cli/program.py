@@ -1,0 +1,40 @@
+"""The program around the commands, and what it leaves with when one fails."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from api.cli.commands import app
+from api.cli.failures import (
+    escape_what_cannot_be_shown,
+    exit_code_for,
+    is_expected,
+    let_go_of_stdout,
+    sentence,
+    tell,
+)
+
+
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Run a command. A failure is told in one sentence; see commands.EPILOG for the exit codes."""
+    escape_what_cannot_be_shown()
+    try:
+        try:
+            app(arguments, prog_name="recount")
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has read enough
+        let_go_of_stdout()
+        sys.exit(1)
+    except Exception as error:
+        if is_debugging() and not is_expected(error):
+            raise
+        tell(sentence(error))
+        sys.exit(exit_code_for(error))
+
+
+def is_debugging() -> bool:
+    """RECOUNT_DEBUG, read without the settings: they may be what failed."""
+    return os.environ.get("RECOUNT_DEBUG", "").lower() in ("1", "true", "yes", "on")
