@@ -92,7 +92,8 @@ def message_members(raw: Any, tell: Tell) -> dict[str, Any] | None:
     left.pop("id", None)
     if not left:
         return None
-    metadata = left.pop("metadata") if isinstance(left.get("metadata"), dict) else {}
+    has_metadata = isinstance(left.get("metadata"), dict)
+    metadata = left.pop("metadata") if has_metadata else {}
     said: dict[str, Any] = {}
     for name in left.keys() & MEMBERS.keys():
         value = MEMBERS[name](left[name], tell)
@@ -106,7 +107,7 @@ def message_members(raw: Any, tell: Tell) -> dict[str, Any] | None:
         tell(NO_ROLE)
         said["role"] = UNKNOWN
     metadata = merged(metadata, left)
-    return said | ({"metadata": clean(metadata, tell)} if metadata else {})
+    return said | ({"metadata": clean(metadata, tell)} if metadata or has_metadata else {})
 
 
 def find_words(said: dict[str, Any], left: dict[str, Any], tell: Tell) -> None:

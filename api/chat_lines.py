@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ LINE_BYTES_MAX = 64 * 2**20
 MESSAGES_MAX = 100_000  # in one line
 SCOPE_LENGTH_MAX = 100  # with the longest name, it still fits into an index of PostgreSQL
 MESSAGE_WEIGHT = 2_000  # bytes, besides its words
+
+LONG_NUMBER = re.compile(rb"\d[\d.]{15,}|\d[eE][-+]?\d{3,}")
+"""What may be a number that a double does not hold."""
 
 NAMES = ("id", "session_id", "conversation_id", "thread_id")
 """The members that may name a line's session, the first that is there."""
@@ -106,6 +110,8 @@ def understood(line: Line, project: str, user_id: str | None = None) -> Conversa
     """Raises Skipped."""
     if len(line.text) > LINE_BYTES_MAX:
         raise Skipped(f"is longer than {LINE_BYTES_MAX // 2**20} MiB")
+    if LONG_NUMBER.search(line.text):  # pydantic would round it without a word
+        return understood_leniently(line, project, user_id)
     try:
         said = ChatConversation.model_validate_json(line.text)
         messages = with_ids(said, project)
@@ -168,8 +174,9 @@ class LenientReader:
         for name, length_max in (("scope", SCOPE_LENGTH_MAX), ("user_id", NAME_LENGTH_MAX)):
             if isinstance(left.get(name), str) and left[name]:
                 members[name] = usable_name(left.pop(name), self._tell, length_max=length_max)
-        metadata = left.pop("metadata") if isinstance(left.get("metadata"), dict) else {}
-        if metadata := merged(metadata, left):
+        has_metadata = isinstance(left.get("metadata"), dict)
+        metadata = merged(left.pop("metadata") if has_metadata else {}, left)
+        if metadata or has_metadata:
             members["metadata"] = clean(metadata, self._tell)
         conversation = to_json([self._project, members.get("scope", ""), members["id"]])
         return ChatConversation(**members, messages=list(self._read_messages(raw, conversation)))

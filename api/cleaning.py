@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from domain.values import DEPTH_MAX, INTEGER_DIGITS_MAX, INTEGER_END
@@ -52,7 +52,12 @@ def read_integer(digits: str) -> int | Inexact:
 
 def read_decimal(digits: str) -> float | Inexact:
     value = float(digits)
-    is_exact = math.isfinite(value) and Decimal(repr(value)) == Decimal(digits)
+    if repr(value) == digits:
+        return value
+    try:
+        is_exact = math.isfinite(value) and Decimal(repr(value)) == Decimal(digits)
+    except InvalidOperation:  # an exponent that no decimal has
+        is_exact = False
     return value if is_exact else Inexact(digits)
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import chat_lines, importing
+from api import chat_lines, cleaning, importing
 from api.chat_lines import Conversation, Line, Skipped, lines_of, understood
 from api.importing import CHUNK_LINES, chunks, tail
 from projections.presence import Presence
@@ -143,6 +143,27 @@ def test_no_words_are_lost_for_what_is_beside_them(raw: Any, expected: dict[str,
     assert said == expected
     assert list(whole.messages_skipped) == []
     assert SECRET not in str(whole.warnings)
+
+
+@pytest.mark.parametrize("number", ["3.14159265358979323846", "9007199254740993.0", "1e-400"])
+def test_a_number_that_would_be_rounded_is_kept_as_text(number: str) -> None:
+    text = json.dumps(chat("x", metadata={"n": 0}) | {"messages": [ONE]}).replace('"n": 0', f'"n": {number}')
+    whole = understood(line(text.encode()), "default")
+    assert whole.command.metadata == {"n": number}
+    assert list(whole.warnings) == [cleaning.INEXACT]
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"n": 12345678901234567890}])
+def test_a_line_with_a_long_number_is_read_as_one_without(metadata: Any) -> None:
+    given = chat("x", metadata=metadata)
+    given["messages"][0] |= {"metadata": metadata, "timestamp": "2026-11-20T20:00:00Z", "token_count": 3}
+    short = understood(line(given), "default").command
+    long = understood(line(given | {"scope": "1234567890123456789"}), "default").command
+    members = {"id"}
+    assert [m.model_dump(exclude=members) for m in short.messages] == [
+        m.model_dump(exclude=members) for m in long.messages
+    ]
+    assert short.metadata == long.metadata
 
 
 def test_what_has_nothing_to_take_is_skipped_alone() -> None:
