@@ -57,7 +57,8 @@ from api.telemetry import RequestSpans, traced
 from domain.errors import RecountError
 from eventlog.application import Recount
 from eventlog.checkpoints import take_checkpoints
-from eventlog.database import Addresses
+from eventlog.database import Addresses, Database
+from eventlog.epoch import is_standby
 from eventlog.pulse import Pulse
 from projections.core import CoreViews
 
@@ -93,6 +94,15 @@ def refuse_open_server(settings: Settings, keys: KeyRing) -> None:
         )
 
 
+def refuse_unrecorded_reads(settings: Settings, database: Database) -> None:
+    """Raises NotServable where reads are to be recorded, in a database that takes no writes."""
+    if settings.audit_reads and database.read(is_standby):
+        raise NotServable(
+            "reads cannot be recorded on a standby, which takes no writes: name the primary in"
+            " RECOUNT_DATABASE_URL, or leave out RECOUNT_AUDIT_READS"
+        )
+
+
 class Part(Protocol):
     """What runs beside the requests."""
 
@@ -114,6 +124,7 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
             database = open_database(addresses, connections_max=settings.connections_max)
             stack.callback(database.close)
             keys = KeyRing(database)
+            refuse_unrecorded_reads(settings, database)
             use_first_key(settings, database)
             refuse_open_server(settings, keys)
             application = Recount(database, CoreViews(database))

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+)
 from uuid_utils.compat import uuid7
 
 from api.examples import MESSAGE_EXAMPLE, METADATA_EXAMPLE
@@ -24,6 +33,7 @@ from domain.values import (
     Text,
     UserId,
 )
+from eventlog.epoch import LogPosition, read_position
 
 DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
@@ -240,9 +250,13 @@ class NewState(Incoming):
 
 
 def position_or_now(value: object) -> object:
-    """Return ``value``; raises ValueError in one sentence, not in one for each thing it could be."""
-    if value == "now" or (type(value) is int and 0 <= value < 2**63):
+    """Return a position or "now". Raises ValueError in one sentence, not one for each thing it could be."""
+    if value == "now":
         return value
+    if type(value) is int and 0 <= value < 2**63:
+        return LogPosition(None, value)
+    with suppress(ValueError):
+        return read_position(value if isinstance(value, str) else "")
     raise ValueError('must be a position, or "now"')
 
 
@@ -256,10 +270,12 @@ class NewWebhook(Incoming):
     url: Text = Field(max_length=2000, description="https, or http to this machine")
     types: list[EventType] | None = Field(None, min_length=1, description="only these; else all")
     from_: Annotated[
-        Annotated[int, Field(ge=0, lt=2**63)] | Literal["now"], BeforeValidator(position_or_now)
+        LogPosition | Literal["now"],
+        BeforeValidator(position_or_now),
+        WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}]}),
     ] = Field("now", alias="from", description="what comes after this position; else from now on")
 
     @property
-    def after(self) -> int | None:
+    def after(self) -> LogPosition | None:
         """None: from now on."""
         return None if self.from_ == "now" else self.from_

@@ -12,6 +12,7 @@ from api.setting_errors import SettingsInvalid
 from api.setting_values import check_first_key
 from api.settings import Settings
 from eventlog.database import Database
+from eventlog.epoch import is_standby
 
 FILE_BYTES_MAX = 1024
 
@@ -21,7 +22,11 @@ logger = logging.getLogger(__name__)
 def use_first_key(settings: Settings, database: Database) -> None:
     """Make the key that the settings name, while no key was ever made. Raises SettingsInvalid."""
     key = first_key(settings)
-    if key is not None and create_first_key(database, key.get_secret_value()):
+    if (
+        key is not None
+        and not database.read(is_standby)
+        and create_first_key(database, key.get_secret_value())
+    ):
         logger.info("made the first API key, from the settings; from now on every request needs a key")
 
 

@@ -9,17 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from eventlog.epoch import Epochs
 from eventlog.subscription import SettledPositions
 
 
 class Tail:
-    """Knows how far the log is settled, and lets coroutines wait for more."""
+    """Knows how far the log is settled, in which epoch, and lets coroutines wait for more."""
 
-    def __init__(self, conninfo: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, conninfo: str, loop: asyncio.AbstractEventLoop, *, notes: bool = True) -> None:
         self.loop = loop
         self.settled = 0
+        self.epochs: Epochs | None = None
         self.is_stopped = False
-        self._positions = SettledPositions(conninfo)
+        self._positions = SettledPositions(conninfo, notes=notes)
         self._thread = threading.Thread(target=self._follow, name="recount-tail", daemon=True)
         self._grown = asyncio.Event()
 
@@ -35,12 +37,17 @@ class Tail:
     def _follow(self) -> None:
         for position in self._positions:
             with suppress(RuntimeError):  # the loop was closed as we stop
-                self.loop.call_soon_threadsafe(self._announce, position)
+                self.loop.call_soon_threadsafe(self._announce, position, self._positions.epochs)
 
-    def _announce(self, position: int) -> None:
+    def _announce(self, position: int, epochs: Epochs | None) -> None:
         self.settled = position
+        self.epochs = epochs
         self._grown.set()
         self._grown = asyncio.Event()
+
+    def is_beyond(self, epochs: Epochs) -> bool:
+        """Return whether the log is known to be in a later epoch than the last of ``epochs``."""
+        return self.epochs is not None and self.epochs.current.number > epochs.current.number
 
     async def wait_beyond(self, position: int, *, timeout_seconds: float) -> bool:
         """Return True once the log is settled beyond ``position``, False when time is up."""

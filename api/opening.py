@@ -5,6 +5,7 @@ from __future__ import annotations
 from domain.errors import RecountError
 from eventlog.archive.importing import refuse_unfinished
 from eventlog.database import READ, Addresses, Connection, Database, Limits, connect
+from eventlog.epoch import is_standby
 from eventlog.preflight import refuse_pooler, refuse_two_databases, refuse_unfit
 from eventlog.schema import Migration, check_schema, created_tables, migrate, migrations_of
 from projections.tables import NOTES, SETS, TABLES
@@ -22,10 +23,13 @@ def store_tables() -> list[str]:
 
 
 def migrate_database(connection: Connection) -> list[Migration]:
-    """Bring the database's schema up to this program's.
+    """Bring the database's schema up to this program's. A standby has its primary's, which must be right.
 
     Raises SchemaMismatch where it is newer, DatabaseUnfit where it cannot be used or the role lacks a right.
     """
+    if is_standby(connection):
+        check_schema(connection, all_migrations())
+        return []
     return migrate(connection, all_migrations())
 
 

@@ -31,6 +31,7 @@ from domain.errors import (
     Unavailable,
     VersionConflict,
 )
+from eventlog.epoch import OlderEpoch
 from eventlog.failures import translated
 from projections.shadow import RebuildUnderWay
 
@@ -55,6 +56,7 @@ STATUSES: dict[type[RecountError], tuple[int, str, str]] = {
     LimitReached: (409, "limit-reached", "The project has as many as it may have"),
     KeyReused: (422, "idempotency-key-reused", "The Idempotency-Key is taken"),
     ExpectationFailed: (412, "version-mismatch", "It is at another version"),
+    OlderEpoch: (410, "cursor-of-older-epoch", "The log is in another epoch"),
     NotFound: (404, "not-found", "Not found"),
     RebuildUnderWay: (409, "rebuild-under-way", "A rebuild is under way"),
     RecordUnreadable: (503, "record-unreadable", "A stored event cannot be read"),
@@ -97,6 +99,9 @@ def problem_for(error: RecountError) -> Problem:
         case Unavailable():
             headers = {"Retry-After": str(error.retry_after_seconds)}
             return Problem(status, slug, title, str(error), headers=headers)
+        case OlderEpoch():
+            more: dict[str, Any] = {"resume_from": error.resume_from, "cursor": error.cursor}
+            return Problem(status, slug, title, str(error), epoch=error.epoch, **more)
         case Unauthorized():
             return Problem(status, slug, title, str(error), headers={"WWW-Authenticate": "Bearer"})
     return Problem(status, slug, title, str(error))

@@ -10,10 +10,11 @@ from dataclasses import replace
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, Field, Json, TypeAdapter, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Json, TypeAdapter, WithJsonSchema
 
 from api.bodies import SentMoment
 from domain.values import Metadata, Name, Text
+from eventlog.epoch import POSITION, LogPosition, read_position
 from projections.audit import AuditFilter
 from projections.history import AsOf
 from projections.paging import KEY_MAX, LIMIT_DEFAULT, LIMIT_MAX, Filter, Order, Window
@@ -132,6 +133,26 @@ class ConversationQuery(MessageListQuery, PastQuery):
     """A page of one conversation's messages."""
 
 
+def checked_place(text: str) -> str:
+    """``4711``: that position of the first epoch; ``2-3f9a0c1b:4711``: of this one. Raises ValueError."""
+    read_position(text)
+    return text
+
+
+Place = Annotated[
+    str,
+    AfterValidator(checked_place),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": KEY_MAX},
+                {"type": "string", "pattern": f"^{POSITION.pattern}$"},
+            ]
+        }
+    ),
+]
+
+
 class EventsQuery(BaseModel):
     """Some of a project's events."""
 
@@ -147,9 +168,12 @@ class EventListQuery(PageQuery, EventsQuery):
 class EventStreamQuery(EventsQuery):
     """Events from a place on."""
 
-    after: int | None = Field(
-        None, ge=0, le=KEY_MAX, description="from after this position; else from now on"
-    )
+    after: Place | None = Field(None, description="from after this position; else from now on")
+
+    @property
+    def start(self) -> LogPosition | None:
+        """None: now."""
+        return None if self.after is None else read_position(self.after)
 
 
 class AuditQuery(EventListQuery):

@@ -134,6 +134,7 @@ class EventResource(BaseModel):
     """One entry of the log. ``payload`` is what was recorded, in the shape it was recorded in."""
 
     position: int = Field(description="place in the order of the whole log; gaps are normal", examples=[42])
+    epoch: str = Field(description="the epoch of the log that it was recorded in", examples=["1-9c1f0b22"])
     stream_id: UUID = Field(examples=[ID_EXAMPLE])
     version: int = Field(description="place within its stream", examples=[3])
     type: str = Field(examples=["session.message-added"])
@@ -237,6 +238,7 @@ class ProvedCheckpointResource(BaseModel):
     event_position: int
     index: int
     path: list[str]
+    epoch: UUID
     position: int
     events: int
     root: str
@@ -336,6 +338,7 @@ def event_resource(entry: LogEntry) -> dict[str, Any]:
     payload_version = stored.get("class_version", 1)
     return {
         "position": entry.id,
+        "epoch": entry.epoch,
         "stream_id": entry.originator_id,
         "version": entry.originator_version,
         "type": entry.topic,

@@ -128,6 +128,7 @@ def headers_of(due: Due, body: bytes, now: datetime) -> dict[str, str]:
         "Content-Type": "application/json",
         "User-Agent": f"Recount/{version('recount')}",
         "Connection": "close",
+        "Recount-Epoch": due.entry.epoch or "",
         "webhook-id": due.id,
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": Signer(due.secret).sign(due.id, now, body.decode()),

@@ -210,6 +210,13 @@ class Recount(Application[UUID]):
             assert self.repository.cache is not None
             self.repository.cache.get(stream_id, evict=True)
 
+    def forget_all(self) -> None:
+        """Drop all that is held in memory of any stream. For the writer's thread."""
+        assert self.repository.cache is not None
+        for stream_id in list(self.repository.cache.cache):  # its own clear() leaves most of it there
+            self.forget(stream_id)
+        self.chain.forget()
+
     def remember(self, state: Aggregate) -> None:
         assert self.repository.cache is not None
         self.repository.cache.put(state.id, state)

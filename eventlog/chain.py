@@ -130,3 +130,7 @@ class Chain:
             self._heads.clear()
         for row, (_, link) in zip(rows, links, strict=True):
             self._heads[row.originator_id] = Head(row.originator_version, link)
+
+    def forget(self) -> None:
+        """Drop all links that are remembered."""
+        self._heads.clear()

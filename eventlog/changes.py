@@ -74,10 +74,11 @@ class Outcome:
     """What a command led to.
 
     ``events`` may be empty (it was so already). ``message_ids``: the messages it was about, in the
-    caller's order.
+    caller's order. ``position``: of the last event; None where there is none.
     """
 
     state: Aggregate
     events: Sequence[Event]
     message_ids: Sequence[UUID] = ()
     is_repeat: bool = False
+    position: int | None = None

@@ -68,7 +68,8 @@ def check_checkpoint(checkpoint: dict, link: bytes) -> None:  # type: ignore[typ
     if last or node.hex() != checkpoint["root"]:
         raise DoesNotHold("the checkpoint does not cover the event")
     numbers = checkpoint["position"].to_bytes(8, "big") + checkpoint["events"].to_bytes(8, "big")
-    digest = sha256(bytes.fromhex(checkpoint["digest_before"]) + numbers + node).hexdigest()
+    before = bytes.fromhex(checkpoint["digest_before"]) + UUID(checkpoint["epoch"]).bytes
+    digest = sha256(before + numbers + node).hexdigest()
     if digest != checkpoint["digest"]:
         raise DoesNotHold("the checkpoint's digest is not that of what it covers")
 

@@ -4,10 +4,11 @@ Each covers the events after the one before it, up to a settled position, in ord
 
     leaf    = SHA-256(0x00 ‖ position ‖ link)
     root    = the Merkle tree hash of the leaves (RFC 9162, section 2.1.1)
-    digest  = SHA-256(digest before it ‖ position ‖ number of events ‖ root)
+    digest  = SHA-256(digest before it ‖ epoch ‖ position ‖ number of events ‖ root)
 
-Positions and numbers are 8 bytes, big-endian; the digest before the first is 32 zero bytes. Whoever
-writes down a digest elsewhere can prove later what the log was by then.
+Positions and numbers are 8 bytes, big-endian; the digest before the first is 32 zero bytes; the epoch is the
+16 bytes of the id of that which the log was in (see eventlog/epoch.py). Whoever writes down a digest
+elsewhere can prove later what the log was by then.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from uuid import UUID
 
 from eventlog.advisory import CHECKPOINT_LOCK
 from eventlog.chain import GENESIS
 from eventlog.database import Connection, Database
-from eventlog.order import settled_position
+from eventlog.epoch import is_standby, read_settled
 from eventlog.statements import Statements
 
 SQL = Statements("eventlog", "checkpoints")
@@ -33,8 +35,9 @@ BEGINNING = -(2**63)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """``events``: how many it covers, the last of them at ``position``."""
+    """``events``: how many it covers, the last of them at ``position``. ``epoch``: its id."""
 
+    epoch: UUID
     position: int
     events: int
     root: bytes
@@ -76,31 +79,35 @@ def split(count: int) -> int:
     return int(1 << ((count - 1).bit_length() - 1))
 
 
-def digest_after(previous: bytes, position: int, events: int, root: bytes) -> bytes:
-    return sha256(previous + position.to_bytes(8, "big") + events.to_bytes(8, "big") + root).digest()
+def digest_after(previous: bytes, epoch: UUID, position: int, events: int, root: bytes) -> bytes:
+    numbers = position.to_bytes(8, "big") + events.to_bytes(8, "big")
+    return sha256(previous + epoch.bytes + numbers + root).digest()
 
 
-def checkpoint_after(previous: bytes, leaves: Sequence[Leaf]) -> Checkpoint:
-    """The checkpoint over ``leaves``, which are some, in order of position."""
+def checkpoint_after(previous: bytes, epoch: UUID, leaves: Sequence[Leaf]) -> Checkpoint:
+    """Return the checkpoint over ``leaves``, which are some, in order of position, taken in ``epoch``."""
     root = tree_hash([leaf_hash(*leaf) for leaf in leaves])
     position = leaves[-1][0]
-    return Checkpoint(position, len(leaves), root, digest_after(previous, position, len(leaves), root))
+    digest = digest_after(previous, epoch, position, len(leaves), root)
+    return Checkpoint(epoch, position, len(leaves), root, digest)
 
 
 def take_checkpoints(database: Database) -> int:
     """Cover all events that are settled and not covered yet; returns how many these were.
 
-    0 also where another process is just at it.
+    0 also where another process is just at it, and on a standby, which takes its primary's.
     """
     with database.connection() as connection:
-        settled = settled_position(connection)
+        if is_standby(connection):
+            return 0
+        settled, epochs = read_settled(connection)
         covered = 0
-        while count := take_checkpoint(connection, settled):
+        while count := take_checkpoint(connection, settled, epochs.current.id):
             covered += count
         return covered
 
 
-def take_checkpoint(connection: Connection, settled: int) -> int:
+def take_checkpoint(connection: Connection, settled: int, epoch: UUID) -> int:
     """One checkpoint up to ``settled`` at the most; returns how many events it covers."""
     with connection.transaction():
         ((is_ours,),) = connection.execute(SQL["try_lock"], [CHECKPOINT_LOCK]).fetchall()
@@ -111,8 +118,9 @@ def take_checkpoint(connection: Connection, settled: int) -> int:
         leaves = leaves_between(connection, position, settled)
         if not leaves:
             return 0
-        taken = checkpoint_after(digest, leaves)
-        connection.execute(SQL["insert_checkpoint"], [taken.position, taken.events, taken.root, taken.digest])
+        taken = checkpoint_after(digest, epoch, leaves)
+        row = [taken.position, taken.events, taken.root, taken.digest, taken.epoch]
+        connection.execute(SQL["insert_checkpoint"], row)
         return taken.events
 
 

@@ -18,6 +18,7 @@ from domain.errors import (
     VersionConflict,
 )
 
+STANDBY = "the database is a standby, which takes no writes: write to the primary; nothing was recorded"
 UNFINISHED_IMPORT = "an import of the log was interrupted: run 'recount log import' with the same file again"
 BUSY = "the database does not answer, or all its connections are busy"
 
@@ -81,7 +82,7 @@ def unavailable(error: psycopg.Error) -> Unavailable:
             reason = "the database's disk is full: make room there; nothing was recorded"
             return Unavailable(reason, retry_after_seconds=30)
         case errors.ReadOnlySqlTransaction():
-            return Unavailable("the database is read-only just now; nothing was recorded")
+            return Unavailable(STANDBY)
         case errors.TooManyConnections():
             return Unavailable("the database has no connection left: raise max_connections, or close others")
         case errors.IdleSessionTimeout() | errors.IdleInTransactionSessionTimeout():

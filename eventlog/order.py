@@ -39,11 +39,12 @@ def settled_position(connection: Connection, *, wait_seconds_max: float = WAIT_S
     """Return a position up to which every event there will ever be can be read now; 0 for an empty log.
 
     Waits for the appends that are under way as it is called, not for later ones. Raises Unavailable
-    where one of them does not end in time, and logs which session it is.
+    where one of them does not end in time, and logs which session it is. On a standby, which sees neither
+    them nor what was drawn, it is what the primary wrote down (see eventlog.epoch.note_settled).
     """
-    ((last,),) = connection.execute(SQL["last_drawn"], prepare=True).fetchall()
-    if last is None:
-        return 0
+    ((last, is_standby),) = connection.execute(SQL["last_drawn"], prepare=True).fetchall()
+    if last is None or is_standby:
+        return last or 0
     began = time.monotonic()
     is_noticed = False
     awaited = find_holders(connection)

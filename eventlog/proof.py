@@ -53,7 +53,7 @@ def event_of(row: StoredLink) -> dict[str, Any]:
 def checkpoint_over(connection: Connection, row: StoredLink) -> dict[str, Any] | None:
     """The checkpoint that covers an event, and the way there; None where none does yet."""
     for place in connection.execute(CHECKPOINTS["select_checkpoint_over"], [row.notification_id]):
-        position, events, root, digest, before, digest_before = place
+        epoch, position, events, root, digest, before, digest_before = place
         leaves = leaves_between(connection, before, position, limit=events)
         index = [leaf for leaf, _ in leaves].index(row.notification_id)
         path = audit_path(index, [leaf_hash(*leaf) for leaf in leaves])
@@ -62,6 +62,7 @@ def checkpoint_over(connection: Connection, row: StoredLink) -> dict[str, Any] |
             "event_position": row.notification_id,
             "index": index,
             "path": [node.hex() for node in path],
+            "epoch": str(epoch),
             "position": position,
             "events": events,
             "root": root.hex(),

@@ -26,6 +26,7 @@ from pydantic_core import to_json
 from eventlog.chain import Link
 from eventlog.clock import elapsed_seconds
 from eventlog.database import Connection, Database
+from eventlog.epoch import Epochs, LogPosition, Settled, load_epochs, read_settled
 from eventlog.mapper import StoredRow
 from eventlog.order import settled_position
 from eventlog.statements import Statements
@@ -56,11 +57,21 @@ class Write(NamedTuple):
 
 @dataclass(frozen=True)
 class LogEntry(Notification):
-    """A stored event with its place in the order of the whole log, ``id``; gaps are normal."""
+    """A stored event with its place in the order of the whole log, ``id``; gaps are normal.
+
+    ``epoch``: the name of that which the event was recorded in (see eventlog.epoch), where it was asked for.
+    """
 
     originator_id: UUID
     project: str
     recorded_at: datetime
+    epoch: str | None = None
+
+    @property
+    def place(self) -> str:
+        """The position as it is written down, with the epoch (see eventlog.epoch)."""
+        is_first = self.epoch is None or self.epoch.startswith("1-")
+        return str(self.id) if is_first else f"{self.epoch}:{self.id}"
 
 
 class LogRecorder(ApplicationRecorder):
@@ -124,7 +135,7 @@ class LogRecorder(ApplicationRecorder):
         """One stream's entries with versions between ``gt`` and ``lt``, oldest first unless ``desc``."""
         sql = SQL["select_stream_descending"] if desc else SQL["select_stream"]
         bounds = {"id": originator_id, "gt": gt, "lt": lt, "limit": limit}
-        return [entry_from(row) for row in self.database.fetch(sql, bounds)]
+        return self.select_entries(sql, bounds, prepare=True)
 
     def select_links(self, versions: Mapping[UUID, int]) -> dict[UUID, bytes]:
         """The chain's link at each of these versions (by stream), as far as they are there."""
@@ -165,10 +176,12 @@ class LogRecorder(ApplicationRecorder):
         topics: Sequence[str] = (),
         stream_id: UUID | None = None,
         desc: bool = False,
+        epochs: Epochs | None = None,
     ) -> Sequence[LogEntry]:
         """One project's entries with positions between ``gt`` and ``lt``, oldest first unless ``desc``.
 
-        Only up to a settled position (see eventlog.order) are none missing.
+        Only up to a settled position (see eventlog.order) are none missing. ``epochs``: those that the bounds
+        belong to. Raises OlderEpoch where the log is in another by now.
         """
         sql = SQL["select_project_descending"] if desc else SQL["select_project"]
         bounds = {
@@ -179,11 +192,33 @@ class LogRecorder(ApplicationRecorder):
             "stream": stream_id,
             "limit": limit,
         }
-        return [entry_from(row) for row in self.database.fetch(sql, bounds, prepare=False)]
+        return self.select_entries(sql, bounds, within=epochs)
+
+    def select_entries(
+        self, sql: str, bounds: dict[str, Any], *, within: Epochs | None = None, prepare: bool = False
+    ) -> list[LogEntry]:
+        """Return the entries that a statement finds, with their epochs.
+
+        Raises OlderEpoch where the log is no more in the last epoch of ``within``.
+        """
+
+        def read(connection: Connection) -> list[LogEntry]:
+            rows = connection.execute(sql, bounds, prepare=prepare).fetchall()
+            # An epoch is there before its events, so who looks afterwards misses none.
+            epochs = load_epochs(connection)
+            if within is not None:
+                epochs.check(LogPosition(within.current.name, bounds["gt"]))
+            return [entry_from(row, epochs) for row in rows]
+
+        return self.database.read(read)
 
     def settled_position(self) -> int:
         """See eventlog.order.settled_position."""
         return self.database.read(settled_position)
+
+    def settled(self) -> Settled:
+        """Return the settled position with the epochs that it belongs to."""
+        return self.database.read(read_settled)
 
     def version_at(self, originator_id: UUID, moment: datetime) -> int:
         """The version a stream had at ``moment``; 0 before it began.
@@ -202,6 +237,12 @@ class LogRecorder(ApplicationRecorder):
         """The newest version of a stream; 0 where there is none."""
         ((version,),) = self.database.fetch(SQL["select_last_version"], (originator_id,))
         return int(version)
+
+    def position_of(self, originator_id: UUID, version: int) -> int | None:
+        """Return the position of an event; None where it is not there."""
+        for (position,) in self.database.fetch(SQL["select_position"], (originator_id, version)):
+            return int(position)
+        return None
 
     def max_notification_id(self) -> int | None:
         ((position,),) = self.database.fetch("SELECT max(notification_id) FROM stored_events")
@@ -281,7 +322,7 @@ def stored_from(row: tuple[Any, ...]) -> StoredEvent:
     return StoredEvent(stream_id, version, topic, state.encode())
 
 
-def entry_from(row: tuple[Any, ...]) -> LogEntry:
+def entry_from(row: tuple[Any, ...], epochs: Epochs | None = None) -> LogEntry:
     position, stream_id, version, project, topic, recorded_at, state = row
     return LogEntry(
         originator_id=stream_id,
@@ -291,4 +332,5 @@ def entry_from(row: tuple[Any, ...]) -> LogEntry:
         id=position,
         project=project,
         recorded_at=recorded_at,
+        epoch=None if epochs is None else epochs.epoch_of(position).name,
     )

@@ -81,6 +81,9 @@ class NameCache:
     def pop(self, name: Name) -> UUID | None:
         return self._streams.pop(name, None)
 
+    def clear(self) -> None:
+        self._streams.clear()
+
 
 class Transaction:
     """The work of one transaction: decisions on states held in memory, then one append."""
@@ -95,6 +98,7 @@ class Transaction:
         self._started: dict[Name, UUID] = {}
         self._numbers: dict[tuple[str, str], int] = {}
         self._oldest_at = elapsed_seconds()
+        self._positions: dict[tuple[UUID, int], int] = {}
         self._resources = ExitStack()
         self._resources.enter_context(told())
         self._is_open = False
@@ -241,7 +245,8 @@ class Transaction:
         draft = Draft(kind, before, request.context, first.stream_id)
         facts = PastFacts(self._application, first.stream_id, version)
         message_ids = request.command.recorded_ids(draft, facts, events)
-        return Outcome(state, events, message_ids, is_repeat=True)
+        position = self._application.log.position_of(first.stream_id, first.last_version)
+        return Outcome(state, events, message_ids, is_repeat=True, position=position)
 
     def next_number(self, name: Name) -> int:
         """Draws the next number; it is spent only if this transaction commits."""
@@ -277,9 +282,11 @@ class Transaction:
             stored = [self._application.stored(event) for change in changes for event in change.events]
             links = self._chain.links_for(stored)
             self._refuse_outdated()
-            self._application.log.insert_events(
+            positions = self._application.log.insert_events(
                 stored, links=links, connection=self._connection, writes=self._views.writes_for(changes)
             )
+            places = [(row.originator_id, row.originator_version) for row in stored]
+            self._positions = dict(zip(places, positions, strict=True))
         self._resources.close()
         if changes:
             self._chain.keep(stored, links)
@@ -289,6 +296,13 @@ class Transaction:
         """Raise Unavailable where this process stood still: the events would bear a time long past."""
         if elapsed_seconds() - self._oldest_at > AGE_SECONDS_MAX:
             raise Unavailable("the server stood still, or is overloaded; nothing was recorded")
+
+    def with_position(self, answer: Outcome | RecountError) -> Outcome | RecountError:
+        """Add to an outcome where its last event was recorded. After the commit."""
+        if isinstance(answer, RecountError) or answer.is_repeat or not answer.events:
+            return answer
+        last = answer.events[-1]
+        return replace(answer, position=self._positions[answer.state.id, last.originator_version])
 
 
 class TransactionFacts:

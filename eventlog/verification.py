@@ -18,6 +18,7 @@ from pydantic_core import from_json
 from eventlog.chain import GENESIS, commitment_to, link_after
 from eventlog.checkpoints import BEGINNING, checkpoint_after, checkpoints, leaves_between
 from eventlog.database import Connection
+from eventlog.epoch import load_epochs
 from eventlog.statements import Statements
 
 SQL = Statements("eventlog", "verification")
@@ -159,13 +160,19 @@ def erased_state(row: StoredLink, commitment: str) -> str:
 def checkpoint_flaws(connection: Connection) -> Iterator[Flaw]:
     """The first checkpoint that does not fit the links it covers, or the one before it."""
     position, digest = BEGINNING, GENESIS
+    known = [epoch.id for epoch in load_epochs(connection).all]
+    number = 0
     for checkpoint in checkpoints(connection):
         leaves = leaves_between(connection, position, checkpoint.position, limit=checkpoint.events + 1)
         between = f"between the positions {max(position, 0)} and {checkpoint.position}"
         if len(leaves) != checkpoint.events:
             yield Flaw(f"{checkpoint.events} events were recorded {between}, now it is not as many")
             return
-        if checkpoint_after(digest, leaves) != checkpoint:
+        if checkpoint_after(digest, checkpoint.epoch, leaves) != checkpoint:
             yield Flaw(f"the events {between} are not those that were recorded there")
             return
+        if checkpoint.epoch not in known[number:]:
+            yield Flaw(f"the epoch of the checkpoint at position {checkpoint.position} is another")
+            return
+        number = known.index(checkpoint.epoch)
         position, digest = checkpoint.position, checkpoint.digest

@@ -14,13 +14,14 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from domain.commands import AddMessages, Name
 from domain.errors import RecountError, Unavailable, VersionConflict
 from eventlog.changes import Outcome, StreamChange
-from eventlog.database import APPEND, Connection, connect
+from eventlog.database import APPEND, Connection, connect, told
+from eventlog.epoch import enter_epoch
 from eventlog.subscription import Herald
 from eventlog.tracing import span
 from eventlog.transaction import NameCache, Request, Transaction
@@ -45,18 +46,33 @@ class AppendingConnection:
     # kept long after it has grown.
     SETTINGS: ClassVar = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
-    def __init__(self, conninfo: str) -> None:
+    def __init__(self, conninfo: str, on_new_epoch: Callable[[], None]) -> None:
         self._conninfo = conninfo
         self._connection: Connection | None = None
+        self._on_new_epoch = on_new_epoch
+        self._epoch: str | None = None
 
     def get(self) -> Connection:
         """Return one that is there: nobody is told of one that was lost before anything was sent.
 
-        Raises Unavailable.
+        Raises Unavailable, also where the database is a standby.
         """
         if self._connection is None or not self._connection.is_alive():
-            self._connection = connect(self._conninfo, APPEND, settings=self.SETTINGS)
+            connection = connect(self._conninfo, APPEND, settings=self.SETTINGS)
+            try:
+                with told():
+                    self._enter(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
         return self._connection
+
+    def _enter(self, connection: Connection) -> None:
+        epoch = enter_epoch(connection).current.name
+        if epoch != self._epoch:
+            self._on_new_epoch()
+        self._epoch = epoch
 
     @property
     def pid(self) -> int | None:
@@ -92,7 +108,7 @@ class Writer:
         self._arrived = threading.Condition()
         self._closing = False
         self._streams = NameCache()
-        self._connection = AppendingConnection(application.database.conninfo)
+        self._connection = AppendingConnection(application.database.conninfo, self._forget_all)
         self._gathered = deque([0, 0], maxlen=2)
         self._began: float | None = None
         self._herald = Herald(application.database.conninfo)
@@ -226,7 +242,7 @@ class Writer:
             answers = [transaction.decide(request) for request in requests]
             changes = transaction.commit()
             measured.set_attribute("recount.streams", len(changes))
-        return Committed(answers, changes)
+        return Committed([transaction.with_position(answer) for answer in answers], changes)
 
     def _conclude(self, requests: Sequence[Request], committed: Committed) -> None:
         """Remember what is now recorded, and tell everyone."""
@@ -241,6 +257,11 @@ class Writer:
         if committed.changes:
             self._herald.announce()
             self._application.take_snapshots(committed.changes)
+
+    def _forget_all(self) -> None:
+        """Drop all that is held in memory: in another epoch, the log may lack what it was made of."""
+        self._streams.clear()
+        self._application.forget_all()
 
     def _forget(self, requests: Sequence[Request]) -> None:
         for name in (name for request in requests for name in request.names):

@@ -12,7 +12,7 @@ from uuid import UUID
 from domain.errors import InvalidInput
 from eventlog.application import Recount
 from eventlog.database import Database
-from eventlog.recorder import LogEntry, entry_from
+from eventlog.recorder import LogEntry
 from eventlog.statements import Statements
 from projections.paging import Page, Window, page_of
 from projections.trail import bounds
@@ -49,13 +49,14 @@ def page_audit(
 
     Up to the settled position (see eventlog.order), so that no page has gaps that fill later.
     """
-    low, high = bounds(window, application.log.settled_position() + 1)
+    settled, epochs = application.log.settled()
+    low, high = bounds(window.after_in(epochs), window.order, settled + 1)
     bound = {"project": project, "gt": low, "lt": high, "limit": window.limit + 1}
     bound |= parameters(application.database, project, criteria)
     sql = SQL["select_audit_descending" if window.order == "newest" else "select_audit"]
     # Planned for the filters that are given, so that the index of one of them is used.
-    rows = application.database.fetch(sql, bound, prepare=False)
-    return page_of([entry_from(row) for row in rows], window, lambda entry: entry.id)
+    entries = application.log.select_entries(sql, bound, within=epochs)
+    return page_of(entries, window, lambda entry: entry.id, epochs)
 
 
 def parameters(database: Database, project: str | None, criteria: AuditFilter) -> dict[str, Any]:

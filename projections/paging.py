@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from pydantic_core import from_json, to_json
 
 from domain.errors import InvalidInput
+from eventlog.epoch import Epochs, LogPosition, OlderEpoch
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 1000
@@ -35,7 +36,23 @@ class Window:
 
     def after(self) -> int | None:
         """The key that the cursor holds. Raises InvalidInput for one that we did not give out."""
-        return None if self.cursor is None else key_of(self.cursor, self.order)
+        return None if self.cursor is None else key_of(self.cursor, self.order)[0]
+
+    def after_in(self, epochs: Epochs) -> int | None:
+        """Return the position that the cursor holds, in a list by position.
+
+        Raises InvalidInput for a cursor that this store did not give out, OlderEpoch for another epoch's.
+        """
+        if self.cursor is None:
+            return None
+        position, epoch = key_of(self.cursor, self.order)
+        try:
+            return epochs.check(LogPosition(epoch, position))
+        except OlderEpoch as error:
+            # Newest first, a cursor leaves out its own row, too.
+            is_cut = self.order == "newest" and error.position < position
+            error.cursor = cursor_for(error.position + is_cut, self.order, error.epoch)
+            raise
 
 
 @dataclass(frozen=True)
@@ -90,26 +107,37 @@ class Page(Generic[T]):
     next_cursor: str | None = None
 
 
-def page_of(rows: Sequence[T], window: Window, key: Callable[[T], int]) -> Page[T]:
-    """A page from ``rows``, which were fetched with one row more than the limit to see if any follow."""
+def page_of(
+    rows: Sequence[T], window: Window, key: Callable[[T], int], epochs: Epochs | None = None
+) -> Page[T]:
+    """A page from ``rows``, which were fetched with one row more than the limit to see if any follow.
+
+    ``epochs``: of a list by position, those that its positions belong to.
+    """
     if len(rows) <= window.limit:
         return Page(rows)
     items = rows[: window.limit]
-    return Page(items, cursor_for(key(items[-1]), window.order))
+    epoch = None if epochs is None else epochs.current.name
+    return Page(items, cursor_for(key(items[-1]), window.order, epoch))
 
 
-def cursor_for(key: int, order: Order) -> str:
-    return base64.urlsafe_b64encode(to_json([order, key])).decode().rstrip("=")
+def cursor_for(key: int, order: Order, epoch: str | None = None) -> str:
+    """Return a cursor; ``epoch``: the name of that which the key, a position, belongs to."""
+    place = [order, key] if epoch is None else [order, key, epoch]
+    return base64.urlsafe_b64encode(to_json(place)).decode().rstrip("=")
 
 
-def key_of(cursor: str, order: Order) -> int:
+def key_of(cursor: str, order: Order) -> tuple[int, str | None]:
+    """Return the key that a cursor holds, and the name of its epoch. Raises InvalidInput."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        made_for, key = from_json(base64.b64decode(padded, altchars=b"-_", validate=True))
+        made_for, key, *epoch = from_json(base64.b64decode(padded, altchars=b"-_", validate=True))
     except (ValueError, TypeError, binascii.Error):
         raise InvalidInput("cursor", "is not one that this store gave out") from None
     if made_for != order:
         raise InvalidInput("cursor", "belongs to a listing in the other order")
     if not isinstance(key, int) or isinstance(key, bool) or not 0 <= key <= KEY_MAX:
         raise InvalidInput("cursor", "is not one that this store gave out")
-    return key
+    if len(epoch) > 1 or not all(isinstance(name, str) for name in epoch):
+        raise InvalidInput("cursor", "is not one that this store gave out")
+    return key, epoch[0] if epoch else None

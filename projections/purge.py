@@ -245,12 +245,13 @@ def receipts_of(database: Database, results: Sequence[Result]) -> list[Receipt]:
 
 def page_receipts(application: Recount, project: str, window: Window) -> Page[Receipt]:
     """What was purged in a project, by position."""
-    low, high = bounds(window, application.log.settled_position() + 1)
+    settled, epochs = application.log.settled()
+    low, high = bounds(window.after_in(epochs), window.order, settled + 1)
     within = {"project": project, "gt": low, "lt": high, "limit": window.limit + 1}
     sql = SQL["page_receipts_descending" if window.order == "newest" else "page_receipts"]
     rows = application.database.fetch(sql, within, prepare=False)
     receipts = [receipt_from(application.database, *row) for row in rows]
-    return page_of(receipts, window, lambda receipt: receipt.position)
+    return page_of(receipts, window, lambda receipt: receipt.position, epochs)
 
 
 def receipt_from(

@@ -9,12 +9,12 @@ from domain.commands import Name
 from eventlog.application import Recount
 from eventlog.recorder import LogEntry, LogRecorder
 from projections.history import stream_named
-from projections.paging import KEY_MAX, Page, Window, page_of
+from projections.paging import KEY_MAX, Order, Page, Window, page_of
 
 
 def page_stream(log: LogRecorder, stream_id: UUID, window: Window) -> Page[LogEntry]:
     """Everything that was ever recorded of one stream, by version."""
-    low, high = bounds(window, KEY_MAX)
+    low, high = bounds(window.after(), window.order, KEY_MAX)
     is_newest_first = window.order == "newest"
     entries = log.select_stream(stream_id, gt=low, lt=high, limit=window.limit + 1, desc=is_newest_first)
     return page_of(entries, window, lambda entry: entry.originator_version)
@@ -38,7 +38,8 @@ def page_project(
     Up to the settled position (see eventlog.order), so that no page has gaps that fill later.
     """
     log = application.log
-    low, high = bounds(window, log.settled_position() + 1)
+    settled, epochs = log.settled()
+    low, high = bounds(window.after_in(epochs), window.order, settled + 1)
     entries = log.select_project(
         project,
         gt=low,
@@ -47,13 +48,13 @@ def page_project(
         topics=topics,
         stream_id=stream_id,
         desc=window.order == "newest",
+        epochs=epochs,
     )
-    return page_of(entries, window, lambda entry: entry.id)
+    return page_of(entries, window, lambda entry: entry.id, epochs)
 
 
-def bounds(window: Window, end: int) -> tuple[int, int]:
-    """The keys between which the page lies, themselves not in it."""
-    after = window.after()
-    if window.order == "newest":
+def bounds(after: int | None, order: Order, end: int) -> tuple[int, int]:
+    """Return the keys between which the page after ``after`` lies, themselves not in it."""
+    if order == "newest":
         return 0, min(after or end, end)
     return after or 0, end

@@ -23,6 +23,7 @@ from domain.errors import InvalidInput, LimitReached, NotFound
 from domain.events import Idempotency
 from eventlog.channels import notify
 from eventlog.database import Connection, Database
+from eventlog.epoch import load_epochs
 from eventlog.order import settled_position
 from eventlog.recorder import LogEntry, entry_from
 from eventlog.statements import Statements
@@ -94,7 +95,7 @@ class Due:
     @property
     def id(self) -> str:
         """The same at every attempt, so that a receiver knows a repeat."""
-        return f"{self.webhook_id}_{self.entry.id}"
+        return f"{self.webhook_id}_{self.entry.place}"
 
 
 @dataclass(frozen=True)
@@ -279,9 +280,10 @@ def due_deliveries(
     """
     bounds: dict[str, Any] = {"but": list(but), "served": list(served), "limit": limit}
     bounds |= {"project_max": project_max, "weight_max": weight_max}
-    rows = connection.execute(SQL["select_due"], bounds)
+    rows = connection.execute(SQL["select_due"], bounds).fetchall()
+    epochs = load_epochs(connection) if rows else None
     return [
-        Due(webhook_id, url, secret, attempts, entry_from(tuple(entry)))
+        Due(webhook_id, url, secret, attempts, entry_from(tuple(entry), epochs))
         for webhook_id, url, secret, attempts, *entry in rows
     ]
 

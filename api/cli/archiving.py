@@ -14,13 +14,14 @@ from pydantic_core import to_json
 
 from api.cli.claim import claimed
 from api.cli.failures import tell
-from api.cli.maintenance import bar, rebuilt
+from api.cli.maintenance import bar, rebuilt, refuse_served
 from api.cli.store import opened, place
 from domain.errors import InvalidInput
 from eventlog.archive import checking, exporting, importing, reading
 from eventlog.archive.lines import Archive
 from eventlog.archive.reading import Source
 from eventlog.database import Database, connect, told
+from eventlog.epoch import begin_epoch
 from projections import shadow
 from projections.rebuild import log_size, put_in_place
 
@@ -75,6 +76,16 @@ def import_file(file: str, data: Path | None, *, workers: int, as_json: bool) ->
         make_views(database, workers)
         importing.finish(connection)
     show(archive, "imported", as_json)
+
+
+def begin_new_epoch(data: Path | None) -> None:
+    """Begin another epoch of the log. Raises Unavailable where a server uses it, or it is a standby's."""
+    here = place(data)
+    with opened(here) as database:
+        refuse_served(here, database, "stop it first")
+        with connect(database.conninfo) as connection:
+            epoch = begin_epoch(connection).current
+    tell(f"The log is in epoch {epoch.name} now. Up to position {epoch.shared_through} it is as before.")
 
 
 def checked(source: Source) -> Archive:

@@ -20,6 +20,7 @@ from api.cli.store import Place, opened, place
 from domain.errors import Unavailable
 from eventlog.checkpoints import last_checkpoint
 from eventlog.database import Connection, Database, connect
+from eventlog.epoch import Epoch, Epochs, load_epochs
 from eventlog.verification import log_flaws
 from projections import shadow
 from projections.core import BY_NAME
@@ -51,7 +52,7 @@ def rebuild_views(data: Path | None, wanted: Wanted, *, as_json: bool) -> None:
     here = place(data)
     with opened(here) as database:
         if wanted.is_offline:
-            refuse_served(here, database)
+            refuse_served(here, database, "stop it first, or leave out --offline")
         with alone(database) as connection:
             number = begin(connection, names, is_rehearsal=wanted.is_rehearsal)
             with recorded(connection, number) as findings:
@@ -99,12 +100,12 @@ def go_back(data: Path | None, *, as_json: bool) -> None:
         show_json({"in_use": True, "writers_waited_seconds": rounded(seconds)})
 
 
-def refuse_served(here: Place, database: Database) -> None:
-    """Raise Unavailable where a server uses the store."""
+def refuse_served(here: Place, database: Database, remedy: str) -> None:
+    """Raise Unavailable, which says ``remedy``, where a server uses the store."""
     server = running_server(here.directory) if here.is_embedded else None
     if server is not None or is_served(database):
         where = f" at {server.address}" if server and server.address else ""
-        raise Unavailable(f"a server uses the database{where}: stop it first, or leave out --offline")
+        raise Unavailable(f"a server uses the database{where}: {remedy}")
 
 
 @contextmanager
@@ -136,6 +137,7 @@ def verify(data: Path | None, *, workers: int, as_json: bool) -> None:
         ):
             flaws = list(log_flaws(connection, progress))
             last = last_checkpoint(connection)
+            epochs = load_epochs(connection)
         wrong_in_log = told_all(map(str, flaws))
         try:
             wrong_in_views = check_views(database, workers)
@@ -144,9 +146,19 @@ def verify(data: Path | None, *, workers: int, as_json: bool) -> None:
     if as_json:
         digest = last.digest.hex() if last else None
         position = last.position if last else 0
-        show_json({"log": wrong_in_log, "views": wrong_in_views, "position": position, "digest": digest})
-    elif last:
-        typer.echo(f"checkpoint at position {last.position}: {last.digest.hex()}")
+        show_json(
+            {
+                "log": wrong_in_log,
+                "views": wrong_in_views,
+                "position": position,
+                "digest": digest,
+                "epochs": list(map(epoch_resource, epochs.all)),
+            }
+        )
+    else:
+        show_epochs(epochs)
+        if last:
+            typer.echo(f"checkpoint at position {last.position}: {last.digest.hex()}")
     if wrong_in_log or wrong_in_views:
         tell(f"{wrong_in_log} flaws in the log; {wrong_in_views} rows of the views are not as it has them.")
         raise typer.Exit(PARTLY)
@@ -161,6 +173,21 @@ def check_views(database: Database, workers: int) -> int:
     rebuilt(database, workers, quarantine=True)
     with connect(database.conninfo) as connection:
         return told_all([*those_aside(connection).values(), *map(str, differences(connection))])
+
+
+def epoch_resource(epoch: Epoch) -> dict[str, Any]:
+    shown = ("shared_through", "begins_after", "began_at")
+    return {"epoch": epoch.name, "id": epoch.id, **{name: getattr(epoch, name) for name in shown}}
+
+
+def show_epochs(epochs: Epochs) -> None:
+    """Say where the log may have lost something: whenever another epoch began."""
+    typer.echo(f"epoch {epochs.current.name}")
+    for epoch in epochs.all[1:]:
+        typer.echo(
+            f"epoch {epoch.name} began at {epoch.began_at:%Y-%m-%d %H:%M:%S} UTC, after a failover or"
+            f" restore: what had been recorded before then after position {epoch.shared_through} may be lost"
+        )
 
 
 def rebuilt(

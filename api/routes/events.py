@@ -17,6 +17,7 @@ from api.routes import native_router
 from domain.errors import InvalidInput
 from domain.sessions import Session
 from domain.threads import Thread
+from eventlog.epoch import Epochs, LogPosition, OlderEpoch, Settled, read_position
 from eventlog.recorder import LogEntry
 from projections.history import stream_named
 from projections.trail import page_project
@@ -51,13 +52,15 @@ async def stream(
     """New events as they are recorded, as server-sent events; none is missed and none repeated.
 
     Each has its position as ``id``; after a lost connection a client resumes by sending the last
-    one it saw as ``Last-Event-ID``, as browsers do by themselves.
+    one it saw as ``Last-Event-ID``, as browsers do by themselves. When the database failed over or was
+    restored, the last record is an event ``epoch``, and resuming is answered by 410: both say where to go on.
     """
     stream_id = await stream_asked_for(reading, query)
-    start = position_in(last_event_id) if last_event_id is not None else query.after
-    if start is None:
-        start = await reading.store.call(reading.store.application.log.settled_position)
-    records = follow(reading.store, reading.project, start, query.type, stream_id)
+    after = position_in(last_event_id) if last_event_id is not None else query.start
+    start, epochs = await reading.store.call(reading.store.application.log.settled)
+    if after is not None:
+        start = epochs.check(after)
+    records = follow(reading.store, reading.project, Settled(start, epochs), query.type, stream_id)
     return event_stream(records)
 
 
@@ -67,10 +70,11 @@ def event_stream(records: AsyncIterator[bytes]) -> StreamingResponse:
     return StreamingResponse(records, media_type="text/event-stream", headers=headers)
 
 
-def position_in(last_event_id: str) -> int:
-    if last_event_id.isascii() and last_event_id.isdecimal() and len(last_event_id) <= 18:
-        return int(last_event_id)
-    raise InvalidInput("Last-Event-ID", "must be the id of an event, a number")
+def position_in(last_event_id: str) -> LogPosition:
+    try:
+        return read_position(last_event_id)
+    except ValueError:
+        raise InvalidInput("Last-Event-ID", "must be the id of an event, such as 4711") from None
 
 
 async def stream_asked_for(reading: Reading, query: EventsQuery) -> UUID | None:
@@ -82,30 +86,54 @@ async def stream_asked_for(reading: Reading, query: EventsQuery) -> UUID | None:
 
 
 async def follow(
-    store: Store, project: str, position: int, types: list[str], stream_id: UUID | None
+    store: Store, project: str, start: Settled, types: list[str], stream_id: UUID | None
 ) -> AsyncIterator[bytes]:
-    """The project's entries after ``position`` as records of server-sent events, without end."""
+    """The project's entries after ``start`` as records of server-sent events, until the epoch ends."""
     yield b": following\n\n"
+    position, epochs = start
     while not store.tail.is_stopped:
         settled = store.tail.settled
+        if store.tail.is_beyond(epochs):
+            yield await ending(store, position, epochs)
+            return
         if settled <= position:
             if not await store.tail.wait_beyond(position, timeout_seconds=HEARTBEAT_SECONDS):
                 yield b": still here\n\n"
             continue
-        entries = await store.call(
-            store.application.log.select_project,
-            project,
-            gt=position,
-            lt=settled + 1,
-            limit=PAGE_ENTRIES,
-            topics=types,
-            stream_id=stream_id,
-        )
+        try:
+            entries = await store.call(
+                store.application.log.select_project,
+                project,
+                gt=position,
+                lt=settled + 1,
+                limit=PAGE_ENTRIES,
+                topics=types,
+                stream_id=stream_id,
+                epochs=epochs,
+            )
+        except OlderEpoch as error:
+            yield ending_record(error)
+            return
         if entries:
-            yield b"".join(record(entry, entry.id) for entry in entries)
+            yield b"".join(record(entry, epochs.spell(entry.id)) for entry in entries)
         position = entries[-1].id if len(entries) == PAGE_ENTRIES else settled
 
 
-def record(entry: LogEntry, id: int) -> bytes:
+async def ending(store: Store, position: int, epochs: Epochs) -> bytes:
+    """Return the last record of a stream whose epoch has ended."""
+    newer = (await store.call(store.application.log.settled)).epochs
+    try:
+        newer.check(LogPosition(epochs.current.name, position))
+    except OlderEpoch as error:
+        return ending_record(error)
+    return b": resume\n\n"
+
+
+def ending_record(error: OlderEpoch) -> bytes:
+    data = {"detail": str(error), "epoch": error.epoch, "resume_from": error.resume_from}
+    return b"event: epoch\ndata: %b\n\n" % to_json(data)
+
+
+def record(entry: LogEntry, id: str) -> bytes:
     data = to_json(event_resource(entry))
-    return b"id: %d\nevent: %b\ndata: %b\n\n" % (id, entry.topic.encode(), data)
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (id.encode(), entry.topic.encode(), data)

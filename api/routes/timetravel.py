@@ -15,12 +15,13 @@ from uuid_utils.compat import uuid7
 from api.bodies import NewFork
 from api.dependencies import NameOf, Read, SessionName, Store, Write, Writing
 from api.difference import difference_resource
-from api.queries import DifferenceQuery, ReplayQuery
+from api.queries import VERSION_DIGITS_MAX, DifferenceQuery, ReplayQuery
 from api.resources import DifferenceResource, Json, SessionResource
 from api.routes import native_router
 from api.routes.conversations import carried_out, origins_of
-from api.routes.events import event_stream, position_in, record
+from api.routes.events import event_stream, record
 from domain.commands import Command, Fork
+from domain.errors import InvalidInput
 from domain.sessions import Session
 from projections.difference import compare
 from projections.forking import Cut, fork
@@ -99,9 +100,15 @@ async def replay_session(
     Each has its version as ``id``. A pause is never longer than 5 seconds. Last comes an event ``end``.
     """
     stream_id = await reading.recall(stream_named, reading.name(Session.KIND, name))
-    first = query.from_ if last_event_id is None else position_in(last_event_id) + 1
+    first = query.from_ if last_event_id is None else version_in(last_event_id) + 1
     last = KEY_MAX - 1 if query.to is None else query.to
     return event_stream(replayed(reading.store, stream_id, first, last, query.speed))
+
+
+def version_in(last_event_id: str) -> int:
+    if last_event_id.isascii() and last_event_id.isdecimal() and len(last_event_id) <= VERSION_DIGITS_MAX:
+        return int(last_event_id)
+    raise InvalidInput("Last-Event-ID", "must be the id of an event, a number")
 
 
 async def replayed(
@@ -116,6 +123,6 @@ async def replayed(
                 await pause(seconds)
             if store.tail.is_stopped:
                 return
-            yield record(entry, entry.originator_version)
+            yield record(entry, str(entry.originator_version))
         after, before = entries[-1].originator_version, entries[-1].recorded_at
     yield b"event: end\ndata: {}\n\n"

@@ -48,11 +48,15 @@ WebhookId = Annotated[str, Depends(webhook_id)]
 async def create(body: NewWebhook, managing: Manage) -> Response:
     """Have the project's events sent to an address. The secret they are signed with is shown this once."""
     settings = managing.store.settings
+    after = None
+    if body.after is not None:
+        settled = await managing.store.call(managing.store.application.log.settled)
+        after = settled.epochs.check(body.after)
     webhook, secret = await managing.find(
         create_webhook,
         url=checked_webhook_url(body.url, allow_private=settings.webhooks_allow_private),
         types=body.types,
-        after=body.after,
+        after=after,
         webhooks_max=settings.webhooks_max,
         idempotency=managing.idempotency,
     )

@@ -10,18 +10,20 @@ from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
+from uuid import UUID
 
 from eventlog.archive.lines import (
     FORMAT,
     Archive,
     CheckpointLine,
     Closing,
+    EpochMember,
     EventLine,
     Header,
     microseconds,
 )
 from eventlog.database import Connection, told
-from eventlog.order import settled_position
+from eventlog.epoch import read_settled
 from eventlog.statements import Statements
 from eventlog.verification import Progress, StoredLink
 
@@ -33,7 +35,7 @@ COMPRESSION = 6
 
 def export_log(connection: Connection, write: Callable[[bytes], object], progress: Progress) -> Archive:
     """Hand all lines of the settled log to ``write``, as they are at one moment; others may go on writing."""
-    settled = settled_position(connection)
+    settled, epochs = read_settled(connection)
     digest, checkpoints = sha256(), 0
 
     def put(line: bytes) -> None:
@@ -44,7 +46,13 @@ def export_log(connection: Connection, write: Callable[[bytes], object], progres
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         ((events,),) = connection.execute(SQL["count_events"], [settled]).fetchall()
         ((now,),) = connection.execute("SELECT clock_timestamp()").fetchall()
-        header = Header(format=FORMAT, exported_at=microseconds(now), settled_position=settled, events=events)
+        header = Header(
+            format=FORMAT,
+            exported_at=microseconds(now),
+            settled_position=settled,
+            events=events,
+            epochs=[EpochMember.of(epoch) for epoch in epochs.all],
+        )
         put(header.encoded())
         for number, row in enumerate(fetched(connection, "select_events", settled), start=1):
             put(EventLine.of(StoredLink(*row)).encoded())
@@ -63,9 +71,16 @@ def fetched(connection: Connection, statement: str, settled: int) -> Iterator[tu
         yield from cursor.execute(SQL[statement], [settled])
 
 
-def checkpoint_line(position: int, events: int, root: bytes, digest: bytes, taken_at: datetime) -> bytes:
+def checkpoint_line(
+    position: int, events: int, root: bytes, digest: bytes, epoch: UUID, taken_at: datetime
+) -> bytes:
     return CheckpointLine(
-        checkpoint=position, events=events, root=root, digest=digest, taken_at=microseconds(taken_at)
+        checkpoint=position,
+        events=events,
+        root=root,
+        digest=digest,
+        epoch=epoch,
+        taken_at=microseconds(taken_at),
     ).encoded()
 
 

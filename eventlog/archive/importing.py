@@ -22,7 +22,17 @@ from psycopg import errors
 from domain.errors import Unavailable
 from eventlog.advisory import CHECKPOINT_LOCK, IMPORT_LOCK
 from eventlog.archive.checking import Heads, batches
-from eventlog.archive.lines import CHECKPOINT, CLOSING, EVENT, Archive, ArchiveRefused, Closing, Numbered
+from eventlog.archive.lines import (
+    CHECKPOINT,
+    CLOSING,
+    EVENT,
+    Archive,
+    ArchiveRefused,
+    Closing,
+    Header,
+    Numbered,
+    moment,
+)
 from eventlog.archive.reading import NumberedEvent, Source, checkpoints_in, events_in, walk
 from eventlog.checkpoints import BEGINNING
 from eventlog.database import UNFINISHED_IMPORT, Connection, told
@@ -121,8 +131,23 @@ def store(connection: Connection, source: Source, archive: Archive, reached: int
                 refuse_other(archive, *lines)
     for flaw in checkpoint_flaws(connection):
         raise ArchiveRefused(f"a checkpoint does not hold: {flaw}")
+    store_epochs(connection, archive.header)
     connection.execute(SQL["set_sequence"], {"settled": archive.header.settled_position})
     connection.execute(SQL["analyze"])
+
+
+def store_epochs(connection: Connection, header: Header) -> None:
+    """Take over the epochs of the log that was exported, and begin another."""
+    settled = {"settled": header.settled_position}
+    rows = [
+        (one.number, one.id, one.shared_through, one.begins_after, moment(one.began_at))
+        for one in header.epochs
+    ]
+    with impossible_told("the epochs of the first line"), connection.transaction():
+        connection.execute(SQL["delete_epochs"])
+        store_rows(connection, "copy_epochs", rows)
+        connection.execute(SQL["begin_after_import"], settled)
+        connection.execute(SQL["note_settled"], settled)
 
 
 def refuse_other(archive: Archive, closing: Numbered) -> None:
@@ -166,7 +191,10 @@ def store_rows(connection: Connection, statement: str, rows: Iterable[Sequence[A
 def take_back(connection: Connection) -> None:
     """The log as it was before the import: empty, and open to all."""
     with connection.transaction():
-        for statement in ("delete_events", "delete_checkpoints", "delete_import", "open_log"):
+        for statement in ("delete_events", "delete_checkpoints", "delete_epochs", "first_epoch"):
+            connection.execute(SQL[statement])
+        connection.execute(SQL["note_settled"], {"settled": 0})
+        for statement in ("delete_import", "open_log"):
             connection.execute(SQL[statement])
 
 

@@ -2,14 +2,16 @@
 
 The file is gzipped text, each line a JSON object without spaces, its members in this order:
 
-    {"format","exported_at","settled_position","events"}        "recount-log/1", once, first
+    {"format","exported_at","settled_position","events",        "recount-log/1", once, first
+     "epochs"}
     {"position","stream","version","project","topic",           each event, by position
      "recorded_at","state","salt","link"}
-    {"checkpoint","events","root","digest","taken_at"}          each checkpoint, by position
+    {"checkpoint","events","root","digest","epoch","taken_at"}  each checkpoint, by position
     {"events","checkpoints","sha256"}                           once, last
 
-Times are microseconds since 1970-01-01 UTC, bytes are lower-case hexadecimal. ``state`` is the payload's
-stored text, byte for byte, as a string: it is hashed, and an object would come back spelled otherwise.
+Each epoch is an object with the members "number", "id", "shared_through", "begins_after" and "began_at" (see
+eventlog/epoch.py). Times are microseconds since 1970-01-01 UTC, bytes are lower-case hexadecimal. ``state``
+is the payload's stored text, byte for byte, as a string: it is hashed, and an object would be spelled anew.
 ``salt`` is null where the payload was erased, and ``state`` then holds its commitment. The last line
 counts what is above it, and has the SHA-256 of all lines above it, newlines included.
 """
@@ -25,9 +27,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from domain.errors import RecountError
 from eventlog.chain import EPOCH, MICROSECOND
+from eventlog.epoch import Epoch
 from eventlog.verification import StoredLink
 
 FORMAT: Literal["recount-log/1"] = "recount-log/1"
+
+EPOCHS_MAX = 10_000
 
 HEADER, EVENT, CHECKPOINT, CLOSING = range(4)
 KINDS = {b"format": HEADER, b"position": EVENT, b"checkpoint": CHECKPOINT, b"events": CLOSING}
@@ -56,13 +61,32 @@ class Line(BaseModel):
         return self.__pydantic_serializer__.to_json(self) + b"\n"
 
 
+class EpochMember(Line):
+    number: Annotated[int, Field(ge=1, lt=2**31)]
+    id: UUID
+    shared_through: Number
+    begins_after: Number
+    began_at: Number
+
+    @classmethod
+    def of(cls, epoch: Epoch) -> EpochMember:
+        return cls(
+            number=epoch.number,
+            id=epoch.id,
+            shared_through=epoch.shared_through,
+            begins_after=epoch.begins_after,
+            began_at=microseconds(epoch.began_at),
+        )
+
+
 class Header(Line):
-    """``events``: how many there are, all up to ``settled_position``."""
+    """``events``: how many there are, all up to ``settled_position``. ``epochs``: all, the oldest first."""
 
     format: Literal["recount-log/1"]
     exported_at: Number
     settled_position: Number
     events: Number
+    epochs: Annotated[list[EpochMember], Field(min_length=1, max_length=EPOCHS_MAX)]
 
 
 class EventLine(Line):
@@ -110,6 +134,7 @@ class CheckpointLine(Line):
     events: Number
     root: bytes
     digest: bytes
+    epoch: UUID
     taken_at: Number
 
 

@@ -33,6 +33,7 @@ from eventlog.verification import StoredLink
 
 FAMILY = b'{"format":"recount-log/'
 GZIP = b"\x1f\x8b"
+HEADER_BYTES_MAX = 2_000_000
 
 Source = Callable[[], AbstractContextManager[BinaryIO]]
 """Opens the lines of an archive, unpacked, at their beginning; more than once."""
@@ -99,10 +100,12 @@ def closing_of(counts: Sequence[int], digest: bytes) -> bytes:
 def header_of(source: Source) -> Header:
     """What the first line says. Raises ArchiveRefused where it is not that of a log."""
     with source() as stream:
-        line = stream.readline(1000)
+        line = stream.readline(HEADER_BYTES_MAX)
     try:
         header = Header.model_validate_json(line)
         moment(header.exported_at)
+        for epoch in header.epochs:
+            moment(epoch.began_at)
     except (ValidationError, OverflowError):
         if line.startswith(FAMILY) and not line.startswith(FAMILY + b'1"'):
             reason = "was written by a newer Recount: use that version, or a newer one"
@@ -145,7 +148,8 @@ def checkpoints_in(lines: Iterable[Numbered]) -> Iterator[tuple[Any, ...]]:
     for number, _, line in lines:
         found = parsed(CheckpointLine, number, line)
         try:
-            yield found.checkpoint, found.events, found.root, found.digest, moment(found.taken_at)
+            taken_at = moment(found.taken_at)
+            yield found.checkpoint, found.events, found.root, found.digest, found.epoch, taken_at
         except OverflowError:
             raise not_readable(number) from None
 

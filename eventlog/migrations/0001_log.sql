@@ -44,6 +44,7 @@ CREATE TABLE checkpoints (
     events   bigint      NOT NULL,
     root     bytea       NOT NULL,
     digest   bytea       NOT NULL,
+    epoch    uuid        NOT NULL,
     taken_at timestamptz NOT NULL DEFAULT now()
 );
 
@@ -58,3 +59,22 @@ CREATE TABLE log_imports (
 );
 
 CREATE UNIQUE INDEX log_imports_one_at_a_time ON log_imports ((true)) WHERE finished_at IS NULL;
+
+-- Which history the positions belong to (see eventlog/epoch.py).
+CREATE TABLE epochs (
+    number         integer     PRIMARY KEY,
+    id             uuid        NOT NULL UNIQUE DEFAULT gen_random_uuid(),
+    origin         text,
+    shared_through bigint      NOT NULL,
+    begins_after   bigint      NOT NULL,
+    began_at       timestamptz NOT NULL DEFAULT now()
+);
+
+INSERT INTO epochs (number, shared_through, begins_after) VALUES (1, 0, 0);
+
+-- Up to where the log was settled lately: one row, which reaches standbys after the events that it covers.
+CREATE TABLE settled (
+    position bigint NOT NULL
+);
+
+INSERT INTO settled (position) VALUES (0);

@@ -9,7 +9,7 @@ SELECT notification_id, originator_id, originator_version, project, topic, recor
  ORDER BY notification_id;
 
 -- name: select_checkpoints
-SELECT position, events, root, digest, taken_at
+SELECT position, events, root, digest, epoch, taken_at
   FROM checkpoints
  WHERE position <= %s
  ORDER BY position;
@@ -53,11 +53,28 @@ UPDATE log_imports SET position = %s WHERE finished_at IS NULL;
 COPY stored_events (notification_id, originator_id, originator_version, project, topic, recorded_at, state,
                     salt, link) FROM STDIN;
 
+-- name: delete_epochs
+DELETE FROM epochs;
+
+-- name: copy_epochs
+COPY epochs (number, id, shared_through, begins_after, began_at) FROM STDIN;
+
+-- name: begin_after_import
+-- What is recorded from here on is of another epoch than what the log that was exported goes on with.
+INSERT INTO epochs (number, begins_after, shared_through)
+SELECT max(number) + 1, %(settled)s, %(settled)s FROM epochs;
+
+-- name: note_settled
+UPDATE settled SET position = %(settled)s;
+
+-- name: first_epoch
+INSERT INTO epochs (number, shared_through, begins_after) VALUES (1, 0, 0);
+
 -- name: delete_checkpoints
 DELETE FROM checkpoints;
 
 -- name: copy_checkpoints
-COPY checkpoints (position, events, root, digest, taken_at) FROM STDIN;
+COPY checkpoints (position, events, root, digest, epoch, taken_at) FROM STDIN;
 
 -- name: set_sequence
 -- Behind what was drawn in the log that was exported, also where its last numbers became no events.

@@ -2,17 +2,17 @@
 SELECT pg_try_advisory_xact_lock(%s, 'stored_events'::regclass::oid::int);
 
 -- name: insert_checkpoint
-INSERT INTO checkpoints (position, events, root, digest) VALUES (%s, %s, %s, %s);
+INSERT INTO checkpoints (position, events, root, digest, epoch) VALUES (%s, %s, %s, %s, %s);
 
 -- name: select_last_checkpoint
-SELECT position, events, root, digest FROM checkpoints ORDER BY position DESC LIMIT 1;
+SELECT epoch, position, events, root, digest FROM checkpoints ORDER BY position DESC LIMIT 1;
 
 -- name: select_checkpoints
-SELECT position, events, root, digest FROM checkpoints ORDER BY position;
+SELECT epoch, position, events, root, digest FROM checkpoints ORDER BY position;
 
 -- name: select_checkpoint_over
 -- The first that covers a position, with the position and the digest of the one before it.
-SELECT this.position, this.events, this.root, this.digest, coalesce(before.position, -9223372036854775808), before.digest
+SELECT this.epoch, this.position, this.events, this.root, this.digest, coalesce(before.position, -9223372036854775808), before.digest
   FROM checkpoints AS this
   LEFT JOIN LATERAL (
        SELECT position, digest FROM checkpoints WHERE position < this.position

@@ -72,6 +72,9 @@ SELECT originator_id, originator_version, topic, state::text
 -- name: select_time
 SELECT recorded_at FROM stored_events WHERE originator_id = %s AND originator_version = %s;
 
+-- name: select_position
+SELECT notification_id FROM stored_events WHERE originator_id = %s AND originator_version = %s;
+
 -- name: select_last_version
 SELECT coalesce(max(originator_version), 0) FROM stored_events WHERE originator_id = %s;
 
@@ -122,7 +125,10 @@ SELECT originator_id, originator_version, topic, state::text
 
 -- name: last_drawn
 -- A sequence shows at once, and to everyone, what was drawn from it, committed or not.
-SELECT CASE WHEN is_called THEN last_value END FROM stored_events_notification_id_seq;
+-- A standby shows more than that, and no locks: there it is the position that the primary wrote down.
+SELECT CASE WHEN pg_is_in_recovery() THEN (SELECT position FROM settled) WHEN is_called THEN last_value END,
+       pg_is_in_recovery()
+  FROM stored_events_notification_id_seq;
 
 -- name: holders
 -- Who holds the append lock of this store, each with the number of its transaction. A prepared transaction

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx2
 
@@ -19,8 +20,18 @@ PATIENCE_SECONDS = 60
 @contextmanager
 def serving(data: Path) -> Iterator[httpx2.Client]:
     """A server process of its own on ``data``; yields a client of it."""
-    command = [str(Path(sys.executable).with_name("recount")), "serve", "--port", "0", "--data", str(data)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+    with started("--data", str(data)) as client:
+        yield client
+
+
+@contextmanager
+def started(
+    *options: str, log: int | IO[str] = subprocess.DEVNULL, **settings: str
+) -> Iterator[httpx2.Client]:
+    """A server process with these options and settings, which logs to ``log``; yields a client of it."""
+    command = [str(Path(sys.executable).with_name("recount")), "serve", "--port", "0", *options]
+    environment = {**os.environ, **settings}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment) as server:
         try:
             assert server.stdout is not None
             address = next(line.split()[1] for line in server.stdout if line.strip().startswith("address"))

@@ -33,7 +33,7 @@ WAIT_SECONDS = 30.0  # how long a stream may be silent before the test fails
 class Record:
     """One record of server-sent events, or a comment."""
 
-    id: int | None
+    id: int | str | None
     event: str | None
     data: Any
     comment: str | None = None
@@ -43,11 +43,16 @@ def record_from(lines: list[str]) -> Record:
     fields = dict(line.split(": ", 1) for line in lines if not line.startswith(":"))
     comments = [line[2:] for line in lines if line.startswith(":")]
     return Record(
-        int(fields["id"]) if "id" in fields else None,
+        place_in(fields["id"]) if "id" in fields else None,
         fields.get("event"),
         json.loads(fields["data"]) if "data" in fields else None,
         comments[0] if comments else None,
     )
+
+
+def place_in(id: str) -> int | str:
+    """A position of the first epoch of the log, a version, or a position with its epoch."""
+    return int(id) if id.isdecimal() else id
 
 
 class Stream:

@@ -107,8 +107,10 @@ class TestTree:
 
     def test_a_digest_depends_on_all_before_it(self) -> None:
         leaves = [(3, bytes(32)), (5, bytes(32))]
-        first = checkpoint_after(GENESIS, leaves)
+        epoch = UUID(int=7)
+        first = checkpoint_after(GENESIS, epoch, leaves)
         assert (first.position, first.events) == (5, 2)
         numbers = (5).to_bytes(8, "big") + (2).to_bytes(8, "big")
-        assert first.digest == sha256(GENESIS + numbers + first.root).digest()
-        assert checkpoint_after(first.digest, leaves).digest != first.digest
+        assert first.digest == sha256(GENESIS + epoch.bytes + numbers + first.root).digest()
+        assert checkpoint_after(first.digest, epoch, leaves).digest != first.digest
+        assert checkpoint_after(GENESIS, UUID(int=8), leaves).digest != first.digest

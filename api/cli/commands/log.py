@@ -48,3 +48,15 @@ def import_log(
     from api.cli import archiving
 
     archiving.import_file(file, data, workers=workers, as_json=as_json)
+
+
+@app.command("new-epoch")
+def new_epoch(data: Data = None) -> None:
+    """Say that the log was set back, and let its positions belong to another epoch.
+
+    For a snapshot of a disk, or a copy of a directory, that was put in the place of newer data: nothing in it
+    shows that. Failovers, and other ways to restore, are noticed without it. Refused while a server runs.
+    """
+    from api.cli import archiving
+
+    archiving.begin_new_epoch(data)
