@@ -89,8 +89,23 @@ class Served:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._bury()
 
+    def freeze(self) -> None:
+        """Stop all its processes where they are, until ``thaw``."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGCONT)
+
+    @property
+    def log(self) -> str:
+        """What it said on standard error."""
+        return self._log.read_text()
+
     def end(self) -> None:
         if self._process is not None and self._process.poll() is None:
+            self.thaw()
             self._process.terminate()
             self._bury()
 
