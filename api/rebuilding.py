@@ -39,7 +39,9 @@ class Rebuilding:
             number = begin(connection, names, is_rehearsal=is_rehearsal)
             # A server that folded itself would have its requests wait.
             self._process = multiprocessing.get_context("spawn").Process(
-                target=work, args=(self._conninfo, number, names, is_rehearsal), daemon=True
+                target=work,
+                args=(self._conninfo, number, names, is_rehearsal, connection.info.backend_pid),
+                daemon=True,
             )
             self._process.start()
             held = stack.pop_all()  # nobody else may begin one until the process has ended
@@ -61,12 +63,12 @@ def watch(process: BaseProcess, held: ExitStack) -> None:
         logger.warning("the lock of a rebuild was lost (%s)", type(error).__name__)
 
 
-def work(conninfo: str, number: int, names: Sequence[str], is_rehearsal: bool) -> None:
+def work(conninfo: str, number: int, names: Sequence[str], is_rehearsal: bool, holder: int) -> None:
     """In the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server ends it, in its own time
     end_with_parent()
     try:
-        carry_out(conninfo, number, names, is_rehearsal=is_rehearsal)
+        carry_out(conninfo, number, names, is_rehearsal=is_rehearsal, holder=holder)
     except RecountError as error:
         logger.error("a rebuild failed: %s", error)
     except Exception as error:

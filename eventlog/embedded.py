@@ -40,7 +40,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from eventlog.data_directory import PORT, ROLE, DataDirectory
-from eventlog.locks import locked, open_lock, try_lock
+from eventlog.locks import HolderStandsStill, locked, open_lock, try_lock
 from eventlog.programs import (
     Account,
     EmbeddedPostgresFailed,
@@ -88,7 +88,7 @@ class EmbeddedPostgres:
         """Have PostgreSQL running and return where to connect, for libpq, until ``stop``.
 
         Waits for a crash recovery as long as it takes. May be called again at any time, and then
-        starts a PostgreSQL that has died meanwhile. Raises EmbeddedPostgresFailed.
+        starts a PostgreSQL that has died meanwhile. Raises EmbeddedPostgresFailed, HolderStandsStill.
         """
         with self._mutex, self._log.failures_told():
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -109,10 +109,13 @@ class EmbeddedPostgres:
             try:
                 with locked(self.directory / "start.lock"):
                     self._let_go()
-            except FileNotFoundError:
-                # The directory was deleted. PostgreSQL notices within a minute and ends itself.
+            except (FileNotFoundError, HolderStandsStill) as error:
+                # The directory was deleted, and PostgreSQL notices within a minute and ends itself. Or it
+                # is left to the next process that stops.
                 self._drop_share()
                 self._remove_link()
+                if isinstance(error, HolderStandsStill):
+                    _logger.warning("%s", error)
 
     def __enter__(self) -> str:
         return self.start()
@@ -134,7 +137,7 @@ class EmbeddedPostgres:
                     if not self._is_running():
                         _logger.warning("PostgreSQL has ended unexpectedly: starting it again")
                         self.start()
-                except (EmbeddedPostgresFailed, OSError) as failure:
+                except (EmbeddedPostgresFailed, HolderStandsStill, OSError) as failure:
                     _logger.error("%s", failure)
 
         with self as conninfo:

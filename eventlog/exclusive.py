@@ -80,7 +80,8 @@ def _wait_for_lock(connection: Connection, lock: Lock, refusal: Unavailable, pat
         waited_seconds = time.monotonic() - began
         if waited_seconds >= min(NOTICE_SECONDS, patience_seconds) and not is_noticed:
             is_noticed = True
-            logger.warning("another process holds the lock that this one needs: %s", holder(connection, lock))
+            holders = describe_sessions(connection, holders_of(connection, lock))
+            logger.warning("another process holds the lock that this one needs: %s", holders)
         if waited_seconds >= patience_seconds:
             raise refusal
         time.sleep(POLL_SECONDS)
@@ -92,10 +93,9 @@ def try_lock(connection: Connection, lock: Lock) -> bool:
     return bool(is_ours)
 
 
-def holder(connection: Connection, lock: Lock) -> str:
-    """Describe the session that holds ``lock``."""
-    rows = connection.execute(SQL["holders"], [lock.key, lock.owner]).fetchall()
-    return describe_sessions(connection, [pid for (pid,) in rows])
+def holders_of(connection: Connection, lock: Lock) -> list[int]:
+    """Return the sessions that hold ``lock``: one, or none."""
+    return [pid for (pid,) in connection.execute(SQL["holders"], [lock.key, lock.owner]).fetchall()]
 
 
 @contextmanager

@@ -8,7 +8,6 @@ says that it is to be erased.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from domain.users import User
 from eventlog.advisory import PURGE_LOCK
 from eventlog.application import Recount
 from eventlog.database import Connection, Database
+from eventlog.exclusive import exclusive, store_lock
 from eventlog.statements import Statements
 from projections.leftovers import of_messages, of_stream
 from projections.paging import Page, Window, page_of
@@ -91,20 +91,10 @@ def alone(connection: Connection, *, patience_seconds: float = 0) -> Iterator[No
 
     Raises Unavailable where another one is on, and does not end in time.
     """
-    deadline = time.monotonic() + patience_seconds
-    while not is_alone(connection):
-        if time.monotonic() >= deadline:
-            raise Unavailable("another purge is under way: wait until it is done")
-        time.sleep(0.02)
-    try:
+    lock = store_lock(connection, PURGE_LOCK)
+    refusal = Unavailable("another purge is under way: wait until it is done")
+    with exclusive(connection, lock, refusal=refusal, patience_seconds=patience_seconds):
         yield
-    finally:
-        connection.execute(SQL["leave_alone"], [PURGE_LOCK])
-
-
-def is_alone(connection: Connection) -> bool:
-    ((is_ours,),) = connection.execute(SQL["try_alone"], [PURGE_LOCK]).fetchall()
-    return bool(is_ours)
 
 
 def due(database: Database, before: datetime, project: str | None = None) -> Iterator[Target]:

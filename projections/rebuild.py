@@ -20,7 +20,7 @@ import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from copy import copy
 from itertools import groupby, islice
 from operator import itemgetter
@@ -35,6 +35,7 @@ from domain.errors import RecordUnreadable
 from domain.messages import MessageEvent, MessageState, fold_messages
 from eventlog.changes import StreamChange
 from eventlog.database import Connection, connect, told
+from eventlog.exclusive import kept_alive
 from eventlog.mapper import EventMapper, Row
 from eventlog.order import settled_position
 from eventlog.recorder import as_json, stored_from
@@ -240,7 +241,7 @@ def fill(conninfo: str, workers: int, progress: Progress, *, quarantine: bool = 
         fill_together(conninfo, workers, progress, quarantine=quarantine)
     # PostgreSQL may be at a unit yet for a rebuild that was killed. Who waits for it folds it, unless it
     # was finished after all.
-    with connect(conninfo) as connection:
+    with connect(conninfo) as connection, kept_alive(connection):
         for events in iter(Folder(connection, quarantine=quarantine).fold_unit, 0):
             progress(events)
 
@@ -262,10 +263,15 @@ def fill_together(conninfo: str, workers: int, progress: Progress, *, quarantine
 _folder: list[Folder] = []
 """In a process of the pool: its own, for all units it folds."""
 
+_kept = ExitStack()
+"""In a process of the pool: what lasts as long as it does."""
+
 
 def begin_work(conninfo: str, quarantine: bool) -> None:
     end_with_parent()
-    _folder.append(Folder(connect(conninfo), quarantine=quarantine))
+    connection = connect(conninfo)
+    _kept.enter_context(kept_alive(connection))  # to the end of the process
+    _folder.append(Folder(connection, quarantine=quarantine))
 
 
 def end_with_parent() -> None:
@@ -298,9 +304,12 @@ def differences(connection: Connection) -> Iterator[Difference]:
         yield from shadow.differences(connection, but=[*(newer or []), *erased, *aside])
 
 
-def put_in_place(conninfo: str, *, quarantine: bool = False) -> float:
-    """Let the rebuilt tables take the place of those in use; returns for how many seconds writers waited."""
-    with told(), connect(conninfo) as connection:
+def put_in_place(conninfo: str, *, quarantine: bool = False, holder: int | None = None) -> float:
+    """Let the rebuilt tables take the place of those in use; returns for how many seconds writers waited.
+
+    ``holder``: the session that holds the lock for it, which it must still have (shadow.refuse_usurped).
+    """
+    with told(), connect(conninfo) as connection, kept_alive(connection):
         folder = Folder(connection, quarantine=quarantine)
 
         def catch_up() -> Callable[[], object]:
@@ -309,7 +318,7 @@ def put_in_place(conninfo: str, *, quarantine: bool = False) -> float:
             return lambda: tried.catch_up(last_position(connection))
 
         folder.come_close()
-        return shadow.swap(connection, catch_up)
+        return shadow.swap(connection, catch_up, holder=holder)
 
 
 def last_position(connection: Connection) -> int:
@@ -317,7 +326,7 @@ def last_position(connection: Connection) -> int:
     return int(last)
 
 
-def roll_back(conninfo: str) -> float:
+def roll_back(conninfo: str, *, holder: int | None = None) -> float:
     """Let the tables from before the last rebuild take their place again, caught up with the log.
 
     As ``put_in_place``. Raises NotFound where there are none.
@@ -325,4 +334,4 @@ def roll_back(conninfo: str) -> float:
     with told(), connect(conninfo) as connection:
         shadow.take_previous(connection)
         quarantine = bool(shadow.those_aside(connection))
-    return put_in_place(conninfo, quarantine=quarantine)
+    return put_in_place(conninfo, quarantine=quarantine, holder=holder)

@@ -178,8 +178,12 @@ def units_done(connection: Connection, started_at: datetime) -> tuple[int, int]:
     return int(done), int(before)
 
 
-def carry_out(conninfo: str, number: int, names: Sequence[str], *, is_rehearsal: bool) -> None:
+def carry_out(
+    conninfo: str, number: int, names: Sequence[str], *, is_rehearsal: bool, holder: int | None = None
+) -> None:
     """Rebuild these views, with a note of what became of it. The caller sees to it that nobody else does.
+
+    ``holder``: the caller's session, which holds the lock for it (see shadow.refuse_usurped).
 
     Raises RecordUnreadable, Unavailable.
     """
@@ -189,4 +193,4 @@ def carry_out(conninfo: str, number: int, names: Sequence[str], *, is_rehearsal:
         if is_rehearsal:
             shadow.discard(connection)
         else:
-            findings.locked_seconds = rebuild.put_in_place(conninfo)
+            findings.locked_seconds = rebuild.put_in_place(conninfo, holder=holder)

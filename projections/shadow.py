@@ -5,17 +5,19 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, LiteralString
 from uuid import UUID
 
+import psycopg
 from psycopg import errors, sql
 from psycopg.sql import Identifier
 
 from domain.errors import NotFound, RecordUnreadable, Unavailable
 from eventlog.advisory import REBUILD_LOCK, SHADOW_LOCK
 from eventlog.database import Connection
+from eventlog.exclusive import exclusive, holders_of, store_lock
 from eventlog.home import create_at_home
 from eventlog.statements import Statements
 from projections.copying import columns_of
@@ -77,19 +79,28 @@ def alone(connection: Connection) -> Iterator[None]:
 
     Whoever erases something just now is waited for: that takes but moments at a time.
     """
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while connection.execute(SQL["try_alone"], [REBUILD_LOCK]).fetchone() != (True,):
-        if time.monotonic() > deadline:
-            raise RebuildUnderWay
-        time.sleep(0.02)
-    try:
+    lock = store_lock(connection, REBUILD_LOCK)
+    with exclusive(connection, lock, refusal=RebuildUnderWay(), patience_seconds=PATIENCE_SECONDS):
         wait_for_erasure(connection)
         try:
             yield
         finally:
-            connection.execute(SQL["leave_alone"], [SHADOW_LOCK])
-    finally:
-        connection.execute(SQL["leave_alone"], [REBUILD_LOCK])
+            if not connection.closed:
+                with suppress(psycopg.Error):  # it is lost, and the lock with it
+                    connection.execute(SQL["leave_alone"], [SHADOW_LOCK])
+
+
+def refuse_usurped(connection: Connection, holder: int | None) -> None:
+    """Raise Unavailable unless session ``holder`` still holds the lock of ``alone``; None: nobody need.
+
+    The tables are changed through other connections than that one, which PostgreSQL ends where this process
+    stood still: then another rebuild may have begun.
+    """
+    if holder is None:
+        return
+    lock = store_lock(connection, REBUILD_LOCK)
+    if holders_of(connection, lock) != [holder]:
+        raise Unavailable("this rebuild stood still for too long and lost its lock: run it again")
 
 
 def wait_for_erasure(connection: Connection) -> None:
@@ -202,19 +213,23 @@ def reason_for(columns: Sequence[str], live: dict[str, Any] | None, made: dict[s
     return f"differs in {differing or 'how a document is spelled'}"
 
 
-def swap(connection: Connection, catch_up: Callable[[], Callable[[], object]]) -> float:
+def swap(
+    connection: Connection, catch_up: Callable[[], Callable[[], object]], *, holder: int | None = None
+) -> float:
     """Put the shadow tables in the place of those in use. Returns for how many seconds writers waited.
 
     ``catch_up`` is called for each attempt, while writers go on, and returns what takes in the rest
     while they wait. Those that were in use stay in PREVIOUS. Raises Unavailable where others hold
-    their locks too long.
+    their locks too long. ``holder``: see refuse_usurped.
     """
+    refuse_usurped(connection, holder)
     drop(connection, DROPPED)
     for _ in range(SWAP_ATTEMPTS_MAX):
         try:
             with connection.transaction():
                 keep_vacuum_away(connection)
                 seconds = exchange(connection, catch_up())
+                refuse_usurped(connection, holder)
         except errors.LockNotAvailable:
             time.sleep(random.uniform(0.01, 0.1))  # noqa: S311
         else:

@@ -56,7 +56,8 @@ def rebuild_views(data: Path | None, wanted: Wanted, *, as_json: bool) -> None:
         with alone(database) as connection:
             number = begin(connection, names, is_rehearsal=wanted.is_rehearsal)
             with recorded(connection, number) as findings:
-                result = carried_out(database, names, wanted, findings)
+                holder = connection.info.backend_pid
+                result = carried_out(database, names, wanted, findings, holder)
     if as_json:
         show_json(result)
     if result["set_aside"] or (wanted.must_agree and result["differences"]):
@@ -64,7 +65,7 @@ def rebuild_views(data: Path | None, wanted: Wanted, *, as_json: bool) -> None:
 
 
 def carried_out(
-    database: Database, names: Sequence[str], wanted: Wanted, findings: Findings
+    database: Database, names: Sequence[str], wanted: Wanted, findings: Findings, holder: int
 ) -> dict[str, Any]:
     events, seconds = rebuilt(database, wanted.workers, names, quarantine=wanted.quarantine)
     with connect(database.conninfo) as connection:
@@ -77,7 +78,7 @@ def carried_out(
         discard(database)
         tell("This was a rehearsal: the views are as they were.")
     else:
-        findings.locked_seconds = put_in_place(database.conninfo, quarantine=wanted.quarantine)
+        findings.locked_seconds = put_in_place(database.conninfo, quarantine=wanted.quarantine, holder=holder)
         told_swap(findings.locked_seconds, "The rebuilt views")
         if aside:
             tell(f"The rows of {len(aside)} streams were kept as they were.")
@@ -93,8 +94,8 @@ def carried_out(
 
 def go_back(data: Path | None, *, as_json: bool) -> None:
     """Put the views from before the last rebuild back. Raises NotFound where there are none."""
-    with opened(place(data)) as database, alone(database):
-        seconds = roll_back(database.conninfo)
+    with opened(place(data)) as database, alone(database) as connection:
+        seconds = roll_back(database.conninfo, holder=connection.info.backend_pid)
     told_swap(seconds, "The views from before the last rebuild")
     if as_json:
         show_json({"in_use": True, "writers_waited_seconds": rounded(seconds)})

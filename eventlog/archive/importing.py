@@ -36,11 +36,14 @@ from eventlog.archive.lines import (
 from eventlog.archive.reading import NumberedEvent, Source, checkpoints_in, events_in, walk
 from eventlog.checkpoints import BEGINNING
 from eventlog.database import UNFINISHED_IMPORT, Connection, told
+from eventlog.exclusive import exclusive, store_lock
 from eventlog.statements import Statements
 from eventlog.verification import Progress, StoredLink, checkpoint_flaws
 
 SQL = Statements("eventlog", "archive")
 LOG = Statements("eventlog", "log")
+
+CHECKPOINT_SECONDS_MAX = 30.0  # that taking one may last
 
 columns = attrgetter(*(field.name for field in fields(StoredLink)))
 
@@ -55,16 +58,15 @@ class ImportUnfinished(Unavailable):
 @contextmanager
 def alone(connection: Connection) -> Iterator[None]:
     """Be the only import, and the only one to take checkpoints. Raises Unavailable where another one is."""
-    ((is_ours,),) = connection.execute(SQL["try_lock"], [IMPORT_LOCK]).fetchall()
-    if not is_ours:
-        raise Unavailable("another import of a log is under way: wait until it is done")
-    connection.execute(SQL["lock"], [CHECKPOINT_LOCK])
-    try:
+    imports = store_lock(connection, IMPORT_LOCK)
+    checkpoints = store_lock(connection, CHECKPOINT_LOCK)
+    refusal = Unavailable("another import of a log is under way: wait until it is done")
+    busy = Unavailable("a checkpoint is just being taken: try again when that is done")
+    with (
+        exclusive(connection, imports, refusal=refusal),
+        exclusive(connection, checkpoints, refusal=busy, patience_seconds=CHECKPOINT_SECONDS_MAX),
+    ):
         yield
-    finally:
-        if not connection.closed:
-            connection.execute(SQL["unlock"], [CHECKPOINT_LOCK])
-            connection.execute(SQL["unlock"], [IMPORT_LOCK])
 
 
 def refuse_unfinished(connection: Connection) -> None:

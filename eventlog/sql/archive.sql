@@ -14,15 +14,6 @@ SELECT position, events, root, digest, epoch, taken_at
  WHERE position <= %s
  ORDER BY position;
 
--- name: try_lock
-SELECT pg_try_advisory_lock(%s, 'stored_events'::regclass::oid::int);
-
--- name: lock
-SELECT pg_advisory_lock(%s, 'stored_events'::regclass::oid::int);
-
--- name: unlock
-SELECT pg_advisory_unlock(%s, 'stored_events'::regclass::oid::int);
-
 -- name: select_unfinished
 SELECT digest, exported_at, position FROM log_imports WHERE finished_at IS NULL;
 

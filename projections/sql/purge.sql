@@ -1,9 +1,3 @@
--- name: try_alone
-SELECT pg_try_advisory_lock(%s, 'stored_events'::regclass::oid::int);
-
--- name: leave_alone
-SELECT pg_advisory_unlock(%s, 'stored_events'::regclass::oid::int);
-
 -- name: select_deleted
 -- Deleted before a time, and under no hold: neither of their own nor of whose they are.
 SELECT one.kind, one.project, one.scope, one.name, one.stream_id, one.version,

@@ -1,6 +1,3 @@
--- name: try_alone
-SELECT pg_try_advisory_lock(%s, 'stored_events'::regclass::oid::int);
-
 -- name: wait_alone
 SELECT pg_advisory_lock(%s, 'stored_events'::regclass::oid::int);
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,11 +21,17 @@ from statistics import median
 from uuid import uuid4
 
 import httpx2
+import pytest
 
+import eventlog.locks
+from domain.errors import Unavailable
 from eventlog.database import Connection, connect
+from eventlog.locks import HolderStandsStill, locked
+from projections import shadow
+from projections.rebuild import put_in_place, rebuild
 from tests.fault.conftest import Plan
 from tests.fault.killing import Served, children_of, postmaster_of
-from tests.fault.ledger import count, found_at, talking
+from tests.fault.ledger import Client, count, found_at, talking
 from tests.processes import PATIENCE_SECONDS, wait_until
 
 GONE_ON_SECONDS_MAX = 30.0  # ten on a quiet machine
@@ -136,8 +144,7 @@ def test_a_server_that_writes_and_leads(conninfo: str, tmp_path: Path, plan: Pla
                 starting_sessions(victim.address),
             ):
                 for _ in range(plan.kills):
-                    before = [len(client.acknowledged) for client in clients]
-                    wait_until(lambda: all(map(is_past, clients, before)))
+                    wait_until_acknowledged(clients)
                     time.sleep(plan.chance.uniform(0, TALK_SECONDS_MAX))
                     victim.freeze()
                     waits.append(others.go_on_after(time.monotonic()))
@@ -156,10 +163,15 @@ def test_a_server_that_writes_and_leads(conninfo: str, tmp_path: Path, plan: Pla
     assert max(max(each.values()) for each in waits) < GONE_ON_SECONDS_MAX
 
 
-def is_past(client: object, number: int) -> bool:
-    failure, acknowledged = client.failure, client.acknowledged  # type: ignore[attr-defined]
-    assert failure is None, failure
-    return len(acknowledged) > number
+def wait_until_acknowledged(clients: Sequence[Client]) -> None:
+    """Return once each client was answered anew."""
+    before = [len(client.acknowledged) for client in clients]
+
+    def is_past(client: Client, number: int) -> bool:
+        assert client.failure is None, client.failure
+        return len(client.acknowledged) > number
+
+    wait_until(lambda: all(map(is_past, clients, before)))
 
 
 def found_by_clients(address: str) -> dict[str, list[str]]:
@@ -229,3 +241,83 @@ def test_a_postgresql_that_is_silent(tmp_path: Path, plan: Plan) -> None:
         + ", ".join(f"{kind} {seconds:.1f} s" for kind, seconds in slowest.items())
     )
     assert max(slowest.values()) < ANSWER_SECONDS_MAX
+
+
+HOLD_START_LOCK = """
+import sys, time
+from pathlib import Path
+from eventlog.locks import locked
+with locked(Path(sys.argv[1])):
+    print("holds", flush=True)
+    time.sleep(600)
+"""
+
+HOLD_SHADOW = """
+import sys, time
+from eventlog.database import connect
+from projections import shadow
+with connect(sys.argv[1]) as connection, shadow.alone(connection):
+    print("holds", flush=True)
+    time.sleep(600)
+"""
+
+
+@contextmanager
+def holding(program: str, argument: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds a lock until the end of the block."""
+    command = [sys.executable, "-c", program, argument]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "holds\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_process_that_starts_postgresql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for it gets one sentence with its number; while it moves, it is waited for."""
+    monkeypatch.setattr(eventlog.locks, "STANDSTILL_SECONDS", 3.0)
+    path = tmp_path / "start.lock"
+    with holding(HOLD_START_LOCK, str(path)) as process:
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(take, path)
+            time.sleep(4)
+            assert not waiting.done(), "the holder takes its time, and moves"
+            process.send_signal(signal.SIGSTOP)
+            with pytest.raises(
+                HolderStandsStill, match=f"process {process.pid} holds .*start.lock and stands still"
+            ):
+                waiting.result(PATIENCE_SECONDS)
+        process.send_signal(signal.SIGCONT)
+        process.kill()
+        process.wait()
+        take(path)
+
+
+def take(path: Path) -> None:
+    with locked(path):
+        pass
+
+
+def test_a_rebuild_that_stood_still_cannot_put_its_tables_in_place(conninfo: str) -> None:
+    with connect(conninfo) as connection:
+        with holding(HOLD_SHADOW, conninfo) as process:
+            process.send_signal(signal.SIGSTOP)
+            began = time.monotonic()
+            seconds_until(lambda: is_free(connection), began)
+            process.send_signal(signal.SIGCONT)
+        with connect(conninfo) as first, connect(conninfo) as second, shadow.alone(second):
+            rebuild(conninfo)
+            with pytest.raises(Unavailable, match="lost its lock"):
+                put_in_place(conninfo, holder=first.info.backend_pid)
+            put_in_place(conninfo, holder=second.info.backend_pid)
+
+
+def is_free(connection: Connection) -> bool:
+    """Whether nobody rebuilds any more."""
+    try:
+        with shadow.alone(connection):
+            return True
+    except shadow.RebuildUnderWay:
+        return False
