@@ -21,6 +21,7 @@ from projections.erasure import erase_until
 from projections.purge import Result, Target, alone, due, named, of_user, purge
 
 ACTOR = "job:purge"
+PATIENCE_SECONDS = 5.0  # with another purge, as the server's own job
 RETENTION_OVER = "deleted longer ago than the retention time"
 
 ContextFor = Callable[[str], Context]
@@ -34,7 +35,7 @@ def carry_out(
     *,
     reason: str | None,
     insist: bool,
-    patience_seconds: float = 0,
+    patience_seconds: float = PATIENCE_SECONDS,
 ) -> list[Result]:
     """Purge ``targets``, and have them erased before this returns.
 
@@ -72,7 +73,9 @@ def purge_due(application: Recount, retention_days: float) -> list[Result]:
         return Context(project, ACTOR, database.clock.now(), request_id)
 
     targets = due(database, days_ago(database, retention_days))
-    return carry_out(application, targets, context_for, reason=RETENTION_OVER, insist=False)
+    return carry_out(
+        application, targets, context_for, reason=RETENTION_OVER, insist=False, patience_seconds=0
+    )
 
 
 def days_ago(database: Database, days: float) -> datetime:

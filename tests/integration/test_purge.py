@@ -701,3 +701,70 @@ def test_the_server_purges_by_itself_and_goes_on_with_what_was_left(
     with TestClient(create_app(Settings(retention_days=0, purge_seconds=0.05), conninfo)):
         wait_until(lambda: are_erased(application) == [True, True])
     assert connection.execute("SELECT count(*) FROM messages").fetchone() == (0,)
+
+
+class TestProof:
+    @pytest.mark.parametrize(
+        "table", ["messages", "previous_messages", "names", "snapshots", "kept_elsewhere"]
+    )
+    def test_a_receipt_never_says_what_was_not_done(
+        self, application: Recount, connection: Connection, conninfo: str, table: str
+    ) -> None:
+        """Something keeps rows from going: whatever it is, the look afterwards finds them."""
+        rebuild.rebuild(conninfo)
+        rebuild.put_in_place(conninfo)
+        rebuild.roll_back(conninfo)
+        send(application, AddMessages(kind="session", name="trip", messages=say("one", "two")))
+        stream = get_session(application.database, "default", "trip").id
+        connection.execute("CREATE TABLE kept_elsewhere (stream_id uuid, word text)")
+        key = "originator_id" if table == "snapshots" else "stream_id"
+        connection.execute(ROWS_THAT_STAY[table], [stream])
+        connection.execute(
+            f"CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+            f" CREATE TRIGGER keep BEFORE DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION keep()"
+        )
+        before = position_of(connection)
+        (receipt,) = purged(application, session(application, "trip"))
+        ((count,),) = connection.execute(
+            f"SELECT count(*) FROM {table} WHERE {key} = %s", [stream]
+        ).fetchall()
+        assert (receipt.is_erased, receipt.left) == (False, {table: count})
+        assert position_of(connection) == before
+
+        connection.execute(f"DROP TRIGGER keep ON {table}; DELETE FROM kept_elsewhere")
+        erase_until(connection, settled_position(connection), forget_reads)
+        (receipt,) = page_receipts(application, "default", Window()).items
+        assert (receipt.is_erased, receipt.left) == (True, {})
+
+    def test_what_is_left_of_messages_is_found(self, application: Recount, connection: Connection) -> None:
+        messages = say("one", "two")
+        send(
+            application,
+            AddMessages(kind="session", name="trip", messages=messages),
+            DeleteMessage(kind="session", name="trip", message_id=messages[0].id),
+        )
+        connection.execute(
+            "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END';"
+            " CREATE TRIGGER keep BEFORE UPDATE ON stored_events FOR EACH ROW EXECUTE FUNCTION keep()"
+        )
+        (receipt,) = purged(application, due(application.database, context().at))
+        assert (receipt.is_erased, receipt.left) == (False, {"stored_events": 2})
+        connection.execute("DROP TRIGGER keep ON stored_events")
+        erase_until(connection, settled_position(connection), forget_reads)
+        (receipt,) = page_receipts(application, "default", Window()).items
+        assert receipt.is_erased
+
+
+ROWS_THAT_STAY = {
+    "messages": "SELECT %s::uuid",
+    "previous_messages": "INSERT INTO previous_messages SELECT * FROM messages WHERE stream_id = %s",
+    "names": "SELECT %s::uuid",
+    "snapshots": "INSERT INTO snapshots VALUES (%s, 1, 'x', '{}')",
+    "kept_elsewhere": "INSERT INTO kept_elsewhere VALUES (%s, 'one')",
+}
+
+
+def position_of(connection: Connection) -> Any:
+    """Return how far what was said to be erased is erased."""
+    position = "SELECT coalesce(max(position), 0) FROM followers WHERE name = 'erasure'"
+    return connection.execute(position).fetchone()
