@@ -88,14 +88,15 @@ def refuse_missing_rights(connection: Connection, facts: Facts, tables: Collecti
     with told():
         asked = {"tables": list(tables), "privileges": PRIVILEGES}
         missing = dict(connection.execute(SQL["missing_rights"], asked).fetchall())
-    if not missing:
+        ((sequences,),) = connection.execute(SQL["unreadable_sequences"]).fetchall()
+    if not missing and not sequences:
         return
-    lacks = ", ".join(name for name in PRIVILEGES if any(name in rights for rights in missing.values()))
+    lacks = [name for name in PRIVILEGES if any(name in rights for rights in missing.values())]
+    what = f"{', '.join(lacks)} on {len(missing)} of Recount's tables" if missing else "SELECT on a sequence"
     role, schema = quoted(facts.role), quoted(facts.schema or "public")
-    some = ", ".join(list(missing)[:3]) + (", …" if len(missing) > 3 else "")
     raise DatabaseUnfit(
-        f"the role {role} lacks {lacks} on {len(missing)} table(s) of Recount's ({some}): let their owner run"
-        f" 'GRANT {', '.join(PRIVILEGES)} ON ALL TABLES IN SCHEMA {schema} TO {role}'"
+        f"the role {role} lacks {what}: let their owner run 'GRANT {', '.join(PRIVILEGES)} ON ALL TABLES IN"
+        f" SCHEMA {schema} TO {role}' and 'GRANT SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {role}'"
     )
 
 

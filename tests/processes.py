@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from domain.events import Context, Idempotency
 from eventlog.application import Recount
-from eventlog.database import Database
+from eventlog.database import Addresses, Database
 from projections.core import CoreViews
 
 PATIENCE_SECONDS = 60
@@ -26,9 +26,9 @@ _gate: list[Barrier] = []
 
 
 @contextmanager
-def recount_on(conninfo: str) -> Iterator[Recount]:
+def recount_on(where: Addresses | str) -> Iterator[Recount]:
     """An application of its own, as another process would open it: nothing cached."""
-    database = Database(conninfo)
+    database = Database(where)
     database.open()
     application = Recount(database, CoreViews(database))
     try:

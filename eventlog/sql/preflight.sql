@@ -14,6 +14,13 @@ SELECT t.name, array_agg(p.privilege ORDER BY p.place)
  GROUP BY t.name
  ORDER BY t.name;
 
+-- name: unreadable_sequences
+SELECT count(*)
+  FROM pg_depend AS d
+  JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
+ WHERE d.classid = 'pg_class'::regclass AND d.refobjid = to_regclass('stored_events')
+   AND NOT has_sequence_privilege(s.oid, 'SELECT');
+
 -- name: backend
 SELECT pg_backend_pid();
 

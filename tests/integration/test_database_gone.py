@@ -38,7 +38,11 @@ KILL = (
 
 
 def say(name: str, *, id: UUID | None = None) -> Command:
-    message = Message(id=id or uuid4(), role="user", content="hello")
+    return say_text(name, "hello", id=id)
+
+
+def say_text(name: str, text: str, *, id: UUID | None = None) -> Command:
+    message = Message(id=id or uuid4(), role="user", content=text)
     return AddMessages(kind="session", name=name, messages=[message])
 
 
