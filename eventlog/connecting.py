@@ -35,9 +35,9 @@ class Limits:
     silence: float | None
 
 
-READ = Limits(statement=8, lock=5, idle_in_transaction=5, idle=None, silence=9)
-APPEND = Limits(statement=8, lock=8, idle_in_transaction=5, idle=None, silence=9)
-WATCH = Limits(statement=8, lock=5, idle_in_transaction=5, idle=None, silence=9)
+READ = Limits(statement=8, lock=5, idle_in_transaction=5, idle=None, silence=8.5)
+APPEND = Limits(statement=8, lock=8, idle_in_transaction=5, idle=None, silence=8.5)
+WATCH = Limits(statement=8, lock=5, idle_in_transaction=5, idle=None, silence=8.5)
 FOLLOW = Limits(statement=30, lock=8, idle_in_transaction=5, idle=None, silence=35)
 LEAD = Limits(statement=30, lock=8, idle_in_transaction=5, idle=5, silence=35)
 MAINTENANCE = Limits(statement=None, lock=60, idle_in_transaction=60, idle=None, silence=10)

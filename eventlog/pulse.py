@@ -25,8 +25,8 @@ from eventlog.failures import DatabaseSilent
 from eventlog.sessions import describe_blockers
 from eventlog.writer import Append
 
-PAUSE_SECONDS = 1.0
-SILENCE_SECONDS = 5.0  # without an answer to a question that takes a millisecond
+PAUSE_SECONDS = 0.5
+SILENCE_SECONDS = 4.0  # without an answer to a question that takes a millisecond
 APPEND_SECONDS_MAX = 2.0  # then it is asked what an append waits for
 
 SILENT = "the database is silent: it takes requests and gives no answers"
@@ -44,7 +44,7 @@ class Trouble:
 
 
 class Pulse(threading.Thread):
-    """Asks the database for its time every second, and at once where somebody wants to know.
+    """Asks the database for its time all the while, and at once where somebody wants to know.
 
     ``append_under_way`` says what the writer of this process does, None where it waits for work.
     """
