@@ -24,6 +24,7 @@ from api.answers import AskAgain, LongAnswers
 from api.dependencies import Store
 from api.first_key import use_first_key
 from api.following import Following
+from api.incoming import Intake
 from api.keys import KeyRing
 from api.live import Tail, released_by_signals
 from api.logs import forget_exception_texts
@@ -54,6 +55,7 @@ from api.routes import (
 )
 from api.settings import Settings, read_settings
 from api.telemetry import RequestSpans, traced
+from api.turns import FairThreads, Turns
 from domain.errors import RecountError
 from eventlog.application import Recount
 from eventlog.checkpoints import take_checkpoints
@@ -79,6 +81,10 @@ NO_TELEMETRY: TelemetryConfig = {
     "auto_configure": False,
 }
 """FastAPI's own spans carry whole paths and queries, and so keys and names; ours are in api.telemetry."""
+
+WRITES_AT_ONCE = 2048
+WRITES_EACH = 32
+"""Writes under way, in all and of one project: so many may be before another project's next."""
 
 
 class NotServable(RecountError):
@@ -131,7 +137,9 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
             stack.callback(application.close)
             # As many threads as there are connections to wait for.
             threads = ThreadPoolExecutor(settings.connections_max, thread_name_prefix="recount-reader")
-            stack.callback(threads.shutdown)
+            stack.callback(threads.shutdown, cancel_futures=True)
+            intake = Intake(settings.body_bytes_max, settings.body_values_max)
+            stack.callback(intake.stop)
             rebuilding = Rebuilding(addresses.direct)
             stack.callback(rebuilding.stop)
             following = Following(
@@ -147,7 +155,19 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
                 stack.callback(part.stop)
             answers = LongAnswers(keys, bytes_max=settings.answer_bytes_max)
             app.state.store = Store(
-                settings, database, application, keys, tail, metrics, threads, rebuilding, answers, pulse
+                settings=settings,
+                database=database,
+                application=application,
+                keys=keys,
+                tail=tail,
+                metrics=metrics,
+                threads=threads,
+                fair=FairThreads(threads, settings.connections_max, settings.connections_max // 2),
+                writes=Turns(WRITES_AT_ONCE, WRITES_EACH),
+                intake=intake,
+                rebuilding=rebuilding,
+                answers=answers,
+                pulse=pulse,
             )
             stack.enter_context(released_by_signals(tail))
             yield

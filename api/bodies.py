@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from datetime import datetime
+from itertools import chain, islice
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from pydantic import (
     Field,
     WithJsonSchema,
     field_validator,
+    model_validator,
 )
 from uuid_utils.compat import uuid7
 
@@ -73,10 +75,24 @@ def known_type(topic: str) -> str:
 EventType = Annotated[str, AfterValidator(known_type)]
 
 
+STRANGERS_MAX = 20
+"""Members that are not known and are named in a refusal."""
+
+
 class Incoming(BaseModel):
     """A request body. Members that are not known are refused, so that a typo is not lost."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_strangers(cls, data: Any) -> Any:
+        """Pass on some of the members that are not known, for each of them is an error of its own."""
+        if not isinstance(data, dict) or len(data) <= len(cls.model_fields) + STRANGERS_MAX:
+            return data
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        strangers = islice((name for name in data if name not in known), STRANGERS_MAX)
+        return {name: data[name] for name in chain(known & data.keys(), strangers)}
 
 
 class NewMessage(Incoming):
@@ -88,7 +104,7 @@ class NewMessage(Incoming):
     name: Text | None = None
     user_id: UserId | None = None
     timestamp: SentMoment | None = Field(None, description="when it was said, if you know; never made up")
-    tool_calls: list[Document] | None = None
+    tool_calls: list[Document] | None = Field(None, fail_fast=True)
     tool_call_id: Text | None = None
     metadata: Metadata | None = None
     token_count: TokenCount | None = None
@@ -107,7 +123,7 @@ class NewMessages(Incoming):
         }
     )
 
-    messages: Annotated[list[NewMessage], Field(min_length=1, max_length=10_000)]
+    messages: list[NewMessage] = Field(min_length=1, max_length=10_000, fail_fast=True)
 
     @field_validator("messages")
     @classmethod
@@ -139,7 +155,7 @@ class MessageChanges(Incoming):
     content: SentContent = None
     name: Text | None = None
     user_id: UserId | None = None
-    tool_calls: list[Document] | None = None
+    tool_calls: list[Document] | None = Field(None, fail_fast=True)
     tool_call_id: Text | None = None
     token_count: TokenCount | None = None
     metadata: Metadata | None = None
@@ -183,7 +199,7 @@ class NewUser(Incoming):
     email: Text | None = None
     first_name: Text | None = None
     last_name: Text | None = None
-    tags: list[Text] = []
+    tags: list[Text] = Field([], fail_fast=True)
     metadata: Metadata | None = None
 
     def profile(self) -> Profile:
@@ -199,7 +215,7 @@ class UserChanges(Incoming):
     email: Text | None = None
     first_name: Text | None = None
     last_name: Text | None = None
-    tags: list[Text] | None = None
+    tags: list[Text] | None = Field(None, fail_fast=True)
     metadata: Metadata | None = None
 
     def changes(self) -> dict[str, Any]:
@@ -268,7 +284,9 @@ class NewWebhook(Incoming):
     )
 
     url: Text = Field(max_length=2000, description="https, or http to this machine")
-    types: list[EventType] | None = Field(None, min_length=1, description="only these; else all")
+    types: list[EventType] | None = Field(
+        None, fail_fast=True, min_length=1, description="only these; else all"
+    )
     from_: Annotated[
         LogPosition | Literal["now"],
         BeforeValidator(position_or_now),

@@ -14,6 +14,7 @@ import re
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Concatenate, ParamSpec, TypeVar
@@ -24,6 +25,7 @@ from pydantic import AfterValidator
 
 from api.answers import LongAnswers, Permission
 from api.examples import ID_EXAMPLE
+from api.incoming import Intake
 from api.keys import LOCAL, Caller, KeyRing
 from api.live import Tail
 from api.metrics import Metrics
@@ -31,6 +33,7 @@ from api.middleware import SLASH_IN_SEGMENT
 from api.problems import Forbidden, Unauthorized
 from api.rebuilding import Rebuilding
 from api.settings import Settings, is_loopback
+from api.turns import FairThreads, Turns
 from domain.commands import Command, Name
 from domain.errors import InvalidInput
 from domain.events import Context, Idempotency
@@ -46,7 +49,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
-VERSION_TAG = re.compile(r'("?)([0-9]{1,18})\1')
+VERSION_TAG = re.compile(r'(?:W/(?="))?("?)([0-9]{1,18})\1')
+"""A version, also as a tag that was weakened on the way: a proxy that compresses does so, and the version of
+what is stored is the same."""
+
+PROJECT: ContextVar[str] = ContextVar("project")
+"""Whose request it is, once that is known: projects share the threads that wait for the database."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,9 @@ class Store:
     tail: Tail
     metrics: Metrics
     threads: ThreadPoolExecutor
+    fair: FairThreads
+    writes: Turns
+    intake: Intake
     rebuilding: Rebuilding
     answers: LongAnswers
     pulse: Pulse
@@ -77,18 +88,31 @@ class Store:
         there are requests: a third of what a read of messages costs.
         """
         self.pulse.refuse_silent()
-        loop = asyncio.get_running_loop()
 
         def call() -> R:
             self.pulse.refuse_silent()  # it may have waited for a thread
             return function(*args, **kwargs)
 
+        project = PROJECT.get(None)
         with span("query", function=function):
-            return await loop.run_in_executor(self.threads, call)
+            if project is None:
+                return await asyncio.get_running_loop().run_in_executor(self.threads, call)
+            return await self.fair.call(project, call)
 
     async def execute(self, command: Command, context: Context) -> Outcome:
         """Carry out a command. Raises Refused, NotFound or Unavailable."""
         self.pulse.refuse_silent()
+        await self.writes.take(context.project)
+        try:
+            outcome = await self._carried_out(command, context)
+        finally:
+            self.writes.give_back(context.project)
+        if not outcome.is_repeat:
+            self.metrics.events_recorded.inc(len(outcome.events))
+        return outcome
+
+    async def _carried_out(self, command: Command, context: Context) -> Outcome:
+        self.pulse.refuse_silent()  # it may have waited for its turn
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Outcome] = loop.create_future()
 
@@ -98,10 +122,7 @@ class Store:
 
         with span("execute", command=type(command)):
             self.application.send(command, context, answer)
-            outcome = await answered
-        if not outcome.is_repeat:
-            self.metrics.events_recorded.inc(len(outcome.events))
-        return outcome
+            return await answered
 
 
 def settle(answered: asyncio.Future[Outcome], answer: Outcome | BaseException) -> None:
@@ -136,6 +157,7 @@ async def caller(request: Request, store: Store, scope: str, *, key: str | None 
     if found is LOCAL:
         refuse_strange_pages(request, store.settings.cors_origins)
     request.scope["caller"] = found
+    PROJECT.set(found.project)
     if not found.may(scope):
         raise Forbidden(f"this key lacks the scope '{scope}'")
     request.scope["permission"] = Permission(text, scope, found)
@@ -355,6 +377,18 @@ async def session_name(
 async def user_name(user_id: Annotated[NameInPath, Path(examples=["ana"])]) -> str:
     return user_id
 
+
+PERMISSIONS: dict[Callable[..., object] | None, str] = {
+    reading: "read",
+    writing: "write",
+    ruling: "admin",
+    purging: "admin",
+    administering: "admin",
+    managing: "admin",
+    operating: "operator",
+    maintaining: "operator",
+}
+"""What each of these asks a caller's key for: asked before the body is read, and again by itself."""
 
 MessageId = Annotated[UUID, Path(examples=[ID_EXAMPLE])]
 ThreadId = Annotated[UUID, Path(examples=[ID_EXAMPLE])]

@@ -6,6 +6,8 @@ per request and response would cost more than the routes do.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import re
 import time
 from urllib.parse import unquote_to_bytes
@@ -17,6 +19,8 @@ from uuid_utils.compat import uuid7
 from api.metrics import Metrics, template
 from api.problems import Problem
 from api.reads import ReadRecorder
+
+logger = logging.getLogger(__name__)
 
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
@@ -69,6 +73,9 @@ class Edge:
 
         try:
             await self._pass_on(scope, receive, answer, headers)
+        except asyncio.CancelledError:
+            # Only the server does that to a whole request, as it ends; it would log a traceback for each.
+            logger.info("a request was ended: the server ends")
         finally:
             self._metrics.observe(scope, status, time.perf_counter() - started)
 

@@ -18,10 +18,11 @@ ERRORS = {
     409: "The name or the message id is taken, others wrote first, or a rebuild is under way",
     412: "It is at another version than If-Match says",
     413: "The body is too large",
+    415: "The body does not say that it is JSON, or is compressed in a way that is not taken",
     422: "The request cannot be taken",
     503: "The store cannot answer just now",
 }
-OF_WRITES_ONLY = {409, 412, 413}
+OF_WRITES_ONLY = {409, 412, 413, 415}
 
 
 class FieldErrorResource(BaseModel):

@@ -16,6 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from api.heads import HeadRoute
+from api.hints import hint
 from domain.errors import (
     AlreadyExists,
     ExpectationFailed,
@@ -31,6 +33,7 @@ from domain.errors import (
     Unavailable,
     VersionConflict,
 )
+from domain.exact_json import NotJson
 from eventlog.epoch import OlderEpoch
 from eventlog.failures import translated
 from projections.shadow import RebuildUnderWay
@@ -123,14 +126,19 @@ async def on_driver_error(request: Request, error: Exception) -> Problem:
 async def on_validation_error(request: Request, error: Exception) -> Problem:
     assert isinstance(error, RequestValidationError)
     found = error.errors()[:20]
-    if found[0]["type"] == "json_invalid" and found[0]["loc"][0] == "body":
-        reason = f"not valid JSON at character {found[0]['loc'][-1]}"
-        errors = [{"field": "body", "reason": reason}]
-        return Problem(400, "malformed", "The body is not JSON", reason, errors=errors)
     errors = [{"field": field_of(e["loc"]), "reason": reason_of(e)} for e in found]
     first = errors[0]
     detail = f"{first['field']}: {first['reason']}"
     return Problem(422, "invalid-input", "The request cannot be taken", detail, errors=errors)
+
+
+async def on_not_json(request: Request, error: Exception) -> Problem:
+    assert isinstance(error, NotJson)
+    return malformed("The body is not JSON", error.reason)
+
+
+def malformed(title: str, reason: str) -> Problem:
+    return Problem(400, "malformed", title, reason, errors=[{"field": "body", "reason": reason}])
 
 
 def field_of(location: Sequence[Any]) -> str:
@@ -155,27 +163,36 @@ async def on_http_exception(request: Request, error: Exception) -> Problem:
     assert isinstance(error, HTTPException)
     match error.status_code:
         case 404:
-            return Problem(404, "no-such-route", "Not found", "there is no such address")
+            return Problem(404, "no-such-route", "Not found", hint(request.scope["path"], routes_of(request)))
         case 405:
             detail = "this address does not take this method"
             allow = {"Allow": ", ".join(methods_of(request))}
             return Problem(405, "method-not-allowed", "Not allowed", detail, headers=allow)
         case 400:
-            reason = "cannot be read as JSON"
-            errors = [{"field": "body", "reason": reason}]
-            return Problem(400, "malformed", "The body is not JSON", f"the body {reason}", errors=errors)
+            return malformed("The request cannot be read", str(error.detail))
         case 413:
             return Problem(413, "too-large", "The body is too large", str(error.detail))
+        case 415:
+            reason = str(error.detail)
+            errors = [{"field": "body", "reason": reason}]
+            title = "The body is of another kind"
+            return Problem(415, "unsupported", title, reason, headers=error.headers, errors=errors)
         case status:
             return Problem(status, "refused", "Refused", str(error.detail), headers=error.headers)
 
 
 def methods_of(request: Request) -> list[str]:
     """All methods that the address takes; the router itself names those of the first route only."""
-    routes = [route for route in request.app.routes if isinstance(route, Route)]
     path = request.scope["path"]
-    matching = [route.methods for route in routes if route.path_regex.match(path) and route.methods]
-    return sorted(set().union(*matching))
+    routes = [route for route in routes_of(request) if route.path_regex.match(path)]
+    methods = set().union(*(route.methods or () for route in routes))
+    if "GET" in methods and any(isinstance(route, HeadRoute) for route in routes):
+        methods.add("HEAD")
+    return sorted(methods)
+
+
+def routes_of(request: Request) -> list[Route]:
+    return [route for route in request.app.routes if isinstance(route, Route)]
 
 
 async def on_unexpected(request: Request, error: Exception) -> Problem:
@@ -189,6 +206,7 @@ async def on_unexpected(request: Request, error: Exception) -> Problem:
 def install(app: FastAPI) -> None:
     app.add_exception_handler(RecountError, on_recount_error)
     app.add_exception_handler(psycopg.Error, on_driver_error)
+    app.add_exception_handler(NotJson, on_not_json)
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(Exception, on_unexpected)

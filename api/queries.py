@@ -6,6 +6,7 @@ more so for a dependency, costs a multiple of the check.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Literal
 from uuid import UUID
@@ -13,6 +14,8 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Json, TypeAdapter, WithJsonSchema
 
 from api.bodies import SentMoment
+from domain.errors import InvalidInput
+from domain.exact_json import NotJson, read_json
 from domain.values import Metadata, Name, Text
 from eventlog.epoch import POSITION, LogPosition, read_position
 from projections.audit import AuditFilter
@@ -81,6 +84,20 @@ class ReplayQuery(BaseModel):
     to: int | None = Field(None, ge=0, lt=KEY_MAX, description="up to this version; else to the end")
 
 
+def exact_json(text: object) -> object:
+    """Return ``text``; raises ValueError where its numbers or members would not be what they are."""
+    if isinstance(text, str):
+        with suppress(NotJson):  # whatever reads it says so
+            try:
+                read_json(text)
+            except InvalidInput as error:
+                raise ValueError(str(error)) from None
+    return text
+
+
+ExactJson = Annotated[Json[Metadata], BeforeValidator(exact_json)]
+
+
 class PageQuery(BaseModel):
     """A page of a list."""
 
@@ -96,7 +113,7 @@ class PageQuery(BaseModel):
 class ListQuery(PageQuery):
     """A page of all that there is of a kind."""
 
-    metadata: Json[Metadata] | None = Field(None, description="a JSON object that the metadata must contain")
+    metadata: ExactJson | None = Field(None, description="a JSON object that the metadata must contain")
     since: SentMoment | None = Field(None, description="from this time on (RFC 3339)")
     until: SentMoment | None = Field(None, description="before this time (RFC 3339)")
     deleted: Literal["false", "true", "any"] = "false"

@@ -29,6 +29,7 @@ from api.first_key import use_first_key
 from api.keys import KeyRing
 from api.logs import configuration
 from api.opening import migrate_at, open_database
+from api.protocol import KEEP_ALIVE_SECONDS, BoundedProtocol
 from api.settings import Settings
 from domain.errors import Unavailable
 from eventlog.database import Addresses, connect
@@ -192,7 +193,7 @@ def deaf_to_ctrl_c() -> Iterator[None]:
 def uvicorn_config(running: Running, app: Any, **more: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=BoundedProtocol,
         loop="uvloop",
         ws="none",
         lifespan="on",
@@ -201,6 +202,7 @@ def uvicorn_config(running: Running, app: Any, **more: Any) -> uvicorn.Config:
         log_config=logs(running.settings),
         workers=running.settings.workers,
         backlog=WAITING_CONNECTIONS_MAX,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_worker_healthcheck=WORKER_SILENCE_SECONDS_MAX,
         **more,

@@ -12,16 +12,18 @@ from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.dependencies import Reading, caller, store
+from api.incoming import Sent
 from api.problems import STATUSES
+from api.routing import BoundedRoute
 from domain.aggregate import Aggregate
 from domain.commands import Command
-from domain.errors import AlreadyExists, ExpectationFailed, RecountError
+from domain.errors import AlreadyExists, ExpectationFailed, InvalidInput, RecountError
 from domain.events import Context
+from domain.exact_json import NotJson
 from eventlog.changes import Outcome
 from eventlog.failures import translated
 
@@ -49,7 +51,7 @@ class BodyInvalid(RecountError):
 def route_class(answer: ErrorAnswer) -> type[APIRoute]:
     """Routes of a router whose errors are told by ``answer``; what nobody expected stays a 500 of ours."""
 
-    class ProtocolRoute(APIRoute):
+    class ProtocolRoute(BoundedRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             handle = super().get_route_handler()
 
@@ -57,7 +59,10 @@ def route_class(answer: ErrorAnswer) -> type[APIRoute]:
                 try:
                     return await handle(request)
                 except (RecountError, RequestValidationError, HTTPException) as error:
-                    return answer(request, error)
+                    told = answer(request, error)
+                    if isinstance(error, HTTPException):
+                        told.headers.update(error.headers or {})
+                    return told
                 except psycopg.Error as error:
                     return answer(request, translated(error))
 
@@ -130,16 +135,26 @@ async def again(attempt: Callable[[], Awaitable[R]]) -> R:
     return await attempt()
 
 
+async def document_in(request: Request, model: Callable[[Any], R]) -> R:
+    """What ``model`` makes of the body as JSON, whatever the Content-Type says. Raises BodyInvalid."""
+    assert isinstance(request, Sent)
+    try:
+        return await request.read_as(model)
+    except NotJson:
+        raise BodyInvalid("", "the body is not valid JSON", is_json=False) from None
+    except InvalidInput as error:
+        raise BodyInvalid(error.field, error.reason) from None
+
+
 async def body_as(request: Request, model: type[M]) -> M:
     """The body as JSON, whatever the Content-Type says. Raises BodyInvalid."""
-    raw = await request.body()
-    try:
-        document = from_json(raw)
-    except ValueError:
-        raise BodyInvalid("", "the body is not valid JSON", is_json=False) from None
-    try:
-        return model.model_validate({} if document is None else document)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        reason = str(first["msg"]).removeprefix("Value error, ")
-        raise BodyInvalid(".".join(map(str, first["loc"])), reason, kind=first["type"]) from None
+
+    def validated(document: Any) -> M:
+        try:
+            return model.model_validate({} if document is None else document)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            reason = str(first["msg"]).removeprefix("Value error, ")
+            raise BodyInvalid(".".join(map(str, first["loc"])), reason, kind=first["type"]) from None
+
+    return await document_in(request, validated)

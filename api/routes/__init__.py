@@ -3,6 +3,8 @@
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
+from api.routing import NativeRoute
+
 
 def operation_id(route: APIRoute) -> str:
     """Names for generated clients: ``add_session_messages``, ``list_sessions``."""
@@ -13,4 +15,6 @@ def operation_id(route: APIRoute) -> str:
 
 def native_router(tag: str) -> APIRouter:
     """A router for one noun of the native API; all its paths are under ``/v1``."""
-    return APIRouter(prefix="/v1", tags=[tag], generate_unique_id_function=operation_id)
+    return APIRouter(
+        prefix="/v1", tags=[tag], route_class=NativeRoute, generate_unique_id_function=operation_id
+    )

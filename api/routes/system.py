@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from api.dependencies import Store, StoreOf
 from api.following import known_lags
+from api.heads import HeadRoute
 from api.resources import HealthResource, Json, StatusResource
 from api.routes import operation_id
 from domain.errors import Unavailable
@@ -19,7 +20,7 @@ from eventlog.pulse import SILENT
 READY_SECONDS_MAX = 2.5  # whoever asks waits for three seconds, often
 LAGS_SECONDS_MAX = 1.0
 
-router = APIRouter(tags=["system"], generate_unique_id_function=operation_id)
+router = APIRouter(tags=["system"], route_class=HeadRoute, generate_unique_id_function=operation_id)
 
 
 @router.get("/v1/health", name="get health", response_model=HealthResource, response_model_exclude_none=True)

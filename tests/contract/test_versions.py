@@ -106,7 +106,8 @@ def test_a_stale_version_is_refused_even_where_nothing_would_change(talk: Talk) 
 
 
 @pytest.mark.parametrize(
-    "header", ['"x"', "x", "-1", '"1', "1.0", 'W/"1"', '"1", "2"', "9" * 19, "9" * 5000, "é", "", '""', "٣"]
+    "header",
+    ['"x"', "x", "-1", '"1', "1.0", "W/1", 'w/"1"', '"1", "2"', "9" * 19, "9" * 5000, "é", "", '""', "٣"],
 )
 def test_an_if_match_that_is_no_version_is_refused(shared: TestClient, header: str) -> None:
     url = f"/v1/sessions/{uuid4()}/messages"

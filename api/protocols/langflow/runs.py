@@ -15,12 +15,13 @@ from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
-from pydantic_core import from_json, to_json
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic_core import to_json
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
 from api.cleaning import clean, clean_text, loads
+from api.incoming import Sent
 from api.protocols.answering import Exchange, streamed, turns_of
 from api.protocols.chat_answers import text_of_parts
 from api.protocols.event_stream import Lines
@@ -32,6 +33,7 @@ from api.protocols.responder import NotConfigured, Route, Upstream, chat_in, is_
 from api.resources import Json
 from api.settings import Settings
 from domain.errors import MessageIdTaken, RecountError
+from domain.exact_json import read_json
 from domain.messages import Message
 from domain.values import Text
 from projections.messages import FoundMessage, get_message
@@ -100,13 +102,13 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
 
 
 async def run_request(request: Request) -> RunRequest:
-    raw = await request.body()
+    assert isinstance(request, Sent)
     content_type = request.headers.get("content-type", "")
     try:
         if content_type.lower().startswith("multipart/form-data"):
-            return RunRequest.model_validate(form_in(raw, content_type))
-        return RunRequest.model_validate(from_json(raw))
-    except (ValueError, ValidationError):
+            return await request.made_by(lambda raw: RunRequest.model_validate(form_in(raw, content_type)))
+        return await request.read_as(RunRequest.model_validate)
+    except ValueError:  # NotJson, or pydantic's own
         return RunRequest()
 
 
@@ -121,7 +123,7 @@ def form_in(raw: bytes, content_type: str) -> dict[str, Any]:
         if isinstance(name, str) and isinstance(payload, bytes):
             fields[name] = payload.decode()
     if "tweaks" in fields:
-        fields["tweaks"] = from_json(fields["tweaks"])
+        fields["tweaks"] = read_json(fields["tweaks"])
     return fields
 
 

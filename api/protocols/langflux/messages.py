@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +10,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_json
 
+from domain.errors import InvalidInput
+from domain.exact_json import NotJson, read_json
 from domain.messages import MessageState
 from domain.values import Document, Text
 from projections.messages import FoundMessage
@@ -156,11 +157,11 @@ def chat_message(found: FoundMessage, *, as_strings: bool = False, feedback: boo
 
 
 def decoded(value: object) -> object:
-    """A column decoded by itself; what cannot be decoded stays a text."""
+    """A column decoded by itself; what cannot be decoded, or would not be the same, stays a text."""
     if isinstance(value, str):
         try:
-            return json.loads(value)
-        except ValueError:
+            return read_json(value)
+        except (NotJson, InvalidInput):
             return value
     return value
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request
 from pydantic import JsonValue
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
@@ -24,7 +24,7 @@ from api.cleaning import clean, loads
 from api.protocols.answering import Exchange, streamed, turns_of
 from api.protocols.chat_answers import text_of_parts
 from api.protocols.event_stream import Events
-from api.protocols.frame import Visit, visit
+from api.protocols.frame import Visit, document_in, visit
 from api.protocols.langflux.chatmessages import as_uuid, chatflow_id
 from api.protocols.langflux.errors import refused
 from api.protocols.langflux.messages import JSON_COLUMNS, KEY, members_of
@@ -119,10 +119,10 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
 
 async def body_in(request: Request) -> dict[str, Any]:
     """The body; nothing is an empty question. Raises a refusal."""
-    raw = await request.body()
+    if not (await request.body()).strip():
+        return {}
     try:
-        body = from_json(raw) if raw.strip() else {}
-        check_document(body)
+        body = await document_in(request, check_document)
     except ValueError:
         raise refused(400, "the body is not valid JSON") from None
     if not isinstance(body, dict):

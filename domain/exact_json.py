@@ -1,0 +1,152 @@
+"""JSON texts as values that are equal to them, or a refusal that says which member is to blame.
+
+JSON's numbers have no limit, those of computers do: what a double cannot hold to the last digit would
+come back changed, without a word. A member that is there twice would come back once.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from domain.errors import InvalidInput
+from domain.values import DEPTH_MAX, INTEGER_DIGITS_MAX
+
+NAME_SHOWN_MAX = 100
+"""Characters of a member's name that a refusal shows."""
+
+Pairs = list[tuple[str, Any]]
+
+TWICE = "is given twice"
+NOT_FINITE = "numbers must be finite"
+TOO_LONG = f"numbers must have at most {INTEGER_DIGITS_MAX} digits"
+NOT_EXACT = (
+    "would not come back equal: a number with a fraction or an exponent is kept as a double, which has about "
+    "17 digits; send it as a text"
+)
+
+
+class NotJson(ValueError):
+    """The text is not JSON; ``position``: where that shows, if it is known."""
+
+    def __init__(self, reason: str, position: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.position = position
+
+
+class Refusal(ValueError):
+    """A value that cannot be taken; ``name``: the member that it is, where the value does not know."""
+
+    def __init__(self, reason: str, name: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.name = name
+
+
+def read_json(text: str | bytes) -> Any:
+    """Return the value of a JSON text. Raises NotJson, or InvalidInput for what would not come back equal."""
+    try:
+        decoded = text if isinstance(text, str) else text.decode("utf-8-sig")
+        return READER.decode(decoded)
+    except json.JSONDecodeError as error:
+        raise NotJson(f"not valid JSON at character {error.pos}", error.pos) from None
+    except UnicodeDecodeError as error:
+        raise NotJson(f"not UTF-8 at byte {error.start}", error.start) from None
+    except RecursionError:
+        raise NotJson("nested too deep") from None
+    except ValueError:  # a Refusal, or Python's own of an integer
+        raise first_refusal(decoded) from None
+
+
+def first_refusal(text: str) -> InvalidInput:
+    """What is wrong with a text that is JSON, and where: read anew, with refusals as values."""
+    try:
+        path, refusal = next(refusals_in(MARKER.decode(text)))
+    except RecursionError:
+        return InvalidInput("body", f"must not be nested deeper than {DEPTH_MAX} levels")
+    return InvalidInput(".".join(path) or "body", refusal.reason)
+
+
+def refusals_in(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Refusal]]:
+    """Each refusal among the values, with the way to it."""
+    if isinstance(value, Refusal):
+        yield ((*path, value.name[:NAME_SHOWN_MAX]) if value.name else path), value
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            yield from refusals_in(member, (*path, key[:NAME_SHOWN_MAX]))
+    elif isinstance(value, list):
+        for place, element in enumerate(value):
+            yield from refusals_in(element, (*path, str(place)))
+
+
+def members_in(pairs: Pairs) -> dict[str, Any]:
+    """An object. Raises Refusal where a member is there twice."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        seen: set[str] = set()
+        name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise Refusal(TWICE, name)
+    return members
+
+
+def integer_in(text: str) -> int:
+    """Raises Refusal."""
+    if len(text.lstrip("-")) > INTEGER_DIGITS_MAX:
+        raise Refusal(TOO_LONG)
+    return int(text)
+
+
+def float_in(text: str) -> float:
+    """Raises Refusal where the double is not the number."""
+    number = float(text)
+    if repr(number) != text:
+        check_exact(number, text)
+    return number
+
+
+def check_exact(number: float, text: str) -> None:
+    """Raises Refusal."""
+    if len(text) > INTEGER_DIGITS_MAX:
+        raise Refusal(TOO_LONG)
+    if not math.isfinite(number):
+        raise Refusal(NOT_FINITE)
+    try:
+        is_exact = Decimal(text) == Decimal(repr(number))
+    except InvalidOperation:  # an exponent that no decimal has
+        is_exact = False
+    if not is_exact:
+        raise Refusal(NOT_EXACT)
+
+
+def constant_in(text: str) -> float:
+    """NaN, Infinity and -Infinity, which Python reads and writes. Raises Refusal."""
+    raise Refusal(NOT_FINITE)
+
+
+@dataclass(frozen=True)
+class Marking:
+    """Calls ``read``; a refusal is what comes of it, instead of being raised."""
+
+    read: Callable[[Any], Any]
+
+    def __call__(self, given: Any) -> Any:
+        try:
+            return self.read(given)
+        except Refusal as refusal:
+            return refusal
+
+
+READER = json.JSONDecoder(
+    object_pairs_hook=members_in, parse_float=float_in, parse_constant=constant_in
+)  # integers are read by Python itself, which is fast and has the same limit
+MARKER = json.JSONDecoder(
+    object_pairs_hook=Marking(members_in),
+    parse_float=Marking(float_in),
+    parse_int=Marking(integer_in),
+    parse_constant=Marking(constant_in),
+)
