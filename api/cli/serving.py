@@ -37,7 +37,7 @@ from projections.rebuilds import outdated_views
 
 logger = logging.getLogger(__name__)
 
-GRACE_SECONDS = 5  # for answers under way when the server is told to end
+GRACE_SECONDS = 7  # until tasks are cancelled; their connections are closed before (see api.protocol)
 WORKER_SILENCE_SECONDS_MAX = 10
 WAITING_CONNECTIONS_MAX = 2048
 
