@@ -40,7 +40,7 @@ class Rebuilding:
             # A server that folded itself would have its requests wait.
             self._process = multiprocessing.get_context("spawn").Process(
                 target=work,
-                args=(self._conninfo, number, names, is_rehearsal, connection.info.backend_pid),
+                args=(self._conninfo, number, names, is_rehearsal, connection.session_pid),
                 daemon=True,
             )
             self._process.start()

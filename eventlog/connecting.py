@@ -89,8 +89,9 @@ SESSION = TRACKED | {
 """
 
 
-DURABLE = """
-    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
+BEGIN_SESSION = """
+    SELECT pg_backend_pid(), CASE WHEN current_setting('synchronous_commit') = 'off'
+                                  THEN set_config('synchronous_commit', 'on', false) END
 """
 """What was acknowledged outlives a crash. Other values promise that, too, and are left as they are."""
 
@@ -100,6 +101,9 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 
     As a context manager it closes itself at the end, and errors of PostgreSQL leave it in our words.
     """
+
+    session_pid = 0
+    """The process of PostgreSQL's, as pg_locks has it; behind a pooler, ``info.backend_pid`` is another."""
 
     silence_seconds: float | None = None
     is_there: Callable[[], bool] | None = None
@@ -220,7 +224,7 @@ def set_up(connection: Connection, limits: Limits, settings: Mapping[str, str] |
     prepare(connection, limits)
     newer = {"transaction_timeout": "0"} if connection.info.server_version >= 170_000 else {}
     put_settings(connection, SESSION | timeouts(limits) | newer | dict(settings or {}))
-    connection.execute(DURABLE)
+    ((connection.session_pid, _),) = connection.execute(BEGIN_SESSION).fetchall()
 
 
 def set_up_pooled(connection: Connection, limits: Limits) -> None:

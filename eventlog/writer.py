@@ -78,7 +78,7 @@ class AppendingConnection:
     def pid(self) -> int | None:
         """Its session of PostgreSQL; None where there is none."""
         connection = self._connection
-        return None if connection is None or connection.closed else connection.info.backend_pid
+        return None if connection is None or connection.closed else connection.session_pid
 
     def close(self) -> None:
         if self._connection is not None:

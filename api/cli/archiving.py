@@ -98,7 +98,7 @@ def make_views(database: Database, workers: int) -> None:
     with connect(database.conninfo) as connection, shadow.alone(connection):
         shadow.discard(connection)  # begun on another log, or by an import that was interrupted
         rebuilt(database, workers)
-        put_in_place(database.conninfo, holder=connection.info.backend_pid)
+        put_in_place(database.conninfo, holder=connection.session_pid)
         shadow.forget_previous(connection)
 
 

@@ -56,7 +56,7 @@ def rebuild_views(data: Path | None, wanted: Wanted, *, as_json: bool) -> None:
         with alone(database) as connection:
             number = begin(connection, names, is_rehearsal=wanted.is_rehearsal)
             with recorded(connection, number) as findings:
-                holder = connection.info.backend_pid
+                holder = connection.session_pid
                 result = carried_out(database, names, wanted, findings, holder)
     if as_json:
         show_json(result)
@@ -95,7 +95,7 @@ def carried_out(
 def go_back(data: Path | None, *, as_json: bool) -> None:
     """Put the views from before the last rebuild back. Raises NotFound where there are none."""
     with opened(place(data)) as database, alone(database) as connection:
-        seconds = roll_back(database.conninfo, holder=connection.info.backend_pid)
+        seconds = roll_back(database.conninfo, holder=connection.session_pid)
     told_swap(seconds, "The views from before the last rebuild")
     if as_json:
         show_json({"in_use": True, "writers_waited_seconds": rounded(seconds)})
