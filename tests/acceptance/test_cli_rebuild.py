@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from api.following import Following
 from eventlog.clock import Clock
 from eventlog.database import connect
+from projections.tables import SHADOW, exists
 from tests.acceptance.test_cli import Recount, _signals_stay, program, recount, talk
 from tests.processes import wait_until
 
@@ -26,6 +28,10 @@ def spoil(conninfo: str, sql: str) -> None:
 
 
 COUNT = "UPDATE sessions SET message_count = 99"
+BROKEN = """
+UPDATE stored_events SET state = '{"broken": true}'
+ WHERE topic = 'session.started' AND originator_id = (SELECT stream_id FROM names WHERE name = 'talk')
+"""
 PAYLOAD = "UPDATE stored_events SET state = '{\"secret\": 1}' WHERE topic = 'session.started'"
 
 
@@ -79,6 +85,24 @@ def test_a_stream_that_cannot_be_read_stops_it_or_is_set_aside(recount: Recount,
     assert "session.started at version 1 of stream" in gone_on.err
     assert "secret" not in stopped.err + gone_on.err
     assert rows(conninfo) == before
+
+
+def test_verify_tells_all_that_is_wrong_where_a_stream_cannot_be_read(
+    recount: Recount, conninfo: str, tmp_path: Path
+) -> None:
+    """Of other streams, too; and it ends as with any other flaw, for the store is there."""
+    file = tmp_path / "other.jsonl"
+    file.write_text(json.dumps({"id": "other", "messages": [{"role": "user", "content": "x"}]}))
+    assert recount("import", file).code == 0
+    spoil(conninfo, BROKEN)
+    spoil(conninfo, f"{COUNT} WHERE name = 'other'")
+    ended = recount("verify")
+    assert ended.code == 1
+    assert "the event is not what was recorded" in ended.err
+    assert "session.started at version 1 of stream" in ended.err
+    assert "differs in message_count" in ended.err
+    with connect(conninfo) as connection:
+        assert not exists(connection, SHADOW)
 
 
 def test_offline_needs_the_store_alone(recount: Recount, conninfo: str) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import psycopg
 import pytest
 from starlette.testclient import TestClient
 
+from eventlog.advisory import SHADOW_LOCK
 from eventlog.database import connect
-from projections import shadow
+from projections import rebuilds, shadow
 from projections.core import BY_NAME
+from projections.erasure import SQL as ERASURE
 from tests.contract.hostile import assert_refused
 from tests.contract.routes import Place, wait_for_rebuild
+from tests.processes import PATIENCE_SECONDS, wait_until
 
 ADDRESS = "/v1/projections/rebuild"
 
@@ -108,3 +112,31 @@ def test_an_outdated_view_is_told(client: TestClient, log: psycopg.Connection[tu
     client.post(ADDRESS, json={"views": ["users"]})
     assert wait_for_rebuild(client)["state"] == "done"
     assert not any(view["is_outdated"] for view in client.get("/v1/projections").json()["items"])
+
+
+def test_as_soon_as_one_is_done_another_may_begin(client: TestClient) -> None:
+    for _ in range(5):
+        assert client.post(ADDRESS, json={"views": ["users"], "dry_run": True}).status_code == 202
+        wait_until(lambda: client.get(ADDRESS).json()["state"] in ("done", "failed"))
+        assert client.get(ADDRESS).json()["state"] == "done"
+
+
+def test_one_whose_end_is_noted_runs_until_its_lock_is_given_back(client: TestClient, conninfo: str) -> None:
+    with connect(conninfo) as connection:
+        with shadow.alone(connection):
+            number = rebuilds.begin(connection, ["users"], is_rehearsal=True)
+            rebuilds.end(connection, number, rebuilds.Findings(), None)
+            assert client.get(ADDRESS).json()["state"] == "running"
+        assert client.get(ADDRESS).json()["state"] == "done"
+
+
+def test_what_is_being_erased_does_not_refuse_one(client: TestClient, conninfo: str) -> None:
+    with connect(conninfo) as connection, connection.transaction():
+        connection.execute(ERASURE["try_share"], [SHADOW_LOCK])
+        started = threading.Thread(target=client.post, args=(ADDRESS,), kwargs={"json": {"dry_run": True}})
+        started.start()
+        waiting = "SELECT FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
+        with connect(conninfo) as watcher:
+            wait_until(lambda: watcher.execute(waiting).rowcount > 0)
+    started.join(PATIENCE_SECONDS)
+    wait_until(lambda: client.get(ADDRESS).json()["state"] == "done")
