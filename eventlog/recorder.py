@@ -8,7 +8,7 @@ eventlog.order).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -74,6 +74,32 @@ class LogEntry(Notification):
         return str(self.id) if is_first else f"{self.epoch}:{self.id}"
 
 
+BATCH_WEIGHT_MAX = 4 * 2**20
+"""About how many bytes of payloads are read at a time; but for a single event that is larger."""
+
+
+class Change(NamedTuple):
+    """An event that changed a message: which, at which version of the stream, and how heavy the event is."""
+
+    message_id: UUID
+    version: int
+    weight: int
+
+
+class Entries(list[LogEntry]):
+    """Entries that were read together, of ``weight`` or a little more.
+
+    ``is_cut``: more are there of those asked for, but too heavy.
+    """
+
+    def __init__(self, rows: Iterable[tuple[Any, ...]], epochs: Epochs | None = None) -> None:
+        """Take ``rows`` as the statements of eventlog/sql/log.sql yield them, number and weight last."""
+        found = list(rows)
+        super().__init__(entry_from(row[:-2], epochs) for row in found)
+        self.is_cut = bool(found) and found[0][-2] > len(found)
+        self.weight = int(found[-1][-1] or 0) if found else 0
+
+
 class LogRecorder(ApplicationRecorder):
     """The log of one database."""
 
@@ -130,11 +156,18 @@ class LogRecorder(ApplicationRecorder):
         return [stored_from(row) for row in self.database.fetch(sql, bounds)]
 
     def select_stream(
-        self, originator_id: UUID, *, gt: int, lt: int, limit: int, desc: bool = False
-    ) -> Sequence[LogEntry]:
+        self,
+        originator_id: UUID,
+        *,
+        gt: int,
+        lt: int,
+        limit: int,
+        desc: bool = False,
+        weight_max: int | None = BATCH_WEIGHT_MAX,
+    ) -> Entries:
         """One stream's entries with versions between ``gt`` and ``lt``, oldest first unless ``desc``."""
         sql = SQL["select_stream_descending"] if desc else SQL["select_stream"]
-        bounds = {"id": originator_id, "gt": gt, "lt": lt, "limit": limit}
+        bounds = {"id": originator_id, "gt": gt, "lt": lt, "limit": limit, "weight_max": weight_max}
         return self.select_entries(sql, bounds, prepare=True)
 
     def select_links(self, versions: Mapping[UUID, int]) -> dict[UUID, bytes]:
@@ -147,10 +180,15 @@ class LogRecorder(ApplicationRecorder):
         bounds = {"ids": list(versions), "versions": list(versions.values()), "limit": limit}
         return [stored_from(row) for row in self.database.fetch(SQL["select_after"], bounds)]
 
-    def select_changes(self, originator_id: UUID, *, lte: int | None = None) -> Sequence[StoredEvent]:
-        """All events of a stream but those that added messages, oldest first."""
-        rows = self.database.fetch(SQL["select_changes"], {"id": originator_id, "lte": lte})
-        return [stored_from(row) for row in rows]
+    def find_changes(self, originator_id: UUID, *, lte: int) -> list[Change]:
+        """What happened to a stream's messages after they joined, oldest first, without what it was."""
+        rows = self.database.fetch(SQL["find_changes"], {"id": originator_id, "lte": lte})
+        return [Change(UUID(message_id), version, weight) for message_id, version, weight in rows]
+
+    def select_versions(self, originator_id: UUID, versions: Sequence[int]) -> Sequence[StoredEvent]:
+        """A stream's events at these versions, oldest first."""
+        bounds = {"id": originator_id, "versions": list(versions)}
+        return [stored_from(row) for row in self.database.fetch(SQL["select_versions"], bounds)]
 
     def select_notifications(
         self,
@@ -160,11 +198,12 @@ class LogRecorder(ApplicationRecorder):
         topics: Sequence[str] = (),
         *,
         inclusive_of_start: bool = True,
-    ) -> Sequence[LogEntry]:
+    ) -> Entries:
         """Entries by position. Only up to a settled position (see eventlog.order) are none missing."""
         gt = None if start is None else start - inclusive_of_start
         bounds = {"gt": gt, "lte": stop, "topics": list(topics) or None, "limit": limit}
-        return [entry_from(row) for row in self.database.fetch(SQL["select_notifications"], bounds)]
+        bounds["weight_max"] = BATCH_WEIGHT_MAX
+        return Entries(self.database.fetch(SQL["select_notifications"], bounds))
 
     def select_project(
         self,
@@ -177,7 +216,8 @@ class LogRecorder(ApplicationRecorder):
         stream_id: UUID | None = None,
         desc: bool = False,
         epochs: Epochs | None = None,
-    ) -> Sequence[LogEntry]:
+        weight_max: int | None = BATCH_WEIGHT_MAX,
+    ) -> Entries:
         """One project's entries with positions between ``gt`` and ``lt``, oldest first unless ``desc``.
 
         Only up to a settled position (see eventlog.order) are none missing. ``epochs``: those that the bounds
@@ -191,24 +231,25 @@ class LogRecorder(ApplicationRecorder):
             "topics": list(topics) or None,
             "stream": stream_id,
             "limit": limit,
+            "weight_max": weight_max,
         }
         return self.select_entries(sql, bounds, within=epochs)
 
     def select_entries(
         self, sql: str, bounds: dict[str, Any], *, within: Epochs | None = None, prepare: bool = False
-    ) -> list[LogEntry]:
+    ) -> Entries:
         """Return the entries that a statement finds, with their epochs.
 
         Raises OlderEpoch where the log is no more in the last epoch of ``within``.
         """
 
-        def read(connection: Connection) -> list[LogEntry]:
+        def read(connection: Connection) -> Entries:
             rows = connection.execute(sql, bounds, prepare=prepare).fetchall()
             # An epoch is there before its events, so who looks afterwards misses none.
             epochs = load_epochs(connection)
             if within is not None:
                 epochs.check(LogPosition(within.current.name, bounds["gt"]))
-            return [entry_from(row, epochs) for row in rows]
+            return Entries(rows, epochs)
 
         return self.database.read(read)
 

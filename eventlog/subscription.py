@@ -175,8 +175,9 @@ class LogSubscription(Subscription["LogRecorder"]):
         page = self._recorder.select_notifications(
             self._read_to, limit, self._settled, self._topics, inclusive_of_start=False
         )
-        # A short page means that nothing more of these topics is there up to the settled position.
-        self._read_to = page[-1].id if len(page) == limit else self._settled
+        # Else nothing more of these topics is there up to the settled position.
+        has_more = page.is_cut or len(page) == limit
+        self._read_to = page[-1].id if has_more else self._settled
         return page
 
     def stop(self) -> None:

@@ -14,8 +14,8 @@ from eventlog.application import Recount
 from eventlog.database import Database
 from eventlog.recorder import LogEntry
 from eventlog.statements import Statements
-from projections.paging import Page, Window, page_of
-from projections.trail import bounds
+from projections.paging import Page, Rows, Window, read_page
+from projections.trail import bounds, rows_of
 
 SQL = Statements("projections", "audit")
 
@@ -49,14 +49,18 @@ def page_audit(
 
     Up to the settled position (see eventlog.order), so that no page has gaps that fill later.
     """
-    settled, epochs = application.log.settled()
-    low, high = bounds(window.after_in(epochs), window.order, settled + 1)
-    bound = {"project": project, "gt": low, "lt": high, "limit": window.limit + 1}
-    bound |= parameters(application.database, project, criteria)
+    log = application.log
+    settled, epochs = log.settled()
+    bound = {"project": project} | parameters(application.database, project, criteria)
     sql = SQL["select_audit_descending" if window.order == "newest" else "select_audit"]
-    # Planned for the filters that are given, so that the index of one of them is used.
-    entries = application.log.select_entries(sql, bound, within=epochs)
-    return page_of(entries, window, lambda entry: entry.id, epochs)
+
+    def fetch(after: int | None, limit: int, weight_max: int | None) -> Rows[LogEntry]:
+        low, high = bounds(after, window.order, settled + 1)
+        within = {"gt": low, "lt": high, "limit": limit, "weight_max": weight_max}
+        # Planned for the filters that are given, so that the index of one of them is used.
+        return rows_of(log.select_entries(sql, bound | within, within=epochs))
+
+    return read_page(fetch, window, lambda entry: entry.id, epochs)
 
 
 def parameters(database: Database, project: str | None, criteria: AuditFilter) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Messages that nothing happened to in between are not read, however many there ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 from uuid import UUID
@@ -13,13 +13,18 @@ from uuid import UUID
 from domain.commands import Name
 from domain.conversation import Conversation
 from domain.errors import InvalidInput
+from domain.events import Event
 from domain.messages import MessageEvent, MessageState, fold_messages
 from eventlog.application import Recount
 from projections.history import AsOf, messages_as_of, messages_at, state_at, stream_named, version_as_of
-from projections.paging import LIMIT_MAX, Window, cursor_for
+from projections.paging import LIMIT_MAX, Window, cursor_for, size_of
 
 EVENTS_MAX = 10_000
 """Events between two moments, and messages that a deletion between them hid or brought back."""
+
+
+EVENTS_BYTES_MAX = 64 * 2**20
+"""Of those events or of those messages."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,7 @@ def conversation_at(application: Recount, kind: str, stream_id: UUID, version: i
 
 def points(application: Recount, earlier: Conversation, later: Conversation) -> tuple[Point, Point]:
     refuse_too_many(later.version - earlier.version)
-    stored = application.log.select_events(later.id, gt=earlier.version, lte=later.version)
-    events = [application.read(entry) for entry in stored]
+    events = list(events_between(application, earlier, later))
     changed = {event.message_id for event in events if isinstance(event, MessageEvent)}
     before = messages_at(application, earlier, changed) if changed else {}
     before |= {message.id: message for message in hidden_between(application, earlier, later)}
@@ -70,6 +74,17 @@ def points(application: Recount, earlier: Conversation, later: Conversation) -> 
     )
 
 
+def events_between(application: Recount, earlier: Conversation, later: Conversation) -> Iterator[Event]:
+    """Yield what was recorded between the two. Raises InvalidInput where that is too large."""
+    after, size = earlier.version, 0
+    while after < later.version:
+        entries = application.log.select_stream(later.id, gt=after, lt=later.version + 1, limit=LIMIT_MAX)
+        size += sum(len(entry.state) for entry in entries)
+        refuse_too_large(size)
+        yield from map(application.read, entries)
+        after = entries[-1].originator_version
+
+
 def hidden_between(application: Recount, earlier: Conversation, later: Conversation) -> list[MessageState]:
     """Messages of ``earlier``, as they were, that the conversation as a whole hides at one of both only."""
     one, other = (shown_after(conversation, earlier.version) for conversation in (earlier, later))
@@ -78,10 +93,12 @@ def hidden_between(application: Recount, earlier: Conversation, later: Conversat
         return []
     window = Window(min(high - low, LIMIT_MAX), "oldest", cursor_for(low, "oldest"))
     messages = messages_as_of(application, earlier, window)
-    found = []
+    found, size = [], 0
     for message in takewhile(lambda message: message.version <= high, messages):
         found.append(message)
+        size += size_of(message)
         refuse_too_many(len(found))
+        refuse_too_large(size)
     return found
 
 
@@ -99,4 +116,11 @@ def refuse_too_many(count: int) -> None:
     if count > EVENTS_MAX:
         raise InvalidInput(
             "from", f"more than {EVENTS_MAX:,} events or messages lie in between: name two nearer moments"
+        )
+
+
+def refuse_too_large(size: int) -> None:
+    if size > EVENTS_BYTES_MAX:
+        raise InvalidInput(
+            "from", f"more than {EVENTS_BYTES_MAX // 2**20} MiB lie in between: name two nearer moments"
         )

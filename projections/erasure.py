@@ -31,7 +31,7 @@ from eventlog import erasure as log
 from eventlog.advisory import SHADOW_LOCK
 from eventlog.database import Connection
 from eventlog.order import settled_position
-from eventlog.recorder import LogEntry, entry_from
+from eventlog.recorder import BATCH_WEIGHT_MAX, Entries, LogEntry
 from eventlog.statements import Statements
 from projections.follow import LOG
 from projections.follow import SQL as FOLLOW
@@ -129,9 +129,10 @@ def erasures_until(connection: Connection, settled: int) -> Iterator[LogEntry]:
     ((position,),) = connection.execute(FOLLOW["select_checkpoint"], [NAME]).fetchall()
     while True:
         bounds = {"gt": position, "lte": settled, "limit": BATCH, "topics": TOPICS}
-        entries = [entry_from(row) for row in connection.execute(LOG["select_notifications"], bounds)]
+        bounds["weight_max"] = BATCH_WEIGHT_MAX
+        entries = Entries(connection.execute(LOG["select_notifications"], bounds))
         yield from entries
-        if len(entries) < BATCH:
+        if len(entries) < BATCH and not entries.is_cut:
             return
         position = entries[-1].id
 

@@ -25,7 +25,7 @@ from domain.errors import NotFound, Unavailable
 from eventlog.channels import listen
 from eventlog.database import Connection, Database
 from eventlog.order import settled_position
-from eventlog.recorder import LogEntry, entry_from
+from eventlog.recorder import BATCH_WEIGHT_MAX, Entries, LogEntry
 from eventlog.statements import Statements
 from eventlog.subscription import CHANNEL
 from eventlog.tracing import span
@@ -154,9 +154,11 @@ def batch_after(
     if position >= settled:
         return (), position
     bounds = {"gt": position, "lte": settled, "limit": limit, "topics": topics_of(follower)}
-    entries = [entry_from(row) for row in connection.execute(LOG["select_notifications"], bounds)]
-    # A short batch means that nothing more is there for it up to the settled position.
-    return entries, entries[-1].id if len(entries) == limit else settled
+    bounds["weight_max"] = BATCH_WEIGHT_MAX
+    entries = Entries(connection.execute(LOG["select_notifications"], bounds))
+    # Else nothing more is there for it up to the settled position.
+    has_more = entries.is_cut or len(entries) == limit
+    return entries, entries[-1].id if has_more else settled
 
 
 def take(connection: Connection, follower: Follower, entries: Sequence[LogEntry], end: int) -> None:
@@ -226,11 +228,11 @@ def resume_batch(connection: Connection, follower: Follower, stream_id: UUID, li
             position = lock_checkpoint(connection, follower.name)
             key = {"follower": follower.name, "stream_id": stream_id}
             bounds = {"position": position, "topics": topics_of(follower), "limit": limit}
-            rows = connection.execute(SQL["select_set_aside"], key | bounds)
-            entries = [entry_from(row) for row in rows]
+            bounds["weight_max"] = BATCH_WEIGHT_MAX
+            entries = Entries(connection.execute(SQL["select_set_aside"], key | bounds))
             if entries:
                 follower.handle(connection, entries)
-            if len(entries) < limit:
+            if len(entries) < limit and not entries.is_cut:
                 connection.execute(SQL["unpark_stream"], key)
                 return False
             connection.execute(SQL["move_parked"], key | {"version": entries[-1].originator_version + 1})

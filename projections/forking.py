@@ -19,9 +19,10 @@ from domain.messages import Message, MessageState
 from domain.sessions import Session
 from eventlog.application import Recount
 from projections.history import AsOf, messages_as_of, messages_at, state_at, stream_named, version_as_of
-from projections.paging import LIMIT_MAX, Window, cursor_for
+from projections.paging import LIMIT_MAX, Window, cursor_for, size_of
 
 MESSAGES_MAX = 10_000
+MESSAGES_BYTES_MAX = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def refuse_hidden(application: Recount, source: Session, message_id: UUID) -> No
 
 def seen_until(application: Recount, source: Session, last: int) -> Iterator[MessageState]:
     """The messages that could be seen then, oldest first, up to the one at version ``last``."""
-    count = 0
+    count = size = 0
     window = Window(LIMIT_MAX, "oldest", cursor_for(source.hidden_through, "oldest"))
     for message in messages_as_of(application, source, window):
         if message.version > last:
@@ -107,9 +108,12 @@ def seen_until(application: Recount, source: Session, last: int) -> Iterator[Mes
         if source.hides(message):
             continue
         count += 1
-        if count > MESSAGES_MAX:
+        size += size_of(message)
+        if count > MESSAGES_MAX or size > MESSAGES_BYTES_MAX:
             raise InvalidInput(
-                "message_id", f"a fork takes at most {MESSAGES_MAX:,} messages: name an earlier one"
+                "message_id",
+                f"a fork takes at most {MESSAGES_MAX:,} messages, and {MESSAGES_BYTES_MAX // 2**20} MiB:"
+                " name an earlier one",
             )
         yield message
 

@@ -12,12 +12,11 @@ from domain.aggregate import Aggregate
 from domain.commands import KINDS, Name
 from domain.conversation import Conversation
 from domain.errors import InvalidInput, NotFound
-from domain.events import Event
-from domain.messages import MessageAdded, MessageEvent, MessageState, message_from
+from domain.messages import MessageAdded, MessageState, message_from
 from eventlog import past
 from eventlog.application import Recount
 from projections.messages import MessagePage
-from projections.paging import Filter, Window, page_of
+from projections.paging import Filter, Window, cursor_for, is_full, size_of
 
 
 @dataclass(frozen=True)
@@ -74,14 +73,17 @@ def page_as_of(
     assert isinstance(conversation, Conversation)
     if conversation.is_deleted and criteria.deleted is False:
         raise NotFound(name.kind)
-    found = []
+    found: list[MessageState] = []
+    size = 0
     for message in messages_as_of(application, conversation, window):
-        if matches(message, conversation, criteria):
-            found.append(message)
-        if len(found) > window.limit:
-            break
-    page = page_of(found, window, lambda message: message.version)
-    return MessagePage(page.items, page.next_cursor, version=conversation.version)
+        if not matches(message, conversation, criteria):
+            continue
+        if len(found) == window.limit or is_full(window, size):
+            cursor = cursor_for(found[-1].version, window.order)
+            return MessagePage(found, cursor, version=conversation.version)
+        found.append(message)
+        size += size_of(message)
+    return MessagePage(found, version=conversation.version)
 
 
 def message_as_of(application: Recount, name: Name, message_id: UUID, as_of: AsOf | None) -> MessageState:
@@ -98,15 +100,9 @@ def messages_as_of(
     application: Recount, conversation: Conversation, window: Window
 ) -> Iterator[MessageState]:
     """All messages up to the conversation's version, from the window's cursor on, in its order."""
-    changes: dict[UUID, list[MessageEvent]] = {}
-    for event in changes_until(application, conversation):
-        if isinstance(event, MessageEvent):
-            changes.setdefault(event.message_id, []).append(event)
+    changes = past.changes_until(application, conversation.id, conversation.version)
     for added in added_until(application, conversation, window):
-        message = message_from(added)
-        for event in changes.get(message.id, ()):
-            message = message.evolve(event)
-        yield message
+        yield from past.with_changes(application, conversation.id, added, changes)
 
 
 def messages_at(
@@ -117,12 +113,10 @@ def messages_at(
     return past.messages_at(application, conversation.id, conversation.version, today)
 
 
-def changes_until(application: Recount, conversation: Conversation) -> Iterator[Event]:
-    stored = application.log.select_changes(conversation.id, lte=conversation.version)
-    return map(application.read, stored)
-
-
-def added_until(application: Recount, conversation: Conversation, window: Window) -> Iterator[MessageAdded]:
+def added_until(
+    application: Recount, conversation: Conversation, window: Window
+) -> Iterator[list[MessageState]]:
+    """Yield the messages as they were added, as many at a time as a page has."""
     low, high = 0, conversation.version + 1
     after = window.after()
     is_newest_first = window.order == "newest"
@@ -132,11 +126,9 @@ def added_until(application: Recount, conversation: Conversation, window: Window
         entries = application.log.select_stream(
             conversation.id, gt=low, lt=high, limit=window.limit + 1, desc=is_newest_first
         )
-        for entry in entries:
-            event = application.read(entry)
-            if isinstance(event, MessageAdded):
-                yield event
-        if len(entries) <= window.limit:
+        events = map(application.read, entries)
+        yield [message_from(event) for event in events if isinstance(event, MessageAdded)]
+        if len(entries) <= window.limit and not entries.is_cut:
             return
         last = entries[-1].originator_version
         low, high = (low, last) if is_newest_first else (last, high)

@@ -13,9 +13,9 @@ from domain.errors import InvalidInput, NotFound
 from domain.messages import Message, MessageState
 from domain.sessions import Session
 from eventlog.application import Recount
-from projections.forking import MESSAGES_MAX
+from projections.forking import MESSAGES_BYTES_MAX, MESSAGES_MAX
 from projections.history import AsOf, messages_as_of, state_as_of
-from projections.paging import LIMIT_MAX, Window, cursor_for
+from projections.paging import LIMIT_MAX, Window, cursor_for, size_of
 
 
 def rename_or_merge(application: Recount, name: Name, new_name: str, *, reason: str) -> Command:
@@ -55,12 +55,16 @@ def messages_of(application: Recount, source: Session) -> list[Message]:
     """What can be seen of the session as it was, in order. Raises InvalidInput for too much."""
     window = Window(LIMIT_MAX, "oldest", cursor_for(source.hidden_through, "oldest"))
     messages: list[Message] = []
+    size = 0
     for message in messages_as_of(application, source, window):
         if source.hides(message):
             continue
-        if len(messages) == MESSAGES_MAX:
+        size += size_of(message)
+        if len(messages) == MESSAGES_MAX or size > MESSAGES_BYTES_MAX:
             raise InvalidInput(
-                "new_name", f"is taken, and a merge takes at most {MESSAGES_MAX:,} messages: choose another"
+                "new_name",
+                f"is taken, and a merge takes at most {MESSAGES_MAX:,} messages,"
+                f" and {MESSAGES_BYTES_MAX // 2**20} MiB: choose another",
             )
         messages.append(said_in(source, message))
     return messages

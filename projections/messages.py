@@ -14,7 +14,7 @@ from eventlog.changes import StreamChange
 from eventlog.database import Database
 from eventlog.recorder import Write
 from eventlog.statements import Statements
-from projections.paging import KEY_MAX, Filter, Page, Window, page_of
+from projections.paging import KEY_MAX, Filter, Page, Rows, Window, read_page, size_in
 
 SQL = Statements("projections", "messages")
 VERSION = 1
@@ -113,15 +113,21 @@ def page_messages(
         "kind": kind,
         "scope": criteria.scope or "",
         "name": name,
-        "after": window.after(),
-        "limit": window.limit + 1,
     }
-    rows = database.fetch(SQL[f"page_{window.order}_first"], bound)
-    if not rows:
-        raise NotFound(kind)
-    messages = [MessageState(*row[2:]) for row in rows if row[2] is not None]
-    page = page_of(messages, window, lambda message: message.version)
-    return MessagePage(page.items, page.next_cursor, version=rows[0][0])
+    version = 0
+
+    def fetch(after: int | None, limit: int, weight_max: int | None) -> Rows[MessageState]:
+        nonlocal version
+        within = {"after": after, "limit": limit, "weight_max": weight_max}
+        rows = database.fetch(SQL[f"page_{window.order}_first"], bound | within)
+        if not rows:
+            raise NotFound(kind)
+        version = version or rows[0][0]
+        messages = [MessageState(*row[2:-2]) for row in rows if row[2] is not None]
+        return Rows(messages, *size_in(rows))
+
+    page = read_page(fetch, window, lambda message: message.version)
+    return MessagePage(page.items, page.next_cursor, version=version)
 
 
 def get_message(database: Database, project: str, message_id: UUID) -> FoundMessage:
@@ -183,11 +189,12 @@ def search_messages(
     """Messages of all conversations of a project, in the order of the log up to ``settled``."""
     sql = SQL[f"search_messages_{window.order}_first"]
     bound = criteria.parameters()
-    bound |= {
-        "project": project,
-        "after": window.after(),
-        "limit": window.limit + 1,
-        "settled": settled,
-    }
-    found = [found_from(row[0], row[1:]) for row in database.fetch(sql, bound, prepare=False)]
-    return page_of(found, window, lambda item: item.position or 0)
+    bound |= {"project": project, "settled": settled}
+
+    def fetch(after: int | None, limit: int, weight_max: int | None) -> Rows[FoundMessage]:
+        within = {"after": after, "limit": limit, "weight_max": weight_max}
+        rows = database.fetch(sql, bound | within, prepare=False)
+        found = [found_from(row[0], row[1:-2]) for row in rows]
+        return Rows(found, *size_in(rows))
+
+    return read_page(fetch, window, lambda item: item.position or 0)

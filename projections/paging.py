@@ -20,6 +20,9 @@ from eventlog.epoch import Epochs, LogPosition, OlderEpoch
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 1000
+PAGE_BYTES_MAX = 4 * 2**20
+"""A page ends behind the item with which it has this many; so it may be larger by one item."""
+
 KEY_MAX = 2**63 - 1
 
 Order = Literal["oldest", "newest"]
@@ -28,11 +31,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Window:
-    """Which part of a list: ``limit`` rows in ``order``, after the row that ``cursor`` names."""
+    """Which part of a list: ``limit`` rows in ``order``, after the row that ``cursor`` names.
+
+    A page that comes to ``bytes_max`` ends early, with a cursor; None: none does, for callers who know no
+    cursors.
+    """
 
     limit: int = LIMIT_DEFAULT
     order: Order = "oldest"
     cursor: str | None = None
+    bytes_max: int | None = PAGE_BYTES_MAX
 
     def after(self) -> int | None:
         """The key that the cursor holds. Raises InvalidInput for one that we did not give out."""
@@ -107,6 +115,68 @@ class Page(Generic[T]):
     next_cursor: str | None = None
 
 
+BYTES_OF_WEIGHT_MAX = 13
+"""So many bytes what weighs one may have at most: see eventlog/sql/log.sql."""
+
+
+@dataclass(frozen=True)
+class Rows(Generic[T]):
+    """Rows that a statement found.
+
+    ``count``: how many there were before it left out those too heavy. ``weight``: of all but the last row.
+    """
+
+    found: Sequence[T]
+    count: int
+    weight: int
+
+
+Fetch = Callable[[int | None, int, int | None], Rows[T]]
+"""Rows behind a key (None: from the start), up to a number, and up to a weight (None: of any)."""
+
+
+def read_page(
+    fetch: Fetch[T], window: Window, key: Callable[[T], int], epochs: Epochs | None = None
+) -> Page[T]:
+    """Read a page bounded in bytes.
+
+    Statements weigh rows by how they are stored. Where what they found may be too much for a page, rows are
+    measured as they come; and where rows were left out, more are fetched until they are enough, for what is
+    compressed mostly weighs more than it is. ``epochs``: of a list by position, those of its positions.
+    """
+    items: list[T] = []
+    size = 0
+    after = window.after() if epochs is None else window.after_in(epochs)
+    while True:
+        rows = fetch(after, window.limit + 1 - len(items), window.bytes_max)
+        is_all = rows.count <= len(rows.found)
+        if is_all and not items and not is_full(window, rows.weight * BYTES_OF_WEIGHT_MAX):
+            return page_of(rows.found, window, key, epochs)
+        for item in rows.found:
+            if len(items) == window.limit or is_full(window, size):
+                return page_until(items, window, key, epochs)
+            items.append(item)
+            size += size_of(item)
+        if is_all:
+            return Page(items)
+        after = key(items[-1])
+
+
+def size_in(rows: Sequence[Sequence[Any]]) -> tuple[int, int]:
+    """Return the count and the weight of Rows from ``rows``, whose last two columns have them."""
+    return (rows[0][-2] or 0, int(rows[-1][-1] or 0)) if rows else (0, 0)
+
+
+def is_full(window: Window, size: int) -> bool:
+    """Return whether a page of ``size`` bytes ends there."""
+    return window.bytes_max is not None and size >= window.bytes_max
+
+
+def size_of(item: object) -> int:
+    """Return about how many bytes an item has as JSON."""
+    return len(to_json(item, fallback=vars))
+
+
 def page_of(
     rows: Sequence[T], window: Window, key: Callable[[T], int], epochs: Epochs | None = None
 ) -> Page[T]:
@@ -116,7 +186,11 @@ def page_of(
     """
     if len(rows) <= window.limit:
         return Page(rows)
-    items = rows[: window.limit]
+    return page_until(rows[: window.limit], window, key, epochs)
+
+
+def page_until(items: Sequence[T], window: Window, key: Callable[[T], int], epochs: Epochs | None) -> Page[T]:
+    """A page of ``items``, behind which there are more."""
     epoch = None if epochs is None else epochs.current.name
     return Page(items, cursor_for(key(items[-1]), window.order, epoch))
 

@@ -18,7 +18,7 @@ def stream_entries(log: LogRecorder, stream_id: UUID, first: int, last: int) -> 
     while True:
         entries = log.select_stream(stream_id, gt=after, lt=last + 1, limit=PAGE_ENTRIES)
         yield from entries
-        if len(entries) < PAGE_ENTRIES:
+        if len(entries) < PAGE_ENTRIES and not entries.is_cut:
             return
         after = entries[-1].originator_version
 

@@ -13,7 +13,8 @@ from eventlog.database import Database
 from eventlog.recorder import Write
 from eventlog.statements import Statements
 from projections.conversations import puts_for
-from projections.paging import Filter, Numbered, Page, Window, page_of
+from projections.listing import list_rows
+from projections.paging import Filter, Numbered, Page, Window
 
 SQL = Statements("projections", "sessions")
 VERSION = 1
@@ -45,9 +46,7 @@ def list_sessions(
     """Sessions by the order they began in."""
     sql = SQL[f"list_sessions_{window.order}_first"]
     bound = (criteria or Filter()).parameters()
-    bound |= {"project": project, "after": window.after(), "limit": window.limit + 1}
-    rows = database.fetch_as(session_from, sql, bound, prepare=False)
-    return page_of(rows, window, lambda session: session.number)
+    return list_rows(database, session_from, sql, bound | {"project": project}, window)
 
 
 def list_sessions_last_spoken_in(

@@ -11,7 +11,8 @@ from eventlog.database import Database
 from eventlog.recorder import Write
 from eventlog.statements import Statements
 from projections.conversations import puts_for
-from projections.paging import Filter, Page, Window, page_of
+from projections.listing import list_rows
+from projections.paging import Filter, Page, Window
 
 SQL = Statements("projections", "threads")
 VERSION = 1
@@ -37,6 +38,4 @@ def list_threads(
     """Threads by the order they began in."""
     sql = SQL[f"list_threads_{window.order}_first"]
     bound = (criteria or Filter()).parameters()
-    bound |= {"project": project, "after": window.after(), "limit": window.limit + 1}
-    rows = database.fetch_as(Thread, sql, bound, prepare=False)
-    return page_of(rows, window, lambda thread: thread.number)
+    return list_rows(database, Thread, sql, bound | {"project": project}, window)

@@ -7,17 +7,33 @@ from uuid import UUID
 
 from domain.commands import Name
 from eventlog.application import Recount
-from eventlog.recorder import LogEntry, LogRecorder
+from eventlog.recorder import Entries, LogEntry, LogRecorder
 from projections.history import stream_named
-from projections.paging import KEY_MAX, Order, Page, Window, page_of
+from projections.paging import KEY_MAX, Order, Page, Rows, Window, read_page
 
 
 def page_stream(log: LogRecorder, stream_id: UUID, window: Window) -> Page[LogEntry]:
     """Everything that was ever recorded of one stream, by version."""
-    low, high = bounds(window.after(), window.order, KEY_MAX)
-    is_newest_first = window.order == "newest"
-    entries = log.select_stream(stream_id, gt=low, lt=high, limit=window.limit + 1, desc=is_newest_first)
-    return page_of(entries, window, lambda entry: entry.originator_version)
+
+    def fetch(after: int | None, limit: int, weight_max: int | None) -> Rows[LogEntry]:
+        low, high = bounds(after, window.order, KEY_MAX)
+        return rows_of(
+            log.select_stream(
+                stream_id,
+                gt=low,
+                lt=high,
+                limit=limit,
+                desc=window.order == "newest",
+                weight_max=weight_max,
+            )
+        )
+
+    return read_page(fetch, window, lambda entry: entry.originator_version)
+
+
+def rows_of(entries: Entries) -> Rows[LogEntry]:
+    """Return entries as a page is made of them."""
+    return Rows(entries, len(entries) + entries.is_cut, entries.weight)
 
 
 def page_named(application: Recount, name: Name, window: Window) -> Page[LogEntry]:
@@ -39,18 +55,24 @@ def page_project(
     """
     log = application.log
     settled, epochs = log.settled()
-    low, high = bounds(window.after_in(epochs), window.order, settled + 1)
-    entries = log.select_project(
-        project,
-        gt=low,
-        lt=high,
-        limit=window.limit + 1,
-        topics=topics,
-        stream_id=stream_id,
-        desc=window.order == "newest",
-        epochs=epochs,
-    )
-    return page_of(entries, window, lambda entry: entry.id, epochs)
+
+    def fetch(after: int | None, limit: int, weight_max: int | None) -> Rows[LogEntry]:
+        low, high = bounds(after, window.order, settled + 1)
+        return rows_of(
+            log.select_project(
+                project,
+                gt=low,
+                lt=high,
+                limit=limit,
+                topics=topics,
+                stream_id=stream_id,
+                desc=window.order == "newest",
+                epochs=epochs,
+                weight_max=weight_max,
+            )
+        )
+
+    return read_page(fetch, window, lambda entry: entry.id, epochs)
 
 
 def bounds(after: int | None, order: Order, end: int) -> tuple[int, int]:

@@ -12,7 +12,8 @@ from eventlog.database import Database
 from eventlog.recorder import Write
 from eventlog.statements import Statements
 from projections.conversations import purged_streams, row_of
-from projections.paging import Filter, Page, Window, page_of
+from projections.listing import list_rows
+from projections.paging import Filter, Page, Window
 
 SQL = Statements("projections", "users")
 VERSION = 1
@@ -59,9 +60,7 @@ def list_users(
     """Users by the order they were created in."""
     sql = SQL[f"list_users_{window.order}_first"]
     bound = (criteria or Filter()).parameters()
-    bound |= {"project": project, "after": window.after(), "limit": window.limit + 1}
-    rows = database.fetch_as(user_from, sql, bound, prepare=False)
-    return page_of(rows, window, lambda user: user.number)
+    return list_rows(database, user_from, sql, bound | {"project": project}, window)
 
 
 def find_users(

@@ -218,7 +218,7 @@ async def listed(visitor: Visit, namespace: str, page: Numbered) -> list[str]:
 async def remembered(visitor: Visit, name: str, limit: int) -> dict[str, Any]:
     try:
         session = await visitor.find(get_session, name)
-        page = await visitor.find(page_messages, "session", name, Window(limit, "newest"))
+        page = await visitor.find(page_messages, "session", name, Window(limit, "newest", bytes_max=None))
     except NotFound:
         return NO_MEMORY
     return memory(session, page.items)

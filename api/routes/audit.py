@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -23,7 +23,7 @@ from api.resources import (
     read_resource,
 )
 from api.routes import native_router
-from api.routes.events import stream_asked_for
+from api.routes.events import STREAM_WEIGHT_MAX, stream_asked_for
 from eventlog.recorder import LogEntry
 from projections.audit import AuditFilter, page_audit
 from projections.paging import KEY_MAX, Page, Window
@@ -51,7 +51,7 @@ async def list_(request: Request, reading: Administer, query: Annotated[AuditQue
         page = await reading.recall(page_audit, reading.project, query.window, criteria)
         return Json(page_resource(page, event_resource))
     count = query.limit if "limit" in query.model_fields_set else KEY_MAX
-    window = replace(query.window, limit=min(count, LINES_AT_ONCE))
+    window = replace(query.window, limit=min(count, LINES_AT_ONCE), bytes_max=STREAM_WEIGHT_MAX)
     first = await reading.recall(page_audit, reading.project, window, criteria)
     return StreamingResponse(lines(reading, first, window, criteria, count), media_type=JSON_LINES)
 
@@ -61,12 +61,17 @@ async def lines(
 ) -> AsyncIterator[bytes]:
     """``page`` and those after it as JSON lines, ``count`` of them at most."""
     while True:
-        yield b"".join(to_json(event_resource(entry)) + b"\n" for entry in page.items)
+        yield await reading.store.call(lines_of, page.items)
         count -= len(page.items)
         if page.next_cursor is None or count <= 0:
             return
         window = replace(window, cursor=page.next_cursor, limit=min(count, LINES_AT_ONCE))
         page = await reading.recall(page_audit, reading.project, window, criteria)
+
+
+def lines_of(entries: Sequence[LogEntry]) -> bytes:
+    """Return entries as JSON lines."""
+    return b"".join(to_json(event_resource(entry)) + b"\n" for entry in entries)
 
 
 @router.get("/audit/reads", response_model=PageResource[ReadResource], name="list audit reads")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from domain.errors import InvalidInput
 from domain.sessions import Session
 from domain.threads import Thread
 from eventlog.epoch import Epochs, LogPosition, OlderEpoch, Settled, read_position
-from eventlog.recorder import LogEntry
+from eventlog.recorder import Entries, LogEntry
 from projections.history import stream_named
 from projections.trail import page_project
 
@@ -26,6 +27,8 @@ router = native_router("events")
 
 HEARTBEAT_SECONDS = 15.0
 PAGE_ENTRIES = 500
+STREAM_WEIGHT_MAX = 128 * 1024
+"""About how many bytes each of many listeners holds at a time; but for a single event that is larger."""
 
 
 @router.get("/events", response_model=PageResource[EventResource], name="list events")
@@ -100,23 +103,26 @@ async def follow(
             if not await store.tail.wait_beyond(position, timeout_seconds=HEARTBEAT_SECONDS):
                 yield b": still here\n\n"
             continue
+        select = partial(
+            store.application.log.select_project, project, topics=types, stream_id=stream_id, epochs=epochs
+        )
         try:
-            entries = await store.call(
-                store.application.log.select_project,
-                project,
-                gt=position,
-                lt=settled + 1,
-                limit=PAGE_ENTRIES,
-                topics=types,
-                stream_id=stream_id,
-                epochs=epochs,
-            )
+            part, position = await store.call(records_between, select, position, settled, epochs)
         except OlderEpoch as error:
             yield ending_record(error)
             return
-        if entries:
-            yield b"".join(record(entry, epochs.spell(entry.id)) for entry in entries)
-        position = entries[-1].id if len(entries) == PAGE_ENTRIES else settled
+        if part:
+            yield part
+
+
+def records_between(
+    select: Callable[..., Entries], position: int, settled: int, epochs: Epochs
+) -> tuple[bytes, int]:
+    """Return the next records after ``position``, and the position that they bring a reader to."""
+    entries = select(gt=position, lt=settled + 1, limit=PAGE_ENTRIES, weight_max=STREAM_WEIGHT_MAX)
+    has_more = entries.is_cut or len(entries) == PAGE_ENTRIES
+    part = b"".join(record(entry, epochs.spell(entry.id)) for entry in entries)
+    return part, entries[-1].id if has_more else settled
 
 
 async def ending(store: Store, position: int, epochs: Epochs) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from api.queries import VERSION_DIGITS_MAX, DifferenceQuery, ReplayQuery
 from api.resources import DifferenceResource, Json, SessionResource
 from api.routes import native_router
 from api.routes.conversations import carried_out, origins_of
-from api.routes.events import event_stream, record
+from api.routes.events import STREAM_WEIGHT_MAX, event_stream, record
 from domain.commands import Command, Fork
 from domain.errors import InvalidInput
 from domain.sessions import Session
@@ -115,14 +116,17 @@ async def replayed(
     store: Store, stream_id: UUID, first: int, last: int, speed: float, pause: Pause = asyncio.sleep
 ) -> AsyncIterator[bytes]:
     """The stream's entries from version ``first`` to ``last``, as records of server-sent events."""
-    select = store.application.log.select_stream
+    select = partial(store.application.log.select_stream, stream_id, limit=PAGE_ENTRIES)
     after, before = first - 1, None
-    while entries := await store.call(select, stream_id, gt=after, lt=last + 1, limit=PAGE_ENTRIES):
+    while True:
+        entries = await store.call(select, gt=after, lt=last + 1, weight_max=STREAM_WEIGHT_MAX)
+        if not entries:
+            break
         for seconds, entry in paced(entries, speed, before):
             if seconds:
                 await pause(seconds)
             if store.tail.is_stopped:
                 return
-            yield record(entry, str(entry.originator_version))
+            yield await store.call(record, entry, str(entry.originator_version))
         after, before = entries[-1].originator_version, entries[-1].recorded_at
     yield b"event: end\ndata: {}\n\n"

@@ -46,27 +46,57 @@ SELECT event.originator_id, event.originator_version, event.topic, event.state::
    AND event.originator_version <= known.version + %(limit)s
  ORDER BY event.originator_id, event.originator_version;
 
+-- part: weigh_entries
+-- Pages are bounded in bytes, too: rows are left out as soon as those before them weigh weight_max or more,
+-- so at least one row comes. page_rows says how many there would be. What a row weighs is told without reading
+-- what it holds: as it is stored, and twenty times that where it is compressed. Texts become a half or a third
+-- so, and nothing less than a 255th: rows have less than 13 times as many bytes as they weigh. They are weighed
+-- in the order of the query within.
+SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text, page_rows,
+       weight_before
+  FROM (
+       SELECT *, count(*) OVER () AS page_rows,
+              sum(pg_column_size(state) * CASE WHEN pg_column_compression(state) IS NULL THEN 1 ELSE 20 END)
+                  OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS weight_before
+         FROM (;
+
+-- part: within_weight
+              ) AS page
+       ) AS page
+ WHERE coalesce(weight_before, 0) < coalesce(%(weight_max)s::bigint, 9223372036854775807);
+
 -- name: select_stream
-SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
+-- here: weigh_entries
+SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state
   FROM stored_events
  WHERE originator_id = %(id)s AND originator_version > %(gt)s AND originator_version < %(lt)s
  ORDER BY originator_version
- LIMIT %(limit)s;
+ LIMIT %(limit)s
+-- here: within_weight;
 
 -- name: select_stream_descending
-SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
+-- here: weigh_entries
+SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state
   FROM stored_events
  WHERE originator_id = %(id)s AND originator_version > %(gt)s AND originator_version < %(lt)s
  ORDER BY originator_version DESC
- LIMIT %(limit)s;
+ LIMIT %(limit)s
+-- here: within_weight;
 
--- name: select_changes
+-- name: find_changes
+-- What happened to messages after they were said: to which, at which version, and what the event weighs.
 -- Served by the index stored_events_changes, however many messages the stream has.
+SELECT state ->> 'message_id', originator_version,
+       pg_column_size(state) * CASE WHEN pg_column_compression(state) IS NULL THEN 1 ELSE 20 END
+  FROM stored_events
+ WHERE originator_id = %(id)s AND originator_version <= %(lte)s
+   AND topic NOT LIKE '%%.message-added' AND state ->> 'message_id' IS NOT NULL
+ ORDER BY originator_version;
+
+-- name: select_versions
 SELECT originator_id, originator_version, topic, state::text
   FROM stored_events
- WHERE originator_id = %(id)s
-   AND originator_version <= coalesce(%(lte)s::bigint, 9223372036854775807)
-   AND topic NOT LIKE '%%.message-added'
+ WHERE originator_id = %(id)s AND originator_version = ANY(%(versions)s::bigint[])
  ORDER BY originator_version;
 
 -- name: select_time
@@ -79,30 +109,36 @@ SELECT notification_id FROM stored_events WHERE originator_id = %s AND originato
 SELECT coalesce(max(originator_version), 0) FROM stored_events WHERE originator_id = %s;
 
 -- name: select_notifications
-SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
+-- here: weigh_entries
+SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state
   FROM stored_events
  WHERE notification_id > coalesce(%(gt)s::bigint, 0)
    AND notification_id <= coalesce(%(lte)s::bigint, 9223372036854775807)
    AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s::text[]))
  ORDER BY notification_id
- LIMIT %(limit)s;
+ LIMIT %(limit)s
+-- here: within_weight;
 
 -- part: select_of_project
-SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
+SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state
   FROM stored_events
  WHERE project = %(project)s AND notification_id > %(gt)s AND notification_id < %(lt)s
    AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s::text[]))
    AND (%(stream)s::uuid IS NULL OR originator_id = %(stream)s::uuid);
 
 -- name: select_project
+-- here: weigh_entries
 -- here: select_of_project
  ORDER BY notification_id
- LIMIT %(limit)s;
+ LIMIT %(limit)s
+-- here: within_weight;
 
 -- name: select_project_descending
+-- here: weigh_entries
 -- here: select_of_project
  ORDER BY notification_id DESC
- LIMIT %(limit)s;
+ LIMIT %(limit)s
+-- here: within_weight;
 
 -- name: insert_snapshot
 -- None of what is erased meanwhile: who erases an event waits for us, and then finds the snapshot.

@@ -1,8 +1,23 @@
 -- The filters that are not given are gone once the statement is planned for its values, and one of the
 -- indexes of eventlog/migrations/0002_audit.sql serves what is left.
 
+-- part: weigh_entries
+-- Rows are weighed as in eventlog/sql/log.sql.
+SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text, page_rows,
+       weight_before
+  FROM (
+       SELECT *, count(*) OVER () AS page_rows,
+              sum(pg_column_size(state) * CASE WHEN pg_column_compression(state) IS NULL THEN 1 ELSE 20 END)
+                  OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS weight_before
+         FROM (;
+
+-- part: within_weight
+              ) AS page
+       ) AS page
+ WHERE coalesce(weight_before, 0) < coalesce(%(weight_max)s::bigint, 9223372036854775807);
+
 -- part: select_asked_for
-SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text
+SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state
   FROM stored_events
  WHERE notification_id > %(gt)s AND notification_id < %(lt)s
    AND (%(project)s::text IS NULL OR project = %(project)s)
@@ -22,14 +37,18 @@ SELECT notification_id, originator_id, originator_version, project, topic, recor
         OR (originator_id = %(root_stream)s::uuid AND originator_version = %(root_version)s::bigint));
 
 -- name: select_audit
+-- here: weigh_entries
 -- here: select_asked_for
  ORDER BY notification_id
- LIMIT %(limit)s;
+ LIMIT %(limit)s
+-- here: within_weight;
 
 -- name: select_audit_descending
+-- here: weigh_entries
 -- here: select_asked_for
  ORDER BY notification_id DESC
- LIMIT %(limit)s;
+ LIMIT %(limit)s
+-- here: within_weight;
 
 -- name: select_chain
 -- The event, what it led to, what that led to, and so on; each once, also where they go in a circle.

@@ -28,14 +28,25 @@ UPDATE parked_streams SET version = %(version)s
  WHERE follower = %(follower)s AND stream_id = %(stream_id)s;
 
 -- name: select_set_aside
-SELECT e.notification_id, e.originator_id, e.originator_version, e.project, e.topic, e.recorded_at, e.state::text
+-- Rows are weighed as in eventlog/sql/log.sql.
+SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text, page_rows,
+       weight_before
+  FROM (
+       SELECT *, count(*) OVER () AS page_rows,
+              sum(pg_column_size(state) * CASE WHEN pg_column_compression(state) IS NULL THEN 1 ELSE 20 END)
+                  OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS weight_before
+         FROM (
+SELECT e.*
   FROM parked_streams AS p
   JOIN stored_events AS e ON e.originator_id = p.stream_id AND e.originator_version >= p.version
  WHERE p.follower = %(follower)s AND p.stream_id = %(stream_id)s
    AND e.notification_id <= %(position)s
    AND (%(topics)s::text[] IS NULL OR e.topic = ANY(%(topics)s::text[]))
  ORDER BY e.originator_version
- LIMIT %(limit)s;
+ LIMIT %(limit)s
+              ) AS page
+       ) AS page
+ WHERE coalesce(weight_before, 0) < %(weight_max)s;
 
 -- name: select_parked
 SELECT follower, stream_id, version, error, since

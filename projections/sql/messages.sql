@@ -44,6 +44,25 @@ SELECT m.stream_id, m.project, m.version, m.changed_version, m.message_id, m.rol
    AND (m.message_id = ANY(%(ids)s::uuid[]) OR m.said_at = ANY(%(instants)s::timestamptz[]))
  ORDER BY m.version;
 
+-- part: weigh_messages
+-- Rows are weighed as in eventlog/sql/log.sql.
+SELECT *
+  FROM (
+       SELECT *, count(*) OVER () AS page_rows,
+              sum(coalesce(pg_column_size(content)
+                           * CASE WHEN pg_column_compression(content) IS NULL THEN 1 ELSE 20 END, 0)
+                  + coalesce(pg_column_size(tool_calls)
+                             * CASE WHEN pg_column_compression(tool_calls) IS NULL THEN 1 ELSE 20 END, 0)
+                  + coalesce(pg_column_size(metadata)
+                             * CASE WHEN pg_column_compression(metadata) IS NULL THEN 1 ELSE 20 END, 0))
+                  OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS weight_before
+         FROM (;
+
+-- part: within_weight
+              ) AS page
+       ) AS page
+ WHERE coalesce(weight_before, 0) < coalesce(%(weight_max)s::bigint, 9223372036854775807);
+
 -- part: and_asked_for
    AND (%(role)s::text IS NULL OR role = %(role)s)
    AND (%(user_id)s::text IS NULL OR user_id = %(user_id)s)
@@ -59,10 +78,12 @@ SELECT m.stream_id, m.project, m.version, m.changed_version, m.message_id, m.rol
 -- no row where there is no conversation (or a deleted one, unless deleted ones are asked for).
 SELECT c.version, c.stream_id, m.stream_id, m.project, m.version, m.changed_version, m.message_id,
        m.role, m.content, m.name, m.user_id, m.said_at, m.tool_calls, m.tool_call_id, m.metadata,
-       m.token_count, m.recorded_at, m.updated_at, m.deleted_at, m.deleted_version
+       m.token_count, m.recorded_at, m.updated_at, m.deleted_at, m.deleted_version, m.page_rows,
+       m.weight_before
   FROM names n
   JOIN conversations c ON c.stream_id = n.stream_id AND c.kind = n.kind
   LEFT JOIN LATERAL (
+-- here: weigh_messages
        SELECT *
          FROM messages
         WHERE stream_id = c.stream_id
@@ -72,6 +93,7 @@ SELECT c.version, c.stream_id, m.stream_id, m.project, m.version, m.changed_vers
           -- here: and_asked_for
         ORDER BY messages.version
         LIMIT %(limit)s
+-- here: within_weight
        ) m ON true
  WHERE n.project = %(project)s AND n.kind = %(kind)s AND n.scope = %(scope)s AND n.name = %(name)s
    AND (c.deleted_at IS NULL OR %(deleted)s::boolean IS NOT FALSE)
@@ -81,10 +103,12 @@ SELECT c.version, c.stream_id, m.stream_id, m.project, m.version, m.changed_vers
 -- As page_oldest_first, backwards.
 SELECT c.version, c.stream_id, m.stream_id, m.project, m.version, m.changed_version, m.message_id,
        m.role, m.content, m.name, m.user_id, m.said_at, m.tool_calls, m.tool_call_id, m.metadata,
-       m.token_count, m.recorded_at, m.updated_at, m.deleted_at, m.deleted_version
+       m.token_count, m.recorded_at, m.updated_at, m.deleted_at, m.deleted_version, m.page_rows,
+       m.weight_before
   FROM names n
   JOIN conversations c ON c.stream_id = n.stream_id AND c.kind = n.kind
   LEFT JOIN LATERAL (
+-- here: weigh_messages
        SELECT *
          FROM messages
         WHERE stream_id = c.stream_id
@@ -93,6 +117,7 @@ SELECT c.version, c.stream_id, m.stream_id, m.project, m.version, m.changed_vers
           -- here: and_asked_for
         ORDER BY messages.version DESC
         LIMIT %(limit)s
+-- here: within_weight
        ) m ON true
  WHERE n.project = %(project)s AND n.kind = %(kind)s AND n.scope = %(scope)s AND n.name = %(name)s
    AND (c.deleted_at IS NULL OR %(deleted)s::boolean IS NOT FALSE)
@@ -161,17 +186,21 @@ SELECT e.notification_id, c.kind, c.scope, c.name, m.stream_id, m.project, m.ver
 
 -- name: search_messages_oldest_first
 -- Live messages of a project over all conversations, in the order of the log.
+-- here: weigh_messages
 -- here: select_of_project
    AND e.notification_id > coalesce(%(after)s::bigint, 0) AND e.notification_id <= %(settled)s
    -- here: and_of_project_asked_for
  ORDER BY e.notification_id
- LIMIT %(limit)s;
+ LIMIT %(limit)s
+-- here: within_weight;
 
 -- name: search_messages_newest_first
 -- As search_messages_oldest_first, backwards.
+-- here: weigh_messages
 -- here: select_of_project
    AND e.notification_id < coalesce(%(after)s::bigint, 9223372036854775807)
    AND e.notification_id <= %(settled)s
    -- here: and_of_project_asked_for
  ORDER BY e.notification_id DESC
- LIMIT %(limit)s;
+ LIMIT %(limit)s
+-- here: within_weight;

@@ -41,7 +41,22 @@ SELECT t.stream_id AS id, t.project, t.scope, t.name, t.number, t.metadata, t.me
   JOIN threads t USING (stream_id)
  WHERE n.project = %(project)s AND n.kind = 'thread' AND n.scope = %(scope)s AND n.name = %(name)s;
 
+-- part: weigh_rows
+-- Rows are weighed as in eventlog/sql/log.sql.
+SELECT *
+  FROM (
+       SELECT *, count(*) OVER () AS page_rows,
+              sum(pg_column_size(metadata) * CASE WHEN pg_column_compression(metadata) IS NULL THEN 1 ELSE 20 END)
+                  OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS weight_before
+         FROM (;
+
+-- part: within_weight
+              ) AS page
+       ) AS page
+ WHERE coalesce(weight_before, 0) < coalesce(%(weight_max)s::bigint, 9223372036854775807);
+
 -- name: list_threads_oldest_first
+-- here: weigh_rows
 SELECT stream_id AS id, project, scope, name, number, metadata, message_count,
        hidden_through, version, created_at, updated_at, deleted_at, deleted_version, hold
   FROM threads
@@ -53,9 +68,11 @@ SELECT stream_id AS id, project, scope, name, number, metadata, message_count,
    AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s)
    AND (%(deleted)s::boolean IS NULL OR (deleted_at IS NOT NULL) = %(deleted)s)
  ORDER BY number
- LIMIT %(limit)s;
+ LIMIT %(limit)s
+-- here: within_weight;
 
 -- name: list_threads_newest_first
+-- here: weigh_rows
 SELECT stream_id AS id, project, scope, name, number, metadata, message_count,
        hidden_through, version, created_at, updated_at, deleted_at, deleted_version, hold
   FROM threads
@@ -67,4 +84,5 @@ SELECT stream_id AS id, project, scope, name, number, metadata, message_count,
    AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s)
    AND (%(deleted)s::boolean IS NULL OR (deleted_at IS NOT NULL) = %(deleted)s)
  ORDER BY number DESC
- LIMIT %(limit)s;
+ LIMIT %(limit)s
+-- here: within_weight;

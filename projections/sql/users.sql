@@ -44,7 +44,24 @@ SELECT u.stream_id AS id, u.project, u.name, u.number, u.profile, u.metadata, u.
   JOIN users u USING (stream_id)
  WHERE n.project = %(project)s AND n.kind = 'user' AND n.scope = '' AND n.name = %(name)s;
 
+-- part: weigh_rows
+-- Rows are weighed as in eventlog/sql/log.sql.
+SELECT *
+  FROM (
+       SELECT *, count(*) OVER () AS page_rows,
+              sum(coalesce(pg_column_size(profile) * CASE WHEN pg_column_compression(profile) IS NULL THEN 1 ELSE 20 END, 0)
+                  + coalesce(pg_column_size(metadata)
+                             * CASE WHEN pg_column_compression(metadata) IS NULL THEN 1 ELSE 20 END, 0))
+                  OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS weight_before
+         FROM (;
+
+-- part: within_weight
+              ) AS page
+       ) AS page
+ WHERE coalesce(weight_before, 0) < coalesce(%(weight_max)s::bigint, 9223372036854775807);
+
 -- name: list_users_oldest_first
+-- here: weigh_rows
 SELECT stream_id AS id, project, name, number, profile, metadata, hidden_through,
        version, created_at, updated_at, deleted_at, deleted_version, hold
   FROM users
@@ -55,9 +72,11 @@ SELECT stream_id AS id, project, name, number, profile, metadata, hidden_through
    AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s)
    AND (%(deleted)s::boolean IS NULL OR (deleted_at IS NOT NULL) = %(deleted)s)
  ORDER BY number
- LIMIT %(limit)s;
+ LIMIT %(limit)s
+-- here: within_weight;
 
 -- name: list_users_newest_first
+-- here: weigh_rows
 SELECT stream_id AS id, project, name, number, profile, metadata, hidden_through,
        version, created_at, updated_at, deleted_at, deleted_version, hold
   FROM users
@@ -68,7 +87,8 @@ SELECT stream_id AS id, project, name, number, profile, metadata, hidden_through
    AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s)
    AND (%(deleted)s::boolean IS NULL OR (deleted_at IS NOT NULL) = %(deleted)s)
  ORDER BY number DESC
- LIMIT %(limit)s;
+ LIMIT %(limit)s
+-- here: within_weight;
 
 -- name: find_users
 -- Those called by one of the names, and shown by one of the display names; NULL asks for neither.

@@ -308,7 +308,7 @@ def test_a_fork_takes_so_many_messages_and_no_more(session: Talk, monkeypatch: p
     monkeypatch.setattr(forking, "MESSAGES_MAX", 3)
     added = session.add(*"abcd")
     problem = assert_refused(fork(session), 422, field="message_id")
-    assert "at most 3 messages: name an earlier one" in problem["detail"]
+    assert "at most 3 messages, and 64 MiB: name an earlier one" in problem["detail"]
     assert forked(session, message_id=added[2]["id"]).contents() == ["a", "b", "c"]
     session.delete()
     session.add("e")

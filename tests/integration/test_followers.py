@@ -19,7 +19,7 @@ from domain.messages import Message
 from eventlog.application import Recount
 from eventlog.database import Connection, Database, connect
 from eventlog.order import settled_position
-from eventlog.recorder import LogEntry, entry_from
+from eventlog.recorder import Entries, LogEntry
 from eventlog.statements import Statements
 from projections import follow as following
 from projections.follow import BATCH_MAX, ParkedStream, advance, begin, follow, lags, parked_streams, resume
@@ -128,9 +128,9 @@ def naively(conninfo: str, follower: Notebook) -> Leader:
     def work(lead: Lead) -> None:
         while not lead.is_over:
             ((last,),) = lead.connection.execute("SELECT coalesce(max(position), 0) FROM naive").fetchall()
-            bounds = {"gt": last, "lte": None, "topics": None, "limit": 500}
+            bounds = {"gt": last, "lte": None, "topics": None, "limit": 500, "weight_max": None}
             rows = lead.connection.execute(Statements("eventlog", "log")["select_notifications"], bounds)
-            entries = [entry_from(row) for row in rows]
+            entries = Entries(rows)
             if entries:
                 follower.handle(lead.connection, entries)
                 lead.connection.execute("INSERT INTO naive VALUES (%s)", [entries[-1].id])

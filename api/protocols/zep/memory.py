@@ -27,7 +27,7 @@ def memory_of(
 
     ``last``: how many; 0 for those after the summary, at most ``window``.
     """
-    newest = Window(limit=last or window, order="newest")
+    newest = Window(limit=last or window, order="newest", bytes_max=None)
     found = page_messages(database, project, "session", name, newest).items[::-1]
     summary = summary_in(get_session(database, project, name))
     if summary is None:

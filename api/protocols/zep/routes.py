@@ -250,7 +250,7 @@ def add_user_routes(router: APIRouter) -> None:
     async def sessions(user_id: str, request: Request) -> Response:
         here = await visited(request)
         owned = Filter(scope="", user_id=named_loosely(user_id))
-        found = await here.find(list_sessions, Window(limit=EVERYTHING), owned)
+        found = await here.find(list_sessions, Window(limit=EVERYTHING, bytes_max=None), owned)
         return answered(list(map(session_object, found.items)))
 
 
@@ -324,7 +324,8 @@ def window_of(request: Request) -> Window:
     """Zep's ``limit`` and ``cursor``: the number after which to go on."""
     limit, after = integer(request, "limit"), integer(request, "cursor")
     cursor = cursor_for(after, "oldest") if after > 0 else None
-    return Window(limit=min(limit, EVERYTHING) if limit > 0 else EVERYTHING, cursor=cursor)
+    count = min(limit, EVERYTHING) if limit > 0 else EVERYTHING
+    return Window(limit=count, cursor=cursor, bytes_max=None)
 
 
 async def started(here: Visit, start: Start) -> Any:
