@@ -1,4 +1,4 @@
-"""A server process whose clock is wrong (libfaketime): the times of events are the database's all the same."""
+"""A server process whose clock is wrong (libfaketime): the times of events are the database's."""
 
 from __future__ import annotations
 
