@@ -378,18 +378,6 @@ async def user_name(user_id: Annotated[NameInPath, Path(examples=["ana"])]) -> s
     return user_id
 
 
-PERMISSIONS: dict[Callable[..., object] | None, str] = {
-    reading: "read",
-    writing: "write",
-    ruling: "admin",
-    purging: "admin",
-    administering: "admin",
-    managing: "admin",
-    operating: "operator",
-    maintaining: "operator",
-}
-"""What each of these asks a caller's key for: asked before the body is read, and again by itself."""
-
 MessageId = Annotated[UUID, Path(examples=[ID_EXAMPLE])]
 ThreadId = Annotated[UUID, Path(examples=[ID_EXAMPLE])]
 StoreOf = Annotated[Store, Depends(store)]

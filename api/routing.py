@@ -12,13 +12,37 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.dependencies import PERMISSIONS, caller, store
+from api.dependencies import (
+    administering,
+    caller,
+    maintaining,
+    managing,
+    operating,
+    purging,
+    reading,
+    ruling,
+    store,
+    writing,
+)
 from api.heads import HeadRoute
 from api.incoming import Sent
 
 Handle = Callable[[Request], Coroutine[Any, Any, Response]]
 
 BODILESS = {"GET", "HEAD"}
+
+
+PERMISSIONS: dict[Callable[..., object] | None, str] = {
+    reading: "read",
+    writing: "write",
+    ruling: "admin",
+    purging: "admin",
+    administering: "admin",
+    managing: "admin",
+    operating: "operator",
+    maintaining: "operator",
+}
+"""What each of these asks a caller's key for: asked before the body is read, and again by itself."""
 
 
 class BoundedRoute(APIRoute):
