@@ -34,11 +34,13 @@ from api.opening import migrate_database as migrate_database
 from api.opening import open_database
 from api.origins import allow_origins
 from api.periodic import Periodic
+from api.positions import Positions
 from api.prefix import WithoutPrefix
 from api.protocols.table import PROTOCOLS
 from api.purging import purge_due
 from api.reads import ReadRecorder
 from api.rebuilding import Rebuilding
+from api.replica import Replica
 from api.routes import (
     audit,
     events,
@@ -154,6 +156,9 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
                 part.start()
                 stack.callback(part.stop)
             answers = LongAnswers(keys, bytes_max=settings.answer_bytes_max)
+            replica = None
+            if addresses.read is not None:
+                replica = Replica(addresses.read, stack, connections_max=settings.connections_max)
             app.state.store = Store(
                 settings=settings,
                 database=database,
@@ -168,6 +173,7 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
                 rebuilding=rebuilding,
                 answers=answers,
                 pulse=pulse,
+                replica=replica,
             )
             stack.enter_context(released_by_signals(tail))
             yield
@@ -187,6 +193,7 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
     )
     problems.install(app)
     openapi.install(app)
+    app.add_middleware(Positions)
     app.add_middleware(AskAgain)
     app.add_middleware(ExactPaths)
     app.add_middleware(KeyInPath)

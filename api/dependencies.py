@@ -7,33 +7,26 @@ more than anything done here.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Annotated, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator
 
-from api.answers import LongAnswers, Permission
+from api.answers import Permission
 from api.examples import ID_EXAMPLE
-from api.incoming import Intake
-from api.keys import LOCAL, Caller, KeyRing
-from api.live import Tail
-from api.metrics import Metrics
+from api.keys import LOCAL, Caller
 from api.middleware import SLASH_IN_SEGMENT
+from api.positions import HEADER
 from api.problems import Forbidden, Unauthorized
-from api.rebuilding import Rebuilding
-from api.settings import Settings, is_loopback
-from api.turns import FairThreads, Turns
+from api.settings import is_loopback
+from api.store import PROJECT as PROJECT
+from api.store import Store as Store
 from domain.commands import Command, Name
 from domain.errors import InvalidInput
 from domain.events import Context, Idempotency
@@ -42,8 +35,6 @@ from domain.values import NAME_LENGTH_MAX, Text, check_name
 from eventlog.application import Recount
 from eventlog.changes import Outcome
 from eventlog.database import Database
-from eventlog.pulse import Pulse
-from eventlog.tracing import span
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,86 +43,6 @@ IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 VERSION_TAG = re.compile(r'(?:W/(?="))?("?)([0-9]{1,18})\1')
 """A version, also as a tag that was weakened on the way: a proxy that compresses does so, and the version of
 what is stored is the same."""
-
-PROJECT: ContextVar[str] = ContextVar("project")
-"""Whose request it is, once that is known: projects share the threads that wait for the database."""
-
-
-@dataclass(frozen=True)
-class Store:
-    """Everything that lives as long as the server process (see api.app, which makes it)."""
-
-    settings: Settings
-    database: Database
-    application: Recount
-    keys: KeyRing
-    tail: Tail
-    metrics: Metrics
-    threads: ThreadPoolExecutor
-    fair: FairThreads
-    writes: Turns
-    intake: Intake
-    rebuilding: Rebuilding
-    answers: LongAnswers
-    pulse: Pulse
-
-    def now(self) -> datetime:
-        """Return the time by the database's clock."""
-        return self.database.clock.now()
-
-    async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """What ``function`` returns, called in a thread of our own, where it may wait for the database.
-
-        Raises Unavailable at once while the database is known to be silent.
-
-        FastAPI's way, a route that is no coroutine, goes through more layers and as many threads as
-        there are requests: a third of what a read of messages costs.
-        """
-        self.pulse.refuse_silent()
-
-        def call() -> R:
-            self.pulse.refuse_silent()  # it may have waited for a thread
-            return function(*args, **kwargs)
-
-        project = PROJECT.get(None)
-        with span("query", function=function):
-            if project is None:
-                return await asyncio.get_running_loop().run_in_executor(self.threads, call)
-            return await self.fair.call(project, call)
-
-    async def execute(self, command: Command, context: Context) -> Outcome:
-        """Carry out a command. Raises Refused, NotFound or Unavailable."""
-        self.pulse.refuse_silent()
-        await self.writes.take(context.project)
-        try:
-            outcome = await self._carried_out(command, context)
-        finally:
-            self.writes.give_back(context.project)
-        if not outcome.is_repeat:
-            self.metrics.events_recorded.inc(len(outcome.events))
-        return outcome
-
-    async def _carried_out(self, command: Command, context: Context) -> Outcome:
-        self.pulse.refuse_silent()  # it may have waited for its turn
-        loop = asyncio.get_running_loop()
-        answered: asyncio.Future[Outcome] = loop.create_future()
-
-        def answer(answer: Outcome | BaseException) -> None:
-            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-                loop.call_soon_threadsafe(settle, answered, answer)
-
-        with span("execute", command=type(command)):
-            self.application.send(command, context, answer)
-            return await answered
-
-
-def settle(answered: asyncio.Future[Outcome], answer: Outcome | BaseException) -> None:
-    if answered.done():  # the caller hung up
-        return
-    if isinstance(answer, BaseException):
-        answered.set_exception(answer)
-    else:
-        answered.set_result(answer)
 
 
 async def store(request: Request) -> Store:
@@ -313,17 +224,33 @@ class Reading:
         return Name(self.project, kind, self.scope if kind == Session.KIND else "", name)
 
 
-async def reading(request: Request) -> Reading:
+AskedPosition = Annotated[
+    str | None,
+    Header(alias=HEADER, description="see what was written up to there, as the answer to a write has it"),
+]
+
+
+async def reading(request: Request, recount_position: AskedPosition = None) -> Reading:
+    """What reads. The header itself is read in api.positions; here it is documented."""
+    return await reading_as("read", request)
+
+
+async def administering(request: Request, recount_position: AskedPosition = None) -> Reading:
+    """As ``reading``, for those who look after the project."""
+    return await reading_as("admin", request)
+
+
+async def following(request: Request) -> Reading:
+    """As ``reading``, for what goes on as the log grows: at the primary."""
     here = await store(request)
     who = await caller(request, here, "read")
     return Reading(here, who.project, scope_in(request))
 
 
-async def administering(request: Request) -> Reading:
-    """As ``reading``, for those who look after the project."""
+async def reading_as(scope: str, request: Request) -> Reading:
     here = await store(request)
-    who = await caller(request, here, "admin")
-    return Reading(here, who.project, scope_in(request))
+    who = await caller(request, here, scope)
+    return Reading(await here.for_read(request), who.project, scope_in(request))
 
 
 @dataclass(frozen=True)
@@ -385,6 +312,7 @@ Write = Annotated[Writing, Depends(writing)]
 Rule = Annotated[Writing, Depends(ruling)]
 Erase = Annotated[Writing, Depends(purging)]
 Read = Annotated[Reading, Depends(reading)]
+Follow = Annotated[Reading, Depends(following)]
 Administer = Annotated[Reading, Depends(administering)]
 Manage = Annotated[Managing, Depends(managing)]
 Maintain = Annotated[Managing, Depends(maintaining)]

@@ -45,6 +45,11 @@ class Tail:
         self._grown.set()
         self._grown = asyncio.Event()
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the database answered last time."""
+        return self._positions.is_connected
+
     def is_beyond(self, epochs: Epochs) -> bool:
         """Return whether the log is known to be in a later epoch than the last of ``epochs``."""
         return self.epochs is not None and self.epochs.current.number > epochs.current.number

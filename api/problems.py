@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from api.heads import HeadRoute
 from api.hints import hint
+from api.positions import PositionInvalid
 from domain.errors import (
     AlreadyExists,
     ExpectationFailed,
@@ -65,6 +66,7 @@ STATUSES: dict[type[RecountError], tuple[int, str, str]] = {
     RecordUnreadable: (503, "record-unreadable", "A stored event cannot be read"),
     Unavailable: (503, "unavailable", "Not available just now"),
     Unauthorized: (401, "unauthorized", "Who are you?"),
+    PositionInvalid: (400, "malformed", "The request is malformed"),
     Forbidden: (403, "forbidden", "Not allowed"),
 }
 """Error → (status, slug of the problem's type, title). A subclass counts as its base."""

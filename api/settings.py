@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     database_direct_url: Address = Field(
         None, description="a way to the same database around a pooler of transactions"
     )
+    read_url: Address = Field(
+        None, description="a replica of the database, for reads that send Recount-Position"
+    )
     data: Path = Field(
         default_factory=lambda: platformdirs.user_data_path("recount"),
         description="directory of the embedded PostgreSQL",
@@ -151,7 +154,7 @@ class Settings(BaseSettings):
         """
         primary = self.database_url if self.database_url is not None else self.elsewhere_named()
         if primary is not None:
-            return Addresses(primary, self.database_direct_url or "")
+            return Addresses(primary, self.database_direct_url or "", self.read_url)
         if self.database_direct_url is not None:
             raise SettingsInvalid(
                 f"{PREFIX}DATABASE_DIRECT_URL is a second way to the database: set {PREFIX}DATABASE_URL, too"

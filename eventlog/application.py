@@ -38,6 +38,7 @@ from domain.events import Context, Event
 from eventlog.chain import Chain
 from eventlog.changes import Outcome, StreamChange, Views
 from eventlog.database import Database
+from eventlog.epoch import Epochs
 from eventlog.mapper import EventMapper, SnapshotMapper, StoredRow
 from eventlog.recorder import LogRecorder, SnapshotRecorder
 from eventlog.tracing import span
@@ -151,6 +152,11 @@ class Recount(Application[UUID]):
     def append_under_way(self) -> Append | None:
         """What is just being appended; None where nothing is."""
         return self._writer.under_way
+
+    @property
+    def epochs(self) -> Epochs | None:
+        """Those of the log when this process connected to write; None before."""
+        return self._writer.epochs
 
     def execute(self, command: Command, context: Context) -> Outcome:
         """Carry out ``command`` and wait for the commit. Raises Refused, NotFound, Unavailable."""

@@ -95,9 +95,10 @@ class Database:
         (set_up_pooled if self.addresses.is_pooled else set_up)(connection, limits)
         self.clock.measure(connection)
 
-    def open(self) -> None:
+    def open(self, *, waits: bool = True) -> None:
+        """Connect. Raises Unavailable where that takes too long, unless it is not to be waited for."""
         with told():
-            self._pool.open(wait=True, timeout=30)
+            self._pool.open(wait=waits, timeout=30)
 
     def close(self) -> None:
         self._pool.close()

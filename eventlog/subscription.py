@@ -60,6 +60,10 @@ class SettledPositions(Iterator[int]):
         self._disconnect()
         raise StopIteration
 
+    @property
+    def is_connected(self) -> bool:
+        return self._connection is not None
+
     def _wait_for_growth(self) -> int:
         connection = self._listen()
         while not self._stopped.wait(max(0, self._looked_at + LOOK_SECONDS - time.monotonic())):

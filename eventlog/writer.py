@@ -21,7 +21,7 @@ from domain.commands import AddMessages, Name
 from domain.errors import RecountError, Unavailable, VersionConflict
 from eventlog.changes import Outcome, StreamChange
 from eventlog.database import APPEND, Connection, connect, told
-from eventlog.epoch import enter_epoch
+from eventlog.epoch import Epochs, enter_epoch
 from eventlog.subscription import Herald
 from eventlog.tracing import span
 from eventlog.transaction import NameCache, Request, Transaction
@@ -50,7 +50,7 @@ class AppendingConnection:
         self._conninfo = conninfo
         self._connection: Connection | None = None
         self._on_new_epoch = on_new_epoch
-        self._epoch: str | None = None
+        self.epochs: Epochs | None = None
 
     def get(self) -> Connection:
         """Return one that is there: nobody is told of one that was lost before anything was sent.
@@ -69,10 +69,10 @@ class AppendingConnection:
         return self._connection
 
     def _enter(self, connection: Connection) -> None:
-        epoch = enter_epoch(connection).current.name
-        if epoch != self._epoch:
+        epochs = enter_epoch(connection)
+        if self.epochs is None or epochs.current.name != self.epochs.current.name:
             self._on_new_epoch()
-        self._epoch = epoch
+        self.epochs = epochs
 
     @property
     def pid(self) -> int | None:
@@ -115,6 +115,11 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="recount-writer", daemon=True)
         self._thread.start()
         self._herald.start()
+
+    @property
+    def epochs(self) -> Epochs | None:
+        """See eventlog.application.Recount.epochs."""
+        return self._connection.epochs
 
     def send(self, request: Request) -> None:
         """Have ``request`` carried out and answered. Raises Unavailable when none are taken."""

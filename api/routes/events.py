@@ -11,7 +11,7 @@ from fastapi import Header, Query
 from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
 
-from api.dependencies import Read, Reading, Store
+from api.dependencies import Follow, Read, Reading, Store
 from api.queries import EventListQuery, EventsQuery, EventStreamQuery
 from api.resources import EventResource, Json, PageResource, event_resource, page_resource
 from api.routes import native_router
@@ -48,7 +48,7 @@ async def list_(reading: Read, query: Annotated[EventListQuery, Query()]) -> Res
     responses={200: {"content": {"text/event-stream": {}}, "description": "server-sent events"}},
 )
 async def stream(
-    reading: Read,
+    reading: Follow,
     query: Annotated[EventStreamQuery, Query()],
     last_event_id: Annotated[str | None, Header(description="resume after this event")] = None,
 ) -> Response:

@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from uuid_utils.compat import uuid7
 
 from api.bodies import NewFork
-from api.dependencies import NameOf, Read, SessionName, Store, Write, Writing
+from api.dependencies import Follow, NameOf, Read, SessionName, Store, Write, Writing
 from api.difference import difference_resource
 from api.queries import VERSION_DIGITS_MAX, DifferenceQuery, ReplayQuery
 from api.resources import DifferenceResource, Json, SessionResource
@@ -92,7 +92,7 @@ def because_of_source(writing: Writing, command: Command) -> Writing:
 )
 async def replay_session(
     name: SessionName,
-    reading: Read,
+    reading: Follow,
     query: Annotated[ReplayQuery, Query()],
     last_event_id: Annotated[str | None, Header(description="go on after this version")] = None,
 ) -> Response:
