@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import re
 import secrets
@@ -768,3 +769,20 @@ def position_of(connection: Connection) -> Any:
     """Return how far what was said to be erased is erased."""
     position = "SELECT coalesce(max(position), 0) FROM followers WHERE name = 'erasure'"
     return connection.execute(position).fetchone()
+
+
+def test_a_read_that_is_noted_after_the_purge_does_not_name_it(
+    application: Recount, connection: Connection
+) -> None:
+    """Notes of reads are written down some moments later than the reads were."""
+    send(
+        application, *(AddMessages(kind="session", name=name, messages=say("x")) for name in ("gone", "kept"))
+    )
+    ((read_at,),) = connection.execute("SELECT now()").fetchall()
+    purged(application, session(application, "gone"))
+    note = {"read_at": read_at.isoformat(), "project": "default", "actor": "a", "request_id": "r"}
+    note |= {"method": "GET", "route": "/", "status": 200}
+    notes = [note | {"parameters": {"session_id": name}} for name in ("gone", "kept")]
+    connection.execute(READS["insert_reads"], [json.dumps(notes)])
+    parameters = connection.execute("SELECT parameters FROM reads ORDER BY number").fetchall()
+    assert parameters == [({},), ({"session_id": "kept"},)]
