@@ -85,6 +85,7 @@ CLIENTS = {"langchain", "langchain_js", "langchain_redis"}
 ON_BOTH = {
     *("test_archive", "test_backup", "test_database_gone", "test_first_write", "test_model", "test_order"),
     *("test_purge", "test_rebuild", "test_schema", "test_search", "test_spoken", "test_tampering"),
+    "test_session_settings",
 }
 """Files whose tests `make test` runs on both PostgreSQLs."""
 

@@ -108,6 +108,7 @@ def test_variables_of_the_environment_make_no_difference(
     use(conninfo)
 
 
+@pytest.mark.parametrize("server", ["15"], indirect=True)  # the embedded one lets in no other role
 def test_a_setting_of_the_role_makes_no_difference(conninfo: str) -> None:
     with superuser(conninfo) as role:
         with psycopg.connect(conninfo, autocommit=True) as admin:

@@ -21,10 +21,25 @@ from eventlog.database import Addresses, connect
 from projections.messages import page_messages
 from projections.paging import Window
 from tests.acceptance.test_cli import Ended
+from tests.conftest import NeedProgram
 from tests.integration.test_database_gone import say
+from tests.postgres import POSTGRES_15, installed_server, migrated_template
 from tests.processes import context, recount_on
 
 SECRET = "xyzzy"
+
+
+@pytest.fixture(scope="session")
+def server(need_program: NeedProgram) -> Iterator[str]:
+    """A server that lets in other roles, and has databases of other encodings: not the embedded one."""
+    with installed_server(need_program("postgres", str(POSTGRES_15 / "postgres")).parent) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def template(server: str) -> Iterator[str]:
+    with migrated_template(server) as name:
+        yield name
 
 
 Recount = Callable[..., Ended]
