@@ -12,6 +12,7 @@ import socket
 import ssl
 import threading
 import time
+from collections import Counter
 from contextlib import closing, suppress
 from datetime import datetime
 from functools import cache
@@ -32,6 +33,7 @@ from projections.webhooks import (
     CHANNEL,
     Attempt,
     Due,
+    Lane,
     delay_seconds,
     due_deliveries,
     forget_delivered,
@@ -39,8 +41,11 @@ from projections.webhooks import (
 )
 
 ANSWER_SECONDS_MAX = 10.0
-AT_ONCE_MAX = 64  # webhooks
-OF_A_PROJECT_MAX = 8  # webhooks at once, so that receivers that do not answer hold up nobody else's
+LANES = Lane(at_once=40, each=8), Lane(at_once=24, each=2)
+"""Webhooks at once. Who did not answer soon goes by the second lane, so as to hold up nobody else."""
+
+SLOW_SECONDS = 2.0  # an attempt that takes longer makes a webhook slow; a quicker one, quick
+SLOW_KNOWN_MAX = 10_000  # webhooks that are remembered to be slow
 WEIGHT_MAX = 32 * 2**20  # bytes of events that are read at a time
 SERVED_MAX = 200  # projects whose turn is remembered
 BYTES_MAX = 128 * 2**20  # of events that are under way
@@ -108,7 +113,12 @@ class Post(threading.Thread):
 
     @property
     def is_late(self) -> bool:
-        return time.monotonic() > self.began + ANSWER_SECONDS_MAX
+        return self.seconds > ANSWER_SECONDS_MAX
+
+    @property
+    def seconds(self) -> float:
+        """How long it is under way."""
+        return time.monotonic() - self.began
 
     def break_off(self) -> None:
         """Have it end soon; nobody waits for it any more."""
@@ -168,6 +178,7 @@ class Sender:
         self._done: SimpleQueue[Post] = SimpleQueue()
         self._under_way: dict[str, Post] = {}
         self._shares = Shares(BYTES_MAX)
+        self._slow: dict[str, None] = {}  # webhooks, the one that was found so longest ago first
         self._served: dict[str, None] = {}  # projects, the one whose turn was longest ago first
         self._cleaned_up = 0.0
 
@@ -175,6 +186,7 @@ class Sender:
         listen(lead.connection, CHANNEL)
         try:
             while not lead.is_over:
+                self._change_lanes()
                 self._begin(lead)
                 lead.wait(POLL_SECONDS)
                 self._note(lead)
@@ -189,9 +201,9 @@ class Sender:
         due_now = due_deliveries(
             lead.connection,
             but=list(self._under_way),
+            slow=list(self._slow),
             served=list(self._served),
-            limit=AT_ONCE_MAX - len(self._under_way),
-            project_max=OF_A_PROJECT_MAX,
+            lanes=LANES,
             weight_max=WEIGHT_MAX,
         )
         for due in due_now:
@@ -201,6 +213,41 @@ class Sender:
             post = Post(due, self._done, lead, clock=self._clock, allow_private=self._allow_private)
             self._under_way[due.webhook_id] = post
             post.start()
+
+    def _change_lanes(self) -> None:
+        """Have those that take long make room for others.
+
+        They go on in the slow lane, where there is room; else, where others may be waiting, they are begun
+        anew there later. That was no attempt: no receiver has less time than another.
+        """
+        quick_lane, slow_lane = LANES
+        taken = Counter(self._project(key) for key in self._under_way if key in self._slow)
+        quick = [post for key, post in self._under_way.items() if key not in self._slow]
+        is_full = len(quick) >= quick_lane.at_once
+        for post in [post for post in quick if post.seconds > SLOW_SECONDS]:
+            key, project = post.due.webhook_id, post.due.entry.project
+            if taken.total() < slow_lane.at_once and taken[project] < slow_lane.each:
+                self._slow[key] = None
+                taken[project] += 1
+            elif is_full:
+                self._slow[key] = None
+                self._let_go(post)
+                post.break_off()
+
+    def _project(self, webhook_id: str) -> str:
+        return self._under_way[webhook_id].due.entry.project
+
+    def _let_go(self, post: Post) -> None:
+        del self._under_way[post.due.webhook_id]
+        self._shares.give_back(post.due.entry.project, len(post.due.entry.state))
+
+    def _note_pace(self, post: Post) -> None:
+        """Remember which lane a webhook goes by next."""
+        self._slow.pop(post.due.webhook_id, None)
+        if post.seconds > SLOW_SECONDS:
+            self._slow[post.due.webhook_id] = None
+        if len(self._slow) > SLOW_KNOWN_MAX:
+            del self._slow[next(iter(self._slow))]
 
     def _note_turn(self, project: str) -> None:
         self._served.pop(project, None)
@@ -222,8 +269,8 @@ class Sender:
             return  # it was late, or of an earlier lead
         delay = delay_seconds(post.due.attempts + 1, random.random())  # noqa: S311 - no secret
         record_attempt(lead.connection, post.due, post.attempt, delay_seconds=delay)
-        del self._under_way[post.due.webhook_id]
-        self._shares.give_back(post.due.entry.project, len(post.due.entry.state))
+        self._let_go(post)
+        self._note_pace(post)
 
     def _clean_up(self, lead: Lead) -> None:
         if time.monotonic() > self._cleaned_up + CLEAN_UP_SECONDS:

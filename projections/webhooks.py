@@ -263,23 +263,33 @@ def page_deliveries(database: Database, project: str, webhook_id: str, window: W
     return page_of([Delivery(*row) for row in rows], window, lambda delivery: delivery.position)
 
 
+@dataclass(frozen=True)
+class Lane:
+    """How many are sent at once: ``at_once`` in all, ``each`` of one project."""
+
+    at_once: int
+    each: int
+
+
 def due_deliveries(
     connection: Connection,
     *,
     but: Sequence[str],
+    slow: Sequence[str],
     served: Sequence[str],
-    limit: int,
-    project_max: int,
+    lanes: tuple[Lane, Lane],
     weight_max: int,
 ) -> list[Due]:
     """Return the next event of each active webhook whose time has come, but not of those under way.
 
-    ``but``: the webhooks under way. Of one project there are ``project_max`` at most, with those under way;
-    who has fewer comes first, and then who is not among those ``served`` lately, or stands earlier there.
-    ``weight_max`` bounds the bytes that are read.
+    ``but``: the webhooks under way. ``slow``: those that go by the second of ``lanes``, under way or not.
+    Who has fewer under way comes first, and then who is not among those ``served`` lately, or stands earlier
+    there. ``weight_max`` bounds the bytes that are read.
     """
-    bounds: dict[str, Any] = {"but": list(but), "served": list(served), "limit": limit}
-    bounds |= {"project_max": project_max, "weight_max": weight_max}
+    quick_lane, slow_lane = lanes
+    bounds: dict[str, Any] = {"but": list(but), "slow": list(slow), "served": list(served)}
+    bounds |= {"quick_at_once": quick_lane.at_once, "quick_each": quick_lane.each}
+    bounds |= {"slow_at_once": slow_lane.at_once, "slow_each": slow_lane.each, "weight_max": weight_max}
     rows = connection.execute(SQL["select_due"], bounds).fetchall()
     epochs = load_epochs(connection) if rows else None
     return [

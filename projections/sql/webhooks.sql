@@ -89,18 +89,24 @@ SELECT d.position, e.topic, e.recorded_at, d.status, d.attempts, d.response_stat
  LIMIT %(limit)s;
 
 -- name: select_due
--- Projects take turns: first the first webhook of each, then the second, with those under way; and where
--- there is not room for all, those that were served longest ago. Payloads are weighed without being read
--- (see eventlog/sql/log.sql).
+-- Projects take turns, in each of two lanes: the slow one is of those whose receiver was slow last time. First
+-- comes the first webhook of each project, then the second, with those under way; and where there is not room
+-- for all, those that were served longest ago. Payloads are weighed without being read (see
+-- eventlog/sql/log.sql).
 WITH under_way AS (
-     SELECT project, count(*) FROM webhooks WHERE id = ANY(%(but)s::text[]) GROUP BY project
+     SELECT project, id = ANY(%(slow)s::text[]) AS is_slow, count(*)
+       FROM webhooks
+      WHERE id = ANY(%(but)s::text[])
+      GROUP BY project, is_slow
 ), due AS (
-     SELECT w.id, w.project, w.url, w.secret, w.next_attempt_at, d.position, d.attempts,
+     SELECT w.id, w.project, w.url, w.secret, w.next_attempt_at, d.position, d.attempts, lane.is_slow,
             coalesce(under_way.count, 0)
-            + row_number() OVER (PARTITION BY w.project ORDER BY w.next_attempt_at, w.number) AS turn,
+            + row_number() OVER (PARTITION BY w.project, lane.is_slow ORDER BY w.next_attempt_at, w.number)
+              AS turn,
             coalesce(array_position(%(served)s::text[], w.project), 0) AS served
        FROM webhooks AS w
-       LEFT JOIN under_way USING (project)
+      CROSS JOIN LATERAL (SELECT w.id = ANY(%(slow)s::text[]) AS is_slow) AS lane
+       LEFT JOIN under_way ON under_way.project = w.project AND under_way.is_slow = lane.is_slow
       CROSS JOIN LATERAL (
             SELECT position, attempts
               FROM deliveries
@@ -109,17 +115,20 @@ WITH under_way AS (
              LIMIT 1
             ) AS d
       WHERE w.status = 'active' AND w.next_attempt_at <= now() AND w.id <> ALL(%(but)s::text[])
+), ranked AS (
+     SELECT *, row_number() OVER (PARTITION BY is_slow ORDER BY turn, served, next_attempt_at, id)
+               + coalesce((SELECT sum(count) FROM under_way WHERE under_way.is_slow = due.is_slow), 0) AS place
+       FROM due
+      WHERE turn <= CASE WHEN is_slow THEN %(slow_each)s ELSE %(quick_each)s END
 ), chosen AS (
-     SELECT due.id, url, secret, attempts, turn, served, next_attempt_at, e.*,
+     SELECT ranked.id, url, secret, attempts, turn, served, next_attempt_at, e.*,
             sum(pg_column_size(e.state)
                 * CASE WHEN pg_column_compression(e.state) IS NULL THEN 1 ELSE 20 END)
-                OVER (ORDER BY turn, served, next_attempt_at, due.id
+                OVER (ORDER BY turn, served, next_attempt_at, ranked.id
                       ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS weight_before
-       FROM due
-       JOIN stored_events AS e ON e.notification_id = due.position
-      WHERE turn <= %(project_max)s
-      ORDER BY turn, served, next_attempt_at, due.id
-      LIMIT %(limit)s
+       FROM ranked
+       JOIN stored_events AS e ON e.notification_id = ranked.position
+      WHERE ranked.place <= CASE WHEN is_slow THEN %(slow_at_once)s ELSE %(quick_at_once)s END
 )
 SELECT id, url, secret, attempts, notification_id, originator_id, originator_version, chosen.project, topic,
        recorded_at, state::text

@@ -17,11 +17,11 @@ from standardwebhooks import Webhook as Verifier
 from starlette.testclient import TestClient
 
 from api import keys
-from api.sending import OF_A_PROJECT_MAX, trust
+from api.sending import LANES, trust
 from eventlog.database import Database
 from projections import webhooks
 from projections.follow import lags
-from projections.webhooks import ATTEMPTS_MAX, DELAY_SECONDS_MAX, create_webhook, delay_seconds
+from projections.webhooks import ATTEMPTS_MAX, DELAY_SECONDS_MAX, Lane, create_webhook, delay_seconds
 from tests.certificates import Authority
 from tests.conftest import NeedProgram
 from tests.contract.conftest import serving
@@ -199,7 +199,7 @@ class TestSending:
     def test_many_webhooks_each_have_their_turn(
         self, client: TestClient, receiver: Receiver, make: Make, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("api.sending.AT_ONCE_MAX", 2)
+        monkeypatch.setattr("api.sending.LANES", (Lane(2, 8), Lane(1, 1)))
         made = [make()["id"] for _ in range(5)]
         say(client, "one", *"1234")
         wait_until(lambda: len(receiver.received) == 25)
@@ -234,20 +234,58 @@ class TestFairness:
                 answer = client.post("/v1/webhooks", json={"url": dead}, headers=noisy)
                 assert answer.status_code == 201, answer.text
             say(client, "one", "1", **noisy)
-            wait_until(lambda: sends_under_way() == OF_A_PROJECT_MAX)
+            wait_until(lambda: sends_under_way() >= LANES[0].each)
             assert client.post("/v1/webhooks", json={"url": receiver.url}, headers=quiet).status_code == 201
             say(client, "one", "1", **quiet)
             wait_until(lambda: len(receiver.received) == 2)
-            assert sends_under_way() == OF_A_PROJECT_MAX
+            assert sends_under_way() <= LANES[0].each + LANES[1].each
         assert receiver.positions == [
             event["position"] for event in client.get("/v1/events", headers=quiet).json()["items"]
         ]
+
+    def test_nor_do_those_of_many_projects(
+        self, client: TestClient, receiver: Receiver, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Those that take long make room, though all would be waited for much longer."""
+        monkeypatch.setattr("api.sending.ANSWER_SECONDS_MAX", 10 * PATIENCE_SECONDS)
+        *noisy, quiet = (
+            {"X-API-Key": keys.create_key(database, project=f"p{number}", scopes=["admin"])[1]}
+            for number in range(13)
+        )
+        with silence() as dead:
+            for headers in noisy:
+                for _ in range(8):
+                    client.post("/v1/webhooks", json={"url": dead}, headers=headers)
+                say(client, "one", "1", **headers)
+            wait_until(lambda: sends_under_way() >= LANES[0].at_once)
+            client.post("/v1/webhooks", json={"url": receiver.url}, headers=quiet)
+            say(client, "one", "1", **quiet)
+            wait_until(lambda: len(receiver.received) == 2)
+
+    @pytest.mark.usefixtures("soon")
+    def test_who_did_not_answer_goes_by_a_lane_of_its_own(
+        self, client: TestClient, receiver: Receiver, make: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Though it is tried again at once, and has a place to be tried in, it leaves the others theirs."""
+        monkeypatch.setattr("api.sending.LANES", (Lane(1, 1), Lane(1, 1)))
+        monkeypatch.setattr("api.sending.SLOW_SECONDS", 0.2)
+        monkeypatch.setattr("api.sending.ANSWER_SECONDS_MAX", 1.0)
+        monkeypatch.setattr(webhooks, "ATTEMPTS_MAX", 1000)
+        with silence() as dead:
+            for _ in range(3):
+                make(url=dead)
+            say(client, "one", "1")
+            wait_until(lambda: sends_under_way() == 2)
+            monkeypatch.setattr("api.sending.ANSWER_SECONDS_MAX", 10 * PATIENCE_SECONDS)
+            make()
+            say(client, "one", "2", "3")
+            wait_until(lambda: len(receiver.received) == 2)
 
     def test_who_has_fewer_under_way_comes_first(
         self, client: TestClient, receiver: Receiver, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Also where each place is taken by a project that asked earlier."""
-        monkeypatch.setattr("api.sending.AT_ONCE_MAX", 1)
+        monkeypatch.setattr("api.sending.LANES", (Lane(1, 8), Lane(1, 1)))
         busy, late = (
             {"X-API-Key": keys.create_key(database, project=name, scopes=["admin"])[1]}
             for name in ("busy", "late")
