@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Callable
+from copy import copy
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,7 +17,7 @@ from uuid import UUID
 from pydantic import TypeAdapter, ValidationError
 
 from api.bodies import SentMoment
-from api.cleaning import Tell, clean, clean_text
+from api.cleaning import TWICE, Doubled, Tell, clean, clean_text, free_name
 from domain.values import NAME_LENGTH_MAX, check_name
 
 UNKNOWN = "unknown"
@@ -88,6 +89,8 @@ def message_members(raw: Any, tell: Tell) -> dict[str, Any] | None:
     told = {"content": raw} if isinstance(raw, str) else raw
     if not isinstance(told, dict):
         return None
+    if isinstance(told, Doubled):
+        tell(TWICE)
     left = {str(name): value for name, value in told.items() if value is not None}
     left.pop("id", None)
     if not left:
@@ -130,11 +133,9 @@ def find_words(said: dict[str, Any], left: dict[str, Any], tell: Tell) -> None:
 
 def merged(metadata: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
     """Metadata and members without a place; one of a name that is taken gets an underscore."""
-    found = dict(metadata)
+    found = copy(metadata)
     for name, value in others.items():
-        while name in found:
-            name += "_"
-        found[name] = value
+        found[free_name(name, found)] = value
     return found
 
 

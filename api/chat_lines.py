@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,9 +17,10 @@ from pydantic_core import to_json
 
 from api.bodies import Incoming, NewMessage
 from api.chat_format import ID_NO_UUID, merged, message_members, own_id, usable_name
-from api.cleaning import Tell, clean, clean_text, loads
+from api.cleaning import TWICE, Doubled, Tell, clean, clean_text, loads
 from domain.commands import AddMessages
-from domain.errors import RecountError
+from domain.errors import InvalidInput, RecountError
+from domain.exact_json import NotJson, read_json
 from domain.messages import SAID, Message
 from domain.sessions import Session
 from domain.values import NAME_LENGTH_MAX, Metadata, Name, check_text
@@ -29,9 +29,6 @@ LINE_BYTES_MAX = 64 * 2**20
 MESSAGES_MAX = 100_000  # in one line
 SCOPE_LENGTH_MAX = 100  # with the longest name, it still fits into an index of PostgreSQL
 MESSAGE_WEIGHT = 2_000  # bytes, besides its words
-
-LONG_NUMBER = re.compile(rb"\d[\d.]{15,}|\d[eE][-+]?\d{3,}")
-"""What may be a number that a double does not hold."""
 
 NAMES = ("id", "session_id", "conversation_id", "thread_id")
 """The members that may name a line's session, the first that is there."""
@@ -110,12 +107,10 @@ def understood(line: Line, project: str, user_id: str | None = None) -> Conversa
     """Raises Skipped."""
     if len(line.text) > LINE_BYTES_MAX:
         raise Skipped(f"is longer than {LINE_BYTES_MAX // 2**20} MiB")
-    if LONG_NUMBER.search(line.text):  # pydantic would round it without a word
-        return understood_leniently(line, project, user_id)
     try:
-        said = ChatConversation.model_validate_json(line.text)
+        said = ChatConversation.model_validate(read_json(line.text))
         messages = with_ids(said, project)
-    except (ValidationError, Skipped):
+    except (NotJson, InvalidInput, ValidationError, Skipped):
         return understood_leniently(line, project, user_id)
     has_own_ids = all(message.id for message in said.messages)
     return Conversation(line, command_for(said, messages, user_id), has_own_ids)
@@ -168,6 +163,8 @@ class LenientReader:
             document = {"messages": document}
         if not isinstance(document, dict):
             raise Skipped("the line: must be an object")
+        if isinstance(document, Doubled):
+            self._tell(TWICE)
         left = {name: value for name, value in document.items() if value is not None}
         raw = self._messages_in(left)
         members: dict[str, Any] = {"id": self._name_in(left, raw)}

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from collections.abc import Callable, Container
 from typing import Any
 
-from domain.values import DEPTH_MAX, INTEGER_DIGITS_MAX, INTEGER_END
+from domain.exact_json import Pairs, Refusal, float_in, integer_in
+from domain.values import DEPTH_MAX, INTEGER_END
 
 REPLACEMENT = "\ufffd"
 
@@ -22,6 +22,7 @@ TOO_DEEP = "what was nested too deep was kept as text"
 NUL = "a NUL character was replaced"
 SURROGATE = "half a character (a lone surrogate) was replaced"
 DUPLICATE = "two members had the same name once they could be stored: the last was kept"
+TWICE = "a member was given twice: the last counts, the others were kept with an underscore"
 NO_JSON_TYPE = "a value that JSON has no type for was kept as text"
 
 INEXACT = "a number that would not come back equal was kept as text"
@@ -38,27 +39,55 @@ class Inexact(str):
     """A number that would not come back equal, as it was written."""
 
 
+class Doubled(dict[str, Any]):
+    """An object some of whose members were given more than once; the earlier ones have names of their own."""
+
+
 def loads(text: str | bytes) -> Any:
     """Read JSON as others write it: with NaN, Infinity, lone surrogates. Raises ValueError."""
     try:
-        return json.loads(text, parse_int=read_integer, parse_float=read_decimal)
+        return json.loads(
+            text, parse_int=read_integer, parse_float=read_decimal, object_pairs_hook=read_members
+        )
     except RecursionError:
         raise ValueError("is nested too deep") from None
 
 
 def read_integer(digits: str) -> int | Inexact:
-    return int(digits) if len(digits) <= INTEGER_DIGITS_MAX else Inexact(digits)
+    try:
+        return integer_in(digits)
+    except Refusal:
+        return Inexact(digits)
 
 
 def read_decimal(digits: str) -> float | Inexact:
-    value = float(digits)
-    if repr(value) == digits:
-        return value
     try:
-        is_exact = math.isfinite(value) and Decimal(repr(value)) == Decimal(digits)
-    except InvalidOperation:  # an exponent that no decimal has
-        is_exact = False
-    return value if is_exact else Inexact(digits)
+        return float_in(digits)
+    except Refusal:
+        return Inexact(digits)
+
+
+def read_members(pairs: Pairs) -> dict[str, Any]:
+    """Return an object that has lost none of its members."""
+    members = dict(pairs)
+    return members if len(members) == len(pairs) else doubled(pairs, members)
+
+
+def doubled(pairs: Pairs, members: dict[str, Any]) -> Doubled:
+    """Return ``members``, and those of ``pairs`` that came before one of the same name."""
+    found = Doubled(members)
+    last = {name: place for place, (name, _) in enumerate(pairs)}
+    for place, (name, value) in enumerate(pairs):
+        if place != last[name]:
+            found[free_name(name, found)] = value
+    return found
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """Return ``name``, with as many underscores as it takes to be one that is not taken."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def clean_text(text: str, tell: Tell = ignore) -> str:
@@ -114,6 +143,8 @@ def clean(value: Any, tell: Tell = ignore, depth: int = 0) -> Any:
 
 
 def clean_object(value: dict[Any, Any], tell: Tell, depth: int) -> dict[str, Any]:
+    if isinstance(value, Doubled):
+        tell(TWICE)
     members = {clean_text(str(name), tell): clean(member, tell, depth + 1) for name, member in value.items()}
     if len(members) < len(value):
         tell(DUPLICATE)

@@ -7,7 +7,6 @@ from typing import Any
 
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -45,7 +44,7 @@ PERMISSIONS: dict[Callable[..., object] | None, str] = {
 """What each of these asks a caller's key for: asked before the body is read, and again by itself."""
 
 
-class BoundedRoute(APIRoute):
+class BoundedRoute(HeadRoute):
     """Hands the route a request whose body is read within bounds."""
 
     def get_route_handler(self) -> Handle:

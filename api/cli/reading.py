@@ -16,6 +16,7 @@ from api.cli.store import name_of, opened, place, running
 from api.resources import aggregate_resource, event_resource, message_resource, origin_ids
 from domain.commands import Name
 from domain.errors import InvalidInput, NotFound
+from domain.exact_json import NotJson, read_json
 from domain.messages import MessageState
 from domain.sessions import Session
 from domain.values import Metadata, Moment
@@ -182,9 +183,11 @@ def show_all_json(items: Iterable[Any]) -> None:
 
 def metadata_in(text: str) -> dict[str, Any]:
     try:
-        return METADATA.validate_json(text)
-    except ValidationError:
+        return METADATA.validate_python(read_json(text))
+    except (NotJson, ValidationError):
         raise InvalidInput("--metadata", "must be a JSON object") from None
+    except InvalidInput as error:
+        raise InvalidInput("--metadata", str(error)) from None
 
 
 def moment_in(text: str, option: str = "--as-of") -> AsOf:

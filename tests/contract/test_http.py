@@ -43,7 +43,7 @@ def test_head_is_get_without_the_body(shared: TestClient, route: Route, place: P
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/health", "/v1/ready", "/metrics", "/docs", "/openapi.json", "/healthz"]
+    "path", ["/", "/v1/health", "/v1/ready", "/metrics", "/docs", "/openapi.json", "/healthz"]
 )
 def test_head_where_no_key_is_asked_for(shared: TestClient, path: str) -> None:
     assert (shared.head(path).status_code, shared.head(path).content) == (200, b"")
@@ -55,9 +55,19 @@ def test_head_tells_the_same_refusals(shared: TestClient) -> None:
     assert shared.head("/v1/purges/preview").status_code == shared.get("/v1/purges/preview").status_code
 
 
-def test_head_as_a_flowise_answers_it(shared: TestClient) -> None:
-    path = f"/api/v1/chatmessage/{uuid4()}"
-    assert shared.head(path).status_code == shared.get(path).status_code == 200
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/chatmessage/0d0d6ae2-43b9-4d26-9a1f-2f5b6a1d8c11",  # Flowise
+        "/api/v1/monitor/messages",  # Langflow
+        "/api/v1/sessions",  # Zep
+        "/sessions/one/memory",  # Motorhead
+    ],
+)
+def test_head_in_other_protocols(shared: TestClient, path: str) -> None:
+    head, answer = shared.head(path), shared.get(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == answer.headers["content-length"]
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip"])

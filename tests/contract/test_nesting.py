@@ -37,3 +37,9 @@ def test_a_hundred_levels_are_taken_and_one_more_is_refused(
             assert opening * levels + leaf in answer.text
         else:
             assert_refused(answer, 422)
+
+
+def test_a_list_in_a_query_may_be_any_text(shared: TestClient) -> None:
+    deep = "[" * 8000
+    answer = shared.get(f"/api/v1/chatmessage/{uuid4()}", params={"chatType": deep, "feedbackType": deep})
+    assert (answer.status_code, answer.json()) == (200, [])

@@ -91,3 +91,12 @@ def test_json_as_others_write_it(text: str, expected: Any) -> None:
 def test_what_is_no_json(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - its words are the library's
         loads(text)
+
+
+def test_no_member_is_lost_that_was_given_twice() -> None:
+    told: list[str] = []
+    text = '{"a": 1, "a": 2, "a_": 3, "b": {"c": "x", "c": "y", "c": "z"}}'
+    assert clean(loads(text), told.append) == {
+        "a": 2, "a_": 3, "a__": 1, "b": {"c": "z", "c_": "x", "c__": "y"}
+    }  # fmt: skip
+    assert told == [cleaning.TWICE] * 2

@@ -145,6 +145,25 @@ def test_no_words_are_lost_for_what_is_beside_them(raw: Any, expected: dict[str,
     assert SECRET not in str(whole.warnings)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"id": "a", "messages": [{"role": "b", "content": "one", "content": "two"}]}', ["two"]),
+        ('{"id": "a", "messages": [{"role": "b", "content": "one", "metadata": {"c": 1, "c": 2}}]}', ["one"]),
+        ('{"id": "a", "messages": [], "messages": [{"role": "b", "content": "one"}]}', ["one"]),
+        ('{"id": "b", "id": "a", "messages": [{"role": "b", "content": "one"}]}', ["one"]),
+    ],
+)
+def test_a_member_that_is_there_twice_is_told_and_kept(text: str, words: list[str]) -> None:
+    whole = understood(Line(1, text.encode()), "default")
+    assert [message.content for message in whole.command.messages] == words
+    assert list(whole.warnings) == [cleaning.TWICE]
+    metadata = [whole.command.metadata, *(message.metadata for message in whole.command.messages)]
+    kept = {name for one in metadata if one for name in one if name.endswith("_")}
+    assert kept <= {"content_", "c_", "messages_", "id_"}
+    assert len(kept) == 1
+
+
 @pytest.mark.parametrize("number", ["3.14159265358979323846", "9007199254740993.0", "1e-400"])
 def test_a_number_that_would_be_rounded_is_kept_as_text(number: str) -> None:
     text = json.dumps(chat("x", metadata={"n": 0}) | {"messages": [ONE]}).replace('"n": 0', f'"n": {number}')

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, JsonValue, field_validator
 
+from api.cleaning import loads
 from domain.messages import MessageState
 from domain.values import Document, Metadata, Text
 from projections.messages import FoundMessage
@@ -289,7 +290,7 @@ def decoded(node: object) -> dict[str, Any] | None:
     """A node, which may be JSON within a text; None for what is none."""
     if isinstance(node, str):
         try:
-            node = json.loads(node)
+            node = loads(node)
         except ValueError:
             return None
     return node if isinstance(node, dict) else None

@@ -15,20 +15,15 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api.heads import HeadRoute
 from api.protocols.frame import protocol_router, route_class
 from api.protocols.langflux import chatmessages, feedback, overview, predictions
 from api.protocols.langflux.errors import tell
 from api.settings import Settings
 
 
-class FlowiseRoute(HeadRoute, route_class(tell)):  # type: ignore[misc]
-    """Answers HEAD where it answers GET, as Express does."""
-
-
 def router(settings: Settings) -> APIRouter:
     """Flowise's routes, as ``settings`` want them."""
-    router = protocol_router(FlowiseRoute)
+    router = protocol_router(route_class(tell))
     chatmessages.add_routes(router, settings)
     feedback.add_routes(router)
     overview.add_routes(router)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
@@ -16,6 +15,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
+from api.cleaning import loads
 from api.middleware import IN_NO_NAME, SLASH_IN_SEGMENT
 from api.protocols.answering import Exchange
 from api.protocols.frame import Visit, body_as, visit
@@ -251,7 +251,7 @@ def many_in(values: Iterable[str]) -> list[str]:
     for value in values:
         read: Any = value
         with suppress(ValueError):
-            read = json.loads(value)
+            read = loads(value)
         found += map(str, read) if isinstance(read, list) else [value]
     return [value for value in found if value]
 
