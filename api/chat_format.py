@@ -34,14 +34,14 @@ SAID_INSTEAD = ("refusal", "text", "parts")
 
 
 def kept_aside(member: str) -> str:
-    return f"a '{member}' that cannot be one was kept in the metadata"
+    return f"a value of '{member}' that cannot be one was kept in the metadata"
 
 
 def text(value: Any, tell: Tell) -> str | None:
-    if isinstance(value, str | bytes):
-        found: str = clean(value, tell)
-        return found
-    return str(value) if isinstance(value, bool | int | float) else None
+    if not isinstance(value, str | bytes | bool | int | float):
+        return None
+    found = clean(value, tell)
+    return found if isinstance(found, str) else str(found)
 
 
 def user_id(value: Any, tell: Tell) -> str | None:
@@ -92,9 +92,12 @@ def message_members(raw: Any, tell: Tell) -> dict[str, Any] | None:
     if isinstance(told, Doubled):
         tell(TWICE)
     left = {str(name): value for name, value in told.items() if value is not None}
-    left.pop("id", None)
-    if not left:
+    if own_id(left) is not None or left.get("id") == "":
+        del left["id"]
+    if not left.keys() - {"id"}:
         return None
+    if "id" in left:
+        tell(kept_aside("id"))
     has_metadata = isinstance(left.get("metadata"), dict)
     metadata = left.pop("metadata") if has_metadata else {}
     said: dict[str, Any] = {}

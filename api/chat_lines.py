@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import to_json
 
 from api.bodies import Incoming, NewMessage
-from api.chat_format import ID_NO_UUID, merged, message_members, own_id, usable_name
+from api.chat_format import ID_NO_UUID, kept_aside, merged, message_members, own_id, usable_name
 from api.cleaning import TWICE, Doubled, Tell, clean, clean_text, loads
 from domain.commands import AddMessages
 from domain.errors import InvalidInput, RecountError
@@ -189,20 +189,22 @@ class LenientReader:
         return raw
 
     def _name_in(self, left: dict[str, Any], raw: list[Any]) -> str:
-        """What the session is called; where a line has no id, after what it says."""
+        """What the session is called; where a line has no id that can be one, after what it says."""
         for alias in NAMES:
             if alias in left:
                 given = left[alias]
                 if isinstance(given, bool) or not isinstance(given, str | int) or given == "":
-                    raise Skipped(f"{alias}: must be a text")
+                    self._tell(kept_aside(alias))
+                    continue
                 name = usable_name(str(given), self._tell)
                 if alias == NAMES[0] and name == given:
                     del left[alias]
                 return name
+        odd = {alias: left[alias] for alias in NAMES if alias in left}  # tells apart what says the same
         if not raw:
-            raise Skipped("id: is missing")
+            raise Skipped(f"{next(iter(odd))}: must be a text" if odd else "id: is missing")
         self._tell(NO_ID)
-        words = json.dumps(raw, sort_keys=True)
+        words = json.dumps([odd, raw] if odd else raw, sort_keys=True)
         return str(uuid5(NAMESPACE, hashlib.sha256(words.encode()).hexdigest()))
 
     def _read_messages(self, raw: list[Any], conversation: bytes) -> Iterator[NewMessage]:

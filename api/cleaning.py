@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Container
 from typing import Any
 
@@ -20,12 +21,15 @@ NOT_FINITE = "a number that is not finite was kept as text"
 TOO_LONG = "an integer with too many digits was kept as text"
 TOO_DEEP = "what was nested too deep was kept as text"
 NUL = "a NUL character was replaced"
-SURROGATE = "half a character (a lone surrogate) was replaced"
+SURROGATE = "half a character (a lone surrogate), or what was not UTF-8, was replaced"
 DUPLICATE = "two members had the same name once they could be stored: the last was kept"
 TWICE = "a member was given twice: the last counts, the others were kept with an underscore"
 NO_JSON_TYPE = "a value that JSON has no type for was kept as text"
 
 INEXACT = "a number that would not come back equal was kept as text"
+
+BLANKS = " \t\r\n"
+BLANK = re.compile(f"[{BLANKS}]*")
 
 Tell = Callable[[str], None]
 """Takes the kind of a change, in words, once for each change."""
@@ -44,13 +48,47 @@ class Doubled(dict[str, Any]):
 
 
 def loads(text: str | bytes) -> Any:
-    """Read JSON as others write it: with NaN, Infinity, lone surrogates. Raises ValueError."""
+    """Read JSON as others write it: with NaN, Infinity, lone surrogates, raw tabs. Raises ValueError."""
+    if isinstance(text, str):
+        text = text.removeprefix("\ufeff")  # a byte order mark
     try:
-        return json.loads(
-            text, parse_int=read_integer, parse_float=read_decimal, object_pairs_hook=read_members
-        )
+        return json.loads(text, **reading())
     except RecursionError:
         raise ValueError("is nested too deep") from None
+
+
+def loads_bytes(raw: bytes) -> Any:
+    """As ``loads``, of bytes that may be no UTF-8 in places: what is not is replaced. Raises ValueError."""
+    try:
+        return loads(raw)
+    except UnicodeDecodeError:
+        return loads(raw.decode(errors="replace"))
+
+
+def loads_all(text: str) -> list[Any]:
+    """Read the documents that a text holds one after another, as jq writes them. Raises ValueError."""
+    decoder = json.JSONDecoder(**reading())
+    documents = []
+    text = text.strip(BLANKS)
+    place = 0
+    try:
+        while place < len(text):
+            document, place = decoder.raw_decode(text, place)
+            documents.append(document)
+            place = BLANK.match(text, place).end()  # type: ignore[union-attr] # nothing matches, too
+    except RecursionError:
+        raise ValueError("is nested too deep") from None
+    return documents
+
+
+def reading() -> dict[str, Any]:
+    """Return how the library is to read."""
+    return {
+        "parse_int": read_integer,
+        "parse_float": read_decimal,
+        "object_pairs_hook": read_members,
+        "strict": False,
+    }
 
 
 def read_integer(digits: str) -> int | Inexact:

@@ -14,7 +14,7 @@ from itertools import chain
 from typing import Any, BinaryIO, cast
 
 from api.chat_lines import LINE_BYTES_MAX, Line, lines_of
-from api.cleaning import loads
+from api.cleaning import loads, loads_all
 from domain.errors import RecountError
 
 HEAD_BYTES = 4096
@@ -71,9 +71,11 @@ def refuse_other_formats(head: bytes) -> None:
     for magic, sentence in MAGIC.items():
         if head.startswith(magic):
             raise NotLines(f"is {sentence}")
-    if b"\x00" in head:
-        is_wide = head[1:2] == b"\x00" or head[:1] == b"\x00"
-        raise NotLines(f"is {MAGIC[codecs.BOM_UTF16_LE]}" if is_wide else f"is no text: {MAKE_LINES}")
+    if 0 in head[:2] and any(head[:2]):
+        raise NotLines(f"is {MAGIC[codecs.BOM_UTF16_LE]}")
+    first, *_ = head.split(b"\n", 1)
+    if b"\x00" in first and first.lstrip()[:1] != b"{":  # else a bad line, and others may be good
+        raise NotLines(f"is no text: {MAKE_LINES}")
 
 
 def begins_document(text: bytes) -> bool:
@@ -97,8 +99,12 @@ def is_document(text: bytes) -> bool:
         document = loads(text)
     except ValueError:
         return False
-    is_list = isinstance(document, list) and bool(document) and not all(map(is_message, document))
-    return is_list or program_of(document) is not None
+    if isinstance(document, list):
+        return not document or not all(map(is_message, document))
+    is_wrapped = (
+        isinstance(document, dict) and "messages" not in document and bool(conversations_of(document))
+    )
+    return is_wrapped or program_of(document) is not None
 
 
 def is_message(value: Any) -> bool:
@@ -106,7 +112,7 @@ def is_message(value: Any) -> bool:
 
 
 def elements_in(lines: Iterable[Line]) -> Iterator[Line]:
-    """The conversations of one document, each as a line. Raises NotLines."""
+    """The conversations of one document, or of several after one another, each as a line. Raises NotLines."""
     parts, size = [], 0
     for line in lines:
         parts.append(line.text)
@@ -117,12 +123,12 @@ def elements_in(lines: Iterable[Line]) -> Iterator[Line]:
                 " they are made by jq -c '.[]' FILE"
             )
     try:
-        document = loads(b"".join(parts).decode(errors="replace"))
+        documents = loads_all(b"".join(parts).decode(errors="replace"))
     except ValueError:
         raise NotLines(f"looks like one JSON document, and is damaged: {MAKE_LINES}") from None
-    if program := program_of(document):
+    if program := program_of(documents[0]):
         raise NotLines(f"is an export of {program}, one JSON document, which is not read yet: {MAKE_LINES}")
-    found = conversations_of(document)
+    found = [one for document in documents for one in conversations_of(document)]
     if not found:
         raise NotLines(f"is one JSON document without conversations in chat format: {MAKE_LINES}")
     for number, one in enumerate(found, 1):

@@ -136,7 +136,7 @@ def unpacked(raw: BinaryIO) -> BinaryIO:
     peek = cast(io.BufferedReader, raw).peek
     if peek(2)[:2] != GZIP:
         return raw
-    return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=raw))))
+    return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
 
 
 def readable(lines: Iterator[Line], report: Report) -> Iterator[Line]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -107,9 +107,8 @@ def items(client: Any, table: str) -> Iterator[Item]:
 def messages_attribute_of(item: Item) -> str | None:
     """The attribute that is a list of messages; None: there is none, the item is something else."""
     for name, value in item.items():
-        with suppress(Unreadable):
-            if value.get("L") and envelope.is_envelope(plain(value["L"][0])):
-                return name
+        if any(envelope.is_envelope(plain(one)) for one in value.get("L", ())):
+            return name
     return None
 
 

@@ -42,8 +42,9 @@ def sessions_in(send: Commands, patterns: Sequence[str]) -> dict[str, list[Place
     found: defaultdict[str, list[Place]] = defaultdict(list)
     for key in dict.fromkeys(chain.from_iterable(keys_like(send, pattern, TYPE) for pattern in patterns)):
         document = document_at(send, key)
-        if document is not None and isinstance(session := document.get("session_id"), str):
-            found[session].append(Place(seconds_of(document), key))
+        session = None if document is None else document.get("session_id")
+        if document is not None and isinstance(session, str | int):
+            found[str(session)].append(Place(seconds_of(document), key))
     return found
 
 

@@ -16,6 +16,8 @@ from api.importers.source import Entry, Source, Talk, Unreadable, entry_of, give
 
 KIND = "redis"
 PREFIX = "message_store:"
+LOOKED_AT = 20
+"""So many elements show whether a list holds messages: the newest may be damaged."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,17 @@ def talks(send: Commands, patterns: Sequence[str], wanted: Wanted) -> Iterator[T
 
 
 def holds_messages(send: Commands, key: str) -> bool:
-    """Whether the list's first element is a message: other programs keep lists, too."""
-    for element in send("LRANGE", key, 0, 0):
-        try:
-            envelope.read_text(element)
-        except Unreadable as reason:
-            return str(reason) == envelope.REMOVES
-        return True
-    return False
+    """Whether one of the newest elements is a message, or the oldest: other programs keep lists, too."""
+    elements = [*send("LRANGE", key, 0, LOOKED_AT - 1), *send("LRANGE", key, -1, -1)]
+    return any(map(is_message, elements))
+
+
+def is_message(element: bytes | str) -> bool:
+    try:
+        envelope.read_text(element)
+    except Unreadable as reason:
+        return str(reason) == envelope.REMOVES
+    return True
 
 
 def talk(send: Commands, key: str, prefix: str) -> Talk:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from api.cleaning import clean_text, loads
+from api.cleaning import clean_text, loads, loads_bytes
 from domain.errors import InvalidInput, RecountError
 from domain.values import to_utc
 
@@ -115,7 +115,7 @@ def parsed(cell: Any) -> Any:
     if not isinstance(cell, str | bytes):
         return cell
     try:
-        return loads(cell)
+        return loads_bytes(cell) if isinstance(cell, bytes) else loads(cell)
     except ValueError:
         return cell if isinstance(cell, str) else cell.decode(errors="replace")
 

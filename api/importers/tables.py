@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -22,6 +23,9 @@ from api.importers.source import SourceFailed
 ROWS_AT_ONCE = 1000
 FORMAT_OF_WRITES = 18  # byte of a SQLite file's header: 2 in WAL mode
 POSTGRES = ("postgresql://", "postgres://")
+NO_ADDRESS = "this is no address of a PostgreSQL: postgresql://user@host/database"
+SQLITE = "sqlite:///"
+DRIVER = re.compile(r"(postgresql|postgres|sqlite)\+\w+://")
 
 Row = dict[str, Any]
 
@@ -41,15 +45,18 @@ class Tables(Protocol):
 def opened_tables(place: str) -> Iterator[Tables]:
     """The database at ``place``: a file of SQLite's, or where to find PostgreSQL. Raises SourceFailed."""
     place = without_driver(place)
-    opened = postgres(place) if place.startswith(POSTGRES) or "=" in place else sqlite(Path(place))
+    is_file = Path(place).is_file()  # whose name may have anything in it
+    is_server = not is_file and (place.startswith(POSTGRES) or "=" in place)
+    opened = postgres(place) if is_server else sqlite(Path(place))
     with opened as tables:
         yield tables
 
 
 def without_driver(place: str) -> str:
-    """An address as SQLAlchemy writes it, postgresql+psycopg://, as PostgreSQL does."""
-    scheme, separator, rest = place.partition("://")
-    return scheme.partition("+")[0] + separator + rest
+    """An address as SQLAlchemy writes it, postgresql+psycopg://, as PostgreSQL does; of SQLite's the file."""
+    if found := DRIVER.match(place):
+        place = f"{found[1]}://{place[found.end() :]}"
+    return place.removeprefix(SQLITE)
 
 
 class SqliteTables:
@@ -75,7 +82,8 @@ def sqlite(path: Path) -> Iterator[SqliteTables]:
         raise SourceFailed("there is no such file of SQLite's")
     with told_of_sqlite(), closing(sqlite3.connect(sqlite_address(path), uri=True)) as connection:
         connection.row_factory = sqlite3.Row
-        connection.text_factory = lambda raw: raw.decode(errors="replace")
+        # What is no UTF-8 stays apart, for it to be told when it is replaced.
+        connection.text_factory = lambda raw: raw.decode(errors="surrogateescape")
         connection.execute("BEGIN")  # one moment for all that is read
         yield SqliteTables(connection)
 
@@ -153,7 +161,10 @@ MOMENTS = {
 @contextmanager
 def postgres(place: str) -> Iterator[PostgresTables]:
     with told_of_postgres():
-        connection = psycopg.connect(place, row_factory=dict_row, application_name="recount import")
+        try:
+            connection = psycopg.connect(place, row_factory=dict_row, application_name="recount import")
+        except psycopg.ProgrammingError:
+            raise SourceFailed(NO_ADDRESS) from None
     with closing(connection):
         connection.read_only = True
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ

@@ -11,13 +11,16 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from api.cleaning import clean_text, loads
+from api.cleaning import clean_text, loads, loads_bytes
 from api.protocols.event_stream import Event, Events
 from api.protocols.failures import Failed
 
 DONE = "[DONE]"
 PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,60}")
-THOUGHTS = ("reasoning", "thinking")
+THOUGHTS = ("reasoning", "thinking", "redacted_thinking", "reasoning_text", "summary_text")
+WORDS = ("text", "value", "refusal", "transcript")
+"""The members of a part that hold words, the first that does."""
+
 NO_CHAT = "the responder's answer is not that of a chat endpoint"
 
 
@@ -85,7 +88,7 @@ class Chunks:
             yield clean_text(self._held)
 
     def _take(self, event: Event) -> Iterator[str]:
-        for document in () if self._is_done else documents_in(event.data):
+        for document in () if self._is_done else self._documents_in(event):
             if document == DONE:
                 self._is_chat = self._is_done = True
                 return
@@ -95,10 +98,21 @@ class Chunks:
                 refuse_error(document)
                 yield from self._text_in(document)
 
+    def _documents_in(self, event: Event) -> list[Any]:
+        """What an event holds; of another kind than messages it may be any text. Raises Failed."""
+        try:
+            return list(documents_in(event.data))
+        except Failed:
+            if event.name == "message":
+                raise
+            return [event.data]
+
     def _text_in(self, chunk: dict[str, Any]) -> Iterator[str]:
         self._is_chat |= "choices" in chunk
         choice = first_choice(chunk) or {}
-        delta = choice.get("delta") or choice.get("message") or choice
+        delta = choice.get("delta")
+        if not isinstance(delta, dict):
+            delta = choice.get("message") or choice
         text = self._held + (text_in(delta) if isinstance(delta, dict) else "")
         is_half = "\ud800" <= text[-1:] <= "\udbff"
         self._held = text[-1:] if is_half else ""
@@ -122,7 +136,7 @@ def documents_in(data: str) -> Iterator[Any]:
 
 def parsed(text: str | bytes) -> Any:
     try:
-        return loads(text)
+        return loads_bytes(text) if isinstance(text, bytes) else loads(text)
     except ValueError:
         raise Failed(NO_CHAT, 502) from None
 
@@ -148,7 +162,7 @@ def first_choice(document: dict[str, Any]) -> dict[str, Any] | None:
 
 def text_in(message: dict[str, Any]) -> str:
     """The words of a message or a part of one; a refusal is what is said instead."""
-    for member in ("content", "text", "refusal"):
+    for member in ("content", "text", "refusal", "audio"):
         if text := text_of_parts(message.get(member)):
             return text
     return ""
@@ -159,7 +173,5 @@ def text_of_parts(content: Any) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, dict) and content.get("type") not in THOUGHTS:
-        return next(
-            (text for m in ("text", "value", "refusal") if (text := text_of_parts(content.get(m)))), ""
-        )
+        return next((text for name in WORDS if (text := text_of_parts(content.get(name)))), "")
     return "".join(map(text_of_parts, content)) if isinstance(content, list) else ""

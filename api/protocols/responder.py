@@ -15,7 +15,7 @@ from urllib.parse import quote
 import httpx2
 from pydantic import JsonValue, SecretStr
 
-from api.cleaning import clean, loads
+from api.cleaning import clean, loads_bytes
 from api.protocols.chat_answers import Answer, whole_answer
 from api.protocols.failures import Failed
 from api.settings import Settings
@@ -169,7 +169,7 @@ def relayed(response: httpx2.Response) -> Relayed:
     if response.status_code not in RELAYED:
         refuse_failure(response)
     try:
-        return Relayed(response.status_code, clean(loads(response.content)))
+        return Relayed(response.status_code, clean(loads_bytes(response.content)))
     except ValueError:
         raise Failed("the responder's answer is not JSON", 502) from None
 

@@ -660,6 +660,9 @@ def test_import_takes_what_comes_before_the_damage(recount: Recount, tmp_path: P
     assert ended.code == 1
     assert ended.err == "the compressed data are damaged: nothing was read from there on\n"
     assert len(recount("sessions", "--json", "--limit", "300").items()) > 50
+    file.write_bytes(gzip.compress(b'{"id": "before", "messages": []}\n') + b"damage")
+    ended = recount("import", file, "--json")
+    assert (ended.code, ended.json()["conversations_added"]) == (1, 1)
 
 
 @on_embedded

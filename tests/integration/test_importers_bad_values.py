@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +145,21 @@ def test_times_that_only_postgresql_knows(
     assert messages["two"].timestamp is None
     assert messages["two"].metadata[SOURCE]["timestamp"]
     assert messages["one"].timestamp is not None
+
+
+def test_text_that_is_not_utf_8_is_told_and_names_stay_apart(
+    conninfo: str, database: Database, file: Path
+) -> None:
+    rows = [langflow_row(file, "one", number, session_id=str(number)) for number in (1, 2)]
+    run(file, LANGFLOW_SQLITE, *rows)
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE message SET text = CAST(x'6772fc' AS TEXT)")
+        for name, raw in (("1", b"\xfc"), ("2", b"\xfd")):
+            connection.execute(
+                "UPDATE message SET session_id = CAST(? AS TEXT) WHERE session_id = ?", (raw, name)
+            )
+    ended = recount(conninfo, "import", "langflow", file, "--json")
+    assert (ended.code, ended.totals["messages_added"], len(ended.accounts)) == (0, 2, 2)
+    for name, account in ended.accounts.items():
+        assert f"{cleaning.SURROGATE} (1×)" in account["warnings"]
+        assert [one.content for one in messages_in(database, name, str(FLOW))] == ["gr\ufffd"]

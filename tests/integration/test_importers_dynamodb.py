@@ -173,6 +173,7 @@ def test_expired_encrypted_and_bad_items(
     encrypted = {"SessionId": {"S": "secret"}, "History": secret, "*amzn-ddb-map-desc*": secret}
     client.put_item(TableName=TABLE, Item=encrypted)
     mixed = [
+        {"N": "7"},
         {"M": {"type": {"S": "human"}, "text": {"S": "one"}}},
         {"M": {"type": {"S": "human"}, "data": {"B": b"rosebud"}}},
         {"S": "rosebud"},
@@ -187,7 +188,7 @@ def test_expired_encrypted_and_bad_items(
     assert "rosebud" not in ended.out + ended.err
     assert set(ended.accounts) == {"live", "secret", "mixed"}
     assert "encrypted" in ended.accounts["secret"]["reason"]
-    assert [one["position"] for one in ended.accounts["mixed"]["skipped"]] == [1, 2]
+    assert [one["position"] for one in ended.accounts["mixed"]["skipped"]] == [0, 2, 3]
     assert said_in(database, "mixed") == [("user", "one"), ("user", "two")]
     assert set(recount(conninfo, *place, "--expired", "--id", "gone").accounts) == {"gone"}
 

@@ -670,3 +670,14 @@ def test_a_context_that_cannot_be_taken_keeps_no_session_from_being_imported(
     for name, expected in (("nul", "a\ufffd"), ("bytes", "\ufffd"), ("other", None)):
         facts = (get_session(database, "default", name).metadata or {})["motorhead"]
         assert facts == {"context": expected, "tokens": 0, "namespaces": {"": True}}
+
+
+def test_damage_at_the_newest_end_costs_no_conversation(
+    conninfo: str, database: Database, store: redis.Redis, url: str
+) -> None:
+    push(store, "message_store:ana", ("user", "Soy Ana"))
+    store.lpush("message_store:ana", "{damaged", "[" * 100_000)
+    ended = recount(conninfo, "import", "redis", url, "--json")
+    assert ended.code == 1
+    assert [one["position"] for one in ended.accounts["ana"]["skipped"]] == [1, 2]
+    assert said_in(database, "ana") == [("user", "Soy Ana")]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -349,16 +350,8 @@ class TestListing:
     def test_the_id_decides_between_posts_of_one_moment(
         self, client: TestClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        moment = time.time()
-
-        class Stopped:
-            @staticmethod
-            def now(tz: Any) -> Any:
-                from datetime import datetime
-
-                return datetime.fromtimestamp(moment, tz)
-
-        monkeypatch.setattr("api.protocols.frame.datetime", Stopped)
+        moment = datetime.now(UTC)
+        monkeypatch.setattr("eventlog.clock.Clock.now", lambda clock: moment)
         for name in ("b", "B", "a", "é", "10", "9"):
             Memory(client, name).post(*say("x"))
         assert client.get("/sessions").json() == ["10", "9", "B", "a", "b", "é"]

@@ -135,3 +135,43 @@ def test_a_whole_answer(message: dict[str, Any], text: str) -> None:
 def test_no_answer(body: str) -> None:
     with pytest.raises(Failed):
         whole_answer(body.encode())
+
+
+def test_an_event_of_another_kind_may_be_any_text() -> None:
+    sign_of_life = "event: ping\ndata: still here\n\n"
+    assert (
+        read(
+            sign_of_life
+            + stream(delta("Hel")).replace("data: [DONE]\n\n", "")
+            + sign_of_life
+            + stream(delta("lo"))
+        )
+        == "Hello"
+    )
+
+
+def test_an_error_that_is_no_json_is_an_error() -> None:
+    with pytest.raises(Failed, match="answered with an error"):
+        read(stream(delta("Hel"), ending="event: error\ndata: overloaded, says somebody\n\n"))
+
+
+def test_words_so_far_beside_a_part_do_not_count_twice() -> None:
+    whole = {"choices": [{"index": 0, "delta": {}, "message": {"content": "Hello"}}]}
+    assert read(stream(delta("Hel"), delta("lo"), whole)) == "Hello"
+
+
+def test_what_was_spoken_is_said() -> None:
+    spoken = {"content": None, "audio": {"id": "a", "transcript": "Hello"}}
+    assert whole_answer(json.dumps({"choices": [{"message": spoken}]}).encode()) == "Hello"
+    assert read(stream({"choices": [{"delta": {"audio": {"transcript": "Hello"}}}]})) == "Hello"
+
+
+@pytest.mark.parametrize("kind", ["thinking", "reasoning", "reasoning_text", "redacted_thinking"])
+def test_thoughts_are_not_said(kind: str) -> None:
+    parts = [{"type": kind, "text": "Let me see."}, {"type": "text", "text": "Hello"}]
+    assert whole_answer(json.dumps({"choices": [{"message": {"content": parts}}]}).encode()) == "Hello"
+
+
+def test_half_a_character_costs_no_answer() -> None:
+    raw = json.dumps({"choices": [{"message": {"content": "Hello?"}}]}).encode()
+    assert whole_answer(raw.replace(b"?", b"\xc3")) == "Hello\ufffd"

@@ -81,6 +81,8 @@ def test_what_is_nested_too_deep_is_text_from_there_on() -> None:
         ("0.5", 0.5),
         ("9" * 5000, "9" * 5000),
         ('"\\ud83d\\ude00"', "\U0001f600"),
+        ('"a\tb\nc"', "a\tb\nc"),
+        ("\ufeff[1]", [1]),
     ],
 )
 def test_json_as_others_write_it(text: str, expected: Any) -> None:

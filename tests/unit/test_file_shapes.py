@@ -51,6 +51,22 @@ def test_a_list_of_messages_is_a_conversation_and_a_list_of_conversations_is_man
     assert names_in(json.dumps(CHAT).encode() + b"\n" + json.dumps(CHAT | {"id": "b"}).encode()) == ["a", "b"]
 
 
+def test_documents_after_one_another_are_read_as_jq_writes_them() -> None:
+    assert names_in(pretty(CHAT) + b"\n" + pretty(CHAT | {"id": "b"})) == ["a", "b"]
+
+
+def test_a_wrapper_of_conversations_is_opened_on_one_line_as_on_many() -> None:
+    wrapped = {"version": 1, "conversations": [CHAT, CHAT | {"id": "b"}]}
+    assert names_in(json.dumps(wrapped).encode()) == names_in(pretty(wrapped)) == ["a", "b"]
+
+
+def test_a_bad_character_costs_no_other_line() -> None:
+    one, two = (json.dumps(CHAT | {"id": name}).encode() for name in "ab")
+    for odd in (b"\x00" * 100, b'{"id": "c", "messages": [\x00'):
+        lines = conversations_in(io.BufferedReader(io.BytesIO(b"\n".join([one, odd, two]))))
+        assert [line.text.strip() for line in lines] == [one, odd, two]
+
+
 def test_nothing_is_nothing() -> None:
     assert names_in(b"") == names_in(b"\n \n") == names_in(b"\xef\xbb\xbf") == []
 
@@ -76,6 +92,7 @@ def test_nothing_is_nothing() -> None:
         ('{"id": "gr\u00fc\u00dfe", "messages": []}\n'.encode("latin-1"), "not UTF-8"),
         (pretty({"a": SECRET}), "without conversations"),
         (pretty([1, 2]), "without conversations"),
+        (b"[]", "without conversations"),
         (b'{"id": "a",\n "messages": [', "damaged"),
         (pretty([{"title": SECRET, "mapping": {}}]), "ChatGPT"),
         (json.dumps([{"title": SECRET, "mapping": {}}]).encode(), "ChatGPT"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api import chat_lines, cleaning, importing
-from api.chat_lines import Conversation, Line, Skipped, lines_of, understood
+from api.chat_format import kept_aside
+from api.chat_lines import NO_ID, Conversation, Line, Skipped, lines_of, understood
 from api.importing import CHUNK_LINES, chunks, tail
 from projections.presence import Presence
 
@@ -123,7 +125,10 @@ ONE = {"role": "user", "content": "hi"}
         (ONE | {"token_count": -1}, ONE | {"metadata": {"token_count": -1}}),
         (ONE | {"tool_calls": "x"}, ONE | {"metadata": {"tool_calls": "x"}}),
         (ONE | {"user_id": "x" * 513}, ONE | {"metadata": {"user_id": "x" * 513}}),
+        (ONE | {"id": {"$oid": "x"}}, ONE | {"metadata": {"id": {"$oid": "x"}}}),
+        (ONE | {"id": 1.5}, ONE | {"metadata": {"id": 1.5}}),
         # What is of another type, or cannot be stored, is what is closest to it.
+        ({"role": "user", "content": math.nan}, {"role": "user", "content": "NaN"}),
         ({"role": "user", "content": 7}, {"role": "user", "content": "7"}),
         ({"role": "user", "content": {"type": "text"}}, {"role": "user", "content": [{"type": "text"}]}),
         (ONE | {"tool_calls": {"id": "c"}}, ONE | {"tool_calls": [{"id": "c"}]}),
@@ -354,3 +359,15 @@ def test_chunks_are_bounded_and_never_hold_a_name_twice() -> None:
 def test_chunks_end_when_they_weigh_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importing, "WEIGHT_WAITING_MAX", conversation("x").weight)
     assert [len(chunk) for chunk in chunks(conversation("x", id=name) for name in "abc")] == [1, 1, 1]
+
+
+def test_a_name_that_can_be_none_costs_no_words() -> None:
+    said = [
+        understood(line({"id": {"$oid": name}, "messages": [ONE]}), "default") for name in ("a", "b", "a")
+    ]
+    names = [one.command.name for one in said]
+    assert names[0] == names[2] != names[1]
+    assert said[0].command.metadata == {"id": {"$oid": "a"}}
+    assert said[0].warnings == {kept_aside("id"): 1, NO_ID: 1}
+    elsewhere = understood(line({"id": "", "session_id": "s", "messages": [ONE]}), "default")
+    assert elsewhere.command.name == "s"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from api.exporters.dynamodb import attribute_value
 from api.exporters.envelopes import Writer
 from api.importers import dynamodb, envelope, flowise, motorhead, source
 from api.importers.alignment import aligned
-from api.importers.source import Unreadable
-from api.importers.tables import sqlite_address, without_driver
+from api.importers.source import SourceFailed, Unreadable
+from api.importers.tables import opened_tables, sqlite_address, without_driver
 from domain.messages import MessageState
 
 SECRET = "rosebud"
@@ -277,6 +278,23 @@ def test_a_file_in_wal_mode_is_immutable_only_while_nobody_has_it_open(tmp_path:
 def test_an_address_as_sqlalchemy_writes_it() -> None:
     assert without_driver("postgresql+asyncpg://h/db") == "postgresql://h/db"
     assert without_driver("/a/file.db") == "/a/file.db"
+    assert without_driver("/a/c++/file.db") == "/a/c++/file.db"
+    assert without_driver("sqlite:////a/file.db") == "/a/file.db"
+    assert without_driver("sqlite+aiosqlite:///file.db") == "file.db"
+
+
+def test_a_file_whose_name_looks_like_an_address(tmp_path: Path) -> None:
+    file = tmp_path / "host=c++ ?#%.db"
+    with closing(sqlite3.connect(file)) as made:
+        made.execute("CREATE TABLE message (id)")
+    with opened_tables(str(file)) as tables:
+        assert tables.columns("message") == {"id"}
+
+
+def test_what_is_no_address_of_a_database_is_told() -> None:
+    for place in ("host=", "postgresql://[", "colour=red"):
+        with pytest.raises(SourceFailed, match=r"no address|cannot be reached"), opened_tables(place):
+            pass
 
 
 def state(role: str, content: Any = "hello", **members: Any) -> MessageState:
