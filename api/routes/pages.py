@@ -81,10 +81,12 @@ class ForBrowsers(Route):
 
 
 def prefers_html(scope: Scope) -> bool:
-    """Whether the Accept header names HTML, and does not name JSON as much. Programs send neither."""
+    """Whether the Accept header names HTML, and takes nothing else rather. Programs do not name it."""
     accepted = b",".join(value for name, value in scope["headers"] if name == b"accept").decode("latin-1")
     qualities = dict(map(read_range, accepted.lower().split(",")))
-    return qualities.get("text/html", 0.0) > qualities.get("application/json", 0.0)
+    html = qualities.get("text/html", 0.0)
+    wild = max(qualities.get(media_type, 0.0) for media_type in ("application/*", "*/*"))
+    return html > qualities.get("application/json", 0.0) and html >= wild
 
 
 def read_range(text: str) -> tuple[str, float]:

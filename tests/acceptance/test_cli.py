@@ -662,7 +662,7 @@ def test_import_takes_what_comes_before_the_damage(recount: Recount, tmp_path: P
     assert len(recount("sessions", "--json", "--limit", "300").items()) > 50
     file.write_bytes(gzip.compress(b'{"id": "before", "messages": []}\n') + b"damage")
     ended = recount("import", file, "--json")
-    assert (ended.code, ended.json()["conversations_added"]) == (1, 1)
+    assert (ended.code, json.loads(ended.out)["conversations_added"]) == (1, 1)
 
 
 @on_embedded

@@ -50,6 +50,7 @@ def test_a_browser_gets_a_page(shared: TestClient) -> None:
         None,
         *("*/*", "application/json", "application/json, text/plain, */*", "text/*"),
         *("text/html;q=0.5, application/json", "text/html;q=0, */*", "text/html;q=x"),
+        *("text/html;q=0.5, */*;q=0.9", "text/html;q=0.5, application/*"),
     ],
 )
 def test_a_program_gets_what_it_got(shared: TestClient, accept: str | None) -> None:
