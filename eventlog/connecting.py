@@ -223,7 +223,8 @@ def set_up(connection: Connection, limits: Limits, settings: Mapping[str, str] |
     """Give a new session its settings; by SET, for poolers refuse them among the startup parameters."""
     prepare(connection, limits)
     newer = {"transaction_timeout": "0"} if connection.info.server_version >= 170_000 else {}
-    put_settings(connection, SESSION | timeouts(limits) | newer | dict(settings or {}))
+    # The limits first: those of the role or database count until then.
+    put_settings(connection, timeouts(limits) | SESSION | newer | dict(settings or {}))
     ((connection.session_pid, _),) = connection.execute(BEGIN_SESSION).fetchall()
 
 

@@ -13,7 +13,6 @@ import psycopg
 import psycopg_pool
 from psycopg.rows import kwargs_row
 
-from domain.errors import Unavailable
 from eventlog.addresses import Addresses
 from eventlog.clock import Clock
 from eventlog.connecting import (
@@ -52,10 +51,8 @@ __all__ = [
 
 T = TypeVar("T")
 
-REFUSING_SECONDS = 1.0  # after a sign that the database is gone, in which nobody else is made to wait for it
-
-# The pool logs each lost connection by itself; callers of ours are told once, in our words.
-logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+# The driver and its pool log each lost connection by themselves; callers of ours are told once, in our words.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 
 class Database:
@@ -72,8 +69,6 @@ class Database:
     ) -> None:
         self.clock = clock or Clock()
         self.addresses = Addresses.of(addresses)
-        self._refuses_until = 0.0
-        self._has_answered = True
         self._pool = psycopg_pool.ConnectionPool(
             with_defaults(self.addresses.primary),
             connection_class=Connection,
@@ -111,35 +106,17 @@ class Database:
             try:
                 with connection:
                     yield connection
-            except Unavailable as error:
-                if isinstance(error.__cause__, DatabaseSilent):
-                    self._note_silence()
-                raise
             finally:
                 self._pool.putconn(connection)
 
     def _take(self, timeout_seconds: float) -> Connection:
         """Return a connection that is there; dead ones are given back, and the pool replaces them."""
-        if time.monotonic() < self._refuses_until:
-            raise psycopg_pool.PoolTimeout("the database was found silent a moment ago")
         deadline = time.monotonic() + timeout_seconds
         while True:
-            try:
-                connection = self._pool.getconn(deadline - time.monotonic())
-            except psycopg_pool.PoolTimeout:
-                if not self._has_answered:
-                    self._note_silence()
-                self._has_answered = False
-                raise
+            connection = self._pool.getconn(deadline - time.monotonic())
             if connection.is_alive():
-                self._has_answered = True
                 return connection
             self._pool.putconn(connection)
-
-    def _note_silence(self) -> None:
-        """Have those who wait behind this one told at once, or the last would wait for all before it."""
-        self._has_answered = False
-        self._refuses_until = time.monotonic() + REFUSING_SECONDS
 
     def ping(self, *, timeout_seconds: float = 2) -> None:
         """Return if the database answers in about that time. Raises Unavailable."""

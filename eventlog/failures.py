@@ -36,6 +36,12 @@ HINTS = {
     r"too many (connections|clients)|remaining connection slots|connection limit|no more connections": (
         "close others, or raise max_connections or the limit of the role or database"
     ),
+    r"is not permitted to log in": "ALTER ROLE … LOGIN, or name another user",
+    r"not currently accepting connections": "ALTER DATABASE … ALLOW_CONNECTIONS true, or name another one",
+    r"server does not support SSL": "set ssl = on there, or another sslmode",
+    r"certificate (file|verify)|root certificate": "correct sslrootcert, or sslmode",
+    r"definition of service": "correct the service, or PGSERVICEFILE",
+    r"session is (not )?read-only|in hot standby": "correct target_session_attrs, or the hosts",
     r"permission denied for database": "GRANT CONNECT ON DATABASE … TO …",
     r"timeout expired": "see whether it runs there, and whether a firewall is between",
 }
@@ -44,6 +50,17 @@ HINTS = {
 
 class DatabaseSilent(psycopg.OperationalError):
     """PostgreSQL, or the way there, gave no sign of life in time; its connection was closed."""
+
+
+OUTAGES = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    errors.InsufficientPrivilege,
+    errors.ReadOnlySqlTransaction,
+    errors.IdleInTransactionSessionTimeout,
+    Unavailable,
+)
+"""What is no fault of what is being done, and over once the database, or a right on it, is there again."""
 
 
 @contextmanager
@@ -81,6 +98,11 @@ def unavailable(error: psycopg.Error) -> Unavailable:
         case errors.DiskFull():
             reason = "the database's disk is full: make room there; nothing was recorded"
             return Unavailable(reason, retry_after_seconds=30)
+        case errors.OutOfMemory() | errors.ConfigurationLimitExceeded():
+            reason = "the database has too little memory, or room for temporary files: raise temp_file_limit"
+            return Unavailable(f"{reason}, or free some; nothing was recorded", retry_after_seconds=30)
+        case errors.IoError() | errors.DataCorrupted() | errors.IndexCorrupted():
+            return Unavailable("the database cannot read or write its files: see what its log says")
         case errors.ReadOnlySqlTransaction():
             return Unavailable(STANDBY)
         case errors.TooManyConnections():
@@ -102,7 +124,10 @@ def unavailable(error: psycopg.Error) -> Unavailable:
 def right_missing(error: psycopg.Error) -> Unavailable:
     """Say which right it is as PostgreSQL does: its sentence names a table or schema, and no content."""
     reason = error.diag.message_primary or "a right is missing"
-    why = f"the database refused: {reason}: 'recount migrate' says what the role must be given"
+    why = (
+        f"the database refused: {reason}: let its owner GRANT that to Recount's role; of tables and schemas,"
+        " 'recount migrate' says how"
+    )
     return Unavailable("the database's role lacks a right that this needs", why=why)
 
 

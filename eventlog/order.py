@@ -17,7 +17,7 @@ from collections.abc import Mapping
 
 from domain.errors import Unavailable
 from eventlog.database import Connection
-from eventlog.sessions import describe_sessions
+from eventlog.sessions import STANDSTILL_SECONDS, describe_sessions, end_standing_still
 from eventlog.statements import Statements
 
 SQL = Statements("eventlog", "log")
@@ -46,15 +46,19 @@ def settled_position(connection: Connection, *, wait_seconds_max: float = WAIT_S
     if last is None or is_standby:
         return last or 0
     began = time.monotonic()
-    is_noticed = False
+    is_noticed = is_ended = False
     awaited = find_holders(connection)
     while awaited:
         waited_seconds = time.monotonic() - began
         if waited_seconds > NOTICE_SECONDS and not is_noticed:
             is_noticed = True
             logger.warning(
-                "the log waits for an append that stands still: %s", described(connection, awaited)
+                "the log waits for an append that stands still: %s",
+                describe_sessions(connection, backends(awaited)),
             )
+        if waited_seconds > STANDSTILL_SECONDS and not is_ended:
+            is_ended = True
+            end_standing_still(connection, backends(awaited))
         if waited_seconds > wait_seconds_max:
             raise Unavailable("an append that stands still keeps the log from being read; retry")
         time.sleep(POLL_SECONDS)
@@ -80,6 +84,6 @@ def still_held(awaited: Holders, now: Holders) -> Holders:
     }
 
 
-def described(connection: Connection, holders: Holders) -> str:
-    """Describe the sessions of ``holders``, for the log of the server."""
-    return describe_sessions(connection, [int(backend) for backend in holders if backend.isdigit()])
+def backends(holders: Holders) -> list[int]:
+    """Return the sessions of ``holders``."""
+    return [int(backend) for backend in holders if backend.isdigit()]

@@ -22,7 +22,7 @@ from domain.errors import Unavailable
 from eventlog.clock import Clock
 from eventlog.database import WATCH, Connection, connect
 from eventlog.failures import DatabaseSilent
-from eventlog.sessions import describe_blockers
+from eventlog.sessions import STANDSTILL_SECONDS, describe_sessions, end_standing_still, find_blockers
 from eventlog.writer import Append
 
 PAUSE_SECONDS = 0.5
@@ -56,8 +56,7 @@ class Pulse(threading.Thread):
         self._clock = clock
         self._append_under_way = append_under_way
         self._connection: Connection | None = None
-        self._asked_at: float | None = None
-        self._is_silent = False
+        self._unanswered_since: float | None = None
         self._wanted = threading.Event()
         self._mutex = threading.Lock()
         self._waiting: list[Future[object]] = []
@@ -65,14 +64,14 @@ class Pulse(threading.Thread):
 
     @property
     def is_silent(self) -> bool:
-        """Whether the database takes questions and does not answer, so that nobody should wait for it."""
-        asked_at = self._asked_at
-        return self._is_silent or (asked_at is not None and time.monotonic() - asked_at > SILENCE_SECONDS)
+        """Whether the database has not answered for so long that nobody should wait for it."""
+        since = self._unanswered_since
+        return since is not None and time.monotonic() - since > SILENCE_SECONDS
 
     def refuse_silent(self) -> None:
         """Raise Unavailable at once where waiting would be in vain."""
         if self.is_silent:
-            raise Unavailable(SILENT)
+            raise Unavailable(SILENT if self.trouble is None else self.trouble.reason)
 
     def beat(self) -> Future[object]:
         """Ask now. The future raises Unavailable where there is no answer, or appends stand still."""
@@ -101,19 +100,15 @@ class Pulse(threading.Thread):
 
     def _ask(self) -> Unavailable | None:
         """Ask once. Return why the server is not ready; None where it is."""
-        asked_at = self._asked_at = time.monotonic()
-        stuck = None
+        if self._unanswered_since is None:
+            self._unanswered_since = time.monotonic()
         try:
             stuck = self._examine()
         except Unavailable as error:
-            self._is_silent = time.monotonic() - asked_at >= SILENCE_SECONDS
-            reason = SILENT if self._is_silent else "the database does not answer"
-            self._note(reason, str(error))
+            self._note(SILENT if self.is_silent else "the database does not answer", str(error))
         else:
-            self._is_silent = False
+            self._unanswered_since = None
             self._note(None if stuck is None else STUCK, stuck)
-        finally:
-            self._asked_at = None
         return None if self.trouble is None else Unavailable(self.trouble.reason)
 
     def _examine(self) -> str | None:
@@ -137,7 +132,10 @@ class Pulse(threading.Thread):
             append = self._append_under_way()
             if append is None or append.pid is None or append.seconds < APPEND_SECONDS_MAX:
                 return None
-            return describe_blockers(connection, append.pid)
+            blockers = find_blockers(connection, append.pid)
+            if append.seconds > STANDSTILL_SECONDS:
+                end_standing_still(connection, blockers)
+            return describe_sessions(connection, blockers) if blockers else None
 
     def _connect(self) -> Connection:
         self._connection = connect(self._conninfo, WATCH)

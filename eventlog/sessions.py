@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
+from eventlog.connecting import CLIENT
 from eventlog.database import Connection
 from eventlog.statements import Statements
 
 SQL = Statements("eventlog", "sessions")
+
+STANDSTILL_SECONDS = 5.0  # that others waited for it
+
+logger = logging.getLogger(__name__)
 
 
 def describe_sessions(connection: Connection, pids: Sequence[int]) -> str:
@@ -16,10 +22,20 @@ def describe_sessions(connection: Connection, pids: Sequence[int]) -> str:
     return "; ".join(describe(*row) for row in rows) or "a session that has ended"
 
 
-def describe_blockers(connection: Connection, pid: int) -> str | None:
-    """Name the sessions that hold a lock that session ``pid`` waits for; None where it waits for none."""
+def end_standing_still(connection: Connection, pids: Sequence[int]) -> None:
+    """End those of these sessions, which others wait for, that wait in the midst of a statement for Recount.
+
+    So does one whose process was stopped within a COPY, or as it sent a large request. PostgreSQL's limits,
+    which end a session that rests, do not count there.
+    """
+    if connection.execute(SQL["end_standing_still"], [list(pids), CLIENT["application_name"]]).fetchall():
+        logger.warning("ended a session whose process stands still and that others waited for")
+
+
+def find_blockers(connection: Connection, pid: int) -> Sequence[int]:
+    """Return the sessions that hold a lock that session ``pid`` waits for."""
     ((pids,),) = connection.execute(SQL["select_blockers"], [pid]).fetchall()
-    return describe_sessions(connection, pids) if pids else None
+    return list(pids)
 
 
 def describe(

@@ -54,7 +54,7 @@ class SettledPositions(Iterator[int]):
                 return self._wait_for_growth()
             except StopIteration:
                 break
-            except (psycopg.OperationalError, Unavailable):
+            except (psycopg.Error, Unavailable):  # a right that was taken away may be given back
                 self._disconnect()
                 self.pause()
         self._disconnect()

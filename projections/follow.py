@@ -19,11 +19,10 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-import psycopg
-
-from domain.errors import NotFound, Unavailable
+from domain.errors import NotFound
 from eventlog.channels import listen
 from eventlog.database import Connection, Database
+from eventlog.failures import OUTAGES
 from eventlog.order import settled_position
 from eventlog.recorder import BATCH_WEIGHT_MAX, Entries, LogEntry
 from eventlog.statements import Statements
@@ -39,9 +38,6 @@ ATTEMPTS_MAX = 3  # at an event by itself, before its stream is parked
 RETRY_SECONDS = 0.1
 POLL_SECONDS = 0.5  # a notification can be lost, so nobody relies on one
 LOOK_SECONDS = 0.01  # from one look at the log to the next at least: a busy log is read in larger pieces
-
-NOT_THE_EVENTS_FAULT = (psycopg.OperationalError, psycopg.InterfaceError, Unavailable)
-"""After these the same batch is tried again later, with its follower's lead up for anyone."""
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +129,7 @@ def advance(
             entries, end = batch_after(connection, follower, position, settled, limit)
             take(connection, follower, entries, end)
             return end < settled
-    except NOT_THE_EVENTS_FAULT:
+    except OUTAGES:  # the same batch is tried again later, with the follower's lead up for anyone
         raise
     except Exception as error:
         if not entries:
@@ -237,7 +233,7 @@ def resume_batch(connection: Connection, follower: Follower, stream_id: UUID, li
                 return False
             connection.execute(SQL["move_parked"], key | {"version": entries[-1].originator_version + 1})
             return True
-    except NOT_THE_EVENTS_FAULT:
+    except OUTAGES:
         raise
     except Exception as error:
         if not entries:

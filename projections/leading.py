@@ -12,20 +12,22 @@ import logging
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 
 import psycopg
 
-from domain.errors import Unavailable
-from eventlog.database import LEAD, Connection, connect
+from eventlog.database import LEAD, Connection, connect, translated
 from eventlog.exclusive import kept_alive
+from eventlog.failures import OUTAGES
 from eventlog.statements import Statements
 
 SQL = Statements("projections", "leading")
 
 TRY_SECONDS = 1.0  # from one try for the lead to the next, and from a failure to the next try
 STOP_SECONDS_MAX = 5.0
+WELL_SECONDS = 10.0  # without a failure; the next one is another outage
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +96,7 @@ class Leader(threading.Thread):
     def __init__(self, conninfo: str, name: str, work: Callable[[Lead], None]) -> None:
         super().__init__(name=f"recount-{name}", daemon=True)
         self.has_lead = False
-        self._is_cut_off = False
+        self._told: str | None = None
         self._conninfo = conninfo
         self._lock_name = f"recount {name}"
         self._work = work
@@ -103,10 +105,13 @@ class Leader(threading.Thread):
 
     def run(self) -> None:
         while not self._stopped.is_set():
+            began = time.monotonic()
             try:
                 self._compete()
-            except (psycopg.OperationalError, psycopg.InterfaceError, Unavailable):
-                self._tell_of_outage()
+            except OUTAGES as error:
+                if time.monotonic() - began > WELL_SECONDS:
+                    self._told = None
+                self._tell_of_outage(error)
             except Exception:
                 logger.exception("%s failed, and is tried again", self.name)
             finally:
@@ -119,7 +124,6 @@ class Leader(threading.Thread):
         with closing(connect(self._conninfo, LEAD)) as connection:
             while not self._stopped.is_set():
                 ((is_ours,),) = connection.execute(SQL["try_lead"], [self._lock_name]).fetchall()
-                self._is_cut_off = False
                 if is_ours:
                     self.has_lead = True
                     with kept_alive(connection):
@@ -127,11 +131,13 @@ class Leader(threading.Thread):
                     return
                 self._bell.wait(TRY_SECONDS)
 
-    def _tell_of_outage(self) -> None:
+    def _tell_of_outage(self, error: Exception) -> None:
         """Once, however long it lasts."""
-        if not self._is_cut_off and not self._stopped.is_set():
-            logger.warning("%s waits: the database, or what else it needs, does not answer", self.name)
-        self._is_cut_off = True
+        outage = translated(error) if isinstance(error, psycopg.Error) else error
+        reason = str(getattr(outage, "why", None) or outage)
+        if reason != self._told and not self._stopped.is_set():
+            logger.warning("%s waits: %s", self.name, reason)
+        self._told = reason
 
     def tell_to_stop(self) -> None:
         self._stopped.set()

@@ -81,6 +81,7 @@ def alone(connection: Connection) -> Iterator[None]:
     """
     lock = store_lock(connection, REBUILD_LOCK)
     with exclusive(connection, lock, refusal=RebuildUnderWay(), patience_seconds=PATIENCE_SECONDS):
+        end_forerunners(connection)
         wait_for_erasure(connection)
         try:
             yield
@@ -88,6 +89,16 @@ def alone(connection: Connection) -> Iterator[None]:
             if not connection.closed:
                 with suppress(psycopg.Error):  # it is lost, and the lock with it
                     connection.execute(SQL["leave_alone"], [SHADOW_LOCK])
+
+
+def end_forerunners(connection: Connection) -> None:
+    """End sessions that an earlier rebuild, which lost its lock, left at the shadow tables; they are undone.
+
+    A process that stands still within a COPY is waited for by PostgreSQL without limit, and with it by all
+    who need the rows that it holds.
+    """
+    with suppress(errors.InsufficientPrivilege):  # of another role: then it is waited for
+        connection.execute(SQL["end_forerunners"])
 
 
 def refuse_usurped(connection: Connection, holder: int | None) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
-from itertools import groupby
+from itertools import groupby, islice
 from operator import attrgetter, itemgetter
 from typing import Any
 from uuid import UUID
@@ -21,7 +21,7 @@ from psycopg import errors
 
 from domain.errors import Unavailable
 from eventlog.advisory import CHECKPOINT_LOCK, IMPORT_LOCK
-from eventlog.archive.checking import Heads, batches
+from eventlog.archive.checking import BATCH_EVENTS, Heads, batches
 from eventlog.archive.lines import (
     CHECKPOINT,
     CLOSING,
@@ -128,7 +128,7 @@ def store(connection: Connection, source: Source, archive: Archive, reached: int
                     progress(len(batch))
             elif kind == CHECKPOINT:
                 with impossible_told("the lines of checkpoints"):
-                    store_rows(connection, "copy_checkpoints", checkpoints_in(lines))
+                    store_rows(connection, "insert_checkpoints", checkpoints_in(lines))
             elif kind == CLOSING:
                 refuse_other(archive, *lines)
     for flaw in checkpoint_flaws(connection):
@@ -147,7 +147,7 @@ def store_epochs(connection: Connection, header: Header) -> None:
     ]
     with impossible_told("the epochs of the first line"), connection.transaction():
         connection.execute(SQL["delete_epochs"])
-        store_rows(connection, "copy_epochs", rows)
+        store_rows(connection, "insert_epochs", rows)
         connection.execute(SQL["begin_after_import"], settled)
         connection.execute(SQL["note_settled"], settled)
 
@@ -170,7 +170,7 @@ def store_missing(connection: Connection, batch: Sequence[NumberedEvent], reache
     heads.check(events)
     with impossible_told(f"lines {events[0].number} to {events[-1].number}"), connection.transaction():
         connection.execute(SQL["allow_here"])
-        store_rows(connection, "copy_events", (columns(event.row) for event in events))
+        store_rows(connection, "insert_events", (columns(event.row) for event in events))
         connection.execute(SQL["note_reached"], [events[-1].row.notification_id])
 
 
@@ -184,10 +184,12 @@ def impossible_told(what: str) -> Iterator[None]:
 
 
 def store_rows(connection: Connection, statement: str, rows: Iterable[Sequence[Any]]) -> None:
-    """All or none."""
-    with connection.transaction(), connection.cursor() as cursor, cursor.copy(SQL[statement]) as copy:
-        for row in rows:
-            copy.write_row(row)
+    """All or none, each statement with the columns of many rows. Not by COPY, which has no limit of time:
+    within one, PostgreSQL waits for ever for a process that stands still, and so would the next import."""
+    remaining = iter(rows)
+    with connection.transaction():
+        while some := list(islice(remaining, BATCH_EVENTS)):
+            connection.execute(SQL[statement], list(map(list, zip(*some, strict=True))))
 
 
 def take_back(connection: Connection) -> None:

@@ -40,15 +40,20 @@ INSERT INTO log_imports (digest, exported_at, position) VALUES (%s, %s, %s);
 -- name: note_reached
 UPDATE log_imports SET position = %s WHERE finished_at IS NULL;
 
--- name: copy_events
-COPY stored_events (notification_id, originator_id, originator_version, project, topic, recorded_at, state,
-                    salt, link) FROM STDIN;
+-- name: insert_events
+INSERT INTO stored_events (notification_id, originator_id, originator_version, project, topic, recorded_at,
+                           state, salt, link) OVERRIDING SYSTEM VALUE
+SELECT id, stream, version, project, topic, at, state::json, salt, link
+  FROM unnest(%b::bigint[], %b::uuid[], %b::bigint[], %b::text[], %b::text[], %b::timestamptz[], %b::text[],
+              %b::bytea[], %b::bytea[])
+       AS row (id, stream, version, project, topic, at, state, salt, link);
 
 -- name: delete_epochs
 DELETE FROM epochs;
 
--- name: copy_epochs
-COPY epochs (number, id, shared_through, begins_after, began_at) FROM STDIN;
+-- name: insert_epochs
+INSERT INTO epochs (number, id, shared_through, begins_after, began_at)
+SELECT * FROM unnest(%b::integer[], %b::uuid[], %b::bigint[], %b::bigint[], %b::timestamptz[]);
 
 -- name: begin_after_import
 -- What is recorded from here on is of another epoch than what the log that was exported goes on with.
@@ -64,8 +69,9 @@ INSERT INTO epochs (number, shared_through, begins_after) VALUES (1, 0, 0);
 -- name: delete_checkpoints
 DELETE FROM checkpoints;
 
--- name: copy_checkpoints
-COPY checkpoints (position, events, root, digest, epoch, taken_at) FROM STDIN;
+-- name: insert_checkpoints
+INSERT INTO checkpoints (position, events, root, digest, epoch, taken_at)
+SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bytea[], %b::bytea[], %b::uuid[], %b::timestamptz[]);
 
 -- name: set_sequence
 -- Behind what was drawn in the log that was exported, also where its last numbers became no events.

@@ -4,6 +4,15 @@ SELECT pg_advisory_lock(%s, 'stored_events'::regclass::oid::int);
 -- name: leave_alone
 SELECT pg_advisory_unlock(%s, 'stored_events'::regclass::oid::int);
 
+-- name: end_forerunners
+-- Not those who only look, as a dump or the progress of a rebuild does.
+SELECT pg_terminate_backend(pid, 5000)
+  FROM (SELECT DISTINCT pid
+          FROM pg_locks
+         WHERE relation = to_regclass('rebuild_units') AND pid <> pg_backend_pid()
+           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+           AND mode IN ('RowShareLock', 'RowExclusiveLock')) AS forerunners;
+
 -- name: cut_units
 -- Ranges of streams with about so many events each. Whole streams: one that is longer is a unit alone.
 INSERT INTO rebuild_units (number, low, high, events)

@@ -13,13 +13,16 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, LiteralString
+from uuid import UUID
 
 import pytest
 from psycopg.conninfo import make_conninfo
+from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Identifier
 from pydantic_core import from_json, to_json
 
@@ -658,6 +661,20 @@ def run(conninfo: str, *arguments: str) -> tuple[int, str, str]:
     with program(conninfo, *arguments) as process:
         out, err = process.communicate(timeout=60)
     return process.returncode, out, err
+
+
+def test_no_statement_is_under_way_while_a_line_is_read(conninfo: str) -> None:
+    """PostgreSQL ends what stands still in a transaction, but nothing that stands still within a COPY."""
+
+    def rows() -> Iterator[tuple[object, ...]]:
+        for position in (1, 2):
+            assert connection.info.transaction_status == TransactionStatus.INTRANS
+            yield position, position, b"root", b"digest", UUID(int=position), datetime.now(UTC)
+
+    with connect(conninfo) as connection:
+        importing.store_rows(connection, "insert_checkpoints", rows())
+        found = connection.execute("SELECT position, root, epoch FROM checkpoints").fetchall()
+    assert found == [(1, b"root", UUID(int=1)), (2, b"root", UUID(int=2))]
 
 
 class TestCommands:

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
 
 from domain.commands import AddMessages
 from domain.errors import NotFound, Unavailable, VersionConflict
@@ -273,6 +274,22 @@ class TestLead:
             one.stop()
             assert not one.is_alive()
 
+    def test_a_right_that_is_missing_is_told_in_a_sentence(
+        self, conninfo: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("projections.leading.TRY_SECONDS", 0.01)
+        began = []
+
+        def work(lead: Lead) -> None:
+            began.append(lead)
+            raise InsufficientPrivilege("permission denied for table webhooks")
+
+        with running(Leader(conninfo, "poor", work)):
+            wait_until(lambda: len(began) > 2)
+        (told,) = [message for message in caplog.messages if "recount-poor" in message]
+        assert told.startswith("recount-poor waits: the database refused")
+        assert "Traceback" not in caplog.text
+
     def test_a_failure_of_the_work_is_told_and_the_work_taken_up_again(
         self, conninfo: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -366,6 +383,21 @@ class TestPoison:
         say(application, "bad", "7")
         catch_up(notes, mended)
         assert sorted(seen(notes)) == committed(notes)
+
+    @pytest.mark.parametrize("kind", [InsufficientPrivilege, ReadOnlySqlTransaction])
+    def test_what_is_no_fault_of_an_event_parks_nothing(
+        self, application: Recount, notes: Database, kind: type[Exception]
+    ) -> None:
+        say(application, "s", "one")
+
+        def fail(connection: Connection) -> None:
+            raise kind
+
+        with pytest.raises(Unavailable):
+            catch_up(notes, Notebook(after=fail))
+        assert parked_streams(notes) == []
+        catch_up(notes, Notebook())
+        assert seen(notes) == committed(notes)
 
     def test_resumed_in_vain_it_stays_parked_where_it_got_to(
         self, notes: Database, application: Recount

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 from uuid import UUID
 
@@ -482,6 +483,20 @@ class TestStopped:
                 if is_finished:
                     rebuild.Folder(dead).fold_unit()
             rebuilding.result(PATIENCE_SECONDS)
+        assert rows_of(connection, SHADOW) == rows_of(connection, LIVE)
+
+    def test_what_a_process_that_stands_still_left_at_the_tables_is_ended_for_the_next(
+        self, application: Recount, connection: Connection, conninfo: str
+    ) -> None:
+        """PostgreSQL waits without limit for a client in the middle of a COPY."""
+        tell_stories(application, 2)
+        shadow.begin(connection, settled_position(connection))
+        with closing(connect(conninfo)) as stopped, ThreadPoolExecutor(1) as pool:
+            stopped.execute("BEGIN")
+            stopped.execute(rebuild.SQL["take_unit"])
+            stopped.pgconn.send_query(b"COPY rebuild_messages FROM STDIN")
+            with shadow.alone(connection):
+                pool.submit(rebuild.rebuild, conninfo).result(PATIENCE_SECONDS)
         assert rows_of(connection, SHADOW) == rows_of(connection, LIVE)
 
     def test_what_was_put_aside_goes_with_the_next(

@@ -11,7 +11,8 @@ from contextlib import closing, contextmanager
 import pytest
 from starlette.testclient import TestClient
 
-from eventlog.database import Connection, Database, connect
+from eventlog.advisory import APPEND_LOCK
+from eventlog.database import APPEND, Connection, Database, connect
 from tests.integration.test_order import append, held
 from tests.processes import wait_until
 
@@ -69,3 +70,22 @@ def test_readers_of_the_log_are_answered_and_go_on_by_themselves(
         wait_until(lambda: client.get("/v1/events").status_code == 200)
         newest = database.fetch("SELECT max(notification_id) FROM stored_events")[0][0]
         wait_until(lambda: database.fetch("SELECT min(position) FROM followers")[0][0] >= newest)
+
+
+def test_a_process_stopped_within_a_statement_is_ended_for_those_who_wait(
+    client: TestClient, conninfo: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """PostgreSQL waits without limit for a client in the middle of a COPY, or of a large request."""
+    caplog.set_level(logging.WARNING)
+    assert client.post("/v1/sessions", json={"session_id": "first"}).status_code == 201
+    with closing(connect(conninfo, APPEND)) as stopped, closing(connect(conninfo, APPEND)) as frozen:
+        stopped.execute("BEGIN; SELECT * FROM counters FOR UPDATE")
+        stopped.pgconn.send_query(b"COPY parked_streams FROM STDIN")
+        wait_until(lambda: client.post("/v1/sessions", json={"session_id": "second"}).status_code == 201)
+        frozen.execute("BEGIN")
+        frozen.execute(
+            "SELECT pg_advisory_xact_lock_shared(%s, 'stored_events'::regclass::oid::int)", [APPEND_LOCK]
+        )
+        frozen.pgconn.send_query(b"COPY parked_streams FROM STDIN")
+        wait_until(lambda: client.get("/v1/events").status_code == 200)
+    assert "ended a session whose process stands still" in caplog.text
