@@ -33,6 +33,12 @@ def is_injected(name: str, value: str) -> bool:
     return bool(SERVICE_VARIABLE.fullmatch(name) or (is_port and SERVICE_ADDRESS.fullmatch(value)))
 
 
+def is_unset(name: str, value: str) -> bool:
+    """Whether the variable sets nothing. An empty key does: somebody meant to have one."""
+    is_empty = not value and not name.upper().startswith(f"{PREFIX}FIRST_KEY")
+    return is_empty or is_injected(name, value)
+
+
 def refuse_unknown(environment: Mapping[str, str], known: Collection[str]) -> None:
     """Raise SettingsInvalid for a variable that is meant for Recount and is no setting."""
     for name, value in environment.items():

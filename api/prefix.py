@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-PREFIX = re.compile(r"(?:/[\w.~-]+)+", re.ASCII)
+from api.setting_values import ROOT_PATH
 
 
 class WithoutPrefix:
@@ -39,4 +37,4 @@ def prefix_of(request: Request, root_path: str) -> str:
     if root_path:
         return root_path
     told = request.headers.get("x-forwarded-prefix", "").rstrip("/")
-    return told if PREFIX.fullmatch(told) else ""
+    return told if ROOT_PATH.fullmatch(told) else ""

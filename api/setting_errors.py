@@ -33,6 +33,8 @@ def requirement(error: Mapping[str, Any]) -> str:
             return "a whole number"
         case "float_parsing" | "float_type":
             return "a number"
+        case "finite_number":
+            return "a finite number"
         case "bool_parsing" | "bool_type":
             return "true or false"
         case "greater_than_equal":

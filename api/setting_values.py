@@ -6,8 +6,9 @@ import re
 
 from pydantic import SecretStr
 
-ROOT_PATH = re.compile(r"(?:/[\w.~-]+)+", re.ASCII)
-ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+ROOT_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[\w.~-]+)+", re.ASCII)
+UPSTREAM = re.compile(r"https?://[^\s/?#]+(?:/[^\s?#]*)?", re.IGNORECASE)
+ORIGIN = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 FIRST_KEY = re.compile(r"[A-Za-z0-9._~+/=-]{24,256}")
 
 
@@ -27,6 +28,13 @@ def check_root_path(value: object) -> object:
     if path and not ROOT_PATH.fullmatch(path):
         raise ValueError("a path of letters, digits and . _ ~ -, such as /memory")
     return path
+
+
+def check_upstream(url: str | None) -> str | None:
+    """Return ``url``, if requests can be sent there. Raises ValueError, without a word of it."""
+    if url is not None and not UPSTREAM.fullmatch(url):
+        raise ValueError("an address such as http://127.0.0.1:7860, without a query")
+    return url
 
 
 def check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:

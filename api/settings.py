@@ -11,9 +11,9 @@ import platformdirs
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
-from api.environment import PREFIX, is_injected, refuse_unknown
+from api.environment import PREFIX, is_unset, refuse_unknown
 from api.setting_errors import SettingsInvalid, explain
-from api.setting_values import check_first_key, check_origins, check_root_path, split_names
+from api.setting_values import check_first_key, check_origins, check_root_path, check_upstream, split_names
 from eventlog.addresses import Addresses, check_address
 
 POSTGRES_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGSERVICE", "PGDATABASE")
@@ -26,13 +26,19 @@ PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 Address = Annotated[str | None, AfterValidator(lambda value: value and check_address(value))]
 
 
+Upstream = Annotated[str | None, AfterValidator(check_upstream)]
+
+
 class Environment(EnvSettingsSource):
-    """The environment, without what Kubernetes and Docker put there for a service named ``recount``."""
+    """The environment, without what Kubernetes and Docker put there for a service named ``recount``.
+
+    Nor what is empty, as compose files leave it that pass on what is not set.
+    """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         found = self.env_vars.items()
-        self.env_vars = {name: value for name, value in found if not is_injected(name, value or "")}
+        self.env_vars = {name: value for name, value in found if not is_unset(name, value or "")}
 
 
 class Settings(BaseSettings):
@@ -78,13 +84,13 @@ class Settings(BaseSettings):
     connections_max: Annotated[int, Field(ge=2)] = Field(
         10, description="database connections for reading, per process"
     )
-    checkpoint_seconds: Annotated[float, Field(gt=0)] = Field(
+    checkpoint_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         60, description="how often the server takes a checkpoint of the log"
     )
-    retention_days: Annotated[float, Field(ge=0)] | Literal["forever"] = Field(
+    retention_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["forever"] = Field(
         30, description="how long what was deleted can be undeleted; then it is purged"
     )
-    purge_seconds: Annotated[float, Field(gt=0)] = Field(
+    purge_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         3600, description="how often the server purges what was deleted long enough ago"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -118,17 +124,17 @@ class Settings(BaseSettings):
         "documented",
         description="which rule gives a Langflow run its session (docs/protocols/langflow.md)",
     )
-    responder_url: str | None = Field(
+    responder_url: Upstream = Field(
         None, description="OpenAI-compatible API that answers Langflow runs and Flowise predictions"
     )
     responder_model: str = Field("gpt-4o-mini", description="the model to ask for there")
     responder_key: SecretStr | None = Field(None, description="the key to ask with there")
-    responder_seconds: Annotated[float, Field(gt=0)] = Field(
+    responder_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         120, description="how long a responder may keep silent"
     )
-    langflow_upstream: str | None = Field(None, description="a Langflow that runs are passed on to")
+    langflow_upstream: Upstream = Field(None, description="a Langflow that runs are passed on to")
     langflow_upstream_key: SecretStr | None = Field(None, description="the key to run flows with there")
-    langflux_upstream: str | None = Field(None, description="a Flowise that predictions are passed on to")
+    langflux_upstream: Upstream = Field(None, description="a Flowise that predictions are passed on to")
     langflux_upstream_key: SecretStr | None = Field(None, description="the key to predict with there")
     langflux_json_columns: Literal["decoded", "string"] = Field(
         "decoded", description="how Flowise's JSON columns are told: servers up to 2.0.5 told them as strings"

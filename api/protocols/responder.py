@@ -6,11 +6,12 @@ asks one of these; which, the settings say.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import httpx2
 from pydantic import JsonValue, SecretStr
@@ -145,9 +146,14 @@ class Upstream:
 def is_segment(name: str) -> bool:
     """Whether ``name`` can be one segment of a path, whatever server or proxy reads it.
 
-    Some decode a segment before they look for slashes and dots, and would come to another route.
+    Some decode a segment before they look for slashes and dots, also more than once, or cut it at a
+    semicolon, and would come to another route.
     """
-    return name not in ("", ".", "..") and not any(c in "/\\" or not c.isprintable() for c in name)
+    if not name or any(c in "/\\" or not c.isprintable() for c in name):
+        return False
+    while (decoded := unquote(name)) != name:
+        name = decoded
+    return not any(part.partition(";")[0] in (".", "..") for part in re.split(r"[/\\]", name))
 
 
 def address(url: str, route: Route) -> str:

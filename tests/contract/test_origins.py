@@ -120,6 +120,7 @@ def test_all_pages_may_where_all_are_named_but_not_without_a_key(
         ("HTTPS://App.Example.org/", (APP,)),
         ("*", ("*",)),
         ("http://[::1]:3000", ("http://[::1]:3000",)),
+        ("capacitor://localhost", ("capacitor://localhost",)),
         ("", ()),
         ("none", ()),
     ],
@@ -130,7 +131,7 @@ def test_origins_are_read(monkeypatch: pytest.MonkeyPatch, value: str, origins: 
 
 
 @pytest.mark.parametrize(
-    "value", ["app.example.org", f"{APP}/path", f"*, {APP}", "null", "https://*.example.org"]
+    "value", ["app.example.org", f"{APP}/path", f"*, {APP}", "null", "https://*.example.org", "file://"]
 )
 def test_what_is_no_origin_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("RECOUNT_CORS_ORIGINS", value)

@@ -412,7 +412,11 @@ class TestAnsweredByALangflow:
             assert client.get(f"/v1/sessions/of {quote(segment)}", params=of_it).json()["message_count"] == 2
 
     @pytest.mark.parametrize(
-        "segment", ["%2e%2e", ".%2e", "%2e", "a%2Fb", "..%2F..%2Fusers", "a%5Cb", "a%0Ab", "a%00b", "a%1Fb"]
+        "segment",
+        [
+            *("%2e%2e", ".%2e", "%2e", "a%2Fb", "..%2F..%2Fusers", "a%5Cb", "a%0Ab", "a%00b", "a%1Fb"),
+            *("..%252F..%252Fusers", "%252e%252e", "a%25252F%25252e%25252e", "..;x", "%2e%2e%3B"),
+        ],
     )
     @pytest.mark.parametrize("query", ["", "?stream=true"])
     def test_nothing_leaves_its_route(self, conninfo: str, segment: str, query: str) -> None:

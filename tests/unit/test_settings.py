@@ -64,6 +64,13 @@ def test_what_is_set_for_others_changes_nothing(
     assert read_settings(port=9000).port == 9000
 
 
+@pytest.mark.parametrize("name", sorted(set(Settings.model_fields) - {"first_key", "first_key_file"}))
+def test_an_empty_variable_sets_nothing(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    expected = read_settings()
+    monkeypatch.setenv(f"RECOUNT_{name.upper()}", "")
+    assert read_settings() == expected
+
+
 def test_a_port_is_still_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECOUNT_PORT", "8123")
     assert read_settings().port == 8123
@@ -96,6 +103,18 @@ def test_what_only_looks_like_it_is_not_passed_over(name: str, value: str) -> No
             "RECOUNT_PROTOCOLS: each entry must be one of zep, langmem, motorhead, langflow or langflux",
         ),
         ("RECOUNT_MOTORHEAD_PREFIX", "a b", "RECOUNT_MOTORHEAD_PREFIX must be a path, such as /memory"),
+        ("RECOUNT_CHECKPOINT_SECONDS", "inf", "RECOUNT_CHECKPOINT_SECONDS must be a finite number"),
+        ("RECOUNT_RETENTION_DAYS", "nan", "RECOUNT_RETENTION_DAYS must be a finite number or forever"),
+        (
+            "RECOUNT_ROOT_PATH",
+            "/a/../b",
+            "RECOUNT_ROOT_PATH must be a path of letters, digits and . _ ~ -, such as /memory",
+        ),
+        *(
+            (name, value, f"{name} must be an address such as http://127.0.0.1:7860, without a query")
+            for name in ("RECOUNT_RESPONDER_URL", "RECOUNT_LANGFLOW_UPSTREAM", "RECOUNT_LANGFLUX_UPSTREAM")
+            for value in ("localhost:7860", "http://", "ftp://host/", "http://host/v1?key=secret")
+        ),
     ],
 )
 def test_a_wrong_setting_is_refused_in_one_sentence(
