@@ -19,29 +19,20 @@ from fastapi.applications import FastAPI  # fastapi.FastAPI may have been replac
 from fastapi.telemetry import TelemetryConfig
 from starlette.routing import BaseRoute
 
-from api import openapi, problems
-from api.answers import AskAgain, LongAnswers
-from api.dependencies import Store
-from api.first_key import use_first_key
-from api.following import Following
-from api.incoming import Intake
-from api.keys import KeyRing
-from api.live import Tail, released_by_signals
-from api.logs import forget_exception_texts
-from api.metrics import Metrics
-from api.middleware import Edge, ExactPaths, KeyInPath
-from api.opening import migrate_database as migrate_database
-from api.opening import open_database
-from api.origins import allow_origins
-from api.periodic import Periodic
-from api.positions import Positions
-from api.prefix import WithoutPrefix
-from api.protocols.table import PROTOCOLS
-from api.purging import purge_due
-from api.reads import ReadRecorder
-from api.rebuilding import Rebuilding
-from api.replica import Replica
-from api.routes import (
+from recountdb.api.background.log_watcher import Tail, released_by_signals
+from recountdb.api.background.periodic import Periodic
+from recountdb.api.background.tasks import Following
+from recountdb.api.http import openapi, problems
+from recountdb.api.http.context import Store
+from recountdb.api.http.incoming import Intake
+from recountdb.api.http.long_answers import AskAgain, LongAnswers
+from recountdb.api.http.metrics import Metrics
+from recountdb.api.http.middleware import Edge, ExactPaths, KeyInPath
+from recountdb.api.http.origins import allow_origins
+from recountdb.api.http.positions import Positions
+from recountdb.api.http.prefix import WithoutPrefix
+from recountdb.api.http.replica import Replica
+from recountdb.api.http.routes import (
     audit,
     events,
     messages,
@@ -55,16 +46,25 @@ from api.routes import (
     users,
     webhooks,
 )
-from api.settings import Settings, read_settings
-from api.telemetry import RequestSpans, traced
-from api.turns import FairThreads, Turns
-from domain.errors import RecountError
-from eventlog.application import Recount
-from eventlog.checkpoints import take_checkpoints
-from eventlog.database import Addresses, Database
-from eventlog.epoch import is_standby
-from eventlog.pulse import Pulse
-from projections.core import CoreViews
+from recountdb.api.http.turns import FairThreads, Turns
+from recountdb.api.logs import forget_exception_texts
+from recountdb.api.protocols.registry import PROTOCOLS
+from recountdb.api.runtime import migrate_database as migrate_database
+from recountdb.api.runtime import open_database
+from recountdb.api.services.first_key import use_first_key
+from recountdb.api.services.keys import KeyRing
+from recountdb.api.services.purge import purge_due
+from recountdb.api.services.read_audit import ReadRecorder
+from recountdb.api.services.rebuild import Rebuilding
+from recountdb.api.settings import Settings, read_settings
+from recountdb.api.telemetry import RequestSpans, traced
+from recountdb.domain.errors import RecountError
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.integrity.checkpoints import take_checkpoints
+from recountdb.eventlog.log.epoch import is_standby
+from recountdb.eventlog.postgres.database import Addresses, Database
+from recountdb.eventlog.pulse import Pulse
+from recountdb.projections.views.registry import CoreViews
 
 DESCRIPTION = """
 An event-sourced memory store for conversations. Every change is an event in one append-only log;
@@ -180,11 +180,11 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
 
     app = FastAPI(
         title="Recount",
-        version=version("recount"),
+        version=version("recountdb"),
         description=DESCRIPTION,
         lifespan=lifespan,
         routes=list(all_routes(settings)),
-        docs_url=None,  # FastAPI's pages load scripts from the internet; ours are in api.routes.pages
+        docs_url=None,  # FastAPI's pages load scripts from the internet; ours are in api.http.routes.pages
         redoc_url=None,
         openapi_url=None,
         separate_input_output_schemas=False,

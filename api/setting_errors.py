@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from domain.errors import RecountError
+from recountdb.domain.errors import RecountError
 
 
 class SettingsInvalid(RecountError):

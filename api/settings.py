@@ -11,10 +11,16 @@ import platformdirs
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
-from api.environment import PREFIX, is_unset, refuse_unknown
-from api.setting_errors import SettingsInvalid, explain
-from api.setting_values import check_first_key, check_origins, check_root_path, check_upstream, split_names
-from eventlog.addresses import Addresses, check_address
+from recountdb.api.environment import PREFIX, is_unset, refuse_unknown
+from recountdb.api.setting_errors import SettingsInvalid, explain
+from recountdb.api.setting_values import (
+    check_first_key,
+    check_origins,
+    check_root_path,
+    check_upstream,
+    split_names,
+)
+from recountdb.eventlog.postgres.addresses import Addresses, check_address
 
 POSTGRES_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGSERVICE", "PGDATABASE")
 

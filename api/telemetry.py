@@ -14,9 +14,9 @@ from opentelemetry.trace import Span, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.metrics import METHODS, template
-from api.setting_errors import SettingsInvalid
-from eventlog import tracing
+from recountdb.api.http.metrics import METHODS, template
+from recountdb.api.setting_errors import SettingsInvalid
+from recountdb.eventlog import tracing
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter

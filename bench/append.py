@@ -46,7 +46,7 @@ from bench.contestants import Contestant
 from bench.contestants.inserts import PgbenchInsert, PsycopgInsert
 from bench.contestants.ours import Ours, OursInProcesses
 from bench.contestants.stock import Stock
-from eventlog.application import Recount
+from recountdb.eventlog.application import Recount
 
 WANTED_OF_STOCK = 4.0
 WANTED_OF_INSERT = 0.5

@@ -10,8 +10,8 @@ import os
 from fastapi import FastAPI
 from starlette.responses import Response
 
-from api.bodies import NewMessages
-from api.resources import Json
+from recountdb.api.schemas.requests import NewMessages
+from recountdb.api.schemas.responses import Json
 
 ANSWER_BYTES = "BENCH_ANSWER_BYTES"
 

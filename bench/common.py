@@ -28,13 +28,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from uuid_utils.compat import uuid7
 
-from domain.events import Context
-from domain.messages import Message
-from eventlog.application import Recount
-from eventlog.database import Database, connect
-from eventlog.embedded import EmbeddedPostgres
-from eventlog.schema import migrate, migrations_of
-from projections.core import CoreViews
+from recountdb import eventlog, projections
+from recountdb.domain.events import Context
+from recountdb.domain.messages import Message
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.postgres.database import Database, connect
+from recountdb.eventlog.postgres.embedded import EmbeddedPostgres
+from recountdb.eventlog.postgres.schema import migrate, migrations_of
+from recountdb.projections.views.registry import CoreViews
 
 PROJECT = "default"
 LETTERS = "etaoinshrdlu     "
@@ -55,7 +56,7 @@ def scratch_database() -> Iterator[str]:
     url = os.environ.get("RECOUNT_DATABASE_URL")
     with database_on(url) if url else embedded_database() as conninfo:
         with connect(conninfo) as connection:
-            migrate(connection, migrations_of("eventlog") + migrations_of("projections"))
+            migrate(connection, migrations_of(eventlog) + migrations_of(projections))
         yield conninfo
 
 

@@ -44,13 +44,13 @@ from bench.common import (
     scratch_database,
     texts,
 )
-from domain.commands import AddMessages, Name
-from eventlog.application import SNAPSHOT_INTERVAL, Recount
-from eventlog.database import connect
-from projections.history import AsOf, page_as_of
-from projections.messages import page_messages
-from projections.paging import Filter, Window
-from projections.sessions import get_session
+from recountdb.domain.commands import AddMessages, Name
+from recountdb.eventlog.application import SNAPSHOT_INTERVAL, Recount
+from recountdb.eventlog.postgres.database import connect
+from recountdb.projections.queries.history import AsOf, page_as_of
+from recountdb.projections.queries.paging import Filter, Window
+from recountdb.projections.views.messages import page_messages
+from recountdb.projections.views.sessions import get_session
 
 WANTED = 1.2
 SMALLEST = 100

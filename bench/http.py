@@ -37,7 +37,6 @@ from urllib.error import URLError
 import typer
 from pydantic_core import to_json
 
-from api.app import migrate_database
 from bench.append import cell, ratio
 from bench.append import writer_counts as counts
 from bench.bare import ANSWER_BYTES
@@ -54,10 +53,11 @@ from bench.common import (
     texts,
 )
 from bench.load import Load, put_under_load, request
-from domain.commands import AddMessages
-from eventlog.database import connect
+from recountdb.api.app import migrate_database
+from recountdb.domain.commands import AddMessages
+from recountdb.eventlog.postgres.database import connect
 
-RECOUNT, BARE = "api.app:from_environment", "bench.bare:from_environment"
+RECOUNT, BARE = "recountdb.api.app:from_environment", "bench.bare:from_environment"
 LONG_ENOUGH = 40  # messages in each session that is read
 START_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 20.0

@@ -25,9 +25,6 @@ from typing import Annotated
 
 import typer
 
-from api.opening import migrate_database
-from api.purging import all_of
-from api.reads import forget_reads
 from bench.common import (
     PROJECT,
     application_on,
@@ -42,13 +39,16 @@ from bench.common import (
     scratch_database,
     texts,
 )
-from domain.commands import AddMessages, Name
-from domain.errors import RecountError
-from eventlog.application import Recount
-from eventlog.database import connect
-from eventlog.order import settled_position
-from projections.erasure import erase_until
-from projections.purge import purge
+from recountdb.api.runtime import migrate_database
+from recountdb.api.services.purge import all_of
+from recountdb.api.services.read_audit import forget_reads
+from recountdb.domain.commands import AddMessages, Name
+from recountdb.domain.errors import RecountError
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.log.order import settled_position
+from recountdb.eventlog.postgres.database import connect
+from recountdb.projections.followers.eraser import erase_until
+from recountdb.projections.queries.purge import purge
 
 SESSION = "large"
 ADDED_AT_ONCE = 1000

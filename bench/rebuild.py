@@ -30,7 +30,6 @@ from typing import Annotated, Any
 
 import typer
 
-from api.opening import migrate_database
 from bench.append import writer_counts as counts
 from bench.common import (
     application_on,
@@ -43,11 +42,13 @@ from bench.common import (
     texts,
 )
 from bench.contestants.stock import projected
-from domain.commands import AddMessages
-from domain.errors import RecountError
-from eventlog.application import Recount
-from eventlog.database import Connection, connect
-from projections import rebuild, shadow
+from recountdb.api.runtime import migrate_database
+from recountdb.domain.commands import AddMessages
+from recountdb.domain.errors import RecountError
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.postgres.database import Connection, connect
+from recountdb.projections.rebuild import build as rebuild
+from recountdb.projections.rebuild import shadow
 
 WANTED_RATE, WANTED_OF_SQL, WANTED_OF_TWO = 100_000, 0.5, 1.6
 CONVERSATION = 10

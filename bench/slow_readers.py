@@ -26,10 +26,10 @@ from typing import Annotated
 
 import typer
 
-from api.keys import create_key
 from bench.common import median, print_conditions, print_table, run, scratch_database
 from bench.tenants import Target, messages
-from eventlog.database import Database
+from recountdb.api.services.keys import create_key
+from recountdb.eventlog.postgres.database import Database
 
 MESSAGES = 30
 PATH = "/v1/sessions/long/messages?limit=30"

@@ -37,9 +37,9 @@ from uuid import uuid4
 
 import typer
 
-from api.keys import create_key
 from bench.common import median, print_conditions, print_table, progress, run, scratch_database
-from eventlog.database import Database
+from recountdb.api.services.keys import create_key
+from recountdb.eventlog.postgres.database import Database
 
 PACE_SECONDS = 0.02
 SLOW_BYTES, SLOW_SECONDS = 65536, 1.0

@@ -14,9 +14,9 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from domain.errors import NotFound, OnHold
-from domain.events import Context, Erased, Event
-from domain.values import is_same, merge
+from recountdb.domain.errors import NotFound, OnHold
+from recountdb.domain.events import Context, Erased, Event
+from recountdb.domain.values import is_same, merge
 
 
 class Started(Event):

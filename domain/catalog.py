@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from domain import functions, sessions, threads, users
-from domain.aggregate import Family
-from domain.conversation import ConversationFamily
-from domain.events import Event
+from recountdb.domain import functions, sessions, threads, users
+from recountdb.domain.aggregate import Family
+from recountdb.domain.conversation import ConversationFamily
+from recountdb.domain.events import Event
 
 
 def concrete(family: Family | ConversationFamily) -> list[type[Event]]:

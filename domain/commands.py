@@ -14,17 +14,17 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from domain import aggregate, conversation, functions, sessions, users
-from domain.aggregate import Aggregate, Draft
-from domain.conversation import HiddenIds, KnownIds
-from domain.errors import AlreadyExists, ExpectationFailed, LimitReached, NotFound, RecountError
-from domain.events import Event
-from domain.functions import Definition, Function
-from domain.messages import Message, MessageAdded, MessageState
-from domain.sessions import Origin, Session
-from domain.threads import Thread
-from domain.users import Profile, User
-from domain.values import merge
+from recountdb.domain import aggregate, conversation, functions, sessions, users
+from recountdb.domain.aggregate import Aggregate, Draft
+from recountdb.domain.conversation import HiddenIds, KnownIds
+from recountdb.domain.errors import AlreadyExists, ExpectationFailed, LimitReached, NotFound, RecountError
+from recountdb.domain.events import Event
+from recountdb.domain.functions import Definition, Function
+from recountdb.domain.messages import Message, MessageAdded, MessageState
+from recountdb.domain.sessions import Origin, Session
+from recountdb.domain.threads import Thread
+from recountdb.domain.users import Profile, User
+from recountdb.domain.values import merge
 
 KINDS: dict[str, type[Aggregate]] = {kind.KIND: kind for kind in (Session, Thread, User, Function)}
 

@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 
 from pydantic import JsonValue
 
-from domain.aggregate import (
+from recountdb.domain.aggregate import (
     Aggregate,
     Draft,
     Family,
@@ -21,9 +21,9 @@ from domain.aggregate import (
     refuse_hold,
     revive_for_writing,
 )
-from domain.errors import MessageIdTaken, MessageIsDeleted, NotFound
-from domain.events import Erased, Event
-from domain.messages import (
+from recountdb.domain.errors import MessageIdTaken, MessageIsDeleted, NotFound
+from recountdb.domain.events import Erased, Event
+from recountdb.domain.messages import (
     SAID,
     Message,
     MessageAdded,
@@ -33,7 +33,7 @@ from domain.messages import (
     MessagesErased,
     MessageState,
 )
-from domain.values import is_same, merge
+from recountdb.domain.values import is_same, merge
 
 
 @dataclass(frozen=True)

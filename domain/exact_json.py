@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from domain.errors import InvalidInput
-from domain.values import DEPTH_MAX, INTEGER_DIGITS_MAX
+from recountdb.domain.errors import InvalidInput
+from recountdb.domain.values import DEPTH_MAX, INTEGER_DIGITS_MAX
 
 NAME_SHOWN_MAX = 100
 """Characters of a member's name that a refusal shows."""

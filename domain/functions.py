@@ -9,10 +9,10 @@ from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict
 
-from domain import aggregate
-from domain.aggregate import Aggregate, Draft, Family, Started, revive_for_writing
-from domain.events import Event
-from domain.values import Metadata, Text, is_same
+from recountdb.domain import aggregate
+from recountdb.domain.aggregate import Aggregate, Draft, Family, Started, revive_for_writing
+from recountdb.domain.events import Event
+from recountdb.domain.values import Metadata, Text, is_same
 
 FunctionType = Literal["user_state", "user_append_state", "user_semantic_memory", "thread_summary"]
 FUNCTION_TYPES: tuple[FunctionType, ...] = get_args(FunctionType)

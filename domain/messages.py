@@ -9,8 +9,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from domain.events import Event
-from domain.values import Content, Document, Metadata, Moment, Text, UserId, merge
+from recountdb.domain.events import Event
+from recountdb.domain.values import Content, Document, Metadata, Moment, Text, UserId, merge
 
 
 class Message(BaseModel):

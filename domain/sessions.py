@@ -8,10 +8,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from domain import aggregate, messages
-from domain.aggregate import Draft, Started
-from domain.conversation import Conversation, ConversationFamily
-from domain.events import Event
+from recountdb.domain import aggregate, messages
+from recountdb.domain.aggregate import Draft, Started
+from recountdb.domain.conversation import Conversation, ConversationFamily
+from recountdb.domain.events import Event
 
 
 class Origin(BaseModel):

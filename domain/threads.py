@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from domain import aggregate, messages
-from domain.aggregate import Started
-from domain.conversation import Conversation, ConversationFamily
+from recountdb.domain import aggregate, messages
+from recountdb.domain.aggregate import Started
+from recountdb.domain.conversation import Conversation, ConversationFamily
 
 
 class ThreadStarted(Started):

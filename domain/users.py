@@ -7,10 +7,10 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from domain import aggregate
-from domain.aggregate import Aggregate, Draft, Family, Started, Undeleted, revive_for_writing
-from domain.events import Event
-from domain.values import Text
+from recountdb.domain import aggregate
+from recountdb.domain.aggregate import Aggregate, Draft, Family, Started, Undeleted, revive_for_writing
+from recountdb.domain.events import Event
+from recountdb.domain.values import Text
 
 
 class Profile(BaseModel):

@@ -2,7 +2,7 @@
 
 Its repository, cache, snapshots and event store are the library's; the recorder and the mapper are
 ours. Commands that arrive together are decided one after the other and committed in one transaction
-(see eventlog.writer), each caller still answered only after the commit.
+(see eventlog.write.writer), each caller still answered only after the commit.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from eventsourcing.persistence import (
 from eventsourcing.utils import Environment, EnvType
 from pydantic import ValidationError
 
-from domain.aggregate import Aggregate, Snapshot
-from domain.catalog import events_by_topic
-from domain.commands import KINDS, Command
-from domain.errors import Unavailable
-from domain.events import Context, Event
-from eventlog.chain import Chain
-from eventlog.changes import Outcome, StreamChange, Views
-from eventlog.database import Database
-from eventlog.epoch import Epochs
-from eventlog.mapper import EventMapper, SnapshotMapper, StoredRow
-from eventlog.recorder import LogRecorder, SnapshotRecorder
-from eventlog.tracing import span
-from eventlog.transaction import Answer, Request
-from eventlog.writer import Append, Writer
+from recountdb.domain.aggregate import Aggregate, Snapshot
+from recountdb.domain.catalog import events_by_topic
+from recountdb.domain.commands import KINDS, Command
+from recountdb.domain.errors import Unavailable
+from recountdb.domain.events import Context, Event
+from recountdb.eventlog.integrity.chain import Chain
+from recountdb.eventlog.log.epoch import Epochs
+from recountdb.eventlog.log.mapper import EventMapper, SnapshotMapper, StoredRow
+from recountdb.eventlog.log.recorder import LogRecorder, SnapshotRecorder
+from recountdb.eventlog.postgres.database import Database
+from recountdb.eventlog.tracing import span
+from recountdb.eventlog.write.ports import Outcome, StreamChange, Views
+from recountdb.eventlog.write.transaction import Answer, Request
+from recountdb.eventlog.write.writer import Append, Writer
 
 logger = logging.getLogger(__name__)
 

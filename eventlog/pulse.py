@@ -18,12 +18,17 @@ from datetime import datetime
 
 import psycopg
 
-from domain.errors import Unavailable
-from eventlog.clock import Clock
-from eventlog.database import WATCH, Connection, connect
-from eventlog.failures import DatabaseSilent
-from eventlog.sessions import STANDSTILL_SECONDS, describe_sessions, end_standing_still, find_blockers
-from eventlog.writer import Append
+from recountdb.domain.errors import Unavailable
+from recountdb.eventlog.postgres.clock import Clock
+from recountdb.eventlog.postgres.database import WATCH, Connection, connect
+from recountdb.eventlog.postgres.failures import DatabaseSilent
+from recountdb.eventlog.postgres.sessions import (
+    STANDSTILL_SECONDS,
+    describe_sessions,
+    end_standing_still,
+    find_blockers,
+)
+from recountdb.eventlog.write.writer import Append
 
 PAUSE_SECONDS = 0.5
 SILENCE_SECONDS = 4.0  # without an answer to a question that takes a millisecond

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from domain.commands import (
+from recountdb.domain.commands import (
     AddMessages,
     ChangeFunction,
     ChangeMessage,
@@ -28,10 +28,10 @@ from domain.commands import (
     Start,
     Undelete,
 )
-from domain.events import Context, Idempotency
-from domain.functions import Definition
-from domain.messages import Message
-from domain.users import Profile
+from recountdb.domain.events import Context, Idempotency
+from recountdb.domain.functions import Definition
+from recountdb.domain.messages import Message
+from recountdb.domain.users import Profile
 from tests.model import Ask, Row
 
 BEGINNING = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from eventlog.locks import locked
+from recountdb.eventlog.postgres.file_locks import locked
 
 PLACE = Path(__file__).parents[1] / ".clients"
 INSTALL_SECONDS_MAX = 300

@@ -20,12 +20,12 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.settings import Settings
-from domain.events import Context
-from eventlog.application import Recount
-from eventlog.database import Database
-from projections.core import CoreViews
+from recountdb.api.app import create_app
+from recountdb.api.settings import Settings
+from recountdb.domain.events import Context
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.postgres.database import Database
+from recountdb.projections.views.registry import CoreViews
 from tests.postgres import (
     POSTGRES_15,
     embedded_server,

@@ -14,15 +14,15 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from domain.aggregate import Draft
-from domain.commands import KINDS, Command
-from domain.events import Context, Event
-from domain.functions import Definition, DefinitionReplaced
-from domain.messages import Message, MessageState, fold_messages
-from domain.sessions import SessionRenamed
-from domain.threads import StateSet
-from domain.users import ProfileReplaced
-from domain.values import is_same
+from recountdb.domain.aggregate import Draft
+from recountdb.domain.commands import KINDS, Command
+from recountdb.domain.events import Context, Event
+from recountdb.domain.functions import Definition, DefinitionReplaced
+from recountdb.domain.messages import Message, MessageState, fold_messages
+from recountdb.domain.sessions import SessionRenamed
+from recountdb.domain.threads import StateSet
+from recountdb.domain.users import ProfileReplaced
+from recountdb.domain.values import is_same
 
 STREAM = UUID("01890a5d-0000-7000-8000-000000000001")
 BEGINNING = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from domain.messages import Message
+from recountdb.domain.messages import Message
 
 numbers = st.one_of(
     st.integers(),

@@ -18,9 +18,9 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from api.app import migrate_database
-from eventlog.database import connect
-from eventlog.embedded import EmbeddedPostgres
+from recountdb.api.app import migrate_database
+from recountdb.eventlog.postgres.database import connect
+from recountdb.eventlog.postgres.embedded import EmbeddedPostgres
 
 POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
 

@@ -12,10 +12,10 @@ from itertools import chain
 from multiprocessing.synchronize import Barrier
 from typing import Any, TypeVar
 
-from domain.events import Context, Idempotency
-from eventlog.application import Recount
-from eventlog.database import Addresses, Database
-from projections.core import CoreViews
+from recountdb.domain.events import Context, Idempotency
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.postgres.database import Addresses, Database
+from recountdb.projections.views.registry import CoreViews
 
 PATIENCE_SECONDS = 60
 """How long is waited for others before a test fails; never how long one must wait."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from domain.aggregate import Aggregate
-from domain.messages import MessageState
+from recountdb.domain.aggregate import Aggregate
+from recountdb.domain.messages import MessageState
 from tests.model import Row, Stream, message_count, text
 
 

@@ -29,12 +29,12 @@ from fakeredis.commands_mixins import _mixin_base as fake
 from moto.server import ThreadedMotoServer
 from typer.testing import CliRunner
 
-from api.cli.commands import app
-from api.importers.source import SOURCE
-from eventlog.database import Database
-from projections.messages import page_messages
-from projections.paging import LIMIT_MAX, Filter, Window
-from projections.sessions import get_session
+from recountdb.api.cli.commands import app
+from recountdb.api.transfer.importers.source import SOURCE
+from recountdb.eventlog.postgres.database import Database
+from recountdb.projections.queries.paging import LIMIT_MAX, Filter, Window
+from recountdb.projections.views.messages import page_messages
+from recountdb.projections.views.sessions import get_session
 
 START_SECONDS_MAX = 20
 TOKEN = "upstash-token"

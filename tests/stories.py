@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from domain.commands import (
+from recountdb.domain.commands import (
     AddMessages,
     ChangeFunction,
     ChangeMessage,
@@ -21,10 +21,10 @@ from domain.commands import (
     Start,
     Undelete,
 )
-from domain.functions import Definition
-from domain.messages import Message
-from domain.users import Profile
-from eventlog.application import Recount
+from recountdb.domain.functions import Definition
+from recountdb.domain.messages import Message
+from recountdb.domain.users import Profile
+from recountdb.eventlog.application import Recount
 from tests.processes import context
 
 THREAD = str(UUID(int=7))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import Future
 
-from domain.commands import Command
-from domain.events import Context
-from eventlog.application import Recount
-from eventlog.changes import Outcome
+from recountdb.domain.commands import Command
+from recountdb.domain.events import Context
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.write.ports import Outcome
 
 
 def submit_together(

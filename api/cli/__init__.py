@@ -13,7 +13,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program. The commands are imported here, so that Ctrl-C during that is no traceback."""
     end_like_interrupted()
     try:
-        from api.cli.program import run
+        from recountdb.api.cli.program import run
 
         run(arguments)
     except KeyboardInterrupt:

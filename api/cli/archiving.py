@@ -12,18 +12,21 @@ from typing import Any
 import typer
 from pydantic_core import to_json
 
-from api.cli.claim import claimed
-from api.cli.failures import tell
-from api.cli.maintenance import bar, rebuilt, refuse_served
-from api.cli.store import opened, place
-from domain.errors import InvalidInput
-from eventlog.archive import checking, exporting, importing, reading
-from eventlog.archive.lines import Archive
-from eventlog.archive.reading import Source
-from eventlog.database import Database, connect, told
-from eventlog.epoch import begin_epoch
-from projections import shadow
-from projections.rebuild import log_size, put_in_place
+from recountdb.api.cli.claim import claimed
+from recountdb.api.cli.failures import tell
+from recountdb.api.cli.maintenance import bar, rebuilt, refuse_served
+from recountdb.api.cli.store import opened, place
+from recountdb.domain.errors import InvalidInput
+from recountdb.eventlog.archive import check as checking
+from recountdb.eventlog.archive import export_log as exporting
+from recountdb.eventlog.archive import import_log as importing
+from recountdb.eventlog.archive import read as reading
+from recountdb.eventlog.archive.lines import Archive
+from recountdb.eventlog.archive.read import Source
+from recountdb.eventlog.log.epoch import begin_epoch
+from recountdb.eventlog.postgres.database import Database, connect, told
+from recountdb.projections.rebuild import shadow
+from recountdb.projections.rebuild.build import log_size, put_in_place
 
 STDIO = "-"
 

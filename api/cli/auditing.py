@@ -11,16 +11,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from api.cli.output import shortened, show_table
-from api.cli.reading import MOMENT, paged, show_all_json
-from api.cli.store import name_of, opened, place, running
-from api.reads import RecordedRead, page_reads
-from api.resources import event_resource
-from domain.errors import InvalidInput, NotFound
-from eventlog.recorder import LogEntry
-from projections.audit import AuditFilter, page_audit
-from projections.names import find_stream
-from projections.paging import KEY_MAX, Order
+from recountdb.api.cli.output import shortened, show_table
+from recountdb.api.cli.reading import MOMENT, paged, show_all_json
+from recountdb.api.cli.store import name_of, opened, place, running
+from recountdb.api.schemas.responses import event_resource
+from recountdb.api.services.read_audit import RecordedRead, page_reads
+from recountdb.domain.errors import InvalidInput, NotFound
+from recountdb.eventlog.log.recorder import LogEntry
+from recountdb.projections.queries.audit import AuditFilter, page_audit
+from recountdb.projections.queries.paging import KEY_MAX, Order
+from recountdb.projections.views.names import find_stream
 
 
 def audit(

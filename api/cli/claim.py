@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from domain.errors import Refused
+from recountdb.domain.errors import Refused
 
 FILE = "serve.lock"
 PATIENCE_SECONDS = 0.5  # somebody may be looking who holds it, which takes a moment

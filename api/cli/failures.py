@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from domain.errors import DatabaseUnfit, RecordUnreadable, RecountError, Unavailable
+from recountdb.domain.errors import DatabaseUnfit, RecordUnreadable, RecountError, Unavailable
 
 PARTLY, REFUSED, NOT_AVAILABLE, FAULT = 1, 2, 3, 70
 
@@ -24,7 +24,7 @@ def in_our_words(error: Exception) -> Exception:
         return error
     import psycopg  # not before something failed: it takes long
 
-    from eventlog.failures import translated
+    from recountdb.eventlog.postgres.failures import translated
 
     return translated(error) if isinstance(error, psycopg.Error) else error
 
@@ -61,7 +61,9 @@ def exit_code_for(error: Exception) -> int:
         return REFUSED
     if isinstance(error, RecordUnreadable):  # the store is there, and some of it is wrong
         return PARTLY
-    from eventlog.programs import EmbeddedPostgresFailed  # not before something failed: it takes long
+    from recountdb.eventlog.postgres.programs import (
+        EmbeddedPostgresFailed,  # not before something failed: it takes long
+    )
 
     is_about_the_store = isinstance(error, Unavailable | EmbeddedPostgresFailed)
     return NOT_AVAILABLE if is_about_the_store else REFUSED

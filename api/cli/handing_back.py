@@ -8,19 +8,19 @@ from typing import Protocol
 
 import typer
 
-from api.cli.failures import PARTLY, tell
-from api.cli.store import opened, place
-from api.cli.transfer import watched
-from api.exporters.dynamodb import opened_table
-from api.exporters.envelopes import Writer
-from api.exporters.redis_lists import PREFIXES, RedisLists
-from api.exporting import messages_of, sessions_to_export
-from api.importers import dynamodb
-from api.importers.redis_commands import redis_commands
-from api.keys import check_project
-from domain.errors import NotFound
-from domain.messages import MessageState
-from domain.sessions import Session
+from recountdb.api.cli.failures import PARTLY, tell
+from recountdb.api.cli.store import opened, place
+from recountdb.api.cli.transfer import watched
+from recountdb.api.services.keys import check_project
+from recountdb.api.transfer.chat_export import messages_of, sessions_to_export
+from recountdb.api.transfer.exporters.dynamodb import opened_table
+from recountdb.api.transfer.exporters.envelopes import Writer
+from recountdb.api.transfer.exporters.redis_lists import PREFIXES, RedisLists
+from recountdb.api.transfer.importers import dynamodb
+from recountdb.api.transfer.importers.redis_commands import redis_commands
+from recountdb.domain.errors import NotFound
+from recountdb.domain.messages import MessageState
+from recountdb.domain.sessions import Session
 
 
 class Store(Protocol):

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import typer
 
-from api.cli.failures import tell
-from api.cli.output import show_json, show_table
-from api.cli.store import opened, place
-from api.keys import create_key, list_keys, revoke_key
+from recountdb.api.cli.failures import tell
+from recountdb.api.cli.output import show_json, show_table
+from recountdb.api.cli.store import opened, place
+from recountdb.api.services.keys import create_key, list_keys, revoke_key
 
 
 def create(data: Path | None, project: str, *, scopes: Sequence[str], label: str, as_json: bool) -> None:

@@ -13,20 +13,20 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from api.cli.claim import running_server
-from api.cli.failures import PARTLY, tell
-from api.cli.output import show_json
-from api.cli.store import Place, opened, place
-from domain.errors import Unavailable
-from eventlog.checkpoints import last_checkpoint
-from eventlog.database import Connection, Database, connect
-from eventlog.epoch import Epoch, Epochs, load_epochs
-from eventlog.verification import log_flaws
-from projections import shadow
-from projections.core import BY_NAME
-from projections.rebuild import differences, log_size, put_in_place, rebuild, roll_back
-from projections.rebuilds import Findings, begin, checked_views, is_served, recorded
-from projections.shadow import those_aside
+from recountdb.api.cli.claim import running_server
+from recountdb.api.cli.failures import PARTLY, tell
+from recountdb.api.cli.output import show_json
+from recountdb.api.cli.store import Place, opened, place
+from recountdb.domain.errors import Unavailable
+from recountdb.eventlog.integrity.checkpoints import last_checkpoint
+from recountdb.eventlog.integrity.verify import log_flaws
+from recountdb.eventlog.log.epoch import Epoch, Epochs, load_epochs
+from recountdb.eventlog.postgres.database import Connection, Database, connect
+from recountdb.projections.rebuild import shadow
+from recountdb.projections.rebuild.build import differences, log_size, put_in_place, rebuild, roll_back
+from recountdb.projections.rebuild.progress import Findings, begin, checked_views, is_served, recorded
+from recountdb.projections.rebuild.shadow import those_aside
+from recountdb.projections.views.registry import BY_NAME
 
 TOLD_MAX = 20  # things that are wrong; the rest is counted
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
-from api.cli.store import connected, place
-from api.opening import migrate_at
+from recountdb.api.cli.store import connected, place
+from recountdb.api.runtime import migrate_at
 
 
 def migrate(data: Path | None) -> None:

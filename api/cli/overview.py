@@ -9,19 +9,19 @@ from typing import Any
 
 import typer
 
-from api.cli.claim import RunningServer, running_server
-from api.cli.output import show_json
-from api.cli.store import Place, connected, place, refuse_missing
-from api.opening import all_migrations
-from domain.errors import SchemaMismatch
-from eventlog.archive.importing import ImportUnfinished, refuse_unfinished
-from eventlog.clock import APART_SECONDS_MAX, in_words
-from eventlog.database import Connection, Database, connect
-from eventlog.recorder import LogRecorder
-from eventlog.schema import applied, check_schema
-from projections.counts import count_all
-from projections.follow import lags
-from projections.rebuilds import outdated_views
+from recountdb.api.cli.claim import RunningServer, running_server
+from recountdb.api.cli.output import show_json
+from recountdb.api.cli.store import Place, connected, place, refuse_missing
+from recountdb.api.runtime import all_migrations
+from recountdb.domain.errors import SchemaMismatch
+from recountdb.eventlog.archive.import_log import ImportUnfinished, refuse_unfinished
+from recountdb.eventlog.log.recorder import LogRecorder
+from recountdb.eventlog.postgres.clock import APART_SECONDS_MAX, in_words
+from recountdb.eventlog.postgres.database import Connection, Database, connect
+from recountdb.eventlog.postgres.schema import applied, check_schema
+from recountdb.projections.followers.follower import lags
+from recountdb.projections.queries.counts import count_all
+from recountdb.projections.rebuild.progress import outdated_views
 
 
 def status(data: Path | None, *, as_json: bool) -> None:
@@ -46,7 +46,7 @@ def status(data: Path | None, *, as_json: bool) -> None:
 def facts_of(here: Place, database: Database, server: RunningServer | None) -> dict[str, Any]:
     with database.connection() as connection:
         facts: dict[str, Any] = {
-            "version": version("recount"),
+            "version": version("recountdb"),
             "database": database_of(here, connection),
             "schema": schema_of(connection),
             "server": vars(server) if server else None,

@@ -6,8 +6,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from api.cli.commands import app
-from api.cli.failures import (
+from recountdb.api.cli.commands import app
+from recountdb.api.cli.failures import (
     escape_what_cannot_be_shown,
     exit_code_for,
     is_expected,

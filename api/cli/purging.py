@@ -10,20 +10,20 @@ from pathlib import Path
 
 import typer
 
-from api.cli.failures import PARTLY, tell
-from api.cli.output import show_json, show_table
-from api.cli.reading import listed, show_all_json
-from api.cli.store import contexts, name_of, opened, place, running
-from api.opening import store_tables
-from api.purging import all_of, carry_out, days_ago
-from api.routes.purges import receipt_resource, target_resource
-from domain.commands import Command, Name, PlaceHold, ReleaseHold
-from domain.errors import InvalidInput
-from eventlog.database import Database, connect, told
-from projections.leftovers import describe
-from projections.paging import Order
-from projections.purge import Receipt, Result, due, page_receipts, receipts_of, rehearse
-from projections.scrub import scrub as scrub_tables
+from recountdb.api.cli.failures import PARTLY, tell
+from recountdb.api.cli.output import show_json, show_table
+from recountdb.api.cli.reading import listed, show_all_json
+from recountdb.api.cli.store import contexts, name_of, opened, place, running
+from recountdb.api.http.routes.purges import receipt_resource, target_resource
+from recountdb.api.runtime import store_tables
+from recountdb.api.services.purge import all_of, carry_out, days_ago
+from recountdb.domain.commands import Command, Name, PlaceHold, ReleaseHold
+from recountdb.domain.errors import InvalidInput
+from recountdb.eventlog.postgres.database import Database, connect, told
+from recountdb.projections.followers.scrub import scrub as scrub_tables
+from recountdb.projections.queries.leftovers import describe
+from recountdb.projections.queries.paging import Order
+from recountdb.projections.queries.purge import Receipt, Result, due, page_receipts, receipts_of, rehearse
 
 AGE = re.compile(r"(\d{1,6})([dhm])")
 DAYS = {"d": 1.0, "h": 1 / 24, "m": 1 / 1440}

@@ -10,25 +10,33 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from api.cli.failures import tell
-from api.cli.output import shortened, show_json, show_table
-from api.cli.store import name_of, opened, place, running
-from api.resources import aggregate_resource, event_resource, message_resource, origin_ids
-from domain.commands import Name
-from domain.errors import InvalidInput, NotFound
-from domain.exact_json import NotJson, read_json
-from domain.messages import MessageState
-from domain.sessions import Session
-from domain.values import Metadata, Moment
-from eventlog.application import Recount
-from eventlog.database import Database
-from eventlog.recorder import LogEntry, LogRecorder
-from projections.history import AsOf, page_as_of
-from projections.messages import page_messages
-from projections.names import find_stream
-from projections.paging import KEY_MAX, LIMIT_DEFAULT, LIMIT_MAX, Filter, Order, Page, Window
-from projections.sessions import list_sessions, session_names
-from projections.trail import page_stream
+from recountdb.api.cli.failures import tell
+from recountdb.api.cli.output import shortened, show_json, show_table
+from recountdb.api.cli.store import name_of, opened, place, running
+from recountdb.api.schemas.responses import aggregate_resource, event_resource, message_resource, origin_ids
+from recountdb.domain.commands import Name
+from recountdb.domain.errors import InvalidInput, NotFound
+from recountdb.domain.exact_json import NotJson, read_json
+from recountdb.domain.messages import MessageState
+from recountdb.domain.sessions import Session
+from recountdb.domain.values import Metadata, Moment
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.log.recorder import LogEntry, LogRecorder
+from recountdb.eventlog.postgres.database import Database
+from recountdb.projections.queries.audit_trail import page_stream
+from recountdb.projections.queries.history import AsOf, page_as_of
+from recountdb.projections.queries.paging import (
+    KEY_MAX,
+    LIMIT_DEFAULT,
+    LIMIT_MAX,
+    Filter,
+    Order,
+    Page,
+    Window,
+)
+from recountdb.projections.views.messages import page_messages
+from recountdb.projections.views.names import find_stream
+from recountdb.projections.views.sessions import list_sessions, session_names
 
 T = TypeVar("T")
 

@@ -21,23 +21,25 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess
 
-from api.app import NotServable, create_lasting_app, refuse_open_server
-from api.cli.claim import claimed
-from api.cli.store import Place, connected, place
-from api.environment import PREFIX
-from api.first_key import use_first_key
-from api.keys import KeyRing
-from api.logs import configuration
-from api.opening import migrate_at, open_database
-from api.protocol import KEEP_ALIVE_SECONDS, BoundedProtocol
-from api.settings import Settings
-from domain.errors import Unavailable
-from eventlog.database import Addresses, connect
-from projections.rebuilds import outdated_views
+from recountdb.api.app import NotServable, create_lasting_app, refuse_open_server
+from recountdb.api.cli.claim import claimed
+from recountdb.api.cli.store import Place, connected, place
+from recountdb.api.environment import PREFIX
+from recountdb.api.http.server_protocol import KEEP_ALIVE_SECONDS, BoundedProtocol
+from recountdb.api.logs import configuration
+from recountdb.api.runtime import migrate_at, open_database
+from recountdb.api.services.first_key import use_first_key
+from recountdb.api.services.keys import KeyRing
+from recountdb.api.settings import Settings
+from recountdb.domain.errors import Unavailable
+from recountdb.eventlog.postgres.database import Addresses, connect
+from recountdb.projections.rebuild.progress import outdated_views
 
 logger = logging.getLogger(__name__)
 
-GRACE_SECONDS = 7  # until tasks are cancelled; their connections are closed before (see api.protocol)
+GRACE_SECONDS = (
+    7  # until tasks are cancelled; their connections are closed before (see api.http.server_protocol)
+)
 WORKER_SILENCE_SECONDS_MAX = 10
 WAITING_CONNECTIONS_MAX = 2048
 
@@ -120,7 +122,7 @@ def greet(here: Place, addresses: Addresses, address: str) -> None:
     """Say where everything is and what to try next."""
     where = f"{here.directory} (embedded PostgreSQL)" if here.is_embedded else named_server(addresses)
     typer.echo(f"""\
-Recount {version("recount")}
+Recount {version("recountdb")}
   data      {where}
   address   {address}
   API docs  {address}/docs
@@ -159,7 +161,7 @@ def serve_alone(running: Running) -> bool:
 
 def serve_together(running: Running) -> bool:
     with worker_environment(running):
-        config = uvicorn_config(running, "api.app:from_environment", factory=True)
+        config = uvicorn_config(running, "recountdb.api.app:from_environment", factory=True)
         hang_up = signal.getsignal(signal.SIGHUP)
         supervisor = Supervisor(config, sockets=[running.listener])
         signal.signal(signal.SIGHUP, hang_up)  # a terminal that was closed asks for no restart

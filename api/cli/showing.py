@@ -12,17 +12,18 @@ from pathlib import Path
 import typer
 from pydantic_core import to_json
 
-from api.cli.commands import app
-from api.cli.store import connected, contexts, opened, place, running
-from domain.commands import ChangeMessage, DeleteMessage
-from domain.messages import MessageState
-from domain.sessions import Session
-from eventlog.database import Database
-from projections.messages import page_messages
-from projections.paging import Filter, Window
-from projections.sessions import list_sessions
+from recountdb import api
+from recountdb.api.cli.commands import app
+from recountdb.api.cli.store import connected, contexts, opened, place, running
+from recountdb.domain.commands import ChangeMessage, DeleteMessage
+from recountdb.domain.messages import MessageState
+from recountdb.domain.sessions import Session
+from recountdb.eventlog.postgres.database import Database
+from recountdb.projections.queries.paging import Filter, Window
+from recountdb.projections.views.messages import page_messages
+from recountdb.projections.views.sessions import list_sessions
 
-SAMPLE = files("api") / "sample" / "taskmaster4-sample.jsonl.gz"
+SAMPLE = files(api) / "sample" / "taskmaster4-sample.jsonl.gz"
 PROJECT = "default"
 
 

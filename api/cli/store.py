@@ -11,19 +11,19 @@ from pathlib import Path
 
 from uuid_utils.compat import uuid7
 
-from api.keys import check_project
-from api.opening import migrate_at, open_database
-from api.settings import Settings, read_settings
-from domain.commands import Name
-from domain.errors import Unavailable
-from domain.events import Context
-from domain.sessions import Session
-from eventlog.application import Recount
-from eventlog.clock import Clock
-from eventlog.database import Addresses, Database, connect
-from eventlog.embedded import EmbeddedPostgres
-from eventlog.schema import applied
-from projections.core import CoreViews
+from recountdb.api.runtime import migrate_at, open_database
+from recountdb.api.services.keys import check_project
+from recountdb.api.settings import Settings, read_settings
+from recountdb.domain.commands import Name
+from recountdb.domain.errors import Unavailable
+from recountdb.domain.events import Context
+from recountdb.domain.sessions import Session
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.postgres.clock import Clock
+from recountdb.eventlog.postgres.database import Addresses, Database, connect
+from recountdb.eventlog.postgres.embedded import EmbeddedPostgres
+from recountdb.eventlog.postgres.schema import applied
+from recountdb.projections.views.registry import CoreViews
 
 
 @dataclass(frozen=True)

@@ -11,20 +11,20 @@ from typing import Any
 
 import typer
 
-from api.bodies import NewUser
-from api.cli.failures import PARTLY, tell
-from api.cli.output import show_json
-from api.cli.store import contexts, place
-from api.cli.transfer import checked_user, clock_of, show_counts, show_progress, target
-from api.importers import dynamodb, flowise, langflow, motorhead, redis_lists, zep
-from api.importers.recording import Account, StoreImporter, StoreReport
-from api.importers.redis_commands import redis_commands, upstash_commands
-from api.importers.source import Person, Source
-from api.importers.tables import opened_tables
-from domain.commands import Start
-from domain.errors import AlreadyExists, InvalidInput
-from domain.users import Profile, User
-from eventlog.application import Recount
+from recountdb.api.cli.failures import PARTLY, tell
+from recountdb.api.cli.output import show_json
+from recountdb.api.cli.store import contexts, place
+from recountdb.api.cli.transfer import checked_user, clock_of, show_counts, show_progress, target
+from recountdb.api.schemas.requests import NewUser
+from recountdb.api.transfer.importers import dynamodb, flowise, langflow, motorhead, redis_lists, zep
+from recountdb.api.transfer.importers.recording import Account, StoreImporter, StoreReport
+from recountdb.api.transfer.importers.redis_commands import redis_commands, upstash_commands
+from recountdb.api.transfer.importers.source import Person, Source
+from recountdb.api.transfer.importers.tables import opened_tables
+from recountdb.domain.commands import Start
+from recountdb.domain.errors import AlreadyExists, InvalidInput
+from recountdb.domain.users import Profile, User
+from recountdb.eventlog.application import Recount
 
 DATABASES = {"langflow": langflow.read, "flowise": flowise.read, "zep": zep.read}
 

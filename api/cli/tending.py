@@ -7,13 +7,13 @@ from uuid import UUID
 
 import typer
 
-from api.cli.failures import PARTLY, tell
-from api.cli.output import show_json, show_table
-from api.cli.store import opened, place
-from api.following import follower_named
-from domain.errors import InvalidInput
-from projections.follow import lags, parked_streams
-from projections.follow import resume as resume_follower
+from recountdb.api.background.tasks import follower_named
+from recountdb.api.cli.failures import PARTLY, tell
+from recountdb.api.cli.output import show_json, show_table
+from recountdb.api.cli.store import opened, place
+from recountdb.domain.errors import InvalidInput
+from recountdb.projections.followers.follower import lags, parked_streams
+from recountdb.projections.followers.follower import resume as resume_follower
 
 
 def list_all(data: Path | None, *, as_json: bool) -> None:

@@ -12,17 +12,17 @@ from uuid import UUID
 
 import typer
 
-from api.cli.output import shortened, show_json, shown
-from api.cli.reading import content_of, moment_in
-from api.cli.store import opened, place, running
-from api.difference import difference_resource
-from api.queries import SPEED_MAX
-from api.resources import event_resource, origin_ids
-from domain.aggregate import Deleted, MetadataMerged, Undeleted
-from domain.commands import Name
-from domain.errors import InvalidInput
-from domain.events import Event
-from domain.messages import (
+from recountdb.api.cli.output import shortened, show_json, shown
+from recountdb.api.cli.reading import content_of, moment_in
+from recountdb.api.cli.store import opened, place, running
+from recountdb.api.http.query_parameters import SPEED_MAX
+from recountdb.api.schemas.diff import difference_resource
+from recountdb.api.schemas.responses import event_resource, origin_ids
+from recountdb.domain.aggregate import Deleted, MetadataMerged, Undeleted
+from recountdb.domain.commands import Name
+from recountdb.domain.errors import InvalidInput
+from recountdb.domain.events import Event
+from recountdb.domain.messages import (
     MessageAdded,
     MessageDeleted,
     MessageEdited,
@@ -30,13 +30,13 @@ from domain.messages import (
     MessageMetadataMerged,
     message_from,
 )
-from domain.sessions import Session, SessionRenamed, SessionStarted
-from eventlog.application import Recount
-from projections.difference import compare
-from projections.history import AsOf, stream_named
-from projections.paging import KEY_MAX
-from projections.replaying import paced, stream_entries
-from projections.sessions import session_names
+from recountdb.domain.sessions import Session, SessionRenamed, SessionStarted
+from recountdb.eventlog.application import Recount
+from recountdb.projections.queries.diff import compare
+from recountdb.projections.queries.history import AsOf, stream_named
+from recountdb.projections.queries.paging import KEY_MAX
+from recountdb.projections.queries.replay import paced, stream_entries
+from recountdb.projections.views.sessions import session_names
 
 SPEED = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,6})?)x?", re.ASCII)
 

@@ -17,18 +17,18 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from api.chat_lines import Line
-from api.cli.failures import PARTLY, tell
-from api.cli.output import show_json
-from api.cli.store import Place, contexts, is_missing, opened, place, running
-from api.exporting import lines_for, sessions_to_export
-from api.file_shapes import NotLines, conversations_in
-from api.importing import FileReport, Importer, Report
-from api.keys import check_project
-from domain.errors import InvalidInput
-from domain.sessions import Session
-from domain.values import check_name
-from eventlog.clock import Clock
+from recountdb.api.cli.failures import PARTLY, tell
+from recountdb.api.cli.output import show_json
+from recountdb.api.cli.store import Place, contexts, is_missing, opened, place, running
+from recountdb.api.services.keys import check_project
+from recountdb.api.transfer.chat_export import lines_for, sessions_to_export
+from recountdb.api.transfer.chat_import import FileReport, Importer, Report
+from recountdb.api.transfer.chat_lines import Line
+from recountdb.api.transfer.file_shapes import NotLines, conversations_in
+from recountdb.domain.errors import InvalidInput
+from recountdb.domain.sessions import Session
+from recountdb.domain.values import check_name
+from recountdb.eventlog.postgres.clock import Clock
 
 STDIO = "-"
 SAME_REASON_MAX = 10

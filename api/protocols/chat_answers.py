@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from api.cleaning import clean_text, loads, loads_bytes
-from api.protocols.event_stream import Event, Events
-from api.protocols.failures import Failed
+from recountdb.api.protocols.event_stream import Event, Events
+from recountdb.api.protocols.failures import Failed
+from recountdb.api.transfer.cleaning import clean_text, loads, loads_bytes
 
 DONE = "[DONE]"
 PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,60}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain.errors import RecountError
+from recountdb.domain.errors import RecountError
 
 
 class Failed(RecountError):

@@ -16,10 +16,10 @@ from urllib.parse import quote, unquote
 import httpx2
 from pydantic import JsonValue, SecretStr
 
-from api.cleaning import clean, loads_bytes
-from api.protocols.chat_answers import Answer, whole_answer
-from api.protocols.failures import Failed
-from api.settings import Settings
+from recountdb.api.protocols.chat_answers import Answer, whole_answer
+from recountdb.api.protocols.failures import Failed
+from recountdb.api.settings import Settings
+from recountdb.api.transfer.cleaning import clean, loads_bytes
 
 CONNECT_SECONDS_MAX = 10
 Route = Sequence[str]

@@ -24,9 +24,9 @@ from uuid_utils.compat import uuid7
 
 from bench.common import PROJECT, context, message
 from bench.contestants import CONTENT, Append, rate_of
-from domain.sessions import MessageAdded
-from eventlog.database import connect
-from eventlog.mapper import encode
+from recountdb.domain.sessions import MessageAdded
+from recountdb.eventlog.log.mapper import encode
+from recountdb.eventlog.postgres.database import connect
 
 INTO = "(originator_id, originator_version, project, topic, recorded_at, state, salt, link)"
 SALT, LINK = bytes(16), bytes(32)

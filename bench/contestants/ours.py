@@ -9,8 +9,8 @@ from multiprocessing.connection import Connection as Pipe
 
 from bench.common import application_on, context, message
 from bench.contestants import CONTENT, Append, rate_of
-from domain.commands import AddMessages
-from eventlog.application import Recount
+from recountdb.domain.commands import AddMessages
+from recountdb.eventlog.application import Recount
 
 
 class Ours:

@@ -18,7 +18,7 @@ from uuid_utils.compat import uuid7
 
 from bench.common import PROJECT
 from bench.contestants import CONTENT, Append, rate_of
-from eventlog.database import Connection, connect
+from recountdb.eventlog.postgres.database import Connection, connect
 
 
 class StockSession(Aggregate):

@@ -10,10 +10,10 @@ The file is gzipped text, each line a JSON object without spaces, its members in
     {"events","checkpoints","sha256"}                           once, last
 
 Each epoch is an object with the members "number", "id", "shared_through", "begins_after" and "began_at" (see
-eventlog/epoch.py). Times are microseconds since 1970-01-01 UTC, bytes are lower-case hexadecimal. ``state``
-is the payload's stored text, byte for byte, as a string: it is hashed, and an object would be spelled anew.
-``salt`` is null where the payload was erased, and ``state`` then holds its commitment. The last line
-counts what is above it, and has the SHA-256 of all lines above it, newlines included.
+eventlog/log/epoch.py). Times are microseconds since 1970-01-01 UTC, bytes are lower-case hexadecimal.
+``state`` is the payload's stored text, byte for byte, as a string: it is hashed, and an object would be
+spelled anew. ``salt`` is null where the payload was erased, and ``state`` then holds its commitment. The
+last line counts what is above it, and has the SHA-256 of all lines above it, newlines included.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.errors import RecountError
-from eventlog.chain import EPOCH, MICROSECOND
-from eventlog.epoch import Epoch
-from eventlog.verification import StoredLink
+from recountdb.domain.errors import RecountError
+from recountdb.eventlog.integrity.chain import EPOCH, MICROSECOND
+from recountdb.eventlog.integrity.verify import StoredLink
+from recountdb.eventlog.log.epoch import Epoch
 
 FORMAT: Literal["recount-log/1"] = "recount-log/1"
 

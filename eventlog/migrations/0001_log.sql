@@ -9,7 +9,7 @@ CREATE TABLE stored_events (
     recorded_at        timestamptz NOT NULL,
     -- json, not jsonb: the text stays as it was written, so numbers of any size come back equal.
     state              json        NOT NULL,
-    -- The stream's chain (see eventlog/chain.py). The salt is erased with the payload.
+    -- The stream's chain (see eventlog/integrity/chain.py). The salt is erased with the payload.
     salt               bytea,
     link               bytea       NOT NULL,
     CONSTRAINT stored_events_pkey PRIMARY KEY (originator_id, originator_version)
@@ -38,7 +38,7 @@ CREATE TABLE snapshots (
     PRIMARY KEY (originator_id, originator_version)
 );
 
--- What the log was at some moments (see eventlog/checkpoints.py).
+-- What the log was at some moments (see eventlog/integrity/checkpoints.py).
 CREATE TABLE checkpoints (
     position bigint      PRIMARY KEY,
     events   bigint      NOT NULL,
@@ -60,7 +60,7 @@ CREATE TABLE log_imports (
 
 CREATE UNIQUE INDEX log_imports_one_at_a_time ON log_imports ((true)) WHERE finished_at IS NULL;
 
--- Which history the positions belong to (see eventlog/epoch.py).
+-- Which history the positions belong to (see eventlog/log/epoch.py).
 CREATE TABLE epochs (
     number         integer     PRIMARY KEY,
     id             uuid        NOT NULL UNIQUE DEFAULT gen_random_uuid(),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from api.settings import Settings
+from recountdb.api.settings import Settings
 from tests.conftest import NeedProgram
 from tests.protocols.conftest import served
 

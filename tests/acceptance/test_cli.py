@@ -23,11 +23,12 @@ from uuid import uuid4
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from api import cli
-from api.app import NotServable
-from api.cli import reading, serving, timetravel
-from api.cli.claim import DirectoryIsServed, claimed, running_server
-from domain.commands import (
+from recountdb import api
+from recountdb.api import cli
+from recountdb.api.app import NotServable
+from recountdb.api.cli import reading, serving, timetravel
+from recountdb.api.cli.claim import DirectoryIsServed, claimed, running_server
+from recountdb.domain.commands import (
     AddMessages,
     ChangeMessage,
     Delete,
@@ -36,18 +37,18 @@ from domain.commands import (
     MergeMetadata,
     RenameSession,
 )
-from domain.events import Context
-from domain.messages import Message
-from eventlog.application import Recount as Application
-from eventlog.database import Database, connect
-from eventlog.schema import migrations_of
-from projections import shadow
-from projections.core import CoreViews
-from projections.follow import begin
-from projections.messages import page_messages
-from projections.paging import Window
-from projections.sessions import get_session
-from projections.webhooks import FOLLOWER as WEBHOOKS
+from recountdb.domain.events import Context
+from recountdb.domain.messages import Message
+from recountdb.eventlog.application import Recount as Application
+from recountdb.eventlog.postgres.database import Database, connect
+from recountdb.eventlog.postgres.schema import migrations_of
+from recountdb.projections.followers.follower import begin
+from recountdb.projections.followers.webhooks import FOLLOWER as WEBHOOKS
+from recountdb.projections.queries.paging import Window
+from recountdb.projections.rebuild import shadow
+from recountdb.projections.views.messages import page_messages
+from recountdb.projections.views.registry import CoreViews
+from recountdb.projections.views.sessions import get_session
 from tests.postgres import new_database
 
 ROOT = Path(__file__).parents[2]
@@ -130,7 +131,7 @@ def talk(recount: Recount, tmp_path: Path) -> str:
 def test_help_loads_nothing_heavy() -> None:
     script = f"""
 import sys
-from api.cli import main
+from recountdb.api.cli import main
 try:
     main(sys.argv[1:])
 except SystemExit:
@@ -268,7 +269,7 @@ def test_a_schema_that_does_not_fit(recount: Recount, conninfo: str) -> None:
     ended = recount("import", os.devnull)
     assert (ended.code, ended.err) == (
         3,
-        f"The database lacks {len(migrations_of('api'))} migration(s): run 'recount migrate' first.\n",
+        f"The database lacks {len(migrations_of(api))} migration(s): run 'recount migrate' first.\n",
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli import main
+from recountdb.api.cli import main
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "api/sample/taskmaster4-sample.jsonl.gz"
@@ -52,7 +52,7 @@ class Interrupting:
             raise KeyboardInterrupt
 
 sys.meta_path.insert(0, Interrupting())
-from api.cli import main
+from recountdb.api.cli import main
 main(["status"])
 """
 
@@ -69,8 +69,8 @@ def test_ctrl_c_in_a_command_says_so(
     def interrupt(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("api.cli.maintenance.verify", interrupt)
-    monkeypatch.setattr("api.cli.end_like_interrupted", lambda: None)
+    monkeypatch.setattr("recountdb.api.cli.maintenance.verify", interrupt)
+    monkeypatch.setattr("recountdb.api.cli.end_like_interrupted", lambda: None)
     with pytest.raises(SystemExit) as ended:
         main(["verify"])
     assert ended.value.code == 130

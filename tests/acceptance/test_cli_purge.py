@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from domain.commands import AddMessages, Command, Delete, DeleteMessage, Start
-from domain.events import Context
-from eventlog.application import Recount as Application
-from eventlog.database import connect
-from projections import shadow
+from recountdb.domain.commands import AddMessages, Command, Delete, DeleteMessage, Start
+from recountdb.domain.events import Context
+from recountdb.eventlog.application import Recount as Application
+from recountdb.eventlog.postgres.database import connect
+from recountdb.projections.rebuild import shadow
 from tests.acceptance.test_cli import Ended, Recount, _signals_stay, program, recount, talk
 from tests.stories import THREAD, say
 

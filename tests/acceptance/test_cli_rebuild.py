@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from api.following import Following
-from eventlog.clock import Clock
-from eventlog.database import connect
-from projections.tables import SHADOW, exists
+from recountdb.api.background.tasks import Following
+from recountdb.eventlog.postgres.clock import Clock
+from recountdb.eventlog.postgres.database import connect
+from recountdb.projections.views.tables import SHADOW, exists
 from tests.acceptance.test_cli import Recount, _signals_stay, program, recount, talk
 from tests.processes import wait_until
 

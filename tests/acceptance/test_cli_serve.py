@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from eventlog.database import connect
+from recountdb.eventlog.postgres.database import connect
 from tests.postgres import new_database
 
 RECOUNT = Path(sys.executable).with_name("recount")

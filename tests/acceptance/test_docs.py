@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 from fastapi.routing import APIRoute
 
-from api import problems
-from api.app import create_app
-from api.bodies import NewMessages
-from api.environment import OF_CLIENTS, PREFIX, TEST_PREFIX, is_injected
-from api.metrics import Metrics
-from api.protocols.table import PROTOCOLS
-from api.settings import Settings
 from docs.cli_reference import commands, help_of, reference
-from domain.values import DEPTH_MAX, NAME_LENGTH_MAX
-from eventlog.statements import NAMED
-from eventlog.writer import ATTEMPTS_MAX, BATCH_MAX, WAITING_MAX
-from projections.paging import LIMIT_DEFAULT, LIMIT_MAX
+from recountdb.api.app import create_app
+from recountdb.api.environment import OF_CLIENTS, PREFIX, TEST_PREFIX, is_injected
+from recountdb.api.http import problems
+from recountdb.api.http.metrics import Metrics
+from recountdb.api.protocols.registry import PROTOCOLS
+from recountdb.api.schemas.requests import NewMessages
+from recountdb.api.settings import Settings
+from recountdb.domain.values import DEPTH_MAX, NAME_LENGTH_MAX
+from recountdb.eventlog.postgres.statements import NAMED
+from recountdb.eventlog.write.writer import ATTEMPTS_MAX, BATCH_MAX, WAITING_MAX
+from recountdb.projections.queries.paging import LIMIT_DEFAULT, LIMIT_MAX
 from tests.acceptance.pages import (
     CODE,
     MORE,

@@ -18,8 +18,8 @@ from urllib.request import urlopen
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from eventlog.database import connect
-from eventlog.statements import NAMED
+from recountdb.eventlog.postgres.database import connect
+from recountdb.eventlog.postgres.statements import NAMED
 from tests.acceptance.pages import Block, Example, documents, examples, is_shown, pages, stable
 from tests.postgres import embedded_server, migrated_template, new_database
 

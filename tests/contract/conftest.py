@@ -17,8 +17,8 @@ from httpx2 import Response
 from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.settings import Settings
+from recountdb.api.app import create_app
+from recountdb.api.settings import Settings
 from tests.contract.hostile import SECRET
 from tests.postgres import new_database
 
@@ -124,7 +124,7 @@ class Clock(datetime):
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests a minute apart from noon on, so that no test hangs on how fast it runs."""
-    monkeypatch.setattr("api.dependencies.datetime", type("TestClock", (Clock,), {}))
+    monkeypatch.setattr("recountdb.api.http.context.datetime", type("TestClock", (Clock,), {}))
 
 
 @contextmanager

@@ -18,9 +18,9 @@ from httpx2 import Response
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.settings import Settings
-from domain.commands import KINDS
+from recountdb.api.app import create_app
+from recountdb.api.settings import Settings
+from recountdb.domain.commands import KINDS
 
 APP = create_app(Settings(), "")
 DOCUMENT: dict[str, Any] = APP.openapi()

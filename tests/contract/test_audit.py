@@ -13,15 +13,15 @@ import psycopg
 import pytest
 from starlette.testclient import TestClient
 
-from api import keys
-from api.reads import ReadRecorder, page_reads
-from domain.commands import AddMessages
-from domain.messages import Message
-from eventlog.application import Recount
-from eventlog.database import Database, connect
-from eventlog.statements import Statements
-from projections.audit import AuditFilter, page_audit, parameters
-from projections.paging import Window
+from recountdb.api.services import keys
+from recountdb.api.services.read_audit import ReadRecorder, page_reads
+from recountdb.domain.commands import AddMessages
+from recountdb.domain.messages import Message
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.postgres.database import Database, connect
+from recountdb.eventlog.postgres.statements import Statements
+from recountdb.projections.queries.audit import AuditFilter, page_audit, parameters
+from recountdb.projections.queries.paging import Window
 from tests.contract.conftest import serving
 from tests.contract.outage import database_gone
 from tests.processes import context, recount_on, wait_until
@@ -137,7 +137,7 @@ class TestLines:
         how: dict[str, Any],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("api.routes.audit.LINES_AT_ONCE", 2)
+        monkeypatch.setattr("recountdb.api.http.routes.audit.LINES_AT_ONCE", 2)
         answer = shared.get("/v1/audit", **how)
         assert answer.headers["content-type"] == LINES
         items = [json.loads(line) for line in answer.text.splitlines()]
@@ -207,13 +207,13 @@ class TestPlans:
         name = "select_audit_descending" if order == "newest" else "select_audit"
         bound = {"project": "default", "gt": 0, "lt": 2**62, "limit": 51, "weight_max": 2**22}
         bound |= parameters(many, "default", INDEXES[index])
-        sql = Statements("projections", "audit")[name]
+        sql = Statements("recountdb.projections.queries.x", "audit")[name]
         plan = "\n".join(line for (line,) in many.fetch(f"EXPLAIN {sql}", bound, prepare=False))
         assert index in plan, plan
         assert "Seq Scan on stored_events" not in plan, plan
 
     def test_a_chain_is_followed_by_its_index(self, many: Database) -> None:
-        sql = Statements("projections", "audit")["select_chain"]
+        sql = Statements("recountdb.projections.queries.x", "audit")["select_chain"]
         bound = {"project": "default", "causation_id": f"{uuid4()}/1"}
         plan = "\n".join(line for (line,) in many.fetch(f"EXPLAIN {sql}", bound, prepare=False))
         assert "stored_events_causation" in plan, plan
@@ -285,7 +285,7 @@ class TestReads:
     def test_what_was_noted_is_written_when_the_server_ends(
         self, conninfo: str, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("api.reads.PAUSE_SECONDS", 600)
+        monkeypatch.setattr("recountdb.api.services.read_audit.PAUSE_SECONDS", 600)
         with serving(conninfo, audit_reads=True) as client:
             for _ in range(5):
                 client.get("/v1/sessions")
@@ -294,7 +294,7 @@ class TestReads:
     def test_notes_wait_for_a_database_that_is_gone(
         self, conninfo: str, server: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("api.reads.PAUSE_SECONDS", 0.02)
+        monkeypatch.setattr("recountdb.api.services.read_audit.PAUSE_SECONDS", 0.02)
         recorder = ReadRecorder(conninfo)
         recorder.start()
         with database_gone(server, conninfo):
@@ -307,7 +307,7 @@ class TestReads:
     def test_a_request_never_waits_and_too_many_notes_are_told(
         self, conninfo: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr("api.reads.WAITING_MAX", 2)
+        monkeypatch.setattr("recountdb.api.services.read_audit.WAITING_MAX", 2)
         recorder = ReadRecorder(conninfo)
         for number in range(5):
             note(recorder, str(number))

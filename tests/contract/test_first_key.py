@@ -8,10 +8,10 @@ import pytest
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
-from api import keys
-from api.app import create_app
-from api.settings import Settings
-from eventlog.database import Database
+from recountdb.api.app import create_app
+from recountdb.api.services import keys
+from recountdb.api.settings import Settings
+from recountdb.eventlog.postgres.database import Database
 from tests.contract.conftest import serving
 from tests.contract.hostile import assert_refused
 from tests.contract.routes import ROUTES, Place, Route, call

@@ -8,10 +8,10 @@ import psycopg
 import pytest
 from starlette.testclient import TestClient
 
-from api import keys
-from api.app import NotServable, create_app
-from api.settings import Settings
-from eventlog.database import Database
+from recountdb.api.app import NotServable, create_app
+from recountdb.api.services import keys
+from recountdb.api.settings import Settings
+from recountdb.eventlog.postgres.database import Database
 from tests.contract.conftest import serving
 from tests.contract.hostile import assert_refused
 from tests.contract.routes import DOCUMENT, ROUTES, Place, Route, call
@@ -25,7 +25,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The time by which answers about keys grow old; set ``now.at`` to pass it."""
     clock = SimpleNamespace(at=1000.0)
     clock.monotonic = lambda: clock.at
-    monkeypatch.setattr("api.keys.time", clock)
+    monkeypatch.setattr("recountdb.api.services.keys.time", clock)
     return clock
 
 
@@ -138,7 +138,7 @@ def test_a_revoked_key_is_nobodys_after_two_seconds(
 def test_a_new_key_works_at_once_also_where_it_was_tried_before(
     client: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.keys.CACHE_SECONDS", 0.0)
+    monkeypatch.setattr("recountdb.api.services.keys.CACHE_SECONDS", 0.0)
     keys.create_key(database, project="default", scopes=["read"])
     monkeypatch.setattr("secrets.token_urlsafe", lambda size: "early")
     monkeypatch.setattr("secrets.token_hex", lambda size: "0123abcd")
@@ -149,7 +149,7 @@ def test_a_new_key_works_at_once_also_where_it_was_tried_before(
 
 
 def test_many_wrong_keys_do_not_fill_the_memory(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.keys.CACHED_MAX", 10)
+    monkeypatch.setattr("recountdb.api.services.keys.CACHED_MAX", 10)
     for number in range(30):
         client.get("/v1/sessions", headers=bearer(f"rk_{number}"))
     assert len(client.app.state.store.keys._remembered) <= 10  # type: ignore[attr-defined]

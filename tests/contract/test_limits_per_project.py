@@ -10,10 +10,10 @@ import pytest
 from httpx2 import Response
 from starlette.testclient import TestClient
 
-from api.cli.keyring import create
-from api.keys import create_key, list_keys, revoke_key
-from domain.errors import LimitReached
-from eventlog.database import Database
+from recountdb.api.cli.keyring import create
+from recountdb.api.services.keys import create_key, list_keys, revoke_key
+from recountdb.domain.errors import LimitReached
+from recountdb.eventlog.postgres.database import Database
 from tests.contract.conftest import serving
 from tests.contract.hostile import assert_refused
 from tests.contract.routes import WEBHOOK

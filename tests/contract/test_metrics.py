@@ -9,8 +9,8 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
-from eventlog.database import Database
-from projections.follow import lags
+from recountdb.eventlog.postgres.database import Database
+from recountdb.projections.followers.follower import lags
 from tests.contract.conftest import Talk
 from tests.contract.outage import database_gone
 from tests.contract.routes import ANSWERING, ROUTES, Place, Route, call

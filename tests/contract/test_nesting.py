@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from starlette.testclient import TestClient
 
-from domain.values import DEPTH_MAX
+from recountdb.domain.values import DEPTH_MAX
 from tests.contract.hostile import assert_refused
 
 JSON = {"Content-Type": "application/json"}

@@ -8,10 +8,10 @@ import pytest
 from httpx2 import Response
 from starlette.testclient import TestClient
 
-from api import keys
-from api.setting_errors import SettingsInvalid
-from api.settings import read_settings
-from eventlog.database import Database
+from recountdb.api.services import keys
+from recountdb.api.setting_errors import SettingsInvalid
+from recountdb.api.settings import read_settings
+from recountdb.eventlog.postgres.database import Database
 from tests.contract.conftest import serving
 from tests.contract.hostile import assert_refused
 from tests.contract.routes import ROUTES, Place, Route
@@ -102,7 +102,7 @@ def test_without_the_setting_no_page_may(shared: TestClient) -> None:
 def test_all_pages_may_where_all_are_named_but_not_without_a_key(
     conninfo: str, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.keys.CACHE_SECONDS", 0.0)
+    monkeypatch.setattr("recountdb.api.services.keys.CACHE_SECONDS", 0.0)
     headers = {"Origin": "https://any.example", "Sec-Fetch-Site": "cross-site"}
     with serving(conninfo, cors_origins=("*",)) as client:
         assert_refused(client.get("/v1/sessions", headers=headers), 403)

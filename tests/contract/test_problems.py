@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.openapi import ProblemResource
-from api.settings import Settings
+from recountdb.api.app import create_app
+from recountdb.api.http.openapi import ProblemResource
+from recountdb.api.settings import Settings
 from tests.contract.hostile import SECRET, assert_refused
 from tests.contract.routes import DOCUMENT, ROUTES, Place, Route
 
@@ -67,7 +67,7 @@ def test_a_failure_of_our_own_shows_nothing_but_the_request_it_was(
     def fail(*args: Any, **more: Any) -> None:
         raise RuntimeError(SECRET)
 
-    monkeypatch.setattr("api.routes.sessions.list_sessions", fail)
+    monkeypatch.setattr("recountdb.api.http.routes.sessions.list_sessions", fail)
     app = create_app(Settings(), conninfo)
     with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
         answer = client.get("/v1/sessions", headers={"X-Request-Id": "request-7"})

@@ -9,11 +9,12 @@ import psycopg
 import pytest
 from starlette.testclient import TestClient
 
-from eventlog.advisory import SHADOW_LOCK
-from eventlog.database import connect
-from projections import rebuilds, shadow
-from projections.core import BY_NAME
-from projections.erasure import SQL as ERASURE
+from recountdb.eventlog.postgres.advisory_locks import SHADOW_LOCK
+from recountdb.eventlog.postgres.database import connect
+from recountdb.projections.followers.eraser import SQL as ERASURE
+from recountdb.projections.rebuild import progress as rebuilds
+from recountdb.projections.rebuild import shadow
+from recountdb.projections.views.registry import BY_NAME
 from tests.contract.hostile import assert_refused
 from tests.contract.routes import Place, wait_for_rebuild
 from tests.processes import PATIENCE_SECONDS, wait_until

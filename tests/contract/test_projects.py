@@ -16,8 +16,8 @@ import pytest
 from httpx2 import Response
 from starlette.testclient import TestClient
 
-from api.keys import create_key
-from eventlog.database import Database
+from recountdb.api.services.keys import create_key
+from recountdb.eventlog.postgres.database import Database
 from tests.contract.routes import ANSWERING, ROUTES, Place, Route, body_for, call, make_ready
 
 OURS = "of our own"

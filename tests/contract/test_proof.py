@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from eventlog import check_proof
-from eventlog.checkpoints import take_checkpoints
-from eventlog.database import Database
+from recountdb.eventlog.integrity import check_proof
+from recountdb.eventlog.integrity.checkpoints import take_checkpoints
+from recountdb.eventlog.postgres.database import Database
 
 CHECKER = Path(check_proof.__file__)
 Proof = dict[str, Any]

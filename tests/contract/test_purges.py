@@ -13,12 +13,12 @@ import pytest
 from httpx2 import Response
 from starlette.testclient import TestClient
 
-from api import keys
-from api.reads import page_reads
-from eventlog.checkpoints import take_checkpoints
-from eventlog.database import Database, connect
-from projections import shadow
-from projections.paging import Window
+from recountdb.api.services import keys
+from recountdb.api.services.read_audit import page_reads
+from recountdb.eventlog.integrity.checkpoints import take_checkpoints
+from recountdb.eventlog.postgres.database import Database, connect
+from recountdb.projections.queries.paging import Window
+from recountdb.projections.rebuild import shadow
 from tests.contract.conftest import Talk, serving
 from tests.contract.test_proof import checked
 from tests.integration.test_api_stream import in_log

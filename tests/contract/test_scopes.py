@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from starlette.testclient import TestClient
 
-from api.keys import SCOPES, create_key
-from eventlog.database import Database
+from recountdb.api.services.keys import SCOPES, create_key
+from recountdb.eventlog.postgres.database import Database
 from tests.contract.hostile import assert_refused
 from tests.contract.routes import ANSWERING, ROUTES, Place, Route, call
 

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from api.app import create_app
-from api.logs import WithoutExceptionTexts, forget_exception_texts
-from api.settings import Settings
+from recountdb.api.app import create_app
+from recountdb.api.logs import WithoutExceptionTexts, forget_exception_texts
+from recountdb.api.settings import Settings
 from tests.contract.hostile import SECRET
 
 
@@ -28,8 +28,8 @@ class Traced(fastapi.FastAPI):
     pass
 
 fastapi.FastAPI = Traced
-from api.app import create_app
-from api.settings import Settings
+from recountdb.api.app import create_app
+from recountdb.api.settings import Settings
 assert not isinstance(create_app(Settings(), ""), Traced)
 """
 

@@ -13,9 +13,11 @@ import pytest
 from httpx2 import Response
 from starlette.testclient import TestClient
 
-from api.routes.timetravel import replayed
-from domain.values import is_same
-from projections import difference, forking, history
+from recountdb.api.http.routes.timetravel import replayed
+from recountdb.domain.values import is_same
+from recountdb.projections.queries import diff as difference
+from recountdb.projections.queries import fork as forking
+from recountdb.projections.queries import history
 from tests.contract.conftest import Talk
 from tests.contract.hostile import SECRET, assert_refused
 
@@ -374,7 +376,7 @@ def test_between_events_there_are_the_pauses_of_then(session: Talk, monkeypatch:
     session.add("one")  # the requests of these tests are a minute apart
     session.add("two")
     session.add("three")
-    monkeypatch.setattr("api.routes.timetravel.PAGE_ENTRIES", 2)
+    monkeypatch.setattr("recountdb.api.http.routes.timetravel.PAGE_ENTRIES", 2)
     pauses, records = paused(session, speed=60, is_stopped=lambda count: False)
     assert pauses == [1, 1]
     assert len(records) == 5

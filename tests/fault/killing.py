@@ -16,11 +16,11 @@ from typing import Any
 
 import httpx2
 
-from eventlog.application import Recount
-from eventlog.database import Connection
-from eventlog.verification import log_flaws
-from projections import shadow
-from projections.rebuild import differences, rebuild
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.integrity.verify import log_flaws
+from recountdb.eventlog.postgres.database import Connection
+from recountdb.projections.rebuild import shadow
+from recountdb.projections.rebuild.build import differences, rebuild
 from tests.fault.serving import wait_until_ready
 from tests.processes import wait_until
 

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 
-from eventlog.database import Connection
+from recountdb.eventlog.postgres.database import Connection
 from tests.integration.test_followers import Notebook, naively, properly
 
 STARTS = {"properly": properly, "naively": naively}

@@ -19,10 +19,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from api.app import migrate_database
-from eventlog.database import connect
-from eventlog.epoch import load_epochs
-from eventlog.verification import log_flaws
+from recountdb.api.app import migrate_database
+from recountdb.eventlog.integrity.verify import log_flaws
+from recountdb.eventlog.log.epoch import load_epochs
+from recountdb.eventlog.postgres.database import connect
 from tests.conftest import NeedProgram
 from tests.fault.ledger import count, found_at, talking
 from tests.fault.serving import PATIENCE_SECONDS, add, started

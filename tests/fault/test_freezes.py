@@ -23,12 +23,12 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-import eventlog.locks
-from domain.errors import Unavailable
-from eventlog.database import Connection, connect
-from eventlog.locks import HolderStandsStill, locked
-from projections import shadow
-from projections.rebuild import put_in_place, rebuild
+import recountdb.eventlog.postgres.file_locks
+from recountdb.domain.errors import Unavailable
+from recountdb.eventlog.postgres.database import Connection, connect
+from recountdb.eventlog.postgres.file_locks import HolderStandsStill, locked
+from recountdb.projections.rebuild import shadow
+from recountdb.projections.rebuild.build import put_in_place, rebuild
 from tests.fault.conftest import Plan
 from tests.fault.killing import Served, children_of, postmaster_of
 from tests.fault.ledger import Client, count, found_at, talking
@@ -246,7 +246,7 @@ def test_a_postgresql_that_is_silent(tmp_path: Path, plan: Plan) -> None:
 HOLD_START_LOCK = """
 import sys, time
 from pathlib import Path
-from eventlog.locks import locked
+from recountdb.eventlog.locks import locked
 with locked(Path(sys.argv[1])):
     print("holds", flush=True)
     time.sleep(600)
@@ -254,8 +254,8 @@ with locked(Path(sys.argv[1])):
 
 HOLD_SHADOW = """
 import sys, time
-from eventlog.database import connect
-from projections import shadow
+from recountdb.eventlog.database import connect
+from recountdb.projections import shadow
 with connect(sys.argv[1]) as connection, shadow.alone(connection):
     print("holds", flush=True)
     time.sleep(600)
@@ -277,7 +277,7 @@ def holding(program: str, argument: str) -> Iterator[subprocess.Popen[str]]:
 
 def test_a_process_that_starts_postgresql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits for it gets one sentence with its number; while it moves, it is waited for."""
-    monkeypatch.setattr(eventlog.locks, "STANDSTILL_SECONDS", 3.0)
+    monkeypatch.setattr(recountdb.eventlog.postgres.file_locks, "STANDSTILL_SECONDS", 3.0)
     path = tmp_path / "start.lock"
     with holding(HOLD_START_LOCK, str(path)) as process:
         with ThreadPoolExecutor(1) as pool:

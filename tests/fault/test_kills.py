@@ -23,19 +23,21 @@ from uuid import uuid4
 
 import pytest
 
-from api.purging import purge_due
-from domain.commands import AddMessages, Delete, DeleteMessage
-from domain.commands import Command as DomainCommand
-from eventlog.advisory import IMPORT_LOCK, PURGE_LOCK, REBUILD_LOCK
-from eventlog.application import Recount
-from eventlog.archive import exporting, importing, reading
-from eventlog.checkpoints import take_checkpoints
-from eventlog.database import Connection, Database, connect
-from eventlog.embedded import EmbeddedPostgres
-from projections import shadow
-from projections.purge import due, purge
-from projections.tables import NOTES, PREVIOUS, TABLES
-from projections.webhooks import create_webhook
+from recountdb.api.services.purge import purge_due
+from recountdb.domain.commands import AddMessages, Delete, DeleteMessage
+from recountdb.domain.commands import Command as DomainCommand
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.archive import export_log as exporting
+from recountdb.eventlog.archive import import_log as importing
+from recountdb.eventlog.archive import read as reading
+from recountdb.eventlog.integrity.checkpoints import take_checkpoints
+from recountdb.eventlog.postgres.advisory_locks import IMPORT_LOCK, PURGE_LOCK, REBUILD_LOCK
+from recountdb.eventlog.postgres.database import Connection, Database, connect
+from recountdb.eventlog.postgres.embedded import EmbeddedPostgres
+from recountdb.projections.followers.webhooks import create_webhook
+from recountdb.projections.queries.purge import due, purge
+from recountdb.projections.rebuild import shadow
+from recountdb.projections.views.tables import NOTES, PREVIOUS, TABLES
 from tests.fault.conftest import Plan
 from tests.fault.killing import (
     RECOUNT,

@@ -15,10 +15,10 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.opening import migrate_at
-from api.settings import Settings
-from eventlog.database import Addresses, DatabaseSilent, connect
+from recountdb.api.app import create_app
+from recountdb.api.runtime import migrate_at
+from recountdb.api.settings import Settings
+from recountdb.eventlog.postgres.database import Addresses, DatabaseSilent, connect
 from tests.acceptance.test_cli_serve import recount
 from tests.conftest import NeedProgram
 from tests.postgres import POSTGRES_15, installed_server, new_database

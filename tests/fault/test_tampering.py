@@ -11,14 +11,14 @@ from uuid import UUID
 
 import pytest
 
-from api.purging import all_of, carry_out
-from domain.commands import Name
-from eventlog.application import Recount
-from eventlog.chain import GENESIS, commitment_to, link_after
-from eventlog.checkpoints import take_checkpoints
-from eventlog.database import Connection, Database, connect
-from eventlog.erasure import erase_payloads
-from eventlog.verification import Flaw, StoredLink, chain_flaws, checkpoint_flaws, log_flaws
+from recountdb.api.services.purge import all_of, carry_out
+from recountdb.domain.commands import Name
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.integrity.chain import GENESIS, commitment_to, link_after
+from recountdb.eventlog.integrity.checkpoints import take_checkpoints
+from recountdb.eventlog.integrity.verify import Flaw, StoredLink, chain_flaws, checkpoint_flaws, log_flaws
+from recountdb.eventlog.log.erase import erase_payloads
+from recountdb.eventlog.postgres.database import Connection, Database, connect
 from tests.processes import context
 from tests.stories import tell_stories
 

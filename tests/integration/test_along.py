@@ -7,16 +7,16 @@ from uuid import uuid4
 
 import pytest
 
-from domain.commands import AddMessages, Command, Delete, Purge
-from domain.errors import MessageIdTaken, NotFound
-from domain.events import Context, Idempotency
-from domain.messages import Message
-from eventlog.application import Recount
-from eventlog.changes import Outcome
-from eventlog.database import Database
-from projections.messages import page_messages
-from projections.paging import Window
-from projections.users import get_user, list_users
+from recountdb.domain.commands import AddMessages, Command, Delete, Purge
+from recountdb.domain.errors import MessageIdTaken, NotFound
+from recountdb.domain.events import Context, Idempotency
+from recountdb.domain.messages import Message
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.postgres.database import Database
+from recountdb.eventlog.write.ports import Outcome
+from recountdb.projections.queries.paging import Window
+from recountdb.projections.views.messages import page_messages
+from recountdb.projections.views.users import get_user, list_users
 from tests.processes import recount_on
 
 Make = Callable[..., Context]

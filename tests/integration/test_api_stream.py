@@ -20,10 +20,10 @@ import httpx2
 import pytest
 import uvicorn
 
-from api.app import create_app
-from api.keys import create_key
-from api.settings import Settings
-from eventlog.database import Database
+from recountdb.api.app import create_app
+from recountdb.api.services.keys import create_key
+from recountdb.api.settings import Settings
+from recountdb.eventlog.postgres.database import Database
 from tests.contract.outage import database_gone
 
 WAIT_SECONDS = 30.0  # how long a stream may be silent before the test fails
@@ -266,7 +266,7 @@ def test_the_events_of_other_projects_never_come(service: Service, database: Dat
 
 
 def test_a_silent_stream_shows_that_it_lives(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.routes.events.HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr("recountdb.api.http.routes.events.HEARTBEAT_SECONDS", 0.01)
     with service.follow() as stream:
         beats = [record.comment for record, _ in zip(stream, range(3), strict=False)]
         assert beats == ["still here"] * 3
@@ -299,7 +299,15 @@ def test_many_follow_at_once(service: Service) -> None:
 @contextmanager
 def process(conninfo: str) -> Iterator[tuple[subprocess.Popen[str], httpx2.Client]]:
     """A server in a process of its own, and a client of it."""
-    command = [sys.executable, "-m", "uvicorn", "--factory", "api.app:from_environment", "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "--factory",
+        "recountdb.api.app:from_environment",
+        "--port",
+        "0",
+    ]
     environment = {**os.environ, "RECOUNT_DATABASE_URL": conninfo}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None

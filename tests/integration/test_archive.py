@@ -26,29 +26,33 @@ from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Identifier
 from pydantic_core import from_json, to_json
 
-from api.cli.archiving import make_views
-from api.cli.claim import claimed
-from api.cli.overview import schema_of
-from api.opening import open_database
-from api.purging import all_of, carry_out
-from api.reads import forget_reads
-from domain.commands import AddMessages, Name
-from domain.errors import Unavailable
-from eventlog.advisory import APPEND_LOCK
-from eventlog.application import Recount
-from eventlog.archive import checking, exporting, importing, reading
-from eventlog.archive.importing import ImportUnfinished
-from eventlog.archive.lines import ArchiveRefused, EventLine, moment
-from eventlog.archive.reading import Source
-from eventlog.chain import GENESIS, commitment_to, link_after
-from eventlog.checkpoints import take_checkpoints
-from eventlog.database import Connection, Database, connect
-from eventlog.order import settled_position
-from eventlog.verification import StoredLink, log_flaws
-from projections import rebuild, shadow
-from projections.erasure import erase_until
-from projections.purge import purge
-from projections.tables import PREVIOUS, TABLES, exists
+from recountdb.api.cli.archiving import make_views
+from recountdb.api.cli.claim import claimed
+from recountdb.api.cli.overview import schema_of
+from recountdb.api.runtime import open_database
+from recountdb.api.services.purge import all_of, carry_out
+from recountdb.api.services.read_audit import forget_reads
+from recountdb.domain.commands import AddMessages, Name
+from recountdb.domain.errors import Unavailable
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.archive import check as checking
+from recountdb.eventlog.archive import export_log as exporting
+from recountdb.eventlog.archive import import_log as importing
+from recountdb.eventlog.archive import read as reading
+from recountdb.eventlog.archive.import_log import ImportUnfinished
+from recountdb.eventlog.archive.lines import ArchiveRefused, EventLine, moment
+from recountdb.eventlog.archive.read import Source
+from recountdb.eventlog.integrity.chain import GENESIS, commitment_to, link_after
+from recountdb.eventlog.integrity.checkpoints import take_checkpoints
+from recountdb.eventlog.integrity.verify import StoredLink, log_flaws
+from recountdb.eventlog.log.order import settled_position
+from recountdb.eventlog.postgres.advisory_locks import APPEND_LOCK
+from recountdb.eventlog.postgres.database import Connection, Database, connect
+from recountdb.projections.followers.eraser import erase_until
+from recountdb.projections.queries.purge import purge
+from recountdb.projections.rebuild import build as rebuild
+from recountdb.projections.rebuild import shadow
+from recountdb.projections.views.tables import PREVIOUS, TABLES, exists
 from tests.postgres import new_database
 from tests.processes import context, recount_on, wait_until
 from tests.stories import say, tell_stories
@@ -638,9 +642,9 @@ def unpacked(data: bytearray) -> bytes | None:
 # The command line with few events in each transaction, so that there is something to be interrupted.
 PROGRAM = """
 import sys
-from api.cli import main
-from eventlog.archive import checking
-from projections import shadow
+from recountdb.api.cli import main
+from recountdb.eventlog.archive import checking
+from recountdb.projections import shadow
 checking.BATCH_EVENTS, shadow.UNIT_EVENTS = 5, 20
 main(sys.argv[1:])
 """

@@ -24,16 +24,17 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from api.opening import migrate_database, open_database
-from domain.commands import AddMessages
-from domain.errors import Unavailable
-from eventlog.application import Recount
-from eventlog.checkpoints import take_checkpoints
-from eventlog.database import connect
-from eventlog.embedded import EmbeddedPostgres
-from eventlog.programs import account_for_postgres, packaged_home, programs_for
-from eventlog.verification import log_flaws
-from projections import rebuild, shadow
+from recountdb.api.runtime import migrate_database, open_database
+from recountdb.domain.commands import AddMessages
+from recountdb.domain.errors import Unavailable
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.integrity.checkpoints import take_checkpoints
+from recountdb.eventlog.integrity.verify import log_flaws
+from recountdb.eventlog.postgres.database import connect
+from recountdb.eventlog.postgres.embedded import EmbeddedPostgres
+from recountdb.eventlog.postgres.programs import account_for_postgres, packaged_home, programs_for
+from recountdb.projections.rebuild import build as rebuild
+from recountdb.projections.rebuild import shadow
 from tests.postgres import POSTGRES_15, wait_for
 from tests.processes import context, recount_on, wait_until
 from tests.stories import say, tell_stories

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-import eventlog.clock
-from api.app import create_app
-from api.purging import carry_out, days_ago, purge_due
-from api.settings import Settings
-from domain.commands import AddMessages, Delete
-from eventlog.application import Recount
-from eventlog.clock import Clock, ClocksApart
-from eventlog.database import Database
-from projections.core import CoreViews
-from projections.purge import due
+import recountdb.eventlog.postgres.clock
+from recountdb.api.app import create_app
+from recountdb.api.services.purge import carry_out, days_ago, purge_due
+from recountdb.api.settings import Settings
+from recountdb.domain.commands import AddMessages, Delete
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.postgres.clock import Clock, ClocksApart
+from recountdb.eventlog.postgres.database import Database
+from recountdb.projections.queries.purge import due
+from recountdb.projections.views.registry import CoreViews
 from tests.processes import context
 from tests.stories import say
 
@@ -120,6 +120,10 @@ def test_a_jump_of_the_wall_clock_leaves_the_times_of_events_alone(conninfo: str
 
 def test_each_append_measures_the_clock(application: Recount, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[datetime] = []
-    monkeypatch.setattr(eventlog.clock.Clock, "take", lambda self, moment, *, asked_at: taken.append(moment))
+    monkeypatch.setattr(
+        recountdb.eventlog.postgres.clock.Clock,
+        "take",
+        lambda self, moment, *, asked_at: taken.append(moment),
+    )
     application.execute(AddMessages(kind="session", name="s", messages=say("hello")), context())
     assert taken

@@ -10,17 +10,17 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.commands import AddMessages, Command, MergeMetadata, Name, RenameSession, Start
-from domain.errors import AlreadyExists, ExpectationFailed, KeyReused, RecountError, VersionConflict
-from domain.messages import Message
-from eventlog.application import SNAPSHOT_INTERVAL, Recount
-from eventlog.changes import Outcome
-from eventlog.database import Database, connect
-from eventlog.writer import ATTEMPTS_MAX
-from projections.core import CoreViews
-from projections.messages import page_messages
-from projections.paging import LIMIT_MAX, Window
-from projections.sessions import get_session, list_sessions
+from recountdb.domain.commands import AddMessages, Command, MergeMetadata, Name, RenameSession, Start
+from recountdb.domain.errors import AlreadyExists, ExpectationFailed, KeyReused, RecountError, VersionConflict
+from recountdb.domain.messages import Message
+from recountdb.eventlog.application import SNAPSHOT_INTERVAL, Recount
+from recountdb.eventlog.postgres.database import Database, connect
+from recountdb.eventlog.write.ports import Outcome
+from recountdb.eventlog.write.writer import ATTEMPTS_MAX
+from recountdb.projections.queries.paging import LIMIT_MAX, Window
+from recountdb.projections.views.messages import page_messages
+from recountdb.projections.views.registry import CoreViews
+from recountdb.projections.views.sessions import get_session, list_sessions
 from tests.processes import (
     PATIENCE_SECONDS,
     context,

@@ -11,18 +11,18 @@ from uuid import UUID, uuid4
 
 import pytest
 
-import eventlog.application
-from domain.commands import AddMessages, Command, Delete, MergeMetadata, Name, Start
-from domain.errors import InvalidInput, NotFound, RecordUnreadable, RecountError, Unavailable
-from domain.messages import Message
-from eventlog.application import Recount
-from eventlog.changes import Outcome
-from eventlog.database import Connection, Database, connect
-from projections.core import CoreViews
-from projections.history import AsOf, message_as_of, page_as_of, state_as_of
-from projections.messages import get_message, page_messages, search_messages
-from projections.paging import Filter, Window
-from projections.sessions import get_session, list_sessions
+import recountdb.eventlog.application
+from recountdb.domain.commands import AddMessages, Command, Delete, MergeMetadata, Name, Start
+from recountdb.domain.errors import InvalidInput, NotFound, RecordUnreadable, RecountError, Unavailable
+from recountdb.domain.messages import Message
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.postgres.database import Connection, Database, connect
+from recountdb.eventlog.write.ports import Outcome
+from recountdb.projections.queries.history import AsOf, message_as_of, page_as_of, state_as_of
+from recountdb.projections.queries.paging import Filter, Window
+from recountdb.projections.views.messages import get_message, page_messages, search_messages
+from recountdb.projections.views.registry import CoreViews
+from recountdb.projections.views.sessions import get_session, list_sessions
 from tests.processes import PATIENCE_SECONDS, context
 from tests.together import submit_together
 
@@ -255,7 +255,7 @@ class TestSnapshots:
 
     @pytest.fixture(autouse=True)
     def _at_every_event(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(eventlog.application, "SNAPSHOT_INTERVAL", 1)
+        monkeypatch.setattr(recountdb.eventlog.application, "SNAPSHOT_INTERVAL", 1)
 
     @pytest.mark.parametrize("error", [Unavailable("gone"), RuntimeError("broken")], ids=repr)
     def test_one_that_cannot_be_saved_changes_nothing(

@@ -11,10 +11,10 @@ import pytest
 from psycopg import errors
 from starlette.testclient import TestClient
 
-from api.cli.failures import exit_code_for, in_our_words, sentence
-from domain.errors import Unavailable
-from eventlog.database import connect
-from eventlog.failures import translated
+from recountdb.api.cli.failures import exit_code_for, in_our_words, sentence
+from recountdb.domain.errors import Unavailable
+from recountdb.eventlog.postgres.database import connect
+from recountdb.eventlog.postgres.failures import translated
 from tests.integration.test_database_gone import KILL
 
 ENDED = [

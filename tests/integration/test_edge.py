@@ -18,9 +18,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from api.keys import create_key
-from api.protocol import HEAD_BYTES_MAX, HEADER_FIELDS_MAX, URL_BYTES_MAX
-from eventlog.database import Database
+from recountdb.api.http.server_protocol import HEAD_BYTES_MAX, HEADER_FIELDS_MAX, URL_BYTES_MAX
+from recountdb.api.services.keys import create_key
+from recountdb.eventlog.postgres.database import Database
 from tests.processes import wait_until
 
 WAIT_SECONDS = 60

@@ -30,10 +30,10 @@ import psycopg
 import psycopg_pool
 import pytest
 
-from domain.errors import RecountError
-from eventlog import embedded, programs
-from eventlog.embedded import EmbeddedPostgres
-from eventlog.programs import Account, EmbeddedPostgresFailed, Programs, packaged_home
+from recountdb.domain.errors import RecountError
+from recountdb.eventlog.postgres import embedded, programs
+from recountdb.eventlog.postgres.embedded import EmbeddedPostgres
+from recountdb.eventlog.postgres.programs import Account, EmbeddedPostgresFailed, Programs, packaged_home
 from tests.processes import wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -46,8 +46,8 @@ HOLDER = """
 import sys
 from pathlib import Path
 import psycopg
-from eventlog.embedded import EmbeddedPostgres
-from eventlog.programs import EmbeddedPostgresFailed
+from recountdb.eventlog.embedded import EmbeddedPostgres
+from recountdb.eventlog.programs import EmbeddedPostgresFailed
 try:
     with EmbeddedPostgres(Path(sys.argv[1])) as conninfo:
         print(conninfo, flush=True)

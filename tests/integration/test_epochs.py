@@ -18,16 +18,18 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 from uuid_utils.compat import uuid7
 
-from api.app import create_app
-from api.cli.commands import app
-from api.settings import Settings
-from domain.commands import AddMessages
-from domain.messages import Message
-from eventlog.application import Recount
-from eventlog.archive import checking, exporting, importing
-from eventlog.checkpoints import last_checkpoint, take_checkpoints
-from eventlog.database import Database, connect
-from eventlog.epoch import (
+from recountdb.api.app import create_app
+from recountdb.api.cli.commands import app
+from recountdb.api.settings import Settings
+from recountdb.domain.commands import AddMessages
+from recountdb.domain.messages import Message
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.archive import check as checking
+from recountdb.eventlog.archive import export_log as exporting
+from recountdb.eventlog.archive import import_log as importing
+from recountdb.eventlog.integrity.checkpoints import last_checkpoint, take_checkpoints
+from recountdb.eventlog.integrity.verify import log_flaws
+from recountdb.eventlog.log.epoch import (
     Epoch,
     Epochs,
     LogPosition,
@@ -38,8 +40,8 @@ from eventlog.epoch import (
     note_settled,
     read_position,
 )
-from eventlog.verification import log_flaws
-from projections.webhooks import Due
+from recountdb.eventlog.postgres.database import Database, connect
+from recountdb.projections.followers.webhooks import Due
 from tests.processes import context, recount_on
 
 FIRST = Epoch(1, UUID(int=0xA << 124), "1/2/3/00000001", 0, 0, datetime.now(UTC))
@@ -191,7 +193,7 @@ class TestBeginning:
     def test_where_postgresql_shows_no_timeline_none_begins(
         self, conninfo: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("eventlog.epoch.find_origin", lambda connection: None)
+        monkeypatch.setattr("recountdb.eventlog.log.epoch.find_origin", lambda connection: None)
         with recount_on(conninfo) as application:
             say(application, "one")
         assert epochs_of(conninfo).current.origin is None

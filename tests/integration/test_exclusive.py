@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-import eventlog.exclusive
-from domain.errors import Unavailable
-from eventlog.advisory import MIGRATE_LOCK, PURGE_LOCK
-from eventlog.database import Connection, connect
-from eventlog.exclusive import Lock, exclusive, schema_lock, store_lock, try_lock
+import recountdb.eventlog.postgres.exclusive_locks
+from recountdb.domain.errors import Unavailable
+from recountdb.eventlog.postgres.advisory_locks import MIGRATE_LOCK, PURGE_LOCK
+from recountdb.eventlog.postgres.database import Connection, connect
+from recountdb.eventlog.postgres.exclusive_locks import Lock, exclusive, schema_lock, store_lock, try_lock
 from tests.processes import PATIENCE_SECONDS, wait_until
 
 REFUSAL = Unavailable("another one is under way")
@@ -85,8 +85,8 @@ def test_the_session_is_as_before_afterwards(holder: Connection, lock: Lock) -> 
 def test_a_holder_that_takes_its_time_keeps_it(
     holder: Connection, other: Connection, lock: Lock, monkeypatch: pytest.MonkeyPatch, statement: str | None
 ) -> None:
-    monkeypatch.setattr(eventlog.exclusive, "SILENCE_SECONDS_MAX", 2)
-    monkeypatch.setattr(eventlog.exclusive, "PING_SECONDS", 0.2)
+    monkeypatch.setattr(recountdb.eventlog.postgres.exclusive_locks, "SILENCE_SECONDS_MAX", 2)
+    monkeypatch.setattr(recountdb.eventlog.postgres.exclusive_locks, "PING_SECONDS", 0.2)
     with exclusive(holder, lock, refusal=REFUSAL):
         if statement is not None:
             holder.execute(statement)
@@ -101,8 +101,8 @@ def test_a_holder_that_stands_still_loses_it_and_can_write_no_more(
     holder: Connection, other: Connection, lock: Lock, monkeypatch: pytest.MonkeyPatch, statement: str | None
 ) -> None:
     """As when the whole process is stopped: nobody says anything to PostgreSQL."""
-    monkeypatch.setattr(eventlog.exclusive, "SILENCE_SECONDS_MAX", 1)
-    monkeypatch.setattr(eventlog.exclusive, "PING_SECONDS", 1000)
+    monkeypatch.setattr(recountdb.eventlog.postgres.exclusive_locks, "SILENCE_SECONDS_MAX", 1)
+    monkeypatch.setattr(recountdb.eventlog.postgres.exclusive_locks, "PING_SECONDS", 1000)
     with exclusive(holder, lock, refusal=REFUSAL):
         if statement is not None:
             holder.execute(statement)

@@ -14,17 +14,26 @@ import psycopg
 import pytest
 from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
 
-from domain.commands import AddMessages
-from domain.errors import NotFound, Unavailable, VersionConflict
-from domain.messages import Message
-from eventlog.application import Recount
-from eventlog.database import Connection, Database, connect
-from eventlog.order import settled_position
-from eventlog.recorder import Entries, LogEntry
-from eventlog.statements import Statements
-from projections import follow as following
-from projections.follow import BATCH_MAX, ParkedStream, advance, begin, follow, lags, parked_streams, resume
-from projections.leading import Lead, Leader
+from recountdb.domain.commands import AddMessages
+from recountdb.domain.errors import NotFound, Unavailable, VersionConflict
+from recountdb.domain.messages import Message
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.log.order import settled_position
+from recountdb.eventlog.log.recorder import Entries, LogEntry
+from recountdb.eventlog.postgres.database import Connection, Database, connect
+from recountdb.eventlog.postgres.statements import Statements
+from recountdb.projections.followers import follower as following
+from recountdb.projections.followers.follower import (
+    BATCH_MAX,
+    ParkedStream,
+    advance,
+    begin,
+    follow,
+    lags,
+    parked_streams,
+    resume,
+)
+from recountdb.projections.followers.leader import Lead, Leader
 from tests.integration.test_order import append, committed, held
 from tests.processes import (
     PATIENCE_SECONDS,
@@ -130,7 +139,9 @@ def naively(conninfo: str, follower: Notebook) -> Leader:
         while not lead.is_over:
             ((last,),) = lead.connection.execute("SELECT coalesce(max(position), 0) FROM naive").fetchall()
             bounds = {"gt": last, "lte": None, "topics": None, "limit": 500, "weight_max": None}
-            rows = lead.connection.execute(Statements("eventlog", "log")["select_notifications"], bounds)
+            rows = lead.connection.execute(
+                Statements("recountdb.eventlog.log.x", "log")["select_notifications"], bounds
+            )
             entries = Entries(rows)
             if entries:
                 follower.handle(lead.connection, entries)
@@ -264,7 +275,7 @@ class TestLead:
         self, notes: Database, conninfo: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(following, "POLL_SECONDS", PATIENCE_SECONDS * 2)
-        monkeypatch.setattr("projections.leading.TRY_SECONDS", PATIENCE_SECONDS * 2)
+        monkeypatch.setattr("recountdb.projections.followers.leader.TRY_SECONDS", PATIENCE_SECONDS * 2)
         leader, standby = (properly(conninfo, Notebook()) for _ in range(2))
         leader.start()
         wait_until(lambda: leader.has_lead)
@@ -277,7 +288,7 @@ class TestLead:
     def test_a_right_that_is_missing_is_told_in_a_sentence(
         self, conninfo: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("projections.leading.TRY_SECONDS", 0.01)
+        monkeypatch.setattr("recountdb.projections.followers.leader.TRY_SECONDS", 0.01)
         began = []
 
         def work(lead: Lead) -> None:
@@ -293,7 +304,7 @@ class TestLead:
     def test_a_failure_of_the_work_is_told_and_the_work_taken_up_again(
         self, conninfo: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("projections.leading.TRY_SECONDS", 0.01)
+        monkeypatch.setattr("recountdb.projections.followers.leader.TRY_SECONDS", 0.01)
         began = []
 
         def work(lead: Lead) -> None:
@@ -427,7 +438,7 @@ class TestPoison:
     def test_what_is_not_the_events_fault_parks_nothing(
         self, notes: Database, application: Recount, error: Exception, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("projections.leading.TRY_SECONDS", 0.01)
+        monkeypatch.setattr("recountdb.projections.followers.leader.TRY_SECONDS", 0.01)
         failures = iter([error] * 5)
 
         def fail(connection: Connection) -> None:

@@ -9,19 +9,19 @@ from uuid import uuid4
 
 import pytest
 
-from api import exporting
-from api.chat_lines import Line
-from api.exporting import lines_for, sessions_to_export
-from api.importing import Importer, Report
-from domain.commands import AddMessages, ChangeMessage, Delete, DeleteMessage, MergeMetadata
-from domain.errors import NotFound, Unavailable
-from domain.events import Context
-from domain.messages import Message, MessageState
-from eventlog.application import Recount
-from eventlog.database import Database
-from projections.messages import page_messages
-from projections.paging import LIMIT_MAX, Filter, Window
-from projections.sessions import get_session, list_sessions
+from recountdb.api.transfer import chat_export as exporting
+from recountdb.api.transfer.chat_export import lines_for, sessions_to_export
+from recountdb.api.transfer.chat_import import Importer, Report
+from recountdb.api.transfer.chat_lines import Line
+from recountdb.domain.commands import AddMessages, ChangeMessage, Delete, DeleteMessage, MergeMetadata
+from recountdb.domain.errors import NotFound, Unavailable
+from recountdb.domain.events import Context
+from recountdb.domain.messages import Message, MessageState
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.postgres.database import Database
+from recountdb.projections.queries.paging import LIMIT_MAX, Filter, Window
+from recountdb.projections.views.messages import page_messages
+from recountdb.projections.views.sessions import get_session, list_sessions
 
 Make = Callable[..., Context]
 

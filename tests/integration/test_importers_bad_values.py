@@ -12,10 +12,10 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
-from api import cleaning
-from api.chat_format import NO_ROLE
-from api.importers.source import SOURCE
-from eventlog.database import Database
+from recountdb.api.transfer import cleaning
+from recountdb.api.transfer.chat_format import NO_ROLE
+from recountdb.api.transfer.importers.source import SOURCE
+from recountdb.eventlog.postgres.database import Database
 from tests.integration.test_importers_databases import (
     FLOW,
     FLOWISE_SQLITE,

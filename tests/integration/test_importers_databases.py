@@ -20,17 +20,17 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.importers import langflow
-from api.importers.recording import StoreImporter
-from api.importers.source import SourceFailed, Talk
-from api.importers.tables import opened_tables
-from api.settings import Settings
-from domain.events import Context
-from eventlog.application import Recount
-from eventlog.database import Database
-from projections.sessions import get_session
-from projections.users import get_user
+from recountdb.api.app import create_app
+from recountdb.api.settings import Settings
+from recountdb.api.transfer.importers import langflow
+from recountdb.api.transfer.importers.recording import StoreImporter
+from recountdb.api.transfer.importers.source import SourceFailed, Talk
+from recountdb.api.transfer.importers.tables import opened_tables
+from recountdb.domain.events import Context
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.postgres.database import Database
+from recountdb.projections.views.sessions import get_session
+from recountdb.projections.views.users import get_user
 from tests.postgres import new_database
 from tests.stores import messages_in, origin_of, recount, said_in
 

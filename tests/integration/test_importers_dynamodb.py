@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from api.importers import dynamodb
-from api.importers.source import SourceFailed
-from eventlog.database import Database
+from recountdb.api.transfer.importers import dynamodb
+from recountdb.api.transfer.importers.source import SourceFailed
+from recountdb.eventlog.postgres.database import Database
 from tests.clients import Client
 from tests.stores import dynamodb_server, messages_in, origin_of, recount, said_in
 

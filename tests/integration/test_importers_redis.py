@@ -14,16 +14,16 @@ import pytest
 import redis
 from starlette.testclient import TestClient
 
-from api.chat_format import NAME_CHANGED, NO_ROLE
-from api.cleaning import NUL
-from api.importers.source import SOURCE
-from domain.commands import AddMessages, Delete, EraseMessages
-from domain.errors import InvalidInput
-from domain.events import Context
-from domain.messages import Message
-from eventlog.application import Recount
-from eventlog.database import Database
-from projections.sessions import get_session
+from recountdb.api.transfer.chat_format import NAME_CHANGED, NO_ROLE
+from recountdb.api.transfer.cleaning import NUL
+from recountdb.api.transfer.importers.source import SOURCE
+from recountdb.domain.commands import AddMessages, Delete, EraseMessages
+from recountdb.domain.errors import InvalidInput
+from recountdb.domain.events import Context
+from recountdb.domain.messages import Message
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.postgres.database import Database
+from recountdb.projections.views.sessions import get_session
 from tests.clients import Client
 from tests.conftest import NeedProgram
 from tests.stores import (

@@ -9,9 +9,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from api.keys import create_key, revoke_key
-from api.settings import Settings
-from eventlog.database import Database
+from recountdb.api.services.keys import create_key, revoke_key
+from recountdb.api.settings import Settings
+from recountdb.eventlog.postgres.database import Database
 from tests.integration.test_api_stream import Service, Stream, serving
 from tests.protocols.conftest import served
 from tests.protocols.responding import Answer, Answering, Asked

@@ -25,32 +25,32 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-import eventlog.application
-from domain.aggregate import Aggregate
-from domain.commands import KINDS, Command, Fork, Name, Refuse
-from domain.errors import NotFound
-from domain.events import Context, Event
-from domain.functions import built_in
-from domain.messages import fold_messages
-from eventlog.application import Recount
-from eventlog.changes import Outcome
-from eventlog.database import Database, connect
-from eventlog.order import settled_position
-from eventlog.recorder import LogEntry
-from projections import history
-from projections.core import CoreViews
-from projections.difference import compare
-from projections.erasure import erase_until
-from projections.forking import Cut, fork
-from projections.functions import get_function, list_functions
-from projections.history import AsOf
-from projections.messages import MessagePage, get_message, page_messages, search_messages
-from projections.paging import Filter, Order, Page, Window
-from projections.purge import named, purge
-from projections.sessions import get_session, list_sessions
-from projections.states import StatefulKind, get_state
-from projections.threads import get_thread, list_threads
-from projections.users import get_user, list_users
+import recountdb.eventlog.application
+from recountdb.domain.aggregate import Aggregate
+from recountdb.domain.commands import KINDS, Command, Fork, Name, Refuse
+from recountdb.domain.errors import NotFound
+from recountdb.domain.events import Context, Event
+from recountdb.domain.functions import built_in
+from recountdb.domain.messages import fold_messages
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.log.order import settled_position
+from recountdb.eventlog.log.recorder import LogEntry
+from recountdb.eventlog.postgres.database import Database, connect
+from recountdb.eventlog.write.ports import Outcome
+from recountdb.projections.followers.eraser import erase_until
+from recountdb.projections.queries import history
+from recountdb.projections.queries.diff import compare
+from recountdb.projections.queries.fork import Cut, fork
+from recountdb.projections.queries.history import AsOf
+from recountdb.projections.queries.paging import Filter, Order, Page, Window
+from recountdb.projections.queries.purge import named, purge
+from recountdb.projections.views.memory_functions import get_function, list_functions
+from recountdb.projections.views.messages import MessagePage, get_message, page_messages, search_messages
+from recountdb.projections.views.registry import CoreViews
+from recountdb.projections.views.sessions import get_session, list_sessions
+from recountdb.projections.views.states import StatefulKind, get_state
+from recountdb.projections.views.threads import get_thread, list_threads
+from recountdb.projections.views.users import get_user, list_users
 from tests.asks import BEGINNING, FIRST, asks, command_of, context_of, documents, filters, target_of
 from tests.model import Answer, Ask, Model, No, Row, Stream, is_hidden, page_of, text
 from tests.rows import (
@@ -557,7 +557,7 @@ def empty(database: Database) -> None:
 
 
 def run(database: Database, monkeypatch: pytest.MonkeyPatch, *, examples: int, steps: int) -> None:
-    monkeypatch.setattr(eventlog.application, "SNAPSHOT_INTERVAL", 3)
+    monkeypatch.setattr(recountdb.eventlog.application, "SNAPSHOT_INTERVAL", 3)
 
     class Machine(Store):
         pass

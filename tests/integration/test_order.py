@@ -14,19 +14,19 @@ from uuid import UUID, uuid4
 import pytest
 from psycopg.conninfo import make_conninfo
 
-import eventlog.order
-import eventlog.subscription
-from domain.commands import AddMessages, Command, Delete
-from domain.errors import Unavailable, VersionConflict
-from domain.messages import Message
-from domain.sessions import MetadataMerged, SessionDeleted
-from eventlog.application import Recount
-from eventlog.chain import Chain
-from eventlog.database import Connection, Database, connect
-from eventlog.mapper import EventMapper
-from eventlog.order import settled_position, still_held
-from eventlog.recorder import LogRecorder
-from eventlog.subscription import Herald, LogSubscription
+import recountdb.eventlog.log.order
+import recountdb.eventlog.log.subscription
+from recountdb.domain.commands import AddMessages, Command, Delete
+from recountdb.domain.errors import Unavailable, VersionConflict
+from recountdb.domain.messages import Message
+from recountdb.domain.sessions import MetadataMerged, SessionDeleted
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.integrity.chain import Chain
+from recountdb.eventlog.log.mapper import EventMapper
+from recountdb.eventlog.log.order import settled_position, still_held
+from recountdb.eventlog.log.recorder import LogRecorder
+from recountdb.eventlog.log.subscription import Herald, LogSubscription
+from recountdb.eventlog.postgres.database import Connection, Database, connect
 from tests.postgres import new_database
 from tests.processes import PATIENCE_SECONDS, context, in_processes, in_threads, recount_on, wait_for_others
 
@@ -94,7 +94,9 @@ def on_first_wait(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> C
         if len(calls) == 1:
             act()
 
-    monkeypatch.setattr(eventlog.order, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
+    monkeypatch.setattr(
+        recountdb.eventlog.log.order, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic)
+    )
     return lambda: bool(calls)
 
 
@@ -157,7 +159,7 @@ class TestSettledPosition:
         with held(conninfo) as writer, connect(conninfo) as reader:
             append(writer, database)
             with pytest.raises(Unavailable, match="stands still"):
-                settled_position(reader, wait_seconds_max=eventlog.order.NOTICE_SECONDS + 0.1)
+                settled_position(reader, wait_seconds_max=recountdb.eventlog.log.order.NOTICE_SECONDS + 0.1)
             pid = writer.info.backend_pid
             assert f"session {pid} (recount" in caplog.text
             assert "idle in transaction for" in caplog.text
@@ -295,7 +297,7 @@ def test_a_lost_notification_delays_nobody_for_good(
 
 def test_a_notification_wakes_a_follower(application: Recount, monkeypatch: pytest.MonkeyPatch) -> None:
     """Here nobody polls within the time of a test."""
-    monkeypatch.setattr(eventlog.subscription, "POLL_SECONDS", 1000)
+    monkeypatch.setattr(recountdb.eventlog.log.subscription, "POLL_SECONDS", 1000)
     say(application)
     subscription = application.log.subscribe(gt=1)
     assert first_then(subscription, lambda: say(application), count=2) == [2, 3]
@@ -332,7 +334,7 @@ def test_a_follower_goes_on_after_the_database_was_gone_as_it_read(
             raise failures.pop()
         return read(*args, **kwargs)
 
-    monkeypatch.setattr(eventlog.subscription, "RECONNECT_SECONDS", 0)
+    monkeypatch.setattr(recountdb.eventlog.log.subscription, "RECONNECT_SECONDS", 0)
     monkeypatch.setattr(application.log, "select_notifications", fail_at_first)
     assert follow(application.log.subscribe(gt=0), lambda: 2) == [1, 2]
     assert failures == []

@@ -18,16 +18,17 @@ from psycopg.conninfo import make_conninfo
 from psycopg.sql import Identifier
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.opening import store_tables
-from api.settings import Settings
-from domain.errors import DatabaseUnfit, NotFound
-from eventlog.advisory import APPEND_LOCK
-from eventlog.database import connect
-from eventlog.order import settled_position
-from eventlog.programs import packaged_home
-from projections import rebuild, shadow
-from projections.tables import TABLES
+from recountdb.api.app import create_app
+from recountdb.api.runtime import store_tables
+from recountdb.api.settings import Settings
+from recountdb.domain.errors import DatabaseUnfit, NotFound
+from recountdb.eventlog.log.order import settled_position
+from recountdb.eventlog.postgres.advisory_locks import APPEND_LOCK
+from recountdb.eventlog.postgres.database import connect
+from recountdb.eventlog.postgres.programs import packaged_home
+from recountdb.projections.rebuild import build as rebuild
+from recountdb.projections.rebuild import shadow
+from recountdb.projections.views.tables import TABLES
 from tests.conftest import NeedProgram
 from tests.postgres import POSTGRES_15, installed_server, new_database
 from tests.processes import in_threads, recount_on, wait_until

@@ -12,18 +12,20 @@ import httpx2
 import pytest
 from starlette.testclient import TestClient
 
-from api.settings import Settings
-from domain.commands import AddMessages
-from domain.events import Context
-from domain.messages import Message
-from domain.sessions import Session
-from eventlog.application import Recount
-from eventlog.database import Connection, Database
-from eventlog.order import settled_position
-from eventlog.recorder import LogEntry
-from projections import difference, follow, forking
-from projections.follow import advance, begin
-from projections.paging import PAGE_BYTES_MAX
+from recountdb.api.settings import Settings
+from recountdb.domain.commands import AddMessages
+from recountdb.domain.events import Context
+from recountdb.domain.messages import Message
+from recountdb.domain.sessions import Session
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.log.order import settled_position
+from recountdb.eventlog.log.recorder import LogEntry
+from recountdb.eventlog.postgres.database import Connection, Database
+from recountdb.projections.followers import follower as follow
+from recountdb.projections.followers.follower import advance, begin
+from recountdb.projections.queries import diff as difference
+from recountdb.projections.queries import fork as forking
+from recountdb.projections.queries.paging import PAGE_BYTES_MAX
 from tests.integration.test_long_answers import key_of
 from tests.processes import wait_until
 from tests.protocols.conftest import served

@@ -13,13 +13,13 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.opening import migrate_at, open_database
-from api.settings import Settings
-from domain.errors import DatabaseUnfit
-from eventlog.database import Addresses, connect
-from eventlog.subscription import LogSubscription
-from projections.follow import lags
+from recountdb.api.app import create_app
+from recountdb.api.runtime import migrate_at, open_database
+from recountdb.api.settings import Settings
+from recountdb.domain.errors import DatabaseUnfit
+from recountdb.eventlog.log.subscription import LogSubscription
+from recountdb.eventlog.postgres.database import Addresses, connect
+from recountdb.projections.followers.follower import lags
 from tests.acceptance.test_cli_serve import recount
 from tests.conftest import NeedProgram
 from tests.contract.routes import wait_for_rebuild

@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from api import keys
-from api.settings import Settings
-from eventlog.database import Database
+from recountdb.api.services import keys
+from recountdb.api.settings import Settings
+from recountdb.eventlog.postgres.database import Database
 from tests.acceptance.pages import blocks
 from tests.conftest import NeedProgram
 from tests.processes import wait_until

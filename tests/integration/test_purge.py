@@ -20,14 +20,14 @@ from pydantic import JsonValue
 from pydantic_core import to_json
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.opening import store_tables
-from api.purging import all_of, carry_out, days_ago, purge_due
-from api.reads import SQL as READS
-from api.reads import forget_reads
-from api.settings import Settings
-from domain.aggregate import Snapshot
-from domain.commands import (
+from recountdb.api.app import create_app
+from recountdb.api.runtime import store_tables
+from recountdb.api.services.purge import all_of, carry_out, days_ago, purge_due
+from recountdb.api.services.read_audit import SQL as READS
+from recountdb.api.services.read_audit import forget_reads
+from recountdb.api.settings import Settings
+from recountdb.domain.aggregate import Snapshot
+from recountdb.domain.commands import (
     KINDS,
     AddMessages,
     ChangeFunction,
@@ -47,30 +47,40 @@ from domain.commands import (
     Start,
     Undelete,
 )
-from domain.errors import NotFound, OnHold, Unavailable
-from domain.functions import Definition
-from domain.messages import Message
-from domain.users import Profile
-from eventlog.application import Recount
-from eventlog.archive.exporting import export_log, packed
-from eventlog.checkpoints import take_checkpoints
-from eventlog.database import Connection, connect
-from eventlog.erasure import erase_payloads
-from eventlog.order import settled_position
-from eventlog.programs import packaged_home
-from eventlog.proof import proof_of
-from eventlog.verification import log_flaws
-from projections import rebuild, shadow
-from projections.erasure import erase_until, erasures_until, steps
-from projections.forking import Cut, fork
-from projections.history import AsOf, page_as_of, state_as_of
-from projections.messages import page_messages
-from projections.paging import Filter, Window
-from projections.purge import Receipt, Result, Target, alone, due, page_receipts, purge, receipts_of
-from projections.scrub import scrub
-from projections.sessions import get_session, list_sessions
-from projections.tables import PREVIOUS, SHADOW, TABLES, exists
-from projections.users import get_user
+from recountdb.domain.errors import NotFound, OnHold, Unavailable
+from recountdb.domain.functions import Definition
+from recountdb.domain.messages import Message
+from recountdb.domain.users import Profile
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.archive.export_log import export_log, packed
+from recountdb.eventlog.integrity.checkpoints import take_checkpoints
+from recountdb.eventlog.integrity.proof import proof_of
+from recountdb.eventlog.integrity.verify import log_flaws
+from recountdb.eventlog.log.erase import erase_payloads
+from recountdb.eventlog.log.order import settled_position
+from recountdb.eventlog.postgres.database import Connection, connect
+from recountdb.eventlog.postgres.programs import packaged_home
+from recountdb.projections.followers.eraser import erase_until, erasures_until, steps
+from recountdb.projections.followers.scrub import scrub
+from recountdb.projections.queries.fork import Cut, fork
+from recountdb.projections.queries.history import AsOf, page_as_of, state_as_of
+from recountdb.projections.queries.paging import Filter, Window
+from recountdb.projections.queries.purge import (
+    Receipt,
+    Result,
+    Target,
+    alone,
+    due,
+    page_receipts,
+    purge,
+    receipts_of,
+)
+from recountdb.projections.rebuild import build as rebuild
+from recountdb.projections.rebuild import shadow
+from recountdb.projections.views.messages import page_messages
+from recountdb.projections.views.sessions import get_session, list_sessions
+from recountdb.projections.views.tables import PREVIOUS, SHADOW, TABLES, exists
+from recountdb.projections.views.users import get_user
 from tests.processes import context, recount_on, wait_until
 from tests.stories import THREAD, say, tell_stories
 
@@ -439,7 +449,7 @@ class TestKilled:
     def test_whoever_goes_on_finds_what_is_left(
         self, application: Recount, connection: Connection, conninfo: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("projections.erasure.BATCH", 2)
+        monkeypatch.setattr("recountdb.projections.followers.eraser.BATCH", 2)
         for number in range(8):
             name = f"trip {number}"
             send(application, AddMessages(kind="session", name=name, messages=say(*"abcde")))

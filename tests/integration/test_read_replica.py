@@ -10,9 +10,9 @@ from uuid import uuid4
 import pytest
 from starlette.testclient import TestClient
 
-from api.app import create_app, migrate_database
-from api.settings import Settings
-from eventlog.database import Addresses, connect
+from recountdb.api.app import create_app, migrate_database
+from recountdb.api.settings import Settings
+from recountdb.eventlog.postgres.database import Addresses, connect
 from tests.conftest import NeedProgram
 from tests.postgres import POSTGRES_15
 from tests.processes import wait_until

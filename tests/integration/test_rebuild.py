@@ -12,18 +12,20 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from domain.commands import AddMessages, Delete, Name
-from domain.errors import NotFound, RecordUnreadable, Unavailable
-from domain.messages import Message
-from eventlog.application import Recount
-from eventlog.database import Connection, Database, connect
-from eventlog.order import settled_position
-from projections import rebuild, rebuilds, shadow
-from projections.core import BY_NAME
-from projections.messages import page_messages
-from projections.paging import Window
-from projections.sessions import get_session
-from projections.tables import LIVE, NOTES, PREVIOUS, SHADOW, TABLES, tables_in
+from recountdb.domain.commands import AddMessages, Delete, Name
+from recountdb.domain.errors import NotFound, RecordUnreadable, Unavailable
+from recountdb.domain.messages import Message
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.log.order import settled_position
+from recountdb.eventlog.postgres.database import Connection, Database, connect
+from recountdb.projections.queries.paging import Window
+from recountdb.projections.rebuild import build as rebuild
+from recountdb.projections.rebuild import progress as rebuilds
+from recountdb.projections.rebuild import shadow
+from recountdb.projections.views.messages import page_messages
+from recountdb.projections.views.registry import BY_NAME
+from recountdb.projections.views.sessions import get_session
+from recountdb.projections.views.tables import LIVE, NOTES, PREVIOUS, SHADOW, TABLES, tables_in
 from tests.processes import PATIENCE_SECONDS, context, in_threads
 from tests.stories import say, story, tell_stories
 

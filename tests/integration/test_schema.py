@@ -15,10 +15,10 @@ from typing import Any, LiteralString
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from api.opening import all_migrations, migrate_database
-from domain.errors import SchemaMismatch, Unavailable
-from eventlog.database import Connection, connect
-from eventlog.schema import Migration, applied, check_schema, migrate
+from recountdb.api.runtime import all_migrations, migrate_database
+from recountdb.domain.errors import SchemaMismatch, Unavailable
+from recountdb.eventlog.postgres.database import Connection, connect
+from recountdb.eventlog.postgres.schema import Migration, applied, check_schema, migrate
 from tests.postgres import embedded_server, new_database
 from tests.processes import in_processes, wait_for_others
 

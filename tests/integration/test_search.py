@@ -9,15 +9,15 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from domain.commands import AddMessages, Delete, DeleteMessage, EraseMessages
-from domain.errors import InvalidInput, NotFound
-from domain.events import Context
-from domain.messages import Message
-from eventlog.application import Recount
-from eventlog.database import Database
-from projections import search
-from projections.messages import get_message_in, known_ids, numbered_page
-from projections.search import Group, Holds, Search, rank_messages
+from recountdb.domain.commands import AddMessages, Delete, DeleteMessage, EraseMessages
+from recountdb.domain.errors import InvalidInput, NotFound
+from recountdb.domain.events import Context
+from recountdb.domain.messages import Message
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.postgres.database import Database
+from recountdb.projections.queries import search
+from recountdb.projections.queries.search import Group, Holds, Search, rank_messages
+from recountdb.projections.views.messages import get_message_in, known_ids, numbered_page
 
 MakeContext = Callable[..., Context]
 

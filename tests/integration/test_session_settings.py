@@ -11,15 +11,15 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from api.opening import migrate_at
-from domain.errors import Unavailable
-from eventlog.database import APPEND, READ, Addresses, connect
-from eventlog.subscription import LogSubscription
-from eventlog.verification import log_flaws
-from projections import rebuild
-from projections.history import AsOf, state_as_of
-from projections.messages import page_messages, search_messages
-from projections.paging import Filter, Window
+from recountdb.api.runtime import migrate_at
+from recountdb.domain.errors import Unavailable
+from recountdb.eventlog.integrity.verify import log_flaws
+from recountdb.eventlog.log.subscription import LogSubscription
+from recountdb.eventlog.postgres.database import APPEND, READ, Addresses, connect
+from recountdb.projections.queries.history import AsOf, state_as_of
+from recountdb.projections.queries.paging import Filter, Window
+from recountdb.projections.rebuild import build as rebuild
+from recountdb.projections.views.messages import page_messages, search_messages
 from tests.integration.test_database_gone import TALK, say_text
 from tests.processes import context, recount_on, wait_until
 

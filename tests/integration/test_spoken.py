@@ -9,15 +9,22 @@ from uuid import uuid4
 
 import pytest
 
-from domain.commands import AddMessages, Delete, DeleteMessage, MergeSessions, Name
-from domain.errors import ExpectationFailed
-from domain.events import Context
-from domain.messages import Message
-from eventlog.application import Recount
-from eventlog.database import Database
-from eventlog.statements import Statements
-from projections.merging import rename_or_merge
-from projections.spoken import Label, Said, Speaker, latest_sessions, newest_messages, scopes_spoken_in
+from recountdb.domain.commands import AddMessages, Delete, DeleteMessage, MergeSessions, Name
+from recountdb.domain.errors import ExpectationFailed
+from recountdb.domain.events import Context
+from recountdb.domain.messages import Message
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.postgres.database import Database
+from recountdb.eventlog.postgres.statements import Statements
+from recountdb.projections.queries.merge import rename_or_merge
+from recountdb.projections.queries.recent_messages import (
+    Label,
+    Said,
+    Speaker,
+    latest_sessions,
+    newest_messages,
+    scopes_spoken_in,
+)
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 Say = Callable[..., Message]
@@ -205,7 +212,7 @@ class TestPlans:
         self, many: Database, name: str, said: Said, indexes: list[str]
     ) -> None:
         bound = said.parameters() | {"project": "default", "limit": 100, "offset": 0, "unless_begins": None}
-        sql = Statements("projections", "spoken")[name]
+        sql = Statements("recountdb.projections.queries.x", "recent_messages")[name]
         plan = "\n".join(line for (line,) in many.fetch(f"EXPLAIN {sql}", bound, prepare=False))
         for index in indexes:
             assert index in plan, plan

@@ -13,16 +13,16 @@ import pytest
 from starlette.testclient import TestClient
 from uuid_utils.compat import uuid7
 
-from api.app import NotServable, create_app, migrate_database
-from api.settings import Settings
-from domain.commands import AddMessages
-from domain.messages import Message
-from eventlog.checkpoints import take_checkpoints
-from eventlog.database import Database, connect
-from eventlog.epoch import load_epochs
-from eventlog.recorder import LogRecorder
-from eventlog.subscription import SettledPositions
-from projections.leading import Lead, Leader
+from recountdb.api.app import NotServable, create_app, migrate_database
+from recountdb.api.settings import Settings
+from recountdb.domain.commands import AddMessages
+from recountdb.domain.messages import Message
+from recountdb.eventlog.integrity.checkpoints import take_checkpoints
+from recountdb.eventlog.log.epoch import load_epochs
+from recountdb.eventlog.log.recorder import LogRecorder
+from recountdb.eventlog.log.subscription import SettledPositions
+from recountdb.eventlog.postgres.database import Database, connect
+from recountdb.projections.followers.leader import Lead, Leader
 from tests.conftest import NeedProgram
 from tests.integration.test_api_stream import serving
 from tests.postgres import POSTGRES_15

@@ -11,8 +11,8 @@ from contextlib import closing, contextmanager
 import pytest
 from starlette.testclient import TestClient
 
-from eventlog.advisory import APPEND_LOCK
-from eventlog.database import APPEND, Connection, Database, connect
+from recountdb.eventlog.postgres.advisory_locks import APPEND_LOCK
+from recountdb.eventlog.postgres.database import APPEND, Connection, Database, connect
 from tests.integration.test_order import append, held
 from tests.processes import wait_until
 

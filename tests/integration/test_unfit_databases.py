@@ -14,12 +14,12 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from api import cli
-from api.opening import migrate_at, open_database
-from domain.errors import DatabaseUnfit, RecountError, Unavailable
-from eventlog.database import Addresses, connect
-from projections.messages import page_messages
-from projections.paging import Window
+from recountdb.api import cli
+from recountdb.api.runtime import migrate_at, open_database
+from recountdb.domain.errors import DatabaseUnfit, RecountError, Unavailable
+from recountdb.eventlog.postgres.database import Addresses, connect
+from recountdb.projections.queries.paging import Window
+from recountdb.projections.views.messages import page_messages
 from tests.acceptance.test_cli import Ended
 from tests.conftest import NeedProgram
 from tests.integration.test_database_gone import say

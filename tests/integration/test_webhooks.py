@@ -16,12 +16,18 @@ from httpx2 import Response
 from standardwebhooks import Webhook as Verifier
 from starlette.testclient import TestClient
 
-from api import keys
-from api.sending import LANES, trust
-from eventlog.database import Database
-from projections import webhooks
-from projections.follow import lags
-from projections.webhooks import ATTEMPTS_MAX, DELAY_SECONDS_MAX, Lane, create_webhook, delay_seconds
+from recountdb.api.background.webhook_sender import LANES, trust
+from recountdb.api.services import keys
+from recountdb.eventlog.postgres.database import Database
+from recountdb.projections.followers import webhooks
+from recountdb.projections.followers.follower import lags
+from recountdb.projections.followers.webhooks import (
+    ATTEMPTS_MAX,
+    DELAY_SECONDS_MAX,
+    Lane,
+    create_webhook,
+    delay_seconds,
+)
 from tests.certificates import Authority
 from tests.conftest import NeedProgram
 from tests.contract.conftest import serving
@@ -42,7 +48,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What failed is tried again at once."""
     monkeypatch.setattr(webhooks, "FIRST_DELAY_SECONDS", 0.001)
     monkeypatch.setattr(webhooks, "DELAY_FACTOR", 1)
-    monkeypatch.setattr("api.sending.POLL_SECONDS", 0.02)
+    monkeypatch.setattr("recountdb.api.background.webhook_sender.POLL_SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -199,7 +205,7 @@ class TestSending:
     def test_many_webhooks_each_have_their_turn(
         self, client: TestClient, receiver: Receiver, make: Make, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("api.sending.LANES", (Lane(2, 8), Lane(1, 1)))
+        monkeypatch.setattr("recountdb.api.background.webhook_sender.LANES", (Lane(2, 8), Lane(1, 1)))
         made = [make()["id"] for _ in range(5)]
         say(client, "one", *"1234")
         wait_until(lambda: len(receiver.received) == 25)
@@ -224,7 +230,9 @@ class TestFairness:
         self, client: TestClient, receiver: Receiver, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The event of the quiet project arrives while not one of the others' attempts has ended."""
-        monkeypatch.setattr("api.sending.ANSWER_SECONDS_MAX", 10 * PATIENCE_SECONDS)
+        monkeypatch.setattr(
+            "recountdb.api.background.webhook_sender.ANSWER_SECONDS_MAX", 10 * PATIENCE_SECONDS
+        )
         noisy, quiet = (
             {"X-API-Key": keys.create_key(database, project=name, scopes=["admin"])[1]}
             for name in ("noisy", "quiet")
@@ -247,7 +255,9 @@ class TestFairness:
         self, client: TestClient, receiver: Receiver, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Those that take long make room, though all would be waited for much longer."""
-        monkeypatch.setattr("api.sending.ANSWER_SECONDS_MAX", 10 * PATIENCE_SECONDS)
+        monkeypatch.setattr(
+            "recountdb.api.background.webhook_sender.ANSWER_SECONDS_MAX", 10 * PATIENCE_SECONDS
+        )
         *noisy, quiet = (
             {"X-API-Key": keys.create_key(database, project=f"p{number}", scopes=["admin"])[1]}
             for number in range(13)
@@ -267,16 +277,18 @@ class TestFairness:
         self, client: TestClient, receiver: Receiver, make: Make, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Though it is tried again at once, and has a place to be tried in, it leaves the others theirs."""
-        monkeypatch.setattr("api.sending.LANES", (Lane(1, 1), Lane(1, 1)))
-        monkeypatch.setattr("api.sending.SLOW_SECONDS", 0.2)
-        monkeypatch.setattr("api.sending.ANSWER_SECONDS_MAX", 1.0)
+        monkeypatch.setattr("recountdb.api.background.webhook_sender.LANES", (Lane(1, 1), Lane(1, 1)))
+        monkeypatch.setattr("recountdb.api.background.webhook_sender.SLOW_SECONDS", 0.2)
+        monkeypatch.setattr("recountdb.api.background.webhook_sender.ANSWER_SECONDS_MAX", 1.0)
         monkeypatch.setattr(webhooks, "ATTEMPTS_MAX", 1000)
         with silence() as dead:
             for _ in range(3):
                 make(url=dead)
             say(client, "one", "1")
             wait_until(lambda: sends_under_way() == 2)
-            monkeypatch.setattr("api.sending.ANSWER_SECONDS_MAX", 10 * PATIENCE_SECONDS)
+            monkeypatch.setattr(
+                "recountdb.api.background.webhook_sender.ANSWER_SECONDS_MAX", 10 * PATIENCE_SECONDS
+            )
             make()
             say(client, "one", "2", "3")
             wait_until(lambda: len(receiver.received) == 2)
@@ -285,7 +297,7 @@ class TestFairness:
         self, client: TestClient, receiver: Receiver, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Also where each place is taken by a project that asked earlier."""
-        monkeypatch.setattr("api.sending.LANES", (Lane(1, 8), Lane(1, 1)))
+        monkeypatch.setattr("recountdb.api.background.webhook_sender.LANES", (Lane(1, 8), Lane(1, 1)))
         busy, late = (
             {"X-API-Key": keys.create_key(database, project=name, scopes=["admin"])[1]}
             for name in ("busy", "late")
@@ -305,8 +317,8 @@ class TestFairness:
     def test_large_events_are_read_a_few_at_a_time(
         self, client: TestClient, receiver: Receiver, make: Make, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("api.sending.WEIGHT_MAX", 1)
-        monkeypatch.setattr("api.sending.BYTES_MAX", 300_000)
+        monkeypatch.setattr("recountdb.api.background.webhook_sender.WEIGHT_MAX", 1)
+        monkeypatch.setattr("recountdb.api.background.webhook_sender.BYTES_MAX", 300_000)
         for _ in range(5):
             make(types=["session.message-added"])
         say(client, "one", "x" * 100_000)
@@ -401,7 +413,7 @@ class TestFailing:
         self, client: TestClient, receiver: Receiver, make: Make, monkeypatch: pytest.MonkeyPatch, how: str
     ) -> None:
         """Also one that sends its answer letter by letter, each of them in time."""
-        monkeypatch.setattr("api.sending.ANSWER_SECONDS_MAX", 0.3)
+        monkeypatch.setattr("recountdb.api.background.webhook_sender.ANSWER_SECONDS_MAX", 0.3)
         setattr(receiver, how, 0.25 if how == "drip_seconds" else 0.6)
         webhook = make(types=["session.started"])
         say(client, "one", "1")

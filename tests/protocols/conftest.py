@@ -12,10 +12,10 @@ import uvicorn
 from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.keys import create_key
-from api.settings import Settings
-from eventlog.database import Database
+from recountdb.api.app import create_app
+from recountdb.api.services.keys import create_key
+from recountdb.api.settings import Settings
+from recountdb.eventlog.postgres.database import Database
 from tests.postgres import new_database
 
 START_SECONDS_MAX = 30

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from starlette.testclient import TestClient
 
-from api.protocols.langflow.flows import shared_flow_id
+from recountdb.api.protocols.langflow.flows import shared_flow_id
 
 MONITOR = "/api/v1/monitor/messages"
 SHARED = f"{MONITOR}/shared"

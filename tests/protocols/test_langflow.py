@@ -13,11 +13,11 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.keys import create_key
-from api.protocols.langflow.messages import groups_of, properties_of
-from api.settings import Settings
-from eventlog.database import Database
+from recountdb.api.app import create_app
+from recountdb.api.protocols.langflow.messages import groups_of, properties_of
+from recountdb.api.services.keys import create_key
+from recountdb.api.settings import Settings
+from recountdb.eventlog.postgres.database import Database
 from tests.postgres import new_database
 
 MONITOR = "/api/v1/monitor/messages"

@@ -13,9 +13,9 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.protocols.langflow.sessions import Order, component_session, resolve_session
-from api.settings import Settings
+from recountdb.api.app import create_app
+from recountdb.api.protocols.langflow.sessions import Order, component_session, resolve_session
+from recountdb.api.settings import Settings
 from tests.postgres import new_database
 from tests.protocols.responding import Answer, Answering, Asked, chat_answer
 

@@ -10,11 +10,11 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.keys import Key, create_key
-from api.protocols.langflow.flows import shared_flow_id
-from api.settings import Settings
-from eventlog.database import Database
+from recountdb.api.app import create_app
+from recountdb.api.protocols.langflow.flows import shared_flow_id
+from recountdb.api.services.keys import Key, create_key
+from recountdb.api.settings import Settings
+from recountdb.eventlog.postgres.database import Database
 from tests.postgres import new_database
 from tests.protocols.responding import Answering, chat_answer
 

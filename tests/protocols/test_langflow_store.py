@@ -14,8 +14,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.protocols.langflow.store import (
+from recountdb.api.app import create_app
+from recountdb.api.protocols.langflow.store import (
     Executing,
     MessageStore,
     StoredMessage,
@@ -23,7 +23,7 @@ from api.protocols.langflow.store import (
     message_store,
     moment_in,
 )
-from api.settings import Settings
+from recountdb.api.settings import Settings
 from tests.postgres import new_database
 
 USER = str(uuid4())

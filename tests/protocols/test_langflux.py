@@ -12,11 +12,11 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.keys import create_key
-from api.protocols.langflux.predictions import resolve_ids
-from api.settings import Settings
-from eventlog.database import Database
+from recountdb.api.app import create_app
+from recountdb.api.protocols.langflux.predictions import resolve_ids
+from recountdb.api.services.keys import create_key
+from recountdb.api.settings import Settings
+from recountdb.eventlog.postgres.database import Database
 from tests.postgres import new_database
 from tests.protocols.responding import Answer, Answering, chat_answer
 

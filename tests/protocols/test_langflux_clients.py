@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from api.settings import Settings
+from recountdb.api.settings import Settings
 from tests.clients import Client, needed, node_client, python_client
 from tests.protocols.conftest import served
 from tests.protocols.responding import Answering, chat_answer

@@ -15,12 +15,12 @@ from httpx2 import Response
 from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.settings import Settings
-from domain.functions import built_in
-from eventlog.application import Recount
-from eventlog.database import Database
-from projections.states import list_states
+from recountdb.api.app import create_app
+from recountdb.api.settings import Settings
+from recountdb.domain.functions import built_in
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.postgres.database import Database
+from recountdb.projections.views.states import list_states
 from tests.postgres import new_database
 from tests.protocols.langmem_requests import REQUESTS
 
@@ -327,7 +327,7 @@ class TestThreads:
     def test_all_threads_are_listed_however_many(
         self, client: TestClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("api.protocols.langmem.answers.LIMIT_MAX", 2)
+        monkeypatch.setattr("recountdb.api.protocols.langmem.answers.LIMIT_MAX", 2)
         ids = [client.post("/threads", json={}).json()["id"] for _ in range(5)]
         assert [thread["id"] for thread in client.get("/threads").json()] == ids[::-1]
 

@@ -17,10 +17,10 @@ import pytest
 from httpx2 import Response
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.purging import purge_due
-from api.settings import Settings
-from eventlog.application import Recount
+from recountdb.api.app import create_app
+from recountdb.api.services.purge import purge_due
+from recountdb.api.settings import Settings
+from recountdb.eventlog.application import Recount
 from tests.contract.outage import database_gone
 
 NOTHING: dict[str, Any] = {"messages": [], "context": None, "tokens": 0}
@@ -351,7 +351,7 @@ class TestListing:
         self, client: TestClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         moment = datetime.now(UTC)
-        monkeypatch.setattr("eventlog.clock.Clock.now", lambda clock: moment)
+        monkeypatch.setattr("recountdb.eventlog.postgres.clock.Clock.now", lambda clock: moment)
         for name in ("b", "B", "a", "é", "10", "9"):
             Memory(client, name).post(*say("x"))
         assert client.get("/sessions").json() == ["10", "9", "B", "a", "b", "é"]

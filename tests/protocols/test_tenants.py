@@ -26,10 +26,10 @@ from httpx2 import Response
 from psycopg import sql
 from starlette.testclient import TestClient
 
-from api.keys import create_key
-from api.protocols.table import PROTOCOLS
-from api.settings import Settings
-from eventlog.database import Database
+from recountdb.api.protocols.registry import PROTOCOLS
+from recountdb.api.services.keys import create_key
+from recountdb.api.settings import Settings
+from recountdb.eventlog.postgres.database import Database
 
 NAMES = {"session_id": "furnished"}
 SECRET = "quokka"

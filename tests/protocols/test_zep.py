@@ -16,9 +16,9 @@ import pytest
 from httpx2 import Response
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.settings import Settings
-from eventlog.database import Database
+from recountdb.api.app import create_app
+from recountdb.api.settings import Settings
+from recountdb.eventlog.postgres.database import Database
 
 API = "/api/v1"
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{0,5}[1-9])?Z")

@@ -8,7 +8,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from api.addresses import AddressRefused, checked_url, is_public, refuse_private, resolved
+from recountdb.api.background.webhook_addresses import (
+    AddressRefused,
+    checked_url,
+    is_public,
+    refuse_private,
+    resolved,
+)
 
 
 @pytest.mark.parametrize(

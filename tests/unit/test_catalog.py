@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from domain.catalog import events_by_topic
-from domain.events import Event, Idempotency
-from domain.functions import Definition
-from domain.messages import Message
-from domain.sessions import Origin
-from domain.users import Profile
+from recountdb.domain.catalog import events_by_topic
+from recountdb.domain.events import Event, Idempotency
+from recountdb.domain.functions import Definition
+from recountdb.domain.messages import Message
+from recountdb.domain.sessions import Origin
+from recountdb.domain.users import Profile
 
 PROMISED = Path(__file__).with_name("topics.json")
 
@@ -55,7 +55,7 @@ def test_no_topic_vanishes_or_changes_shape_unnoticed() -> None:
 def test_every_topic_names_its_kind_and_what_happened() -> None:
     for topic, event_class in events_by_topic().items():
         assert re.fullmatch(r"[a-z]+\.[a-z]+(-[a-z]+)*", topic)
-        assert event_class.__module__ == f"domain.{topic.partition('.')[0]}s"
+        assert event_class.__module__ == f"recountdb.domain.{topic.partition('.')[0]}s"
 
 
 def every_subclass(parent: type[Event]) -> set[type[Event]]:
@@ -64,7 +64,7 @@ def every_subclass(parent: type[Event]) -> set[type[Event]]:
 
 def test_every_event_with_a_topic_is_in_the_catalog() -> None:
     declared = {child for child in every_subclass(Event) if "TOPIC" in vars(child)}
-    ours = {child for child in declared if child.__module__.startswith("domain.")}
+    ours = {child for child in declared if child.__module__.startswith("recountdb.domain.")}
     assert ours == set(events_by_topic().values())
 
 

@@ -11,10 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.errors import VersionConflict
-from eventlog.chain import GENESIS, Chain, commitment_to, link_after
-from eventlog.checkpoints import audit_path, checkpoint_after, leaf_hash, node_hash, tree_hash
-from eventlog.mapper import StoredRow
+from recountdb.domain.errors import VersionConflict
+from recountdb.eventlog.integrity.chain import GENESIS, Chain, commitment_to, link_after
+from recountdb.eventlog.integrity.checkpoints import (
+    audit_path,
+    checkpoint_after,
+    leaf_hash,
+    node_hash,
+    tree_hash,
+)
+from recountdb.eventlog.log.mapper import StoredRow
 
 STREAM = UUID("01a1fa82-995b-71d2-8226-548dfde85271")
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from api.protocols.chat_answers import Answer, whole_answer
-from api.protocols.failures import Failed
+from recountdb.api.protocols.chat_answers import Answer, whole_answer
+from recountdb.api.protocols.failures import Failed
 
 
 def delta(content: Any, **members: Any) -> dict[str, Any]:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import cleaning
-from api.cleaning import clean, clean_text, loads
-from domain.values import check_document
+from recountdb.api.transfer import cleaning
+from recountdb.api.transfer.cleaning import clean, clean_text, loads
+from recountdb.domain.values import check_document
 
 ANY = st.recursive(
     st.none()

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from eventlog.clock import Clock, ClocksApart, Connection, in_words
+from recountdb.eventlog.postgres.clock import Clock, ClocksApart, Connection, in_words
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
 DAY = 86_400.0

@@ -8,7 +8,7 @@ from uuid import uuid5
 
 import pytest
 
-from domain.commands import (
+from recountdb.domain.commands import (
     AddMessages,
     ChangeMessage,
     Clear,
@@ -18,8 +18,8 @@ from domain.commands import (
     Start,
     Undelete,
 )
-from domain.errors import AlreadyExists, MessageIdTaken, MessageIsDeleted, NotFound
-from domain.messages import Message, MessageAdded
+from recountdb.domain.errors import AlreadyExists, MessageIdTaken, MessageIsDeleted, NotFound
+from recountdb.domain.messages import Message, MessageAdded
 from tests.decisions import (
     BEGINNING,
     Decided,

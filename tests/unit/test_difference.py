@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import from_json, to_json
 
-from api.difference import changed_paths, difference_resource, document, patch_between
-from domain.conversation import Conversation
-from domain.values import is_same
-from projections.difference import Point
+from recountdb.api.schemas.diff import changed_paths, difference_resource, document, patch_between
+from recountdb.domain.conversation import Conversation
+from recountdb.domain.values import is_same
+from recountdb.projections.queries.diff import Point
 from tests.decisions import (
     Given,
     Told,

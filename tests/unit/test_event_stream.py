@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.protocols.event_stream import Event, Events
+from recountdb.api.protocols.event_stream import Event, Events
 
 
 def read(parts: Sequence[bytes]) -> list[Event]:

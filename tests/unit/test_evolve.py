@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from domain.aggregate import Aggregate, Snapshot, Started
-from domain.catalog import events_by_topic
-from domain.commands import KINDS
-from domain.events import Event
-from domain.messages import MessageAdded, fold_messages, message_from
-from domain.users import Profile
+from recountdb.domain.aggregate import Aggregate, Snapshot, Started
+from recountdb.domain.catalog import events_by_topic
+from recountdb.domain.commands import KINDS
+from recountdb.domain.events import Event
+from recountdb.domain.messages import MessageAdded, fold_messages, message_from
+from recountdb.domain.users import Profile
 from tests.decisions import (
     BEGINNING,
     FACTS,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.errors import InvalidInput
-from domain.exact_json import NotJson, read_json
+from recountdb.domain.errors import InvalidInput
+from recountdb.domain.exact_json import NotJson, read_json
 
 
 @pytest.mark.parametrize(

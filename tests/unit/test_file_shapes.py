@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from api import file_shapes
-from api.chat_lines import understood
-from api.file_shapes import NotLines, conversations_in
+from recountdb.api.transfer import file_shapes
+from recountdb.api.transfer.chat_lines import understood
+from recountdb.api.transfer.file_shapes import NotLines, conversations_in
 
 SECRET = "rosebud"
 ONE = {"role": "user", "content": SECRET}

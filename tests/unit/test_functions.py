@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from domain.commands import ChangeFunction, DefineFunction, Start
-from domain.errors import AlreadyExists, NotFound
-from domain.functions import Definition, built_in
+from recountdb.domain.commands import ChangeFunction, DefineFunction, Start
+from recountdb.domain.errors import AlreadyExists, NotFound
+from recountdb.domain.functions import Definition, built_in
 from tests.decisions import (
     FACTS,
     NEXT_NUMBER,

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import chat_lines, cleaning, importing
-from api.chat_format import kept_aside
-from api.chat_lines import NO_ID, Conversation, Line, Skipped, lines_of, understood
-from api.importing import CHUNK_LINES, chunks, tail
-from projections.presence import Presence
+from recountdb.api.transfer import chat_import as importing
+from recountdb.api.transfer import chat_lines, cleaning
+from recountdb.api.transfer.chat_format import kept_aside
+from recountdb.api.transfer.chat_import import CHUNK_LINES, chunks, tail
+from recountdb.api.transfer.chat_lines import NO_ID, Conversation, Line, Skipped, lines_of, understood
+from recountdb.projections.queries.existing_sessions import Presence
 
 SECRET = "rosebud"
 

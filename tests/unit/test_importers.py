@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.exporters import envelopes
-from api.exporters.dynamodb import attribute_value
-from api.exporters.envelopes import Writer
-from api.importers import dynamodb, envelope, flowise, motorhead, source
-from api.importers.alignment import aligned
-from api.importers.source import SourceFailed, Unreadable
-from api.importers.tables import opened_tables, sqlite_address, without_driver
-from domain.messages import MessageState
+from recountdb.api.transfer.exporters import envelopes
+from recountdb.api.transfer.exporters.dynamodb import attribute_value
+from recountdb.api.transfer.exporters.envelopes import Writer
+from recountdb.api.transfer.importers import dynamodb, envelope, flowise, motorhead, source
+from recountdb.api.transfer.importers.alignment import aligned
+from recountdb.api.transfer.importers.source import SourceFailed, Unreadable
+from recountdb.api.transfer.importers.tables import opened_tables, sqlite_address, without_driver
+from recountdb.domain.messages import MessageState
 
 SECRET = "rosebud"
 

@@ -11,17 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_core import from_json, to_json
 
-from domain.aggregate import HoldPlaced, Snapshot
-from domain.catalog import events_by_topic
-from domain.commands import KINDS
-from domain.errors import RecordUnreadable
-from domain.events import Event, Idempotency
-from domain.functions import Definition
-from domain.sessions import Origin, SessionStarted
-from domain.threads import StateSet
-from domain.users import Profile
-from domain.values import is_same
-from eventlog.mapper import EventMapper, SnapshotMapper, StoredRow
+from recountdb.domain.aggregate import HoldPlaced, Snapshot
+from recountdb.domain.catalog import events_by_topic
+from recountdb.domain.commands import KINDS
+from recountdb.domain.errors import RecordUnreadable
+from recountdb.domain.events import Event, Idempotency
+from recountdb.domain.functions import Definition
+from recountdb.domain.sessions import Origin, SessionStarted
+from recountdb.domain.threads import StateSet
+from recountdb.domain.users import Profile
+from recountdb.domain.values import is_same
+from recountdb.eventlog.log.mapper import EventMapper, SnapshotMapper, StoredRow
 from tests.decisions import BEGINNING, STREAM, Given, added, deleted, say, started
 from tests.documents import documents, messages, moments, names, objects, texts
 

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from api import periodic
-from api.periodic import Periodic
-from domain.errors import Unavailable
+from recountdb.api.background import periodic
+from recountdb.api.background.periodic import Periodic
+from recountdb.domain.errors import Unavailable
 
 PATIENCE_SECONDS = 30
 

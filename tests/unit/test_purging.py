@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from domain.aggregate import Aggregate
-from domain.commands import (
+from recountdb.domain.aggregate import Aggregate
+from recountdb.domain.commands import (
     KINDS,
     AddMessages,
     Delete,
@@ -19,9 +19,9 @@ from domain.commands import (
     ReleaseHold,
     Undelete,
 )
-from domain.errors import NotFound, OnHold
-from domain.events import Erased, Event
-from domain.messages import fold_messages
+from recountdb.domain.errors import NotFound, OnHold
+from recountdb.domain.events import Erased, Event
+from recountdb.domain.messages import fold_messages
 from tests.decisions import (
     NAME,
     NEXT_NUMBER,

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from eventlog.recorder import LogEntry
-from projections.replaying import PAUSE_SECONDS_MAX, paced
+from recountdb.eventlog.log.recorder import LogEntry
+from recountdb.projections.queries.replay import PAUSE_SECONDS_MAX, paced
 
 BEGINNING = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

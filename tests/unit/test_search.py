@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from projections.search import DIVERSE_MAX, Ranked, alikeness, diversified
+from recountdb.projections.queries.search import DIVERSE_MAX, Ranked, alikeness, diversified
 
 
 def ranked(score: float, *words: str) -> Ranked:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from domain.commands import (
+from recountdb.domain.commands import (
     AddMessages,
     DeleteMessages,
     Fork,
@@ -17,8 +17,8 @@ from domain.commands import (
     RenameSession,
     Start,
 )
-from domain.errors import AlreadyExists, ExpectationFailed, NotFound
-from domain.sessions import MessageAdded, MessageDeleted, Origin, SessionDeleted
+from recountdb.domain.errors import AlreadyExists, ExpectationFailed, NotFound
+from recountdb.domain.sessions import MessageAdded, MessageDeleted, Origin, SessionDeleted
 from tests.decisions import (
     BEGINNING,
     NAME,

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from api.environment import is_injected, suggestion
-from api.first_key import first_key
-from api.setting_errors import SettingsInvalid
-from api.settings import Settings, read_settings
-from eventlog import programs
+from recountdb.api.environment import is_injected, suggestion
+from recountdb.api.services.first_key import first_key
+from recountdb.api.setting_errors import SettingsInvalid
+from recountdb.api.settings import Settings, read_settings
+from recountdb.eventlog.postgres import programs
 
 KEY = "rk_0123abcd_" + "x" * 43
 

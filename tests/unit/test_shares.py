@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api.shares import Shares
+from recountdb.api.shares import Shares
 
 
 def taken(shares: Shares, project: str, size: int) -> int:

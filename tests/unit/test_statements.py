@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from eventlog.statements import statements_in
+from recountdb.eventlog.postgres.statements import statements_in
 
 TEXT = """-- What it is about; none of this is in a statement.
 

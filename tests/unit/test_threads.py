@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 
-from domain.commands import AddMessages, MeetUser, SetState
-from domain.errors import MessageIdTaken
-from domain.messages import Message
+from recountdb.domain.commands import AddMessages, MeetUser, SetState
+from recountdb.domain.errors import MessageIdTaken
+from recountdb.domain.messages import Message
 from tests.decisions import (
     BEGINNING,
     Given,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from api.turns import FairThreads, Turns
+from recountdb.api.http.turns import FairThreads, Turns
 
 
 def run(coroutine: Coroutine[Any, Any, None]) -> None:

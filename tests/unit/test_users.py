@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from domain.commands import ChangeUser, Delete, MeetUser, MergeMetadata, SetState, Start, Undelete
-from domain.errors import AlreadyExists, NotFound
-from domain.users import Profile
+from recountdb.domain.commands import ChangeUser, Delete, MeetUser, MergeMetadata, SetState, Start, Undelete
+from recountdb.domain.errors import AlreadyExists, NotFound
+from recountdb.domain.users import Profile
 from tests.decisions import (
     Given,
     deleted,

@@ -10,8 +10,8 @@ from hypothesis import given
 from pydantic import JsonValue, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
-from domain.messages import Message
-from domain.values import (
+from recountdb.domain.messages import Message
+from recountdb.domain.values import (
     DEPTH_MAX,
     INTEGER_DIGITS_MAX,
     Content,

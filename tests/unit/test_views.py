@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from domain.commands import KINDS
-from domain.conversation import Conversation
-from domain.events import Event, Idempotency
-from domain.messages import fold_messages
-from domain.users import Profile
-from eventlog.changes import StreamChange
-from projections import messages, names, requests, sessions, states, threads, users
-from projections.core import VIEWS
+from recountdb.domain.commands import KINDS
+from recountdb.domain.conversation import Conversation
+from recountdb.domain.events import Event, Idempotency
+from recountdb.domain.messages import fold_messages
+from recountdb.domain.users import Profile
+from recountdb.eventlog.write.ports import StreamChange
+from recountdb.projections.views import idempotency as requests
+from recountdb.projections.views import messages, names, sessions, states, threads, users
+from recountdb.projections.views.registry import VIEWS
 from tests.decisions import (
     NAME,
     NEXT_NUMBER,

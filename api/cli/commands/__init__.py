@@ -11,7 +11,17 @@ from typing import Annotated
 
 import typer
 
-from api.cli.commands import exports, followers, imports, keys, log, overview, purges, service, sessions
+from recountdb.api.cli.commands import (
+    exports,
+    followers,
+    imports,
+    keys,
+    log,
+    overview,
+    purges,
+    service,
+    sessions,
+)
 
 EPILOG = """
 Exit codes: 0 all went well; 1 a part did not (lines of an import were skipped); 2 wrong use, or refused;

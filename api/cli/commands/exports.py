@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from api.cli.commands.groups import FilesOrStores
-from api.cli.commands.options import (
+from recountdb.api.cli.commands.groups import FilesOrStores
+from recountdb.api.cli.commands.options import (
     Data,
     Endpoint,
     MessagesAttribute,
@@ -45,7 +45,7 @@ def export_chat(
     data: Data = None,
 ) -> None:
     """Export live sessions in the chat format that import reads."""
-    from api.cli import transfer
+    from recountdb.api.cli import transfer
 
     transfer.export_file(file, data=data, project=project, names=session or [])
 
@@ -67,8 +67,8 @@ def export_redis(
     data: Data = None,
 ) -> None:
     """Export live sessions as Redis lists that LangChain, Flowise and n8n read."""
-    from api.cli import handing_back
-    from api.exporters.envelopes import Writer
+    from recountdb.api.cli import handing_back
+    from recountdb.api.transfer.exporters.envelopes import Writer
 
     handing_back.export_redis(
         url,
@@ -96,8 +96,8 @@ def export_dynamodb(
     data: Data = None,
 ) -> None:
     """Export live sessions as DynamoDB items that LangChain and Flowise read."""
-    from api.cli import handing_back
-    from api.exporters.envelopes import Writer
+    from recountdb.api.cli import handing_back
+    from recountdb.api.transfer.exporters.envelopes import Writer
 
     handing_back.export_dynamodb(
         table,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli.commands.options import AsJson, Data
+from recountdb.api.cli.commands.options import AsJson, Data
 
 app = typer.Typer(
     help="Look after what follows the log, webhooks among it.", no_args_is_help=True, rich_markup_mode=None
@@ -16,7 +16,7 @@ app = typer.Typer(
 @app.command("list")
 def list_followers(as_json: AsJson = False, data: Data = None) -> None:
     """Say how far each follower of the log is, and which streams are parked."""
-    from api.cli import tending
+    from recountdb.api.cli import tending
 
     tending.list_all(data, as_json=as_json)
 
@@ -30,6 +30,6 @@ def resume_follower(
     data: Data = None,
 ) -> None:
     """Handle what was set aside with parked streams. Works beside a running server."""
-    from api.cli import tending
+    from recountdb.api.cli import tending
 
     tending.resume(data, name, stream)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from api.cli.commands.groups import FilesOrStores
-from api.cli.commands.options import (
+from recountdb.api.cli.commands.groups import FilesOrStores
+from recountdb.api.cli.commands.options import (
     AsJson,
     Data,
     DryRun,
@@ -58,7 +58,7 @@ def import_chat(
     passed over, so a file may be imported again when it has grown, or when the import was interrupted. Lines
     that cannot be taken are skipped and told by number; then the exit code is 1.
     """
-    from api.cli import transfer
+    from recountdb.api.cli import transfer
 
     transfer.import_file(
         file, data=data, project=project, user_id=user_id, is_rehearsal=dry_run, as_json=as_json
@@ -75,7 +75,7 @@ def import_langflow(
     data: Data = None,
 ) -> None:
     """Import Langflow's messages: langflow.db or its PostgreSQL. A flow is its sessions' scope."""
-    from api.cli import stores
+    from recountdb.api.cli import stores
 
     into = stores.Into(data, project, user_id, dry_run, as_json)
     stores.import_database("langflow", where, into)
@@ -91,7 +91,7 @@ def import_flowise(
     data: Data = None,
 ) -> None:
     """Import Flowise's messages: database.sqlite or its PostgreSQL. A chatflow is its sessions' scope."""
-    from api.cli import stores
+    from recountdb.api.cli import stores
 
     into = stores.Into(data, project, user_id, dry_run, as_json)
     stores.import_database("flowise", where, into)
@@ -107,7 +107,7 @@ def import_zep(
     data: Data = None,
 ) -> None:
     """Import the sessions and users of Zep Open Source v0.x."""
-    from api.cli import stores
+    from recountdb.api.cli import stores
 
     into = stores.Into(data, project, user_id, dry_run, as_json)
     stores.import_database("zep", where, into)
@@ -130,8 +130,8 @@ def import_redis(
     Keys of LangChain JS, Flowise and n8n have no prefix, so name them: --match '*' takes every list that
     holds chat messages. One that has grown or was cut since is known again by what its messages say.
     """
-    from api.cli import stores
-    from api.importers.redis_lists import Wanted
+    from recountdb.api.cli import stores
+    from recountdb.api.transfer.importers.redis_lists import Wanted
 
     into = stores.Into(data, project, user_id, dry_run, as_json)
     stores.import_redis(url, Wanted(match or (), key or (), prefix), into)
@@ -167,8 +167,8 @@ def import_upstash(
     data: Data = None,
 ) -> None:
     """Import from Upstash over its REST address. Otherwise as from any Redis."""
-    from api.cli import stores
-    from api.importers.redis_lists import Wanted
+    from recountdb.api.cli import stores
+    from recountdb.api.transfer.importers.redis_lists import Wanted
 
     into = stores.Into(data, project, user_id, dry_run, as_json)
     stores.import_upstash(url, token, Wanted(match or (), key or (), prefix), into)
@@ -184,7 +184,7 @@ def import_motorhead(
     data: Data = None,
 ) -> None:
     """Import the sessions in Motorhead's Redis, each with its summary."""
-    from api.cli import stores
+    from recountdb.api.cli import stores
 
     stores.import_motorhead(url, stores.Into(data, project, user_id, dry_run, as_json))
 
@@ -211,8 +211,8 @@ def import_dynamodb(
 
     Credentials are found as the AWS tools find them. The whole table is read, which takes read capacity.
     """
-    from api.cli import stores
-    from api.importers.dynamodb import Wanted
+    from recountdb.api.cli import stores
+    from recountdb.api.transfer.importers.dynamodb import Wanted
 
     into = stores.Into(data, project, user_id, dry_run, as_json)
     wanted = Wanted(table, messages_attribute, id_ or (), expired)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli.commands.options import AsJson, Data, Project
+from recountdb.api.cli.commands.options import AsJson, Data, Project
 
 app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -38,7 +38,7 @@ def create_key(
     data: Data = None,
 ) -> None:
     """Make an API key. Its secret is printed, this once."""
-    from api.cli import keyring
+    from recountdb.api.cli import keyring
 
     keyring.create(
         data,
@@ -52,7 +52,7 @@ def create_key(
 @app.command("list")
 def list_keys(as_json: AsJson = False, data: Data = None) -> None:
     """List all keys, without their secrets."""
-    from api.cli import keyring
+    from recountdb.api.cli import keyring
 
     keyring.list_all(data, as_json=as_json)
 
@@ -63,6 +63,6 @@ def revoke_key(
     data: Data = None,
 ) -> None:
     """Have a key no longer work."""
-    from api.cli import keyring
+    from recountdb.api.cli import keyring
 
     keyring.revoke(data, key_id)

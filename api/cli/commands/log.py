@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli.commands.options import AsJson, Data, Workers
+from recountdb.api.cli.commands.options import AsJson, Data, Workers
 
 app = typer.Typer(
     help="Export the log itself, every event unchanged, and import it.",
@@ -28,7 +28,7 @@ def export_log(
     Works beside a running server. Prints the checksum of what was exported. API keys and webhooks are not of
     the log, and not in it.
     """
-    from api.cli import archiving
+    from recountdb.api.cli import archiving
 
     archiving.export_file(file, data, as_json=as_json)
 
@@ -45,7 +45,7 @@ def import_log(
     Positions, ids and hashes stay as they were; each is checked on the way. An import that was interrupted
     goes on when it is run again with the same file; until then nothing else uses the store.
     """
-    from api.cli import archiving
+    from recountdb.api.cli import archiving
 
     archiving.import_file(file, data, workers=workers, as_json=as_json)
 
@@ -57,6 +57,6 @@ def new_epoch(data: Data = None) -> None:
     For a snapshot of a disk, or a copy of a directory, that was put in the place of newer data: nothing in it
     shows that. Failovers, and other ways to restore, are noticed without it. Refused while a server runs.
     """
-    from api.cli import archiving
+    from recountdb.api.cli import archiving
 
     archiving.begin_new_epoch(data)

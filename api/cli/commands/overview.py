@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from api.cli.commands.options import AsJson, Data
+from recountdb.api.cli.commands.options import AsJson, Data
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -12,7 +12,7 @@ app = typer.Typer(rich_markup_mode=None)
 @app.command()
 def status(as_json: AsJson = False, data: Data = None) -> None:
     """Say what there is. Database, schema, how much is stored, and whether a server runs."""
-    from api.cli import overview
+    from recountdb.api.cli import overview
 
     overview.status(data, as_json=as_json)
 
@@ -23,6 +23,6 @@ def demo(data: Data = None) -> None:
 
     Uses a directory that is thrown away afterwards, unless --data names one.
     """
-    from api.cli import showing
+    from recountdb.api.cli import showing
 
     showing.demo(data)

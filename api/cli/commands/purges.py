@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli.commands.options import (
+from recountdb.api.cli.commands.options import (
     AsJson,
     Data,
     Limit,
@@ -53,7 +53,7 @@ def purge(
 
     What is named goes, deleted or live. What is under a legal hold stays; then the exit code is 1.
     """
-    from api.cli import purging
+    from recountdb.api.cli import purging
 
     purging.purge(
         data,
@@ -77,7 +77,7 @@ def purges(
     data: Data = None,
 ) -> None:
     """List the receipts of what was purged."""
-    from api.cli import purging
+    from recountdb.api.cli import purging
 
     purging.purges(data, project, limit=limit, order=order, as_json=as_json)
 
@@ -93,7 +93,7 @@ def hold(
     data: Data = None,
 ) -> None:
     """Keep a session, thread or user from being purged. A user's hold covers all that is theirs."""
-    from api.cli import purging
+    from recountdb.api.cli import purging
 
     purging.hold(data, project, {"session": session, "thread": thread, "user": user}, reason, scope=scope)
 
@@ -108,6 +108,6 @@ def release(
     data: Data = None,
 ) -> None:
     """Let what is under a legal hold be purged again."""
-    from api.cli import purging
+    from recountdb.api.cli import purging
 
     purging.release(data, project, {"session": session, "thread": thread, "user": user}, scope=scope)

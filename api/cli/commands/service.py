@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from api.cli.commands.options import AsJson, Data, Workers
+from recountdb.api.cli.commands.options import AsJson, Data, Workers
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -58,7 +58,7 @@ def serve(
     data: Data = None,
 ) -> None:
     """Start the service. Makes the database first, if there is none."""
-    from api.cli import serving
+    from recountdb.api.cli import serving
 
     serving.serve(
         data,
@@ -74,7 +74,7 @@ def serve(
 @app.command()
 def migrate(data: Data = None) -> None:
     """Bring the database's schema up to this version."""
-    from api.cli import migrating
+    from recountdb.api.cli import migrating
 
     migrating.migrate(data)
 
@@ -115,7 +115,7 @@ def rebuild(
 
     The server may go on all the while. One that was stopped goes on where it was.
     """
-    from api.cli import maintenance
+    from recountdb.api.cli import maintenance
 
     if rollback:
         maintenance.go_back(data, as_json=as_json)
@@ -137,6 +137,6 @@ def verify(workers: Workers = 1, as_json: AsJson = False, data: Data = None) -> 
 
     Prints the digest of the last checkpoint: kept elsewhere, it shows later what the log was now.
     """
-    from api.cli import maintenance
+    from recountdb.api.cli import maintenance
 
     maintenance.verify(data, workers=workers, as_json=as_json)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli.commands.options import AsJson, Data, Limit, Order, Project, Scope, SessionName
+from recountdb.api.cli.commands.options import AsJson, Data, Limit, Order, Project, Scope, SessionName
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -25,7 +25,7 @@ def sessions(
     data: Data = None,
 ) -> None:
     """List sessions in the order they began."""
-    from api.cli import reading
+    from recountdb.api.cli import reading
 
     reading.sessions(
         data,
@@ -54,7 +54,7 @@ def messages(
     data: Data = None,
 ) -> None:
     """Show a session's messages, as they are or as they were."""
-    from api.cli import reading
+    from recountdb.api.cli import reading
 
     reading.messages(
         data, project, session, scope=scope, limit=limit, order=order, as_of=as_of, as_json=as_json
@@ -96,7 +96,7 @@ def audit(
     data: Data = None,
 ) -> None:
     """Show what was recorded: what, when and by whom. Of a session, thread or user, or over the whole log."""
-    from api.cli import auditing, reading
+    from recountdb.api.cli import auditing, reading
 
     where = None if all_projects else project
     if reads:
@@ -139,7 +139,7 @@ def diff(
     data: Data = None,
 ) -> None:
     """Tell what changed in a session. Between two moments, in words that do not say what was said."""
-    from api.cli import timetravel
+    from recountdb.api.cli import timetravel
 
     timetravel.diff(data, project, session, scope=scope, from_=from_, to=to, as_json=as_json)
 
@@ -167,7 +167,7 @@ def replay(
 
     With the pauses there were, if none longer than 5 seconds. Ctrl-C ends it.
     """
-    from api.cli import timetravel
+    from recountdb.api.cli import timetravel
 
     timetravel.replay(
         data, project, session, scope=scope, speed=speed, first=first, last=last, as_json=as_json

@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api.protocols.frame import protocol_router, route_class
-from api.protocols.langflow import changing, reading, runs
-from api.protocols.langflow.errors import tell
-from api.protocols.langflow.visiting import every_flow, one_or_every_flow, shared_flow
-from api.settings import Settings
+from recountdb.api.protocols.base import protocol_router, route_class
+from recountdb.api.protocols.langflow import changing, reading, runs
+from recountdb.api.protocols.langflow.errors import tell
+from recountdb.api.protocols.langflow.visiting import every_flow, one_or_every_flow, shared_flow
+from recountdb.api.settings import Settings
 
 MESSAGES = "/api/v1/monitor/messages"
 SHARED = f"{MESSAGES}/shared"

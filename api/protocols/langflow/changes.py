@@ -10,18 +10,26 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from api.protocols.langflow.flows import ALL, Flows
-from api.protocols.langflow.messages import changes_of, extras_of, flow_in
-from domain.commands import ChangeMessage, Command, Delete, DeleteMessages, MergeSessions, MoveMessages, Name
-from domain.errors import InvalidInput, NotFound
-from domain.sessions import Session
-from domain.values import check_name, merge
-from eventlog.application import Recount
-from eventlog.database import Database
-from projections.merging import move, rename_or_merge
-from projections.messages import FoundMessage, get_message
-from projections.sessions import get_session
-from projections.spoken import scopes_spoken_in
+from recountdb.api.protocols.langflow.flows import ALL, Flows
+from recountdb.api.protocols.langflow.messages import changes_of, extras_of, flow_in
+from recountdb.domain.commands import (
+    ChangeMessage,
+    Command,
+    Delete,
+    DeleteMessages,
+    MergeSessions,
+    MoveMessages,
+    Name,
+)
+from recountdb.domain.errors import InvalidInput, NotFound
+from recountdb.domain.sessions import Session
+from recountdb.domain.values import check_name, merge
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.postgres.database import Database
+from recountdb.projections.queries.merge import move, rename_or_merge
+from recountdb.projections.queries.recent_messages import scopes_spoken_in
+from recountdb.projections.views.messages import FoundMessage, get_message
+from recountdb.projections.views.sessions import get_session
 
 
 def find(application: Recount, project: str, message_id: UUID, flows: Flows = ALL) -> FoundMessage:

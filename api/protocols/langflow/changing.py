@@ -12,19 +12,19 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import RootModel
 from starlette.responses import Response
 
-from api.protocols.frame import BodyInvalid, Visit, again, body_as
-from api.protocols.langflow import changes
-from api.protocols.langflow.errors import Refused
-from api.protocols.langflow.flows import Flows
-from api.protocols.langflow.messages import MessageUpdate, list_item, single
-from api.protocols.langflow.visiting import Visited, Visiting, Words, in_path
-from api.resources import Json
-from domain.commands import Command
-from domain.errors import NotFound
-from eventlog.application import Recount
-from eventlog.changes import Outcome
-from projections.messages import FoundMessage, get_message
-from projections.spoken import newest_messages
+from recountdb.api.protocols.base import BodyInvalid, Visit, again, body_as
+from recountdb.api.protocols.langflow import changes
+from recountdb.api.protocols.langflow.errors import Refused
+from recountdb.api.protocols.langflow.flows import Flows
+from recountdb.api.protocols.langflow.messages import MessageUpdate, list_item, single
+from recountdb.api.protocols.langflow.visiting import Visited, Visiting, Words, in_path
+from recountdb.api.schemas.responses import Json
+from recountdb.domain.commands import Command
+from recountdb.domain.errors import NotFound
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.write.ports import Outcome
+from recountdb.projections.queries.recent_messages import newest_messages
+from recountdb.projections.views.messages import FoundMessage, get_message
 
 P = ParamSpec("P")
 

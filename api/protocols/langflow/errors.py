@@ -10,11 +10,11 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from api.problems import Unauthorized
-from api.protocols.failures import Failed
-from api.protocols.frame import BodyInvalid, status_of
-from api.resources import Json
-from domain.errors import InvalidInput
+from recountdb.api.http.problems import Unauthorized
+from recountdb.api.protocols.base import BodyInvalid, status_of
+from recountdb.api.protocols.failures import Failed
+from recountdb.api.schemas.responses import Json
+from recountdb.domain.errors import InvalidInput
 
 
 class Refused(HTTPException):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
-from projections.spoken import Said
+from recountdb.projections.queries.recent_messages import Said
 
 SHARED = "^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 """What the scope of a session in a shared flow looks like, to Python and PostgreSQL alike."""

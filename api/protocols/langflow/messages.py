@@ -10,10 +10,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, JsonValue, field_validator
 
-from api.cleaning import loads
-from domain.messages import MessageState
-from domain.values import Document, Metadata, Text
-from projections.messages import FoundMessage
+from recountdb.api.transfer.cleaning import loads
+from recountdb.domain.messages import MessageState
+from recountdb.domain.values import Document, Metadata, Text
+from recountdb.projections.views.messages import FoundMessage
 
 KEY = "langflow"
 """Under this key of a message's metadata is what ours have no place for."""

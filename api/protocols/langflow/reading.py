@@ -9,12 +9,12 @@ from uuid import NAMESPACE_DNS, UUID, uuid5
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from api.middleware import IN_NO_NAME
-from api.protocols.langflow.errors import Refused
-from api.protocols.langflow.messages import KEY, SENDER_NAMES, SENDERS, list_item, roles_with
-from api.protocols.langflow.visiting import Count, Visited, Visiting, Words
-from api.resources import Json
-from projections.spoken import Label, Speaker, latest_sessions, newest_messages
+from recountdb.api.http.middleware import IN_NO_NAME
+from recountdb.api.protocols.langflow.errors import Refused
+from recountdb.api.protocols.langflow.messages import KEY, SENDER_NAMES, SENDERS, list_item, roles_with
+from recountdb.api.protocols.langflow.visiting import Count, Visited, Visiting, Words
+from recountdb.api.schemas.responses import Json
+from recountdb.projections.queries.recent_messages import Label, Speaker, latest_sessions, newest_messages
 
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 200

@@ -20,23 +20,23 @@ from pydantic_core import to_json
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
-from api.cleaning import clean, clean_text, loads
-from api.incoming import Sent
-from api.protocols.answering import Exchange, streamed, turns_of
-from api.protocols.chat_answers import text_of_parts
-from api.protocols.event_stream import Lines
-from api.protocols.langflow.errors import Refused
-from api.protocols.langflow.messages import EXTRAS, KEY, members_of, single
-from api.protocols.langflow.sessions import Resolved, component_session, resolve_session
-from api.protocols.langflow.visiting import Here, in_path
-from api.protocols.responder import NotConfigured, Route, Upstream, chat_in, is_segment, langflow_in
-from api.resources import Json
-from api.settings import Settings
-from domain.errors import MessageIdTaken, RecountError
-from domain.exact_json import read_json
-from domain.messages import Message
-from domain.values import Text
-from projections.messages import FoundMessage, get_message
+from recountdb.api.http.incoming import Sent
+from recountdb.api.protocols.chat_answers import text_of_parts
+from recountdb.api.protocols.event_stream import Lines
+from recountdb.api.protocols.exchange import Exchange, streamed, turns_of
+from recountdb.api.protocols.langflow.errors import Refused
+from recountdb.api.protocols.langflow.messages import EXTRAS, KEY, members_of, single
+from recountdb.api.protocols.langflow.sessions import Resolved, component_session, resolve_session
+from recountdb.api.protocols.langflow.visiting import Here, in_path
+from recountdb.api.protocols.responder import NotConfigured, Route, Upstream, chat_in, is_segment, langflow_in
+from recountdb.api.schemas.responses import Json
+from recountdb.api.settings import Settings
+from recountdb.api.transfer.cleaning import clean, clean_text, loads
+from recountdb.domain.errors import MessageIdTaken, RecountError
+from recountdb.domain.exact_json import read_json
+from recountdb.domain.messages import Message
+from recountdb.domain.values import Text
+from recountdb.projections.views.messages import FoundMessage, get_message
 
 SHOWN = ("message", "text")
 """The names of outputs that are words: those of Chat Output, and of Text Output."""

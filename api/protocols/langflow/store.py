@@ -25,12 +25,11 @@ from pydantic import BaseModel, Field
 from pydantic_core import from_json, to_json
 from uuid_utils.compat import uuid7
 
-from api.opening import open_database
-from api.protocols.answering import message_with
-from api.protocols.frame import ATTEMPTS_MAX
-from api.protocols.langflow import changes
-from api.protocols.langflow.flows import ALL, Flows
-from api.protocols.langflow.messages import (
+from recountdb.api.protocols.base import ATTEMPTS_MAX
+from recountdb.api.protocols.exchange import message_with
+from recountdb.api.protocols.langflow import changes
+from recountdb.api.protocols.langflow.flows import ALL, Flows
+from recountdb.api.protocols.langflow.messages import (
     EXTRAS,
     KEY,
     SENDER_NAMES,
@@ -42,19 +41,20 @@ from api.protocols.langflow.messages import (
     told_by,
     unwrapped,
 )
-from api.protocols.langflow.reading import ORDER_BY
-from api.protocols.langflow.runs import scope_of
-from domain.commands import AddMessages, Command
-from domain.errors import AlreadyExists, ExpectationFailed, NotFound
-from domain.events import Context
-from domain.messages import Message
-from domain.sessions import Session
-from domain.values import to_utc
-from eventlog.application import Recount
-from eventlog.changes import Outcome
-from projections.core import CoreViews
-from projections.messages import FoundMessage
-from projections.spoken import Label, Said, Speaker, newest_messages
+from recountdb.api.protocols.langflow.reading import ORDER_BY
+from recountdb.api.protocols.langflow.runs import scope_of
+from recountdb.api.runtime import open_database
+from recountdb.domain.commands import AddMessages, Command
+from recountdb.domain.errors import AlreadyExists, ExpectationFailed, NotFound
+from recountdb.domain.events import Context
+from recountdb.domain.messages import Message
+from recountdb.domain.sessions import Session
+from recountdb.domain.values import to_utc
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.write.ports import Outcome
+from recountdb.projections.queries.recent_messages import Label, Said, Speaker, newest_messages
+from recountdb.projections.views.messages import FoundMessage
+from recountdb.projections.views.registry import CoreViews
 
 logger = logging.getLogger(__name__)
 

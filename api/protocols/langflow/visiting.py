@@ -8,10 +8,10 @@ from uuid import UUID
 
 from fastapi import Depends, Query, Request
 
-from api.middleware import SLASH_IN_SEGMENT
-from api.protocols.frame import Visit, visit
-from api.protocols.langflow.flows import Flows, shared, unshared
-from domain.values import Text
+from recountdb.api.http.middleware import SLASH_IN_SEGMENT
+from recountdb.api.protocols.base import Visit, visit
+from recountdb.api.protocols.langflow.flows import Flows, shared, unshared
+from recountdb.domain.values import Text
 
 
 async def visitor(request: Request) -> Visit:

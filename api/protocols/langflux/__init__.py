@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api.protocols.frame import protocol_router, route_class
-from api.protocols.langflux import chatmessages, feedback, overview, predictions
-from api.protocols.langflux.errors import tell
-from api.settings import Settings
+from recountdb.api.protocols.base import protocol_router, route_class
+from recountdb.api.protocols.langflux import chatmessages, feedback, overview, predictions
+from recountdb.api.protocols.langflux.errors import tell
+from recountdb.api.settings import Settings
 
 
 def router(settings: Settings) -> APIRouter:

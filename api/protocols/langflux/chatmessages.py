@@ -15,12 +15,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
-from api.cleaning import loads
-from api.middleware import IN_NO_NAME, SLASH_IN_SEGMENT
-from api.protocols.answering import Exchange
-from api.protocols.frame import Visit, body_as, visit
-from api.protocols.langflux.errors import refused
-from api.protocols.langflux.messages import (
+from recountdb.api.http.middleware import IN_NO_NAME, SLASH_IN_SEGMENT
+from recountdb.api.protocols.base import Visit, body_as, visit
+from recountdb.api.protocols.exchange import Exchange
+from recountdb.api.protocols.langflux.errors import refused
+from recountdb.api.protocols.langflux.messages import (
     DEFAULT_CHAT_TYPE,
     KEY,
     NewChatMessage,
@@ -32,14 +31,15 @@ from api.protocols.langflux.messages import (
     scope_of,
     session_id_of,
 )
-from api.resources import Json
-from api.settings import Settings
-from domain.commands import DeleteMessages
-from domain.errors import MessageIdTaken, NotFound
-from domain.sessions import Session
-from domain.values import check_text, to_utc
-from projections.messages import FoundMessage, get_message
-from projections.spoken import Label, Said, latest_sessions, newest_messages
+from recountdb.api.schemas.responses import Json
+from recountdb.api.settings import Settings
+from recountdb.api.transfer.cleaning import loads
+from recountdb.domain.commands import DeleteMessages
+from recountdb.domain.errors import MessageIdTaken, NotFound
+from recountdb.domain.sessions import Session
+from recountdb.domain.values import check_text, to_utc
+from recountdb.projections.queries.recent_messages import Label, Said, latest_sessions, newest_messages
+from recountdb.projections.views.messages import FoundMessage, get_message
 
 KNOWN = {
     *("sessionId", "chatId", "memoryType", "messageId", "chatType", "startDate", "endDate", "feedbackType"),

@@ -7,11 +7,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from api.problems import Unauthorized
-from api.protocols.failures import Failed
-from api.protocols.frame import BodyInvalid, status_of
-from api.resources import Json
-from domain.errors import NotFound
+from recountdb.api.http.problems import Unauthorized
+from recountdb.api.protocols.base import BodyInvalid, status_of
+from recountdb.api.protocols.failures import Failed
+from recountdb.api.schemas.responses import Json
+from recountdb.domain.errors import NotFound
 
 
 def refused(status: int, message: str) -> HTTPException:

@@ -13,17 +13,17 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from api.protocols.frame import Visit, body_as, visit
-from api.protocols.langflux.chatmessages import Query, as_uuid, chatflow_id, scope_in
-from api.protocols.langflux.errors import refused
-from api.protocols.langflux.messages import KEY, extras_of, feedback_of, scope_of, wire_time
-from api.resources import Json
-from domain.commands import ChangeMessage
-from domain.errors import NotFound
-from domain.sessions import Session
-from domain.values import Text
-from projections.messages import FoundMessage, get_message
-from projections.spoken import Said, newest_messages
+from recountdb.api.protocols.base import Visit, body_as, visit
+from recountdb.api.protocols.langflux.chatmessages import Query, as_uuid, chatflow_id, scope_in
+from recountdb.api.protocols.langflux.errors import refused
+from recountdb.api.protocols.langflux.messages import KEY, extras_of, feedback_of, scope_of, wire_time
+from recountdb.api.schemas.responses import Json
+from recountdb.domain.commands import ChangeMessage
+from recountdb.domain.errors import NotFound
+from recountdb.domain.sessions import Session
+from recountdb.domain.values import Text
+from recountdb.projections.queries.recent_messages import Said, newest_messages
+from recountdb.projections.views.messages import FoundMessage, get_message
 
 Rating = Literal["THUMBS_UP", "THUMBS_DOWN"]
 

@@ -10,11 +10,11 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_json
 
-from domain.errors import InvalidInput
-from domain.exact_json import NotJson, read_json
-from domain.messages import MessageState
-from domain.values import Document, Text
-from projections.messages import FoundMessage
+from recountdb.domain.errors import InvalidInput
+from recountdb.domain.exact_json import NotJson, read_json
+from recountdb.domain.messages import MessageState
+from recountdb.domain.values import Document, Text
+from recountdb.projections.views.messages import FoundMessage
 
 KEY = "langflux"
 """Under this key of a message's metadata is what ours have no place for."""

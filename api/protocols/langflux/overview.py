@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
-from api.protocols.frame import body_as, visit
-from api.protocols.langflux.chatmessages import (
+from recountdb.api.protocols.base import body_as, visit
+from recountdb.api.protocols.langflux.chatmessages import (
     MILLISECOND,
     Query,
     Wanted,
@@ -20,12 +20,12 @@ from api.protocols.langflux.chatmessages import (
     moment_in,
     scope_in,
 )
-from api.protocols.langflux.errors import refused
-from api.protocols.langflux.messages import chat_message, extras_of, session_id_of
-from api.resources import Json
-from domain.values import Text
-from projections.messages import FoundMessage
-from projections.spoken import Said
+from recountdb.api.protocols.langflux.errors import refused
+from recountdb.api.protocols.langflux.messages import chat_message, extras_of, session_id_of
+from recountdb.api.schemas.responses import Json
+from recountdb.domain.values import Text
+from recountdb.projections.queries.recent_messages import Said
+from recountdb.projections.views.messages import FoundMessage
 
 SOURCES = {
     "INTERNAL": "UI",

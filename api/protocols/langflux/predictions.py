@@ -20,22 +20,22 @@ from pydantic_core import to_json
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
-from api.cleaning import clean, loads
-from api.protocols.answering import Exchange, streamed, turns_of
-from api.protocols.chat_answers import text_of_parts
-from api.protocols.event_stream import Events
-from api.protocols.frame import Visit, document_in, visit
-from api.protocols.langflux.chatmessages import as_uuid, chatflow_id
-from api.protocols.langflux.errors import refused
-from api.protocols.langflux.messages import JSON_COLUMNS, KEY, members_of
-from api.protocols.responder import NotConfigured, Route, Turn, Upstream, chat_in, langflux_in
-from api.resources import Json
-from api.settings import Settings
-from domain.commands import ChangeMessage
-from domain.errors import MessageIdTaken, NotFound, RecountError
-from domain.messages import Message
-from domain.sessions import Session
-from domain.values import check_document
+from recountdb.api.protocols.base import Visit, document_in, visit
+from recountdb.api.protocols.chat_answers import text_of_parts
+from recountdb.api.protocols.event_stream import Events
+from recountdb.api.protocols.exchange import Exchange, streamed, turns_of
+from recountdb.api.protocols.langflux.chatmessages import as_uuid, chatflow_id
+from recountdb.api.protocols.langflux.errors import refused
+from recountdb.api.protocols.langflux.messages import JSON_COLUMNS, KEY, members_of
+from recountdb.api.protocols.responder import NotConfigured, Route, Turn, Upstream, chat_in, langflux_in
+from recountdb.api.schemas.responses import Json
+from recountdb.api.settings import Settings
+from recountdb.api.transfer.cleaning import clean, loads
+from recountdb.domain.commands import ChangeMessage
+from recountdb.domain.errors import MessageIdTaken, NotFound, RecountError
+from recountdb.domain.messages import Message
+from recountdb.domain.sessions import Session
+from recountdb.domain.values import check_document
 
 FAILED = "error"
 """The event by which a Flowise says that there is no answer."""

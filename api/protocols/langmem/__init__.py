@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api.protocols.frame import protocol_router, route_class
-from api.protocols.langmem import functions, memory, threads, users
-from api.protocols.langmem.answers import tell
-from api.settings import Settings
+from recountdb.api.protocols.base import protocol_router, route_class
+from recountdb.api.protocols.langmem import functions, memory, threads, users
+from recountdb.api.protocols.langmem.answers import tell
+from recountdb.api.settings import Settings
 
 
 def router(settings: Settings) -> APIRouter:

@@ -11,12 +11,12 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from api.problems import field_of, reason_of
-from api.protocols.frame import Visit, status_of
-from domain.functions import Function
-from domain.threads import Thread
-from domain.users import User
-from projections.paging import LIMIT_MAX, Page, Window
+from recountdb.api.http.problems import field_of, reason_of
+from recountdb.api.protocols.base import Visit, status_of
+from recountdb.domain.functions import Function
+from recountdb.domain.threads import Thread
+from recountdb.domain.users import User
+from recountdb.projections.queries.paging import LIMIT_MAX, Page, Window
 
 T = TypeVar("T")
 

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
-from api.protocols.langmem.messages import SentMessage
-from domain.functions import FunctionType
-from domain.values import NonEmptyText, Text, check_document
+from recountdb.api.protocols.langmem.messages import SentMessage
+from recountdb.domain.functions import FunctionType
+from recountdb.domain.values import NonEmptyText, Text, check_document
 
 K_DEFAULT = 200
 

@@ -8,14 +8,14 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
-from api.protocols.frame import Visit, body_as, visit
-from api.protocols.langmem.answers import function_object
-from api.protocols.langmem.bodies import FunctionChanges, FunctionQuery, NewFunction
-from api.resources import Json
-from domain.commands import ChangeFunction, DefineFunction, Delete
-from domain.functions import FUNCTION_TYPES, Definition, Function, FunctionType, built_in
-from projections.functions import get_function, list_functions
-from projections.paging import Window
+from recountdb.api.protocols.base import Visit, body_as, visit
+from recountdb.api.protocols.langmem.answers import function_object
+from recountdb.api.protocols.langmem.bodies import FunctionChanges, FunctionQuery, NewFunction
+from recountdb.api.schemas.responses import Json
+from recountdb.domain.commands import ChangeFunction, DefineFunction, Delete
+from recountdb.domain.functions import FUNCTION_TYPES, Definition, Function, FunctionType, built_in
+from recountdb.projections.queries.paging import Window
+from recountdb.projections.views.memory_functions import get_function, list_functions
 
 PAGE_SIZE = 100
 

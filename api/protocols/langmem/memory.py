@@ -8,16 +8,16 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api.protocols.frame import Visit, body_as, visit
-from api.protocols.langmem.bodies import MemoryQuery, NewUserState
-from api.resources import Json
-from domain.commands import SetState
-from domain.errors import NotFound
-from domain.functions import Function
-from domain.users import User
-from projections.functions import functions_named, get_function
-from projections.states import get_state, list_states
-from projections.threads import get_thread
+from recountdb.api.protocols.base import Visit, body_as, visit
+from recountdb.api.protocols.langmem.bodies import MemoryQuery, NewUserState
+from recountdb.api.schemas.responses import Json
+from recountdb.domain.commands import SetState
+from recountdb.domain.errors import NotFound
+from recountdb.domain.functions import Function
+from recountdb.domain.users import User
+from recountdb.projections.views.memory_functions import functions_named, get_function
+from recountdb.projections.views.states import get_state, list_states
+from recountdb.projections.views.threads import get_thread
 
 
 async def list_thread_memory(request: Request, thread_id: UUID) -> Response:

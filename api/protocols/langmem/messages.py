@@ -9,9 +9,9 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 from uuid_utils.compat import uuid7
 
-from api.bodies import SentMoment, text_or_parts
-from domain.messages import Message, MessageState
-from domain.values import NonEmptyText, Text, check_document, check_name
+from recountdb.api.schemas.requests import SentMoment, text_or_parts
+from recountdb.domain.messages import Message, MessageState
+from recountdb.domain.values import NonEmptyText, Text, check_document, check_name
 
 OWN = "langmem"
 """Under this key of a message's metadata is what only LangMem has."""

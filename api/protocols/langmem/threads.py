@@ -10,19 +10,19 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
-from api.protocols.frame import Visit, body_as, visit
-from api.protocols.langmem.answers import everything, thread_object
-from api.protocols.langmem.bodies import NewMessages, NewThread, NewThreadState, ThreadStateQuery
-from api.protocols.langmem.messages import Format, SentMessage, told
-from api.resources import Json
-from domain.commands import AddMessages, SetState
-from domain.errors import NotFound
-from domain.threads import Thread
-from eventlog.changes import Outcome
-from projections.messages import page_messages
-from projections.paging import Window
-from projections.states import get_state
-from projections.threads import get_thread, list_threads
+from recountdb.api.protocols.base import Visit, body_as, visit
+from recountdb.api.protocols.langmem.answers import everything, thread_object
+from recountdb.api.protocols.langmem.bodies import NewMessages, NewThread, NewThreadState, ThreadStateQuery
+from recountdb.api.protocols.langmem.messages import Format, SentMessage, told
+from recountdb.api.schemas.responses import Json
+from recountdb.domain.commands import AddMessages, SetState
+from recountdb.domain.errors import NotFound
+from recountdb.domain.threads import Thread
+from recountdb.eventlog.write.ports import Outcome
+from recountdb.projections.queries.paging import Window
+from recountdb.projections.views.messages import page_messages
+from recountdb.projections.views.states import get_state
+from recountdb.projections.views.threads import get_thread, list_threads
 
 PAGE_SIZE_DEFAULT = 100
 PAGE_SIZE_MAX = 1000

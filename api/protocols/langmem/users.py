@@ -8,13 +8,13 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
-from api.protocols.frame import Visit, body_as, visit
-from api.protocols.langmem.answers import user_object
-from api.protocols.langmem.bodies import NewUser, UserQuery
-from api.resources import Json
-from domain.commands import ChangeUser
-from domain.users import User
-from projections.users import find_users, get_user
+from recountdb.api.protocols.base import Visit, body_as, visit
+from recountdb.api.protocols.langmem.answers import user_object
+from recountdb.api.protocols.langmem.bodies import NewUser, UserQuery
+from recountdb.api.schemas.responses import Json
+from recountdb.domain.commands import ChangeUser
+from recountdb.domain.users import User
+from recountdb.projections.views.users import find_users, get_user
 
 
 async def create_user(request: Request) -> Response:

@@ -4,6 +4,6 @@ Sessions are ours of the empty scope; Zep's ``uuid`` is our stream or message id
 Left out are its document collections, its summaries, and its admin pages (see docs/protocols/zep.md).
 """
 
-from api.protocols.zep.routes import router
+from recountdb.api.protocols.zep.routes import router
 
 __all__ = ["router"]

@@ -8,11 +8,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from api.dependencies import key_in
-from api.problems import Unauthorized
-from api.protocols.frame import BodyInvalid, status_of
-from api.resources import Json
-from domain.errors import InvalidInput, MessageIdTaken, NotFound
+from recountdb.api.http.context import key_in
+from recountdb.api.http.problems import Unauthorized
+from recountdb.api.protocols.base import BodyInvalid, status_of
+from recountdb.api.schemas.responses import Json
+from recountdb.domain.errors import InvalidInput, MessageIdTaken, NotFound
 
 VERSION = {"X-Zep-Version": "0.27.2-recount"}
 """Clients warn of servers before 0.21.0; they want a dash in it."""

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from api.protocols.zep.models import KEY, Summary
-from domain.errors import NotFound
-from domain.messages import MessageState
-from domain.sessions import Session
-from eventlog.database import Database
-from projections.messages import get_message_in, page_messages
-from projections.paging import Window
-from projections.sessions import get_session
+from recountdb.api.protocols.zep.models import KEY, Summary
+from recountdb.domain.errors import NotFound
+from recountdb.domain.messages import MessageState
+from recountdb.domain.sessions import Session
+from recountdb.eventlog.postgres.database import Database
+from recountdb.projections.queries.paging import Window
+from recountdb.projections.views.messages import get_message_in, page_messages
+from recountdb.projections.views.sessions import get_session
 
 
 def memory_of(

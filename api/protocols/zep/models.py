@@ -10,11 +10,11 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 from uuid_utils.compat import uuid7
 
-from domain.messages import Message, MessageState, text_of
-from domain.sessions import Session
-from domain.users import User
-from domain.values import Metadata, Text
-from projections.search import Ranked
+from recountdb.domain.messages import Message, MessageState, text_of
+from recountdb.domain.sessions import Session
+from recountdb.domain.users import User
+from recountdb.domain.values import Metadata, Text
+from recountdb.projections.queries.search import Ranked
 
 KEY = "zep"
 """Under this key of a session's metadata is what ours have no place for."""
@@ -160,7 +160,7 @@ def user_object(user: User) -> dict[str, Any]:
 
 
 def search_result(ranked: Ranked) -> dict[str, Any]:
-    """``embedding`` is null: there is none (see projections.search)."""
+    """``embedding`` is null: there is none (see projections.queries.search)."""
     found = message_object(ranked.message)
     return {"message": found, "summary": None, "dist": ranked.score, "embedding": None}
 

@@ -14,11 +14,11 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Scope
 
-from api.dependencies import name_in_path
-from api.protocols.frame import Visit, body_as, protocol_router, route_class, visit
-from api.protocols.zep.answers import COOKIE, answered, ok, refuse, text, told
-from api.protocols.zep.memory import memory_of
-from api.protocols.zep.models import (
+from recountdb.api.http.context import name_in_path
+from recountdb.api.protocols.base import Visit, body_as, protocol_router, route_class, visit
+from recountdb.api.protocols.zep.answers import COOKIE, answered, ok, refuse, text, told
+from recountdb.api.protocols.zep.memory import memory_of
+from recountdb.api.protocols.zep.models import (
     MetadataPatch,
     NewMemory,
     NewSession,
@@ -30,20 +30,20 @@ from api.protocols.zep.models import (
     session_object,
     user_object,
 )
-from api.protocols.zep.searching import candidates, is_diverse, search_for, weight
-from api.purging import carry_out
-from api.settings import Settings
-from domain.commands import AddMessages, ChangeMessage, ChangeUser, Delete, MergeMetadata, Start
-from domain.errors import AlreadyExists, MessageIdTaken, NotFound, OnHold
-from domain.sessions import Session
-from domain.users import Profile, User
-from domain.values import check_name
-from projections.messages import get_message_in, known_ids, numbered_page
-from projections.paging import KEY_MAX, Filter, Window, cursor_for
-from projections.purge import of_user, rehearse
-from projections.search import diversified, rank_messages
-from projections.sessions import get_session, list_sessions
-from projections.users import get_user, list_users
+from recountdb.api.protocols.zep.searching import candidates, is_diverse, search_for, weight
+from recountdb.api.services.purge import carry_out
+from recountdb.api.settings import Settings
+from recountdb.domain.commands import AddMessages, ChangeMessage, ChangeUser, Delete, MergeMetadata, Start
+from recountdb.domain.errors import AlreadyExists, MessageIdTaken, NotFound, OnHold
+from recountdb.domain.sessions import Session
+from recountdb.domain.users import Profile, User
+from recountdb.domain.values import check_name
+from recountdb.projections.queries.paging import KEY_MAX, Filter, Window, cursor_for
+from recountdb.projections.queries.purge import of_user, rehearse
+from recountdb.projections.queries.search import diversified, rank_messages
+from recountdb.projections.views.messages import get_message_in, known_ids, numbered_page
+from recountdb.projections.views.sessions import get_session, list_sessions
+from recountdb.projections.views.users import get_user, list_users
 
 EVERYTHING = 2**40  # rows; more than there are
 PAGE_DEFAULT = 100  # messages on a page whose size is no number

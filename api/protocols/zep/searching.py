@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.protocols.zep.answers import refuse
-from api.protocols.zep.models import SearchPayload
-from projections.search import Condition, Group, Holds, Search
+from recountdb.api.protocols.zep.answers import refuse
+from recountdb.api.protocols.zep.models import SearchPayload
+from recountdb.projections.queries.search import Condition, Group, Holds, Search
 
 LIMIT_DEFAULT = 10
 LIMIT_MAX = 2**31

@@ -18,7 +18,7 @@ from lfx.memory import flow_context, stubs
 from lfx.schema.message import Message
 from lfx.template.field.base import Output
 
-from api.protocols.langflow.store import Executing, message_store
+from recountdb.api.protocols.langflow.store import Executing, message_store
 
 CALLS = ("get_messages", "store_message", "add_messages", "update_messages", "delete_messages")
 FLOW, OTHER_FLOW, USER, OTHER_USER = (str(uuid4()) for _ in range(4))

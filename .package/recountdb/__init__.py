@@ -1,0 +1,1 @@
+"""Recount, an event-sourced memory store for conversations."""

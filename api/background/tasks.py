@@ -1,0 +1,60 @@
+"""What runs beside the requests of a server: the followers of the log, who sends webhooks, and who erases.
+
+Every server process stands ready for each of them; one at a time does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from recountdb.api.background.webhook_sender import Sender
+from recountdb.api.services.read_audit import forget_reads
+from recountdb.domain.errors import NotFound, Unavailable
+from recountdb.eventlog.postgres.clock import Clock
+from recountdb.eventlog.postgres.database import Database
+from recountdb.projections.followers.eraser import keep_erasing
+from recountdb.projections.followers.follower import Follower, Lag, follow, lags
+from recountdb.projections.followers.leader import Leader
+from recountdb.projections.followers.webhooks import FOLLOWER as WEBHOOKS
+
+FOLLOWERS: Sequence[Follower] = (WEBHOOKS,)
+
+
+def follower_named(name: str) -> Follower:
+    """Raises NotFound."""
+    for follower in FOLLOWERS:
+        if follower.name == name:
+            return follower
+    raise NotFound("follower")
+
+
+def known_lags(database: Database) -> list[Lag]:
+    """How far each follower is behind; of none while the database does not answer."""
+    try:
+        return lags(database)
+    except Unavailable:
+        return []
+
+
+class Following:
+    """The threads of one process."""
+
+    def __init__(self, conninfo: str, clock: Clock, *, allow_private: bool) -> None:
+        self._leaders = [
+            Leader(conninfo, f"follower {follower.name}", partial(follow, follower=follower))
+            for follower in FOLLOWERS
+        ]
+        self._leaders.append(Leader(conninfo, "sender", Sender(clock, allow_private=allow_private)))
+        self._leaders.append(Leader(conninfo, "erasure", partial(keep_erasing, forget=forget_reads)))
+
+    def start(self) -> None:
+        for leader in self._leaders:
+            leader.start()
+
+    def stop(self) -> None:
+        """Have all end at once, and wait for them."""
+        for leader in self._leaders:
+            leader.tell_to_stop()
+        for leader in self._leaders:
+            leader.stop()

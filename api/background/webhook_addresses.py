@@ -1,0 +1,102 @@
+"""Where webhooks may lead: not into the network that the server itself is in, unless it is allowed.
+
+Whoever has a key could otherwise have the server send requests to what only the server can reach. A
+name may lead elsewhere at any time, so each delivery looks it up once and connects to just that address.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from recountdb.domain.errors import InvalidInput, RecountError
+
+PLAIN = re.compile(r"[\x21-\x7e]{1,2000}")
+NAT64 = IPv6Network("64:ff9b::/96")  # IPv4 addresses as a translating network shows them
+PORTS = {"https": 443, "http": 80}
+
+
+class AddressRefused(RecountError):
+    """Nothing is sent there. The text is a clause that says why."""
+
+
+def checked_url(url: str) -> SplitResult:
+    """Its parts. Raises AddressRefused, for all that can be told without looking the name up."""
+    if not PLAIN.fullmatch(url):
+        raise AddressRefused("must be an address of 1 to 2000 printable ASCII characters, without spaces")
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises where it is none
+    except ValueError:
+        raise AddressRefused("must be an address like https://example.org/hook") from None
+    if parts.scheme not in PORTS or not parts.hostname:
+        raise AddressRefused("must be an address like https://example.org/hook")
+    if parts.username is not None or parts.password is not None or parts.fragment:
+        raise AddressRefused("must not have a user name, a password or a fragment in it")
+    if parts.scheme == "http" and not leads_home(parts.hostname):
+        raise AddressRefused("must begin with https://; http:// is for this machine only (127.0.0.1)")
+    return parts
+
+
+def checked_webhook_url(url: str, *, allow_private: bool) -> str:
+    """Return ``url``, which a webhook may have. Raises InvalidInput."""
+    try:
+        parts = checked_url(url)
+        if not allow_private:
+            refuse_private(parts.hostname or "")
+    except AddressRefused as refused:
+        raise InvalidInput("url", str(refused)) from None
+    return url
+
+
+def leads_home(host: str) -> bool:
+    """Whether it is this machine by its very name."""
+    if host == "localhost":
+        return True
+    address = literal(host)
+    return address is not None and address.is_loopback
+
+
+def refuse_private(host: str) -> None:
+    """Raises AddressRefused for an address that is not public; a name is looked up only when it is used."""
+    address = literal(host)
+    if host == "localhost" or (address is not None and not is_public(address)):
+        raise AddressRefused(
+            "leads into a private network: set RECOUNT_WEBHOOKS_ALLOW_PRIVATE=true on the"
+            " server if it may send there"
+        )
+
+
+def literal(host: str) -> IPv4Address | IPv6Address | None:
+    """``host`` as an address; None: it is a name."""
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+def is_public(address: IPv4Address | IPv6Address) -> bool:
+    """Whether it is reached over the internet, from anywhere."""
+    if isinstance(address, IPv6Address):
+        within = address.ipv4_mapped or address.sixtofour
+        if within is not None:
+            return is_public(within)
+        if address in NAT64:
+            return is_public(IPv4Address(int(address) & 0xFFFFFFFF))
+    return address.is_global and not address.is_multicast
+
+
+def resolved(parts: SplitResult, *, allow_private: bool) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
+    """The family and the address of the socket to connect to, as getaddrinfo gives them.
+
+    Raises AddressRefused, and OSError for a name nobody knows.
+    """
+    assert parts.hostname is not None
+    port = PORTS[parts.scheme] if parts.port is None else parts.port
+    family, _, _, _, address = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)[0]
+    if not allow_private:
+        refuse_private(str(address[0]))
+    return family, address

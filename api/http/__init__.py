@@ -1,0 +1,1 @@
+"""The HTTP edge: request contexts, middleware, problems, OpenAPI, and the native routes."""

@@ -1,0 +1,324 @@
+"""What routes ask for, as types: the store, the caller, the name in the path.
+
+There are few, and they call each other as functions do, not through FastAPI; and all are coroutines,
+also those that wait for nothing, for FastAPI sends a plain function to a thread. Either would cost
+more than anything done here.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, replace
+from typing import Annotated, Concatenate, ParamSpec, TypeVar
+from uuid import UUID
+
+from fastapi import Depends, Header, Path, Query, Request
+from pydantic import AfterValidator
+
+from recountdb.api.http.long_answers import Permission
+from recountdb.api.http.middleware import SLASH_IN_SEGMENT
+from recountdb.api.http.positions import HEADER
+from recountdb.api.http.problems import Forbidden, Unauthorized
+from recountdb.api.http.store import PROJECT as PROJECT
+from recountdb.api.http.store import Store as Store
+from recountdb.api.schemas.examples import ID_EXAMPLE
+from recountdb.api.services.keys import LOCAL, Caller
+from recountdb.api.settings import is_loopback
+from recountdb.domain.commands import Command, Name
+from recountdb.domain.errors import InvalidInput
+from recountdb.domain.events import Context, Idempotency
+from recountdb.domain.sessions import Session
+from recountdb.domain.values import NAME_LENGTH_MAX, Text, check_name
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.postgres.database import Database
+from recountdb.eventlog.write.ports import Outcome
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+VERSION_TAG = re.compile(r'(?:W/(?="))?("?)([0-9]{1,18})\1')
+"""A version, also as a tag that was weakened on the way: a proxy that compresses does so, and the version of
+what is stored is the same."""
+
+
+async def store(request: Request) -> Store:
+    found: Store = request.app.state.store
+    return found
+
+
+async def caller(request: Request, store: Store, scope: str, *, key: str | None = None) -> Caller:
+    """Who calls, and may do what ``scope`` says. Raises Unauthorized or Forbidden.
+
+    ``key``: as sent in a way that only some clients have; else it is looked for where all may send it.
+    """
+    text = key_in(request) or key
+    is_fresh, found = store.keys.remembered(text)
+    if not is_fresh:
+        found = await store.call(store.keys.caller, text)
+    if found is None:
+        raise Unauthorized(
+            "this key is not one of ours"
+            if text is not None
+            else "send an API key as 'Authorization: Bearer <key>' or 'X-API-Key: <key>'"
+        )
+    if found is LOCAL:
+        refuse_strange_pages(request, store.settings.cors_origins)
+    request.scope["caller"] = found
+    PROJECT.set(found.project)
+    if not found.may(scope):
+        raise Forbidden(f"this key lacks the scope '{scope}'")
+    request.scope["permission"] = Permission(text, scope, found)
+    return found
+
+
+def refuse_strange_pages(request: Request, origins: Collection[str]) -> None:
+    """Keep web pages in somebody's browser from using a server without keys. Raises Forbidden.
+
+    A page can send requests to 127.0.0.1, also under a name of its own (DNS rebinding); the name
+    shows in the Host header, and browsers say when a request crosses sites. Pages of ``origins`` may
+    cross; ``*`` lets no page in here, for it would let in all that somebody visits.
+    """
+    host = request.headers.get("host", "localhost")
+    name = host if host.endswith("]") else host.rsplit(":", 1)[0]
+    is_strange = request.headers.get("sec-fetch-site") == "cross-site"
+    if not is_loopback(name.lower()) or (is_strange and request.headers.get("origin") not in origins):
+        raise Forbidden(
+            "without API keys only programs on this machine are answered, and no web page of another site:"
+            " make a key with 'recount keys create', or name the page's origin in RECOUNT_CORS_ORIGINS"
+        )
+
+
+def key_in(request: Request) -> str | None:
+    """The key as it was sent: a bearer token, the header X-API-Key, or HTTP Basic."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    key = request.headers.get("x-api-key")
+    if key is None and scheme.lower() == "basic":
+        return key_in_basic(token)
+    return key
+
+
+def key_in_basic(token: str) -> str:
+    """The password, or where that is empty the user name; empty where it is neither."""
+    try:
+        user, _, password = base64.b64decode(token, validate=True).decode().partition(":")
+    except ValueError:
+        return ""
+    return password or user
+
+
+@dataclass(frozen=True)
+class Writing:
+    """A request that may write: its store, the context of what it records, and the scope of sessions."""
+
+    store: Store
+    context: Context
+    expected_version: int | None
+    scope: str
+
+    async def execute(self, command: Command) -> Outcome:
+        """Carry out a command; one about a session is about that of the request's scope."""
+        if self.scope and command.kind == Session.KIND:
+            command = replace(command, scope=self.scope)
+        return await self.store.execute(command, self.context)
+
+    def name(self, kind: str, name: str) -> Name:
+        """What is called so in the project and scope."""
+        return Name(self.context.project, kind, self.scope if kind == Session.KIND else "", name)
+
+
+IdempotencyKey = Annotated[
+    str | None, Header(description="repeat the request with the same key: it is done once")
+]
+IfMatch = Annotated[str | None, Header(description="only if it is at this version (ETag)")]
+
+
+async def writing(
+    request: Request, idempotency_key: IdempotencyKey = None, if_match: IfMatch = None
+) -> Writing:
+    return await writing_as("write", request, idempotency_key, if_match)
+
+
+async def ruling(
+    request: Request, idempotency_key: IdempotencyKey = None, if_match: IfMatch = None
+) -> Writing:
+    """As ``writing``, for those who look after the project."""
+    return await writing_as("admin", request, idempotency_key, if_match)
+
+
+async def purging(request: Request) -> Writing:
+    """As ``ruling``, without the headers: a purge is of all that there is, and harmless to repeat.
+
+    It is many commands, of which only the first would be carried out under one Idempotency-Key.
+    """
+    return await writing_as("admin", request, None, None)
+
+
+async def writing_as(scope: str, request: Request, key: str | None, if_match: str | None) -> Writing:
+    here = await store(request)
+    who = await caller(request, here, scope)
+    request_key = await idempotency(request, key)
+    context = Context(
+        project=who.project,
+        actor=who.actor,
+        at=here.now(),  # last, for a body may be long on its way
+        request_id=request.scope["request_id"],
+        idempotency=request_key,
+    )
+    return Writing(here, context, expected_version(if_match), scope_in(request))
+
+
+def scope_in(request: Request) -> str:
+    """The scope of the sessions that a request is about; empty unless it says (see ``session_name``)."""
+    if b"scope=" not in request.scope["query_string"]:
+        return ""
+    return request.query_params.get("scope", "")
+
+
+async def idempotency(request: Request, key: str | None) -> Idempotency | None:
+    if key is None:
+        return None
+    if not IDEMPOTENCY_KEY.fullmatch(key):
+        raise InvalidInput("Idempotency-Key", "must be 1 to 255 printable ASCII characters")
+    target = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
+    fingerprint = hashlib.sha256(target + await request.body()).hexdigest()
+    return Idempotency(key=key, fingerprint=fingerprint)
+
+
+def expected_version(if_match: str | None) -> int | None:
+    if if_match is None or if_match.strip() == "*":
+        return None
+    match = VERSION_TAG.fullmatch(if_match.strip())
+    if match is None:
+        raise InvalidInput("If-Match", 'must be a version, as the ETag "3"')
+    return int(match[2])
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A request that reads: its store, project, and the scope of sessions."""
+
+    store: Store
+    project: str
+    scope: str
+
+    async def find(
+        self, function: Callable[Concatenate[Database, str, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """What ``function`` finds in the project's views."""
+        return await self.store.call(function, self.store.database, self.project, *args, **kwargs)
+
+    async def recall(
+        self, function: Callable[Concatenate[Recount, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """What ``function`` makes of the log."""
+        return await self.store.call(function, self.store.application, *args, **kwargs)
+
+    def name(self, kind: str, name: str) -> Name:
+        """What is called so in the project and scope."""
+        return Name(self.project, kind, self.scope if kind == Session.KIND else "", name)
+
+
+AskedPosition = Annotated[
+    str | None,
+    Header(alias=HEADER, description="see what was written up to there, as the answer to a write has it"),
+]
+
+
+async def reading(request: Request, recount_position: AskedPosition = None) -> Reading:
+    """What reads. The header itself is read in api.http.positions; here it is documented."""
+    return await reading_as("read", request)
+
+
+async def administering(request: Request, recount_position: AskedPosition = None) -> Reading:
+    """As ``reading``, for those who look after the project."""
+    return await reading_as("admin", request)
+
+
+async def following(request: Request) -> Reading:
+    """As ``reading``, for what goes on as the log grows: at the primary."""
+    here = await store(request)
+    who = await caller(request, here, "read")
+    return Reading(here, who.project, scope_in(request))
+
+
+async def reading_as(scope: str, request: Request) -> Reading:
+    here = await store(request)
+    who = await caller(request, here, scope)
+    return Reading(await here.for_read(request), who.project, scope_in(request))
+
+
+@dataclass(frozen=True)
+class Managing(Reading):
+    """A request that changes what is outside of the log, as webhooks are."""
+
+    idempotency: Idempotency | None
+
+
+async def managing(request: Request, idempotency_key: IdempotencyKey = None) -> Managing:
+    """As ``administering``, for those who change something."""
+    return await managing_as("admin", request, idempotency_key)
+
+
+async def managing_as(scope: str, request: Request, key: str | None) -> Managing:
+    here = await store(request)
+    who = await caller(request, here, scope)
+    return Managing(here, who.project, scope_in(request), await idempotency(request, key))
+
+
+async def operating(request: Request) -> Store:
+    """The store, for those who look after the whole of it."""
+    here = await store(request)
+    await caller(request, here, "operator")
+    return here
+
+
+async def maintaining(request: Request, idempotency_key: IdempotencyKey = None) -> Managing:
+    """As ``operating``, for those who change something."""
+    return await managing_as("operator", request, idempotency_key)
+
+
+def name_in_path(segment: str) -> str:
+    """A path segment as a name, an encoded slash and all. Raises ValueError."""
+    return check_name(segment.replace(SLASH_IN_SEGMENT, "/"))
+
+
+NameInPath = Annotated[str, AfterValidator(name_in_path)]
+
+
+async def session_name(
+    session_id: Annotated[NameInPath, Path(examples=["trip-to-lisbon"])],
+    scope: Annotated[
+        Text, Query(max_length=NAME_LENGTH_MAX, description="the flow that a foreign protocol filed it under")
+    ] = "",
+) -> str:
+    """``scope`` is read by ``reading`` and ``writing``; here it is checked, and documented."""
+    return session_id
+
+
+async def user_name(user_id: Annotated[NameInPath, Path(examples=["ana"])]) -> str:
+    return user_id
+
+
+MessageId = Annotated[UUID, Path(examples=[ID_EXAMPLE])]
+ThreadId = Annotated[UUID, Path(examples=[ID_EXAMPLE])]
+StoreOf = Annotated[Store, Depends(store)]
+Write = Annotated[Writing, Depends(writing)]
+Rule = Annotated[Writing, Depends(ruling)]
+Erase = Annotated[Writing, Depends(purging)]
+Read = Annotated[Reading, Depends(reading)]
+Follow = Annotated[Reading, Depends(following)]
+Administer = Annotated[Reading, Depends(administering)]
+Manage = Annotated[Managing, Depends(managing)]
+Maintain = Annotated[Managing, Depends(maintaining)]
+Operate = Annotated[Store, Depends(operating)]
+SessionName = Annotated[str, Depends(session_name)]
+UserName = Annotated[str, Depends(user_name)]
+
+NameOf = Callable[..., Awaitable[str]]
+"""The dependency that takes from the path what something is called."""

@@ -1,0 +1,173 @@
+"""What callers send: read only once the caller is known, within bounds, and never for long on the event loop.
+
+A small body is read where the request is; a large one waits for its project's turn, and is unpacked, parsed
+and validated in a thread. How many members and elements a body may have is what bounds the time that takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import Message, Scope
+
+from recountdb.api.http.turns import FairThreads, Turns
+from recountdb.domain.exact_json import read_json
+
+R = TypeVar("R")
+
+LARGE_BYTES = 64 * 2**10
+"""From so many bytes on a body is large."""
+
+LARGE_AT_ONCE = 16
+LARGE_EACH = 2
+"""Large bodies that are held at a time, in all and of one project: what bounds the memory they take."""
+
+BODY_SECONDS = 20
+BODY_BYTES_PER_SECOND = 16 * 2**10
+"""How long a body may take to arrive: so many seconds, and as many as it takes at such a rate."""
+
+ENCODINGS = {"gzip", "x-gzip"}
+TAKEN = {"Accept-Encoding": "gzip"}
+STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+"""A string of a JSON text, also one without an end: found in one go, whatever it holds."""
+
+
+class Intake:
+    """The bounds on bodies, and what works on the large ones; lives as long as the server."""
+
+    def __init__(self, bytes_max: int, values_max: int) -> None:
+        self.bytes_max = bytes_max
+        self.values_max = values_max
+        self.turns = Turns(LARGE_AT_ONCE, LARGE_EACH)
+        # One thread: Python runs one at a time anyway, and two would be two between others and their turn.
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="recount-bodies")
+        self._fair = FairThreads(self._threads, 1, 1)
+
+    async def work(self, project: str, function: Callable[[], R]) -> R:
+        return await self._fair.call(project, function)
+
+    def stop(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def check_values(self, raw: bytes) -> None:
+        """Raises HTTPException where a JSON text has too many members and elements."""
+        if values_in(raw) > self.values_max and values_in(STRING.sub(b"", raw)) > self.values_max:
+            raise HTTPException(413, f"the body may have {self.values_max} members and elements at most")
+
+
+def values_in(raw: bytes) -> int:
+    """At least as many as a JSON text has members and elements; no more, where its strings are left out."""
+    return raw.count(b",") + raw.count(b"{") + raw.count(b"[")
+
+
+class Sent(Request):
+    """A request whose body is read within bounds. Whoever made it calls ``release`` in the end."""
+
+    def __init__(self, scope: Scope, receive: Callable[[], Any]) -> None:
+        super().__init__(scope, receive)
+        self._turn: str | None = None
+
+    @property
+    def _intake(self) -> Intake:
+        found: Intake = self.app.state.store.intake
+        return found
+
+    @property
+    def _project(self) -> str:
+        """Whose turn it is; of those we do not know all together."""
+        caller = self.scope.get("caller")
+        return "" if caller is None else caller.project
+
+    def release(self) -> None:
+        """Let the next large body in."""
+        if self._turn is not None:
+            self._intake.turns.give_back(self._turn)
+            self._turn = None
+
+    async def body(self) -> bytes:
+        """The body, unpacked. Raises HTTPException."""
+        if not hasattr(self, "_body"):
+            encoding = self.headers.get("content-encoding", "identity").strip().lower()
+            if encoding not in ENCODINGS | {"identity", ""}:
+                reason = "the body's Content-Encoding is not one that is taken: send it as gzip, or as it is"
+                raise HTTPException(415, reason, TAKEN)
+            raw = await self._arrived()
+            if encoding in ENCODINGS and raw:
+                await self._take_turn()  # how much it is shows when it is unpacked
+                unpack = partial(unpacked, raw, self._intake.bytes_max)
+                raw = await self._intake.work(self._project, unpack)
+            self._body = raw
+        return self._body
+
+    async def _arrived(self) -> bytes:
+        first = await self.receive()
+        if first["type"] == "http.request" and not first.get("more_body", False):
+            whole: bytes = first.get("body", b"")
+            if len(whole) > LARGE_BYTES:
+                await self._take_turn()
+            return whole
+        return await self._arrived_in_parts(first)
+
+    async def _arrived_in_parts(self, message: Message) -> bytes:
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        received = bytearray()
+        while True:
+            if message["type"] == "http.disconnect":
+                raise HTTPException(400, "the connection ended before the body did")
+            received += message.get("body", b"")
+            if len(received) > LARGE_BYTES and self._turn is None:
+                await self._take_turn()
+                started = clock()  # the wait was not the sender's
+            if not message.get("more_body", False):
+                return bytes(received)
+            try:
+                async with asyncio.timeout_at(started + BODY_SECONDS + len(received) / BODY_BYTES_PER_SECOND):
+                    message = await self.receive()
+            except TimeoutError:
+                reason = "the body took too long to arrive"
+                raise HTTPException(408, reason, {"Connection": "close"}) from None
+
+    async def _take_turn(self) -> None:
+        if self._turn is None:
+            project = self._project
+            await self._intake.turns.take(project)
+            self._turn = project
+
+    async def made_by(self, function: Callable[[bytes], R]) -> R:
+        """What ``function`` makes of the body; of a large one, in a thread. Raises HTTPException."""
+        raw = await self.body()
+        if len(raw) <= LARGE_BYTES:
+            return function(raw)
+        return await self._intake.work(self._project, partial(function, raw))
+
+    async def read_as(self, model: Callable[[Any], R]) -> R:
+        """What ``model`` makes of the body, a JSON text. Raises NotJson, InvalidInput, HTTPException."""
+
+        def read(raw: bytes) -> R:
+            self._intake.check_values(raw)
+            return model(read_json(raw))
+
+        return await self.made_by(read)
+
+
+def unpacked(raw: bytes, bytes_max: int) -> bytes:
+    """What was compressed by gzip. Raises HTTPException, also where it is too much."""
+    unpacking = zlib.decompressobj(wbits=31)
+    try:
+        found = unpacking.decompress(raw, bytes_max + 1)
+    except zlib.error:
+        raise HTTPException(400, "the body is not gzip, as its Content-Encoding says") from None
+    if len(found) > bytes_max:
+        raise HTTPException(413, f"the body may have {bytes_max} bytes at most, unpacked")
+    if not unpacking.eof or unpacking.unused_data:
+        raise HTTPException(400, "the body must be one gzip member, and nothing after it")
+    return found

@@ -1,0 +1,40 @@
+"""The path under which a proxy shows the server: what is taken off addresses, and put before links."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from recountdb.api.setting_values import ROOT_PATH
+
+
+class WithoutPrefix:
+    """Takes the configured path off the front of addresses, for proxies that pass them on as they are.
+
+    A proxy that took it off already does no harm.
+    """
+
+    def __init__(self, app: ASGIApp, *, root_path: str) -> None:
+        self.app = app
+        self._root_path = root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path, raw_path = scope["path"], scope.get("raw_path") or b""
+            raw_prefix = self._root_path.encode()
+            if raw_path == raw_prefix or raw_path.startswith(raw_prefix + b"/"):
+                scope["path"] = path[len(self._root_path) :] or "/"
+                scope["raw_path"] = raw_path[len(raw_prefix) :] or b"/"
+        await self.app(scope, receive, send)
+
+
+def prefix_of(request: Request, root_path: str) -> str:
+    """Return what links to this server begin with: the configured path, or what a proxy says; else nothing.
+
+    The header is for links only. If it changed which route is found, a caller could send it to get by the
+    rules that a proxy has for paths.
+    """
+    if root_path:
+        return root_path
+    told = request.headers.get("x-forwarded-prefix", "").rstrip("/")
+    return told if ROOT_PATH.fullmatch(told) else ""

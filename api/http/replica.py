@@ -1,0 +1,42 @@
+"""A replica that answers reads which say what they must see."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+
+from recountdb.api.background.log_watcher import Tail
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.log.epoch import LogPosition
+from recountdb.eventlog.postgres.database import Addresses, Database
+from recountdb.projections.views.registry import CoreViews
+
+WAIT_SECONDS_MAX = 1.0
+
+
+class Replica:
+    """The database at ``RECOUNT_READ_URL``. It may be away: then nothing is read there."""
+
+    def __init__(self, address: str, stack: ExitStack, *, connections_max: int) -> None:
+        self.database = Database(Addresses(address), connections_max=connections_max)
+        self.database.open(waits=False)
+        stack.callback(self.database.close)
+        self.application = Recount(self.database, CoreViews(self.database))
+        stack.callback(self.application.close)
+        self._tail = Tail(address, asyncio.get_running_loop(), notes=False)
+        self._tail.start()
+        stack.callback(self._tail.stop)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it answered last time."""
+        return self._tail.is_connected
+
+    async def has(self, place: LogPosition) -> bool:
+        """Wait until the replica has what was recorded up to ``place``; return whether it came in time."""
+        if not self.is_connected:
+            return False
+        position = place.position - 1
+        is_there = await self._tail.wait_beyond(position, timeout_seconds=WAIT_SECONDS_MAX)
+        epochs = self._tail.epochs
+        return is_there and epochs is not None and epochs.is_current(place.epoch)

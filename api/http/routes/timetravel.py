@@ -1,0 +1,132 @@
+"""What can be done with the past: compare two moments of it, fork it, replay it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from functools import partial
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query
+from starlette.responses import Response, StreamingResponse
+from uuid_utils.compat import uuid7
+
+from recountdb.api.http.context import Follow, NameOf, Read, SessionName, Store, Write, Writing
+from recountdb.api.http.query_parameters import VERSION_DIGITS_MAX, DifferenceQuery, ReplayQuery
+from recountdb.api.http.routes import native_router
+from recountdb.api.http.routes.conversations import carried_out, origins_of
+from recountdb.api.http.routes.events import STREAM_WEIGHT_MAX, event_stream, record
+from recountdb.api.schemas.diff import difference_resource
+from recountdb.api.schemas.requests import NewFork
+from recountdb.api.schemas.responses import DifferenceResource, Json, SessionResource
+from recountdb.domain.commands import Command, Fork
+from recountdb.domain.errors import InvalidInput
+from recountdb.domain.sessions import Session
+from recountdb.projections.queries.diff import compare
+from recountdb.projections.queries.fork import Cut, fork
+from recountdb.projections.queries.history import AsOf, stream_named
+from recountdb.projections.queries.paging import KEY_MAX
+from recountdb.projections.queries.replay import PAGE_ENTRIES, paced
+from recountdb.projections.views.messages import ConversationKind
+
+router = native_router("sessions")
+
+Pause = Callable[[float], Awaitable[object]]
+"""Waits for so many seconds."""
+
+
+def add_difference_route(router: APIRouter, kind: ConversationKind, name_of: NameOf) -> None:
+    """The difference of two moments of a conversation."""
+
+    @router.get(f"/{kind}s/{{{kind}_id}}/diff", response_model=DifferenceResource, name=f"diff {kind}")
+    async def difference(
+        reading: Read, query: Annotated[DifferenceQuery, Query()], name: str = Depends(name_of)
+    ) -> Response:
+        """What changed between two moments: as a JSON Patch (RFC 6902), and in words.
+
+        The patch is for a document of the conversation and those of its messages that differ, by id.
+        """
+        old, new = await reading.recall(
+            compare, reading.name(kind, name), query.from_, query.to if query.to is not None else AsOf()
+        )
+        origins = await origins_of(reading.store, reading.project, [new.conversation])
+        return Json(await reading.store.call(difference_resource, old, new, origins))
+
+
+@router.post(
+    "/sessions/{session_id}/fork", response_model=SessionResource, status_code=201, name="fork session"
+)
+async def fork_session(name: SessionName, body: NewFork, writing: Write) -> Response:
+    """Begin another session with what this one held then: its messages, metadata and user.
+
+    They are copies: what happens to one session later leaves the other as it is.
+    """
+    command = await writing.store.call(
+        fork,
+        writing.store.application,
+        writing.name(Session.KIND, name),
+        body.session_id or str(uuid7()),
+        Cut(body.version, body.message_id),
+        metadata=body.metadata,
+        expected_version=writing.expected_version,
+        forks_max=writing.store.settings.forks_max,
+    )
+    return await carried_out(because_of_source(writing, command), command, 201)
+
+
+def because_of_source(writing: Writing, command: Command) -> Writing:
+    """``writing`` whose events name the last event of a fork's source as the one that led to them."""
+    if not isinstance(command, Fork):
+        return writing
+    cause = f"{command.source.id}/{command.source.version}"
+    return replace(writing, context=replace(writing.context, causation_id=cause))
+
+
+@router.get(
+    "/sessions/{session_id}/replay",
+    name="replay session",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "server-sent events"}},
+)
+async def replay_session(
+    name: SessionName,
+    reading: Follow,
+    query: Annotated[ReplayQuery, Query()],
+    last_event_id: Annotated[str | None, Header(description="go on after this version")] = None,
+) -> Response:
+    """The session's events once more, as server-sent events, with the pauses there were between them.
+
+    Each has its version as ``id``. A pause is never longer than 5 seconds. Last comes an event ``end``.
+    """
+    stream_id = await reading.recall(stream_named, reading.name(Session.KIND, name))
+    first = query.from_ if last_event_id is None else version_in(last_event_id) + 1
+    last = KEY_MAX - 1 if query.to is None else query.to
+    return event_stream(replayed(reading.store, stream_id, first, last, query.speed))
+
+
+def version_in(last_event_id: str) -> int:
+    if last_event_id.isascii() and last_event_id.isdecimal() and len(last_event_id) <= VERSION_DIGITS_MAX:
+        return int(last_event_id)
+    raise InvalidInput("Last-Event-ID", "must be the id of an event, a number")
+
+
+async def replayed(
+    store: Store, stream_id: UUID, first: int, last: int, speed: float, pause: Pause = asyncio.sleep
+) -> AsyncIterator[bytes]:
+    """The stream's entries from version ``first`` to ``last``, as records of server-sent events."""
+    select = partial(store.application.log.select_stream, stream_id, limit=PAGE_ENTRIES)
+    after, before = first - 1, None
+    while True:
+        entries = await store.call(select, gt=after, lt=last + 1, weight_max=STREAM_WEIGHT_MAX)
+        if not entries:
+            break
+        for seconds, entry in paced(entries, speed, before):
+            if seconds:
+                await pause(seconds)
+            if store.tail.is_stopped:
+                return
+            yield await store.call(record, entry, str(entry.originator_version))
+        after, before = entries[-1].originator_version, entries[-1].recorded_at
+    yield b"event: end\ndata: {}\n\n"

@@ -1,0 +1,132 @@
+"""Routes whose order of work is safe: who calls comes first, then the body, within bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from recountdb.api.http.context import (
+    administering,
+    caller,
+    maintaining,
+    managing,
+    operating,
+    purging,
+    reading,
+    ruling,
+    store,
+    writing,
+)
+from recountdb.api.http.heads import HeadRoute
+from recountdb.api.http.incoming import Sent
+
+Handle = Callable[[Request], Coroutine[Any, Any, Response]]
+
+BODILESS = {"GET", "HEAD"}
+
+
+PERMISSIONS: dict[Callable[..., object] | None, str] = {
+    reading: "read",
+    writing: "write",
+    ruling: "admin",
+    purging: "admin",
+    administering: "admin",
+    managing: "admin",
+    operating: "operator",
+    maintaining: "operator",
+}
+"""What each of these asks a caller's key for: asked before the body is read, and again by itself."""
+
+
+class BoundedRoute(HeadRoute):
+    """Hands the route a request whose body is read within bounds."""
+
+    def get_route_handler(self) -> Handle:
+        handle = super().get_route_handler()
+
+        async def handle_within_bounds(request: Request) -> Response:
+            sent = Sent(request.scope, request.receive)
+            try:
+                return await handle(sent)
+            finally:
+                sent.release()
+
+        return handle_within_bounds
+
+
+class NativeRoute(HeadRoute):
+    """Asks who calls before the body is read, and reads it as JSON, where the route takes one."""
+
+    def get_route_handler(self) -> Handle:
+        handle = super().get_route_handler()
+        permission = next(permissions_in(self.dependant), None)
+        assert permission is not None or self.body_field is None, "whoever sends a body must be known"
+
+        async def handle_safely(request: Request) -> Response:
+            if request.method in BODILESS:
+                return unless_known(request, await handle(request))
+            sent = SentJson(request.scope, request.receive)
+            try:
+                if permission is not None and self.body_field is not None:
+                    await caller(sent, await store(sent), permission)
+                    await sent.validate(self.body_field.validate)
+                return await handle(sent)
+            finally:
+                sent.release()
+
+        return handle_safely
+
+
+def permissions_in(dependant: Dependant) -> Iterator[str]:
+    """What callers must be allowed, says one of the things that the route asks for."""
+    for dependency in dependant.dependencies:
+        if dependency.call in PERMISSIONS:
+            yield PERMISSIONS[dependency.call]
+
+
+class SentJson(Sent):
+    """A request of the native API. ``json`` is what the body was validated as."""
+
+    async def validate(self, validate: Callable[..., tuple[Any, Any]]) -> None:
+        """Read and validate the body, which FastAPI then finds done.
+
+        Raises NotJson, InvalidInput, RequestValidationError, HTTPException.
+        """
+
+        def validated(document: Any) -> Any:
+            value, errors = validate(document, {}, loc=("body",))
+            if errors:
+                raise RequestValidationError(errors)
+            return value
+
+        if await self.body():  # FastAPI says itself that there must be one
+            self._refuse_what_is_no_json()
+            self._json = await self.read_as(validated)
+
+    def _refuse_what_is_no_json(self) -> None:
+        """A form is refused, for any web page may send one. Raises HTTPException."""
+        media_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind, _, subtype = media_type.partition("/")
+        if kind != "application" or not (subtype == "json" or subtype.endswith("+json")):
+            said = (
+                f"not as {media_type[:100]}" if media_type.isprintable() and media_type else "which it lacks"
+            )
+            reason = f"send the body with the header 'Content-Type: application/json', {said}"
+            raise HTTPException(415, reason, {"Accept": "application/json"})
+
+
+def unless_known(request: Request, response: Response) -> Response:
+    """The response; or 304 where the caller has it at this version already (RFC 9110, 13.1.2)."""
+    tags, etag = request.headers.get("if-none-match"), response.headers.get("etag")
+    if tags is None or etag is None or response.status_code != 200:
+        return response
+    known = [tag.strip().removeprefix("W/") for tag in tags.split(",")]
+    if etag not in known and tags.strip() != "*":
+        return response
+    return Response(status_code=304, headers={"ETag": etag})

@@ -1,0 +1,160 @@
+"""What all protocols have in common: who calls, on which project, and errors in the protocol's own shape."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import psycopg
+from fastapi import APIRouter, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from recountdb.api.http.context import Reading, caller, store
+from recountdb.api.http.incoming import Sent
+from recountdb.api.http.problems import STATUSES
+from recountdb.api.http.routing import BoundedRoute
+from recountdb.domain.aggregate import Aggregate
+from recountdb.domain.commands import Command
+from recountdb.domain.errors import AlreadyExists, ExpectationFailed, InvalidInput, RecountError
+from recountdb.domain.events import Context
+from recountdb.domain.exact_json import NotJson
+from recountdb.eventlog.postgres.failures import translated
+from recountdb.eventlog.write.ports import Outcome
+
+M = TypeVar("M", bound=BaseModel)
+R = TypeVar("R")
+
+ErrorAnswer = Callable[[Request, Exception], Response]
+"""How a protocol tells a RecountError, a RequestValidationError, a BodyInvalid or an HTTPException."""
+
+
+class BodyInvalid(RecountError):
+    """The request's body is not what the protocol takes; ``field`` is the path of the culprit, dotted.
+
+    ``kind``: what pydantic calls what is wrong.
+    """
+
+    def __init__(self, field: str, reason: str, *, is_json: bool = True, kind: str = "value_error") -> None:
+        super().__init__(f"{field}: {reason}" if field else reason)
+        self.field = field
+        self.reason = reason
+        self.is_json = is_json
+        self.kind = kind
+
+
+def route_class(answer: ErrorAnswer) -> type[APIRoute]:
+    """Routes of a router whose errors are told by ``answer``; what nobody expected stays a 500 of ours."""
+
+    class ProtocolRoute(BoundedRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
+
+            async def handle_or_tell(request: Request) -> Response:
+                try:
+                    return await handle(request)
+                except (RecountError, RequestValidationError, HTTPException) as error:
+                    told = answer(request, error)
+                    if isinstance(error, HTTPException):
+                        told.headers.update(error.headers or {})
+                    return told
+                except psycopg.Error as error:
+                    return answer(request, translated(error))
+
+            return handle_or_tell
+
+    return ProtocolRoute
+
+
+def protocol_router(route: type[APIRoute]) -> APIRouter:
+    """A router of such routes. The OpenAPI document leaves them out: it is of the native API."""
+    return APIRouter(route_class=route, include_in_schema=False)
+
+
+def status_of(error: Exception, *, invalid: int, refused: int = 409) -> int:
+    """The status that fits an error of ours, for protocols with no table of their own.
+
+    ``invalid``: of what cannot be taken; ``refused``: of what a rule forbids.
+    """
+    match error:
+        case HTTPException():
+            return error.status_code
+        case RequestValidationError() | BodyInvalid():
+            return invalid
+        case RecountError():
+            status = next(STATUSES[base][0] for base in type(error).__mro__ if base in STATUSES)
+            return {422: invalid, 409: refused, 412: refused}.get(status, status)
+    raise error
+
+
+@dataclass(frozen=True)
+class Visit(Reading):
+    """A request of a foreign client that we know: it reads, and writes if its key may."""
+
+    context: Context
+
+    async def execute(self, command: Command) -> Outcome:
+        """Carry out a command. Raises Refused, NotFound or Unavailable."""
+        return await self.store.execute(command, self.context)
+
+    def because_of(self, cause: Aggregate) -> Visit:
+        """This visit, whose events name the last event of ``cause`` as the one that led to them."""
+        context = replace(self.context, causation_id=f"{cause.id}/{cause.version}")
+        return replace(self, context=context)
+
+
+async def visit(request: Request, *, scope: str | None = None, key: str | None = None) -> Visit:
+    """Who calls. ``scope``: what they must be allowed; None: reading for GET and HEAD, else writing.
+
+    ``key``: where a client sends it in a way of its own. Raises Unauthorized, Forbidden.
+    """
+    if scope is None:
+        scope = "read" if request.method in ("GET", "HEAD") else "write"
+    here = await store(request)
+    who = await caller(request, here, scope, key=key)
+    context = Context(who.project, who.actor, here.now(), request.scope["request_id"])
+    return Visit(here, who.project, "", context)
+
+
+ATTEMPTS_MAX = 20
+
+
+async def again(attempt: Callable[[], Awaitable[R]]) -> R:
+    """What ``attempt`` comes to, made anew where others wrote between its reading and its writing.
+
+    Raises what the last attempt met: ExpectationFailed or AlreadyExists.
+    """
+    for _ in range(ATTEMPTS_MAX - 1):
+        with suppress(ExpectationFailed, AlreadyExists):
+            return await attempt()
+    return await attempt()
+
+
+async def document_in(request: Request, model: Callable[[Any], R]) -> R:
+    """What ``model`` makes of the body as JSON, whatever the Content-Type says. Raises BodyInvalid."""
+    assert isinstance(request, Sent)
+    try:
+        return await request.read_as(model)
+    except NotJson:
+        raise BodyInvalid("", "the body is not valid JSON", is_json=False) from None
+    except InvalidInput as error:
+        raise BodyInvalid(error.field, error.reason) from None
+
+
+async def body_as(request: Request, model: type[M]) -> M:
+    """The body as JSON, whatever the Content-Type says. Raises BodyInvalid."""
+
+    def validated(document: Any) -> M:
+        try:
+            return model.model_validate({} if document is None else document)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            reason = str(first["msg"]).removeprefix("Value error, ")
+            raise BodyInvalid(".".join(map(str, first["loc"])), reason, kind=first["type"]) from None
+
+    return await document_in(request, validated)

@@ -1,0 +1,100 @@
+"""An exchange: a question is recorded, somebody answers it knowing what was said before, and so is that.
+
+The question is recorded before anybody is asked, so it stays when no answer comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import ValidationError
+from starlette.responses import Response, StreamingResponse
+from uuid_utils.compat import uuid7
+
+from recountdb.api.protocols.base import Visit
+from recountdb.api.protocols.responder import Turn
+from recountdb.domain.commands import AddMessages
+from recountdb.domain.errors import InvalidInput
+from recountdb.domain.messages import Message, MessageState
+from recountdb.domain.sessions import Session
+from recountdb.domain.values import check_name
+from recountdb.projections.queries.recent_messages import Said, newest_messages
+
+HISTORY_MAX = 100
+"""How many earlier messages a responder is given."""
+
+ROLES = {"user": "user", "human": "user", "assistant": "assistant", "ai": "assistant", "system": "system"}
+"""Role → that of a chat endpoint. What others said, tools for one, is not told."""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A question and its answer in one session."""
+
+    here: Visit
+    scope: str
+    session: str
+
+    async def history(self, without: dict[str, Any] | None = None) -> list[MessageState]:
+        """What was said last, the oldest first; not messages whose metadata contain ``without``."""
+        said = Said(scope=self.scope, session=self.session, without=without)
+        found = await self.here.find(newest_messages, said, limit=HISTORY_MAX)
+        return [one.message for one in reversed(found)]
+
+    async def record(self, members: Mapping[str, Any], message_id: UUID | None = None) -> Message:
+        """Record a message, said now unless it tells when. Raises InvalidInput."""
+        message = message_with(message_id or uuid7(), {**members}, now=self.here.store.now())
+        command = AddMessages(
+            kind=Session.KIND,
+            name=session_named(self.session),
+            scope=self.scope,
+            messages=[message],
+            given_ids=frozenset([message.id] if message_id is not None else []),
+            hidden_ids="renew",
+        )
+        outcome = await self.here.execute(command)
+        return message.model_copy(update={"id": outcome.message_ids[0]})
+
+
+def message_with(message_id: UUID, members: dict[str, Any], *, now: datetime) -> Message:
+    """Make a message, said ``now`` unless its members tell when. Raises InvalidInput."""
+    members["timestamp"] = members.get("timestamp") or now
+    try:
+        return Message(id=message_id, **members)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise InvalidInput(".".join(map(str, first["loc"])), str(first["msg"])) from None
+
+
+def session_named(name: str) -> str:
+    """Raises InvalidInput for a text that no session can be called."""
+    try:
+        return check_name(name)
+    except ValueError as error:
+        raise InvalidInput("session id", str(error)) from None
+
+
+def turns_of(history: Sequence[MessageState], question: str) -> list[Turn]:
+    """What a chat endpoint is told: what was said before, and the question."""
+    told = (
+        Turn(ROLES[message.role], message.content)
+        for message in history
+        if message.role in ROLES and isinstance(message.content, str)
+    )
+    return [*told, Turn("user", question)]
+
+
+async def streamed(parts: AsyncIterator[bytes], headers: Mapping[str, str] | None = None) -> Response:
+    """An answer that goes out as it comes. What fails before its first part fails as a whole."""
+    first = await anext(parts, b"")
+
+    async def all_parts() -> AsyncIterator[bytes]:
+        yield first
+        async for part in parts:
+            yield part
+
+    return StreamingResponse(all_parts(), media_type="text/event-stream", headers=headers)

@@ -1,0 +1,67 @@
+"""Opening the database with the right schema; what the server and every command of the line begin with."""
+
+from __future__ import annotations
+
+from recountdb import api, eventlog, projections
+from recountdb.domain.errors import RecountError
+from recountdb.eventlog.archive.import_log import refuse_unfinished
+from recountdb.eventlog.log.epoch import is_standby
+from recountdb.eventlog.postgres.database import READ, Addresses, Connection, Database, Limits, connect
+from recountdb.eventlog.postgres.preflight import refuse_pooler, refuse_two_databases, refuse_unfit
+from recountdb.eventlog.postgres.schema import Migration, check_schema, created_tables, migrate, migrations_of
+from recountdb.projections.views.tables import NOTES, SETS, TABLES
+
+
+def all_migrations() -> list[Migration]:
+    """The migrations of every room, in the order they are applied."""
+    return [m for room in (eventlog, projections, api) for m in migrations_of(room)]
+
+
+def store_tables() -> list[str]:
+    """Return the names of all tables that a store may have, also those of rebuilds."""
+    of_rebuilds = [f"{prefix}{table}" for prefix in SETS for table in (*TABLES, *NOTES)]
+    return [*dict.fromkeys(created_tables(all_migrations()) + of_rebuilds)]
+
+
+def migrate_database(connection: Connection) -> list[Migration]:
+    """Bring the database's schema up to this program's. A standby has its primary's, which must be right.
+
+    Raises SchemaMismatch where it is newer, DatabaseUnfit where it cannot be used or the role lacks a right.
+    """
+    if is_standby(connection):
+        check_schema(connection, all_migrations())
+        return []
+    return migrate(connection, all_migrations())
+
+
+def migrate_at(addresses: Addresses) -> list[Migration]:
+    """As ``migrate_database``, of the database there. Raises Unavailable."""
+    with connect(addresses.direct) as connection:
+        refuse_pooler(connection, addresses)
+        return migrate_database(connection)
+
+
+def open_database(
+    where: Addresses | str, *, connections_max: int, is_importing: bool = False, limits: Limits = READ
+) -> Database:
+    """Open a database that has the right schema, and a whole log unless ``is_importing`` one.
+
+    Raises Unavailable, SchemaMismatch, ImportUnfinished, DatabaseUnfit.
+    """
+    addresses = Addresses.of(where)
+    with connect(addresses.direct, READ) as direct:  # at once, where a pool would go on trying
+        refuse_unfit(direct)
+        refuse_pooler(direct, addresses)
+        check_schema(direct, all_migrations())
+        if not is_importing:
+            refuse_unfinished(direct)
+        database = Database(addresses, connections_max=connections_max, limits=limits)
+        try:
+            database.open()
+            if addresses.is_pooled:
+                with database.connection() as primary:
+                    refuse_two_databases(direct, primary)
+        except RecountError:
+            database.close()
+            raise
+    return database

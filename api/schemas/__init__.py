@@ -1,0 +1,1 @@
+"""The JSON shapes of the native API, below HTTP and the command line."""

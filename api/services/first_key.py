@@ -1,0 +1,52 @@
+"""The key that a store begins with, for those who start Recount without a shell to make one."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from recountdb.api.services.keys import create_first_key
+from recountdb.api.setting_errors import SettingsInvalid
+from recountdb.api.setting_values import check_first_key
+from recountdb.api.settings import Settings
+from recountdb.eventlog.log.epoch import is_standby
+from recountdb.eventlog.postgres.database import Database
+
+FILE_BYTES_MAX = 1024
+
+logger = logging.getLogger(__name__)
+
+
+def use_first_key(settings: Settings, database: Database) -> None:
+    """Make the key that the settings name, while no key was ever made. Raises SettingsInvalid."""
+    key = first_key(settings)
+    if (
+        key is not None
+        and not database.read(is_standby)
+        and create_first_key(database, key.get_secret_value())
+    ):
+        logger.info("made the first API key, from the settings; from now on every request needs a key")
+
+
+def first_key(settings: Settings) -> SecretStr | None:
+    """Return the key that the settings name or lead to. Raises SettingsInvalid."""
+    if settings.first_key_file is None:
+        return settings.first_key
+    if settings.first_key is not None:
+        raise SettingsInvalid("set either RECOUNT_FIRST_KEY or RECOUNT_FIRST_KEY_FILE, not both")
+    try:
+        return check_first_key(SecretStr(read_line(settings.first_key_file)))
+    except ValueError as error:
+        raise SettingsInvalid(f"the file that RECOUNT_FIRST_KEY_FILE names must hold {error}") from None
+
+
+def read_line(path: Path) -> str:
+    """Return what a small file holds, without the end of its line. Raises SettingsInvalid."""
+    try:
+        with path.open("rb") as file:
+            return file.read(FILE_BYTES_MAX).decode("ascii", "replace").rstrip("\r\n")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise SettingsInvalid(f"RECOUNT_FIRST_KEY_FILE: cannot read {path}: {reason}") from None

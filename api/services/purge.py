@@ -1,0 +1,90 @@
+"""Purging as it is asked for: by the clock, over HTTP or from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from uuid_utils.compat import uuid7
+
+from recountdb.api.services.read_audit import forget_reads
+from recountdb.domain.commands import Name
+from recountdb.domain.errors import Unavailable
+from recountdb.domain.events import Context
+from recountdb.domain.users import User
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.log.order import settled_position
+from recountdb.eventlog.postgres.database import Database, connect
+from recountdb.projections.followers.eraser import erase_until
+from recountdb.projections.queries.purge import Result, Target, alone, due, named, of_user, purge
+
+ACTOR = "job:purge"
+PATIENCE_SECONDS = 5.0  # with another purge, as the server's own job
+RETENTION_OVER = "deleted longer ago than the retention time"
+
+ContextFor = Callable[[str], Context]
+"""The context in which something of a project is purged."""
+
+
+def carry_out(
+    application: Recount,
+    targets: Iterable[Target],
+    context_for: ContextFor,
+    *,
+    reason: str | None,
+    insist: bool,
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> list[Result]:
+    """Purge ``targets``, and have them erased before this returns.
+
+    Where the views are just being rebuilt, the erasing waits for that, and this does not: then
+    receipts say so. ``insist``: see projections.queries.purge. Raises Unavailable where another purge is
+    under way and does not end in time, ClocksApart where this machine's clock disagrees with the database's.
+    """
+    clock = application.database.clock
+    application.database.read(clock.refuse_apart)
+    with (
+        connect(application.database.conninfo) as connection,
+        alone(connection, patience_seconds=patience_seconds),
+    ):
+        results = [
+            purge(
+                application,
+                target,
+                replace(context_for(target.project), at=clock.now()),
+                reason=reason,
+                insist=insist,
+            )
+            for target in targets
+        ]
+        with suppress(Unavailable):
+            erase_until(connection, settled_position(connection), forget_reads)
+        return results
+
+
+def purge_due(application: Recount, retention_days: float) -> list[Result]:
+    """Purge, in all projects, what was deleted longer ago than that."""
+    request_id = str(uuid7())
+    database = application.database
+
+    def context_for(project: str) -> Context:
+        return Context(project, ACTOR, database.clock.now(), request_id)
+
+    targets = due(database, days_ago(database, retention_days))
+    return carry_out(
+        application, targets, context_for, reason=RETENTION_OVER, insist=False, patience_seconds=0
+    )
+
+
+def days_ago(database: Database, days: float) -> datetime:
+    """Return that moment, by the database's clock. Raises ClocksApart."""
+    return database.read(database.clock.refuse_apart) - timedelta(days=days)
+
+
+def all_of(database: Database, name: Name) -> Iterable[Target]:
+    """A session or thread, or a user with all that is theirs. Raises NotFound, perhaps only when iterated."""
+    if name.kind == User.KIND:
+        return of_user(database, name.project, name.name)
+    return [named(database, name)]

@@ -1,0 +1,1 @@
+"""Conversations in and out: chat format, and the stores of other programs."""

@@ -1,0 +1,169 @@
+"""Reads chat format as others write it, so that no words are lost for a bad or an unknown member beside them.
+
+Members that Recount knows have their place. All others go into the metadata under their own names, and so
+does a known one that cannot be taken; null is passed over. Each kind of change is named, without content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Callable
+from copy import copy
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter, ValidationError
+
+from recountdb.api.schemas.requests import SentMoment
+from recountdb.api.transfer.cleaning import TWICE, Doubled, Tell, clean, clean_text, free_name
+from recountdb.domain.values import NAME_LENGTH_MAX, check_name
+
+UNKNOWN = "unknown"
+NO_ROLE = f"a message without a role has the role '{UNKNOWN}'"
+ID_NO_UUID = "an id that is no UUID was kept in the metadata; the message has one made from it"
+NAME_CHANGED = (
+    "a name that is too long, or has control characters in it, was changed; its end tells them apart"
+)
+ORIGINAL_LENGTH_MAX = 10_000
+
+MOMENT: TypeAdapter[datetime] = TypeAdapter(SentMoment)
+SAID_INSTEAD = ("refusal", "text", "parts")
+"""Members that hold the words where there is no content. The first is kept in the metadata as well."""
+
+
+def kept_aside(member: str) -> str:
+    return f"a value of '{member}' that cannot be one was kept in the metadata"
+
+
+def text(value: Any, tell: Tell) -> str | None:
+    if not isinstance(value, str | bytes | bool | int | float):
+        return None
+    found = clean(value, tell)
+    return found if isinstance(found, str) else str(found)
+
+
+def user_id(value: Any, tell: Tell) -> str | None:
+    found = text(value, tell)
+    return found if found is None or len(found) <= NAME_LENGTH_MAX else None
+
+
+def content(value: Any, tell: Tell) -> str | list[Any] | None:
+    if isinstance(value, dict | list):
+        found: list[Any] = clean(value if isinstance(value, list) else [value], tell)
+        return found
+    return text(value, tell)
+
+
+def moment(value: Any, tell: Tell) -> datetime | None:
+    try:
+        return MOMENT.validate_python(value)
+    except (ValidationError, OverflowError):
+        return None
+
+
+def calls(value: Any, tell: Tell) -> list[Any] | None:
+    return content(value, tell) if isinstance(value, dict | list) else None  # type: ignore[return-value]
+
+
+def token_count(value: Any, tell: Tell) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 2**53 else None
+
+
+MEMBERS: dict[str, Callable[[Any, Tell], Any]] = {
+    "role": text,
+    "content": content,
+    "name": text,
+    "user_id": user_id,
+    "timestamp": moment,
+    "tool_calls": calls,
+    "tool_call_id": text,
+    "token_count": token_count,
+}
+"""Makes each member fit, or returns None where it cannot."""
+
+
+def message_members(raw: Any, tell: Tell) -> dict[str, Any] | None:
+    """Return the members of a NewMessage, all but its id; None where there is nothing to take."""
+    told = {"content": raw} if isinstance(raw, str) else raw
+    if not isinstance(told, dict):
+        return None
+    if isinstance(told, Doubled):
+        tell(TWICE)
+    left = {str(name): value for name, value in told.items() if value is not None}
+    if own_id(left) is not None or left.get("id") == "":
+        del left["id"]
+    if not left.keys() - {"id"}:
+        return None
+    if "id" in left:
+        tell(kept_aside("id"))
+    has_metadata = isinstance(left.get("metadata"), dict)
+    metadata = left.pop("metadata") if has_metadata else {}
+    said: dict[str, Any] = {}
+    for name in left.keys() & MEMBERS.keys():
+        value = MEMBERS[name](left[name], tell)
+        if value is None:
+            tell(kept_aside(name))
+        else:
+            said[name] = value
+            del left[name]
+    find_words(said, left, tell)
+    if not said.get("role"):
+        tell(NO_ROLE)
+        said["role"] = UNKNOWN
+    metadata = merged(metadata, left)
+    return said | ({"metadata": clean(metadata, tell)} if metadata or has_metadata else {})
+
+
+def find_words(said: dict[str, Any], left: dict[str, Any], tell: Tell) -> None:
+    """Have words and calls that have other names at their places."""
+    if not said.get("tool_calls") and isinstance(left.get("function_call"), dict):
+        call = left.pop("function_call")
+        said["tool_calls"] = [{"type": "function", "function": clean(call, tell, 2)}]
+    if said.get("content"):
+        return
+    audio = left.get("audio")
+    if isinstance(audio, dict) and isinstance(audio.get("transcript"), str):
+        said["content"] = clean_text(audio["transcript"], tell)
+    for name in SAID_INSTEAD:
+        if left.get(name) and isinstance(left[name], str | list):
+            said["content"] = content(left[name], tell)
+            if name != "refusal":
+                del left[name]
+            return
+
+
+def merged(metadata: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    """Metadata and members without a place; one of a name that is taken gets an underscore."""
+    found = copy(metadata)
+    for name, value in others.items():
+        found[free_name(name, found)] = value
+    return found
+
+
+def own_id(raw: Any) -> UUID | str | None:
+    """The id a message came with: a UUID, or another text; None where it has none."""
+    given = raw.get("id") if isinstance(raw, dict) else None
+    if not isinstance(given, str | int | UUID) or isinstance(given, bool) or given == "":
+        return None
+    try:
+        return UUID(str(given))
+    except ValueError:
+        return str(given)
+
+
+def usable_name(name: str, tell: Tell, *, length_max: int = NAME_LENGTH_MAX) -> str:
+    """Return ``name``, or one made from it that something can be called, the same each time."""
+    try:
+        if len(check_name(name)) <= length_max:
+            return name
+    except ValueError:
+        pass
+    tell(NAME_CHANGED)
+    mark = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:12]
+    shown = "".join(
+        "\ufffd" if unicodedata.category(character) in {"Cc", "Cs"} else character
+        for character in name[: length_max - len(mark) - 1]
+    )
+    return f"{shown}-{mark}"

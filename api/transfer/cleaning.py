@@ -1,0 +1,189 @@
+"""Makes what others hold fit for the store, so that no words are lost for a bad value beside them.
+
+JSON as Python, SQLite and Redis hold it may have what JSON has not, and what PostgreSQL cannot store. The
+value closest to it that can be stored is taken instead, and each kind of such a change is named.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Container
+from typing import Any
+
+from recountdb.domain.exact_json import Pairs, Refusal, float_in, integer_in
+from recountdb.domain.values import DEPTH_MAX, INTEGER_END
+
+REPLACEMENT = "\ufffd"
+
+NOT_FINITE = "a number that is not finite was kept as text"
+TOO_LONG = "an integer with too many digits was kept as text"
+TOO_DEEP = "what was nested too deep was kept as text"
+NUL = "a NUL character was replaced"
+SURROGATE = "half a character (a lone surrogate), or what was not UTF-8, was replaced"
+DUPLICATE = "two members had the same name once they could be stored: the last was kept"
+TWICE = "a member was given twice: the last counts, the others were kept with an underscore"
+NO_JSON_TYPE = "a value that JSON has no type for was kept as text"
+
+INEXACT = "a number that would not come back equal was kept as text"
+
+BLANKS = " \t\r\n"
+BLANK = re.compile(f"[{BLANKS}]*")
+
+Tell = Callable[[str], None]
+"""Takes the kind of a change, in words, once for each change."""
+
+
+def ignore(kind: str) -> None:
+    """Take note of nothing."""
+
+
+class Inexact(str):
+    """A number that would not come back equal, as it was written."""
+
+
+class Doubled(dict[str, Any]):
+    """An object some of whose members were given more than once; the earlier ones have names of their own."""
+
+
+def loads(text: str | bytes) -> Any:
+    """Read JSON as others write it: with NaN, Infinity, lone surrogates, raw tabs. Raises ValueError."""
+    if isinstance(text, str):
+        text = text.removeprefix("\ufeff")  # a byte order mark
+    try:
+        return json.loads(text, **reading())
+    except RecursionError:
+        raise ValueError("is nested too deep") from None
+
+
+def loads_bytes(raw: bytes) -> Any:
+    """As ``loads``, of bytes that may be no UTF-8 in places: what is not is replaced. Raises ValueError."""
+    try:
+        return loads(raw)
+    except UnicodeDecodeError:
+        return loads(raw.decode(errors="replace"))
+
+
+def loads_all(text: str) -> list[Any]:
+    """Read the documents that a text holds one after another, as jq writes them. Raises ValueError."""
+    decoder = json.JSONDecoder(**reading())
+    documents = []
+    text = text.strip(BLANKS)
+    place = 0
+    try:
+        while place < len(text):
+            document, place = decoder.raw_decode(text, place)
+            documents.append(document)
+            place = BLANK.match(text, place).end()  # type: ignore[union-attr] # nothing matches, too
+    except RecursionError:
+        raise ValueError("is nested too deep") from None
+    return documents
+
+
+def reading() -> dict[str, Any]:
+    """Return how the library is to read."""
+    return {
+        "parse_int": read_integer,
+        "parse_float": read_decimal,
+        "object_pairs_hook": read_members,
+        "strict": False,
+    }
+
+
+def read_integer(digits: str) -> int | Inexact:
+    try:
+        return integer_in(digits)
+    except Refusal:
+        return Inexact(digits)
+
+
+def read_decimal(digits: str) -> float | Inexact:
+    try:
+        return float_in(digits)
+    except Refusal:
+        return Inexact(digits)
+
+
+def read_members(pairs: Pairs) -> dict[str, Any]:
+    """Return an object that has lost none of its members."""
+    members = dict(pairs)
+    return members if len(members) == len(pairs) else doubled(pairs, members)
+
+
+def doubled(pairs: Pairs, members: dict[str, Any]) -> Doubled:
+    """Return ``members``, and those of ``pairs`` that came before one of the same name."""
+    found = Doubled(members)
+    last = {name: place for place, (name, _) in enumerate(pairs)}
+    for place, (name, value) in enumerate(pairs):
+        if place != last[name]:
+            found[free_name(name, found)] = value
+    return found
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """Return ``name``, with as many underscores as it takes to be one that is not taken."""
+    while name in taken:
+        name += "_"
+    return name
+
+
+def clean_text(text: str, tell: Tell = ignore) -> str:
+    """Return ``text`` as PostgreSQL can store it. Halves of a pair that stand together become one."""
+    if "\x00" in text:
+        tell(NUL)
+        text = text.replace("\x00", REPLACEMENT)
+    if text.isascii() or not has_surrogates(text):
+        return text
+    joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if joined.count(REPLACEMENT) > text.count(REPLACEMENT):
+        tell(SURROGATE)
+    return joined
+
+
+def has_surrogates(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def clean(value: Any, tell: Tell = ignore, depth: int = 0) -> Any:
+    """Return ``value`` as a document that can be stored."""
+    match value:
+        case None | bool():
+            return value
+        case Inexact():
+            tell(INEXACT)
+            return str(value)
+        case str():
+            return clean_text(value, tell)
+        case int():
+            if -INTEGER_END < value < INTEGER_END:
+                return value
+            tell(TOO_LONG)
+            return hex(value)
+        case float():
+            if math.isfinite(value):
+                return value
+            tell(NOT_FINITE)
+            return json.dumps(value)
+        case dict() | list() | tuple() if depth >= DEPTH_MAX:
+            tell(TOO_DEEP)
+            return clean_text(json.dumps(value, default=str), tell)
+        case dict():
+            return clean_object(value, tell, depth)
+        case list() | tuple():
+            return [clean(one, tell, depth + 1) for one in value]
+    tell(NO_JSON_TYPE)
+    return clean_text(value.decode(errors="replace") if isinstance(value, bytes) else str(value), tell)
+
+
+def clean_object(value: dict[Any, Any], tell: Tell, depth: int) -> dict[str, Any]:
+    if isinstance(value, Doubled):
+        tell(TWICE)
+    members = {clean_text(str(name), tell): clean(member, tell, depth + 1) for name, member in value.items()}
+    if len(members) < len(value):
+        tell(DUPLICATE)
+    return members

@@ -1,0 +1,205 @@
+"""DynamoDB tables of LangChain, in Python and JavaScript, and Flowise: one item for each conversation.
+
+An item holds the whole history as a list, oldest first, without ids and times.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+from time import time
+from typing import Any
+
+from recountdb.api.transfer.cleaning import loads, read_decimal
+from recountdb.api.transfer.importers import envelope
+from recountdb.api.transfer.importers.source import (
+    Entry,
+    Source,
+    SourceFailed,
+    Talk,
+    Unreadable,
+    entry_of,
+    given,
+    library,
+)
+
+KIND = "dynamodb"
+EXPIRY = "expireAt"
+ENCRYPTED = "*amzn-ddb-map-desc*"
+
+Item = dict[str, Any]
+"""By attribute: a value as the service tells it, as {"S": "text"}."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """``messages_attribute`` None: the one that holds messages. ``ids`` empty: all items of the table.
+
+    ``expired``: also those that DynamoDB has not got round to delete.
+    """
+
+    table: str
+    messages_attribute: str | None = None
+    ids: Sequence[str] = ()
+    expired: bool = False
+
+
+@dataclass(frozen=True)
+class Key:
+    partition: str
+    sort: str | None
+
+
+def opened(endpoint: str | None, region: str | None) -> Any:
+    """A client; credentials and region as the AWS tools find them."""
+    boto3 = library("boto3", extra="dynamodb")
+    with told_of_aws():
+        return boto3.client("dynamodb", endpoint_url=endpoint, region_name=region)
+
+
+@contextmanager
+def told_of_aws() -> Iterator[None]:
+    """The library's errors in our words: its own may quote."""
+    exceptions = library("botocore.exceptions", extra="dynamodb")
+    try:
+        yield
+    except exceptions.ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "an error")
+        raise SourceFailed(f"DynamoDB refused: {code}") from None
+    except exceptions.BotoCoreError as error:
+        raise SourceFailed(f"DynamoDB cannot be reached ({type(error).__name__})") from None
+
+
+def read(client: Any, wanted: Wanted) -> Source:
+    """Raises SourceFailed."""
+    with told_of_aws():
+        key = key_of(client, wanted.table)
+    return Source(talks(client, key, wanted))
+
+
+def key_of(client: Any, table: str) -> Key:
+    schema = client.describe_table(TableName=table)["Table"]["KeySchema"]
+    names = {part["KeyType"]: part["AttributeName"] for part in schema}
+    return Key(names["HASH"], names.get("RANGE"))
+
+
+def talks(client: Any, key: Key, wanted: Wanted) -> Iterator[Talk]:
+    for item in items(client, wanted.table):
+        try:
+            name = name_of(item, key)
+        except Unreadable as reason:
+            yield Talk(KIND, wanted.table, "", [], refusal=f"its key {reason}")
+            continue
+        if (wanted.ids and name not in wanted.ids) or (is_expired(item) and not wanted.expired):
+            continue
+        attribute = wanted.messages_attribute or messages_attribute_of(item)
+        if attribute is not None or ENCRYPTED in item:
+            yield talk(item, name, attribute, wanted.table)
+
+
+def items(client: Any, table: str) -> Iterator[Item]:
+    """All of the table, a page at a time, as they are now."""
+    start: dict[str, Any] = {}
+    while True:
+        with told_of_aws():
+            page = client.scan(TableName=table, ConsistentRead=True, **start)
+        yield from page["Items"]
+        if "LastEvaluatedKey" not in page:
+            return
+        start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+
+def messages_attribute_of(item: Item) -> str | None:
+    """The attribute that is a list of messages; None: there is none, the item is something else."""
+    for name, value in item.items():
+        if any(envelope.is_envelope(plain(one)) for one in value.get("L", ())):
+            return name
+    return None
+
+
+def name_of(item: Item, key: Key) -> str:
+    """The partition's key, and the sort's, unless that is only the attribute's own name."""
+    partition = str(plain(item[key.partition]))
+    if key.sort is None or (sort := str(plain(item[key.sort]))) == key.sort:
+        return partition
+    return f"{partition}#{sort}"
+
+
+def is_expired(item: Item) -> bool:
+    seconds = expiry_of(item)
+    return seconds is not None and seconds < time()
+
+
+def expiry_of(item: Item) -> int | float | None:
+    seconds = number(item[EXPIRY]["N"]) if "N" in item.get(EXPIRY, {}) else None
+    return None if isinstance(seconds, str) else seconds
+
+
+def talk(item: Item, name: str, attribute: str | None, table: str) -> Talk:
+    if ENCRYPTED in item:
+        refusal = "its messages are encrypted by the program that wrote them: export them with that program"
+        return Talk(KIND, table, name, [], refusal=refusal)
+    elements = item.get(attribute or "", {}).get("L")
+    if elements is None:
+        return Talk(KIND, table, name, [], refusal="it has no list of messages under that attribute")
+    entries = [entry_of(place, partial(entry, place, element)) for place, element in enumerate(elements)]
+    details = given({"messages_attribute": attribute, "expires_at": expiry_of(item)})
+    return Talk(KIND, table, name, entries, details=details)
+
+
+def entry(position: int, element: dict[str, Any]) -> Entry:
+    message = plain(element)
+    if isinstance(message, dict) and isinstance(extra := message.get("additional_kwargs"), str):
+        message = message | {"additional_kwargs": unpacked(extra)}
+    said, details, warnings = envelope.read(message)
+    return Entry(position, said, details=details, warnings=warnings)
+
+
+def unpacked(text: str) -> Any:
+    """What LangChain JS stores as JSON in a text; the text, where it is none."""
+    try:
+        return loads(text)
+    except ValueError:
+        return text
+
+
+def plain(value: dict[str, Any]) -> Any:
+    """A value as JSON would have it."""
+    ((kind, held),) = value.items()
+    match kind:
+        case "S" | "BOOL":
+            return held
+        case "N":
+            return number(held)
+        case "NULL":
+            return None
+        case "L":
+            return [plain(one) for one in held]
+        case "M":
+            return {name: plain(one) for name, one in held.items()}
+        case "SS":
+            return sorted(held)
+        case "NS":
+            return [number(one) for one in sorted(held, key=Decimal)]
+        case "BS":
+            return sorted(map(base64_of, held))
+        case _:
+            return base64_of(held)
+
+
+def base64_of(data: Any) -> str:
+    """Binary data as a text, which JSON can hold."""
+    return base64.b64encode(bytes(data)).decode()
+
+
+def number(text: str) -> int | float | str:
+    """DynamoDB keeps up to 38 digits, and knows no difference between 1 and 1.0."""
+    try:
+        return int(text)
+    except ValueError:
+        value = read_decimal(text)
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value

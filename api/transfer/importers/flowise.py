@@ -1,0 +1,116 @@
+"""Flowise's own database: database.sqlite, or PostgreSQL, of any age of its schema.
+
+A session belongs to a chatflow, which is its scope. Rows keep their ids, so importing again adds what is new.
+
+What a message is kept with is where Flowise's protocol reads it, its feedback too, so that its programs find
+the chats they had.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+from recountdb.api.protocols.langflux.messages import JSON_COLUMNS, KEY, ROLES, wire_time
+from recountdb.api.transfer.importers.langflow import plain
+from recountdb.api.transfer.importers.source import (
+    Entry,
+    Source,
+    Talk,
+    given,
+    moment,
+    own_id,
+    parsed,
+    unread_moment,
+)
+from recountdb.api.transfer.importers.tables import Row, Tables, count_of, need_columns
+from recountdb.eventlog.postgres.statements import Statements
+
+SQL = Statements(__name__, "flowise")
+KIND = "flowise"
+
+DEFAULT_CHAT_TYPE = "INTERNAL"
+"""What Flowise's own migration made of rows that had none."""
+
+ELSEWHERE = frozenset({"_row", "id", "role", "content", "createdDate", "chatflowid", "sessionId"})
+
+
+def read(tables: Tables) -> Source:
+    """Raises SourceFailed."""
+    columns = need_columns(tables, "chat_message", "id", "role", "chatflowid", "content", "createdDate")
+    has_sessions = {"chatId", "sessionId"} <= columns
+    return Source(talks(tables, has_sessions=has_sessions), count_of(tables, SQL))
+
+
+def talks(tables: Tables, *, has_sessions: bool) -> Iterator[Talk]:
+    feedback = feedback_in(tables)
+    flows = flows_in(tables)
+    rows = tables.rows(SQL[f"{'' if has_sessions else 'first_'}messages_{tables.dialect}"])
+    for (flow, session), group in groupby(rows, key=key_of):
+        said = list(group)
+        yield Talk(
+            KIND,
+            "chat_message",
+            # Flowise itself made the first message's id the name of what had none.
+            session or str(said[0]["id"]),
+            [entry(position, row, feedback[row["id"]]) for position, row in enumerate(said)],
+            scope=flow,
+            details=given({"flow_name": flows.get(flow)}),
+            has_own_ids=True,
+        )
+
+
+def key_of(row: Row) -> tuple[str, str | None]:
+    return str(row["chatflowid"]), row.get("sessionId") or row.get("chatId")
+
+
+def feedback_in(tables: Tables) -> defaultdict[Any, list[dict[str, Any]]]:
+    """By message, oldest first; SQLite's may have several."""
+    found: defaultdict[Any, list[dict[str, Any]]] = defaultdict(list)
+    if "messageId" in tables.columns("chat_message_feedback"):
+        for row in tables.rows(SQL["feedback"]):
+            told = {name: None if cell is None else plain(cell) for name, cell in row.items()}
+            at = moment(row.get("createdDate"))
+            found[row["messageId"]].append(told | {"createdDate": at and wire_time(at)})
+    return found
+
+
+def flows_in(tables: Tables) -> dict[str, str]:
+    if not {"id", "name"} <= tables.columns("chat_flow"):
+        return {}
+    return {str(row["id"]): row["name"] for row in tables.rows(SQL["flows"])}
+
+
+def entry(position: int, row: Row, feedback: list[dict[str, Any]]) -> Entry:
+    told = {
+        name: parsed(cell) if name in JSON_COLUMNS else plain(cell)
+        for name, cell in row.items()
+        if name not in ELSEWHERE and cell is not None
+    }
+    told = {name: value for name, value in unswapped(told).items() if value is not None}
+    members = {"chatType": DEFAULT_CHAT_TYPE} | told
+    if not row.get("sessionId"):
+        members["sessionId"] = row.get("sessionId")
+    opinions = {"feedback": feedback[-1], "feedback_earlier": feedback[:-1]} if feedback else {}
+    said = {
+        "role": ROLES.get(row["role"], row["role"]),
+        "content": row["content"],
+        "timestamp": moment(row["createdDate"]),
+        "metadata": {KEY: members | given(opinions)},
+    }
+    details = {"role": row["role"]} | unread_moment("createdDate", row["createdDate"])
+    return Entry(position, said, id=own_id(row["id"]), details=details)
+
+
+def unswapped(metadata: dict[str, Any]) -> dict[str, Any]:
+    """A migration of December 2023 exchanged two columns of the rows it found; they tell by their members."""
+    tools, files = metadata.get("usedTools"), metadata.get("fileAnnotations")
+    if has_member(tools, "fileName") or has_member(files, "tool"):
+        return metadata | {"usedTools": files, "fileAnnotations": tools}
+    return metadata
+
+
+def has_member(value: Any, name: str) -> bool:
+    return isinstance(value, list) and any(isinstance(one, dict) and name in one for one in value)

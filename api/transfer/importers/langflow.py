@@ -1,0 +1,112 @@
+"""Langflow's own database: langflow.db, or PostgreSQL. Columns came with the releases; none is counted on
+but the oldest.
+
+A session belongs to a flow, which is its scope. Rows keep their ids, so importing again adds what is new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+from recountdb.api.protocols.langflow.messages import KEY, members_of
+from recountdb.api.transfer.importers.source import (
+    Entry,
+    Source,
+    Talk,
+    given,
+    moment,
+    own_id,
+    parsed,
+    unread_moment,
+)
+from recountdb.api.transfer.importers.tables import Row, Tables, count_of, need_columns
+from recountdb.eventlog.postgres.statements import Statements
+
+SQL = Statements(__name__, "langflow")
+KIND = "langflow"
+
+JSON = frozenset({"files", "properties", "content_blocks", "session_metadata"})
+CLAIMS = frozenset({"error", "edit", "is_output"})
+IDS = frozenset({"run_id", "user_id"})
+ELSEWHERE = frozenset({"_row", "id", "timestamp", "text", "sender_name", "session_id", "flow_id", "user_id"})
+
+
+def read(tables: Tables) -> Source:
+    """Raises SourceFailed."""
+    need_columns(tables, "message", "id", "timestamp", "sender", "session_id", "text", "flow_id")
+    return Source(talks(tables), count_of(tables, SQL))
+
+
+def talks(tables: Tables) -> Iterator[Talk]:
+    flows = names_of(tables, "flow", "name")
+    users = names_of(tables, "user", "username")
+    rows = tables.rows(SQL[f"messages_{tables.dialect}"])
+    for (flow, session), group in groupby(rows, key=lambda row: (text_id(row["flow_id"]), row["session_id"])):
+        said = list(group)
+        owner = text_id(said[0].get("user_id"))
+        details = {"flow_name": flows.get(flow), "username": users.get(owner)}
+        yield Talk(
+            KIND,
+            "message",
+            session or flow or "",  # an empty session id counts as none, and then the flow's is taken
+            [entry(position, row) for position, row in enumerate(said)],
+            scope=flow or "",
+            user_id=owner,
+            details=given(details),
+            has_own_ids=True,
+        )
+
+
+def names_of(tables: Tables, table: str, name: str) -> dict[str | None, Any]:
+    if not {"id", name} <= tables.columns(table):
+        return {}
+    return {text_id(row["id"]): row[name] for row in tables.rows(SQL[f"{table}s"])}
+
+
+def entry(position: int, row: Row) -> Entry:
+    told = {name: value_of(name, cell) for name, cell in row.items()}
+    said = members_of(told | {"timestamp": moment(row["timestamp"])})
+    return Entry(
+        position,
+        said | {"metadata": metadata_of(told)},
+        id=own_id(row["id"]),
+        details=unread_moment("timestamp", row["timestamp"]),
+    )
+
+
+def metadata_of(told: dict[str, Any]) -> dict[str, Any]:
+    """Where Langflow's protocol reads it, so that its programs find what they had; and the mark of an error.
+
+    A category that is NULL stays so, for there is a default for one that is not known.
+    """
+    kept = {name: value for name, value in told.items() if name not in ELSEWHERE}
+    kept = {name: value for name, value in kept.items() if value is not None or name == "category"}
+    return {KEY: kept} | ({"error": True} if told.get("category") == "error" else {})
+
+
+def value_of(name: str, cell: Any) -> Any:
+    if cell is None:
+        return None
+    if name in JSON:
+        return parsed(cell)
+    if name in CLAIMS:
+        return bool(cell)
+    return text_id(cell) if name in IDS else plain(cell)
+
+
+def plain(cell: Any) -> Any:
+    """A value of a column that nobody knew of, as JSON can hold it."""
+    return cell if isinstance(cell, bool | int | float | str | bytes | dict | list) else str(cell)
+
+
+def text_id(cell: Any) -> str | None:
+    """An id with its hyphens, which SQLite's lack; as it is, where it is no UUID."""
+    if not cell:
+        return None
+    try:
+        return str(UUID(str(cell)))
+    except ValueError:
+        return str(cell)

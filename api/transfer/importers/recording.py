@@ -1,0 +1,339 @@
+"""Records what sources tell: each conversation a session, as often as asked, only what is new.
+
+Where a source's messages have ids, those are kept. Where they have none, a message is known by what it says
+and by its place; what was imported before is compared with what is there now (see alignment). A bad message
+is left out and told by its position, never by its words; the rest of its conversation is taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from recountdb.api.schemas.requests import NewMessage
+from recountdb.api.transfer.chat_format import message_members, usable_name
+from recountdb.api.transfer.chat_import import Intake, Report
+from recountdb.api.transfer.chat_lines import (
+    MESSAGE_WEIGHT,
+    MESSAGES_MAX,
+    NAMESPACE,
+    SCOPE_LENGTH_MAX,
+    Conversation,
+    Line,
+    Skipped,
+    reason_of,
+)
+from recountdb.api.transfer.cleaning import clean
+from recountdb.api.transfer.importers.alignment import Fingerprints, aligned
+from recountdb.api.transfer.importers.source import SOURCE, Entry, Talk
+from recountdb.domain.commands import AddMessages
+from recountdb.domain.messages import Message
+from recountdb.domain.sessions import Session
+from recountdb.projections.queries.existing_sessions import Known, Presence, find_sources
+
+FINGERPRINT_LENGTH = 32
+ID_CAME_BEFORE = "an id that came before in its conversation; the message has one made here"
+
+
+@dataclass
+class Account:
+    """What became of one conversation. ``skipped``: positions in the source, and why.
+
+    ``reason``: why none of it was taken; None: it was.
+    """
+
+    number: int
+    kind: str
+    key: str
+    session_id: str
+    scope: str
+    read: int = 0
+    added: int = 0
+    known: int = 0
+    skipped: list[tuple[int, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    reason: str | None = None
+
+
+@dataclass
+class StoreReport(Report):
+    messages_skipped: int = 0
+    generations_begun: int = 0
+    warnings: int = 0
+
+
+@dataclass(frozen=True)
+class Readable:
+    """A message that can be taken, and the fingerprint of what it says."""
+
+    entry: Entry
+    message: NewMessage
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class TakenTalk(Conversation):
+    """A conversation of a source that was understood."""
+
+    talk: Talk = field(kw_only=True)
+    readable: Sequence[Readable] = field(kw_only=True)
+    account: Account = field(kw_only=True)
+
+    @cached_property
+    def weight(self) -> int:
+        return sum(MESSAGE_WEIGHT + len(one.message.content or "") for one in self.readable)
+
+    @property
+    def fingerprints(self) -> Fingerprints:
+        """By position; None where nothing can be read."""
+        fingerprints: list[str | None] = [None] * len(self.talk.entries)
+        for one in self.readable:
+            fingerprints[one.entry.position] = one.fingerprint
+        return fingerprints
+
+
+class StoreImporter(Intake[Talk, TakenTalk]):
+    """Imports what a source tells. ``on_account`` is told each conversation's account when it is done."""
+
+    report: StoreReport
+
+    def __init__(self, *arguments: Any, on_account: Callable[[Account], None], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.report = StoreReport()
+        self._accounts: dict[int, Account] = {}
+        self._on_account = on_account
+
+    def _understood(self, told: Iterable[Talk]) -> Iterator[TakenTalk]:
+        for number, talk in enumerate(told, 1):
+            self.report.conversations += 1
+            self.report.messages += len(talk.entries)
+            account = Account(number, talk.kind, talk.key, talk.name, talk.scope, read=len(talk.entries))
+            account.warnings += talk.warnings
+            self._accounts[number] = account
+            try:
+                check_talk(talk)
+            except Skipped as reason:
+                self._skip(Line(number, b""), reason)
+                continue
+            changes = Changes(account)
+            yield self._taken(usable(talk, changes), account, changes)
+
+    def _taken(self, talk: Talk, account: Account, changes: Changes) -> TakenTalk:
+        readable = list(readable_in(talk, account, changes))
+        changes.end()
+        account.session_id, account.scope = talk.name, talk.scope
+        owner = talk.user_id or self._user_id
+        command = AddMessages(
+            kind=Session.KIND,
+            name=talk.name,
+            scope=talk.scope,
+            messages=(),
+            hidden_ids="pass_over",
+            user_id=owner,
+            metadata=talk.metadata | {SOURCE: {"kind": talk.kind, "key": talk.key} | talk.details},
+            existing_metadata="merge" if talk.renews_metadata else "keep",
+        )
+        taken = TakenTalk(
+            Line(account.number, b""),
+            command,
+            talk.has_own_ids,
+            talk=talk,
+            readable=readable,
+            account=account,
+        )
+        return self._with_messages(taken, readable)
+
+    def _with_messages(
+        self, taken: TakenTalk, readable: Iterable[Readable], *, generation: int = 0, start: int = 0
+    ) -> TakenTalk:
+        """Those of its messages, at their positions in a generation that began ``start`` messages earlier."""
+        talk = taken.talk
+        messages = []
+        for one in readable:
+            position = one.entry.position + start
+            source = {"kind": talk.kind, "key": talk.key, "position": position}
+            source |= {} if talk.has_own_ids else {"generation": generation}
+            source |= one.entry.details | {"fingerprint": one.fingerprint}
+            metadata = (one.message.metadata or {}) | {SOURCE: source}
+            members = dict(one.message) | {"id": self._id_of(talk, one, position, generation)}
+            messages.append(Message.model_construct(**members | {"metadata": metadata}))
+        ids = frozenset(message.id for message in messages)
+        return replace(taken, command=replace(taken.command, messages=messages, given_ids=ids))
+
+    def _id_of(self, talk: Talk, one: Readable, position: int, generation: int) -> UUID:
+        """The message's own, or one that is the same whenever the same is imported."""
+        if isinstance(one.entry.id, UUID):
+            return one.entry.id
+        conversation = [self._project, talk.scope, talk.name, talk.kind, talk.key]
+        place = one.entry.id or [generation, position, one.fingerprint]
+        name = NAMESPACE.bytes + to_json([conversation, place])
+        return UUID(bytes=hashlib.sha1(name, usedforsecurity=False).digest()[:16], version=5)
+
+    def _known(
+        self, chunk: Sequence[TakenTalk], sessions: dict[tuple[str, str], Presence]
+    ) -> dict[UUID, list[Known]]:
+        assert self._database is not None
+        return find_sources(self._database, [presence.stream_id for presence in sessions.values()], SOURCE)
+
+    def _rest(self, conversation: TakenTalk, presence: Presence, known: Sequence[Known]) -> TakenTalk:
+        if presence.is_deleted:
+            raise Skipped("the session of this id is deleted: undelete or purge it first")
+        here = replace(conversation, is_new=False)
+        if conversation.has_own_ids:
+            return self._rest_by_id(here, {one.id: one.source for one in known})
+        return self._rest_by_place(here, known)
+
+    def _rest_by_id(self, conversation: TakenTalk, known: dict[UUID, Any]) -> TakenTalk:
+        pairs = zip(conversation.readable, conversation.command.messages, strict=True)
+        rest = []
+        for one, message in pairs:
+            if message.id not in known:
+                rest.append(one)
+            elif changed(known[message.id], one.fingerprint):
+                self._warn(conversation, "a message was changed there since it was imported; here it was not")
+        return self._with_messages(conversation, rest)
+
+    def _rest_by_place(self, conversation: TakenTalk, known: Sequence[Known]) -> TakenTalk:
+        talk = conversation.talk
+        marks = [one.source for one in known if is_mark(one.source, talk)]
+        if known and not marks:
+            raise Skipped("the session of this id holds messages that did not come from there")
+        generation = max((mark["generation"] for mark in marks), default=0)
+        old = imported_before([mark for mark in marks if mark["generation"] == generation])
+        if not old or not conversation.readable:
+            return self._with_messages(conversation, conversation.readable, generation=generation)
+        start = aligned(old, conversation.fingerprints)
+        if start is None:
+            self.report.generations_begun += 1
+            self._warn(
+                conversation, f"nothing there is what was imported: generation {generation + 1} begins"
+            )
+            return self._with_messages(conversation, conversation.readable, generation=generation + 1)
+        if start:
+            self._warn(conversation, f"its first {start} messages are no longer there; they stay here")
+        rest = [one for one in conversation.readable if one.entry.position + start >= len(old)]
+        return self._with_messages(conversation, rest, generation=generation, start=start)
+
+    def _warn(self, conversation: TakenTalk, warning: str) -> None:
+        if warning not in conversation.account.warnings:
+            conversation.account.warnings.append(warning)
+
+    def _skip(self, line: Line, reason: Exception) -> None:
+        super()._skip(line, reason)
+        account = self._accounts[line.number]
+        account.reason = str(reason)
+        self._close(account)
+
+    def _count(self, conversation: TakenTalk, *, added: int, is_new: bool) -> None:
+        super()._count(conversation, added=added, is_new=is_new)
+        account = conversation.account
+        account.added = added
+        account.known = len(conversation.readable) - added
+        self._close(account)
+
+    def _close(self, account: Account) -> None:
+        del self._accounts[account.number]
+        self.report.messages_skipped += len(account.skipped)
+        self.report.warnings += len(account.warnings)
+        self._on_account(account)
+
+
+class Changes:
+    """Counts what was changed so that it could be taken, and has the account warn of each kind once."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._counts: Counter[str] = Counter()
+
+    def tell(self, kind: str) -> None:
+        self._counts[kind] += 1
+
+    def end(self) -> None:
+        self._account.warnings += [f"{kind} ({count:,}×)" for kind, count in self._counts.items()]
+
+
+def check_talk(talk: Talk) -> None:
+    """Raises Skipped where it cannot be a session."""
+    if talk.refusal:
+        raise Skipped(talk.refusal)
+    if len(talk.entries) > MESSAGES_MAX:
+        raise Skipped(f"its messages are more than {MESSAGES_MAX}")
+    if not talk.name:
+        raise Skipped("its id is empty")
+
+
+def usable(talk: Talk, changes: Changes) -> Talk:
+    """Return the conversation under names that can be one, and with metadata that can be stored."""
+    return replace(
+        talk,
+        key=clean(talk.key, changes.tell),
+        name=usable_name(str(talk.name), changes.tell),
+        scope=talk.scope and usable_name(talk.scope, changes.tell, length_max=SCOPE_LENGTH_MAX),
+        user_id=usable_name(str(talk.user_id), changes.tell) if talk.user_id else None,
+        metadata=clean(talk.metadata, changes.tell),
+        details=clean(talk.details, changes.tell),
+    )
+
+
+def readable_in(talk: Talk, account: Account, changes: Changes) -> Iterator[Readable]:
+    """The messages that can be taken; those that cannot are told to the account."""
+    ids = set()
+    for entry in talk.entries:
+        account.warnings += [f"message {entry.position}: {warning}" for warning in entry.warnings]
+        said = entry.said
+        if said is None:
+            account.skipped.append((entry.position, entry.reason))
+            continue
+        if entry.id is not None and entry.id in ids:
+            changes.tell(ID_CAME_BEFORE)
+            again = entry.details | {"id": str(entry.id)}
+            entry = replace(entry, id=f"{entry.id} at {entry.position}", details=again)
+        ids.add(entry.id)
+        try:
+            message = message_from(said, changes)
+        except ValidationError as error:
+            account.skipped.append((entry.position, reason_of(error)))
+            continue
+        entry = replace(entry, details=clean(entry.details, changes.tell))
+        yield Readable(entry, message, fingerprint_of(message))
+
+
+def message_from(said: dict[str, Any], changes: Changes) -> NewMessage:
+    """The message as it is; where that cannot be, with what is closest to it. Raises ValidationError."""
+    try:
+        return NewMessage.model_validate(said)
+    except ValidationError:
+        return NewMessage.model_validate(message_members(said, changes.tell) or {})
+
+
+def fingerprint_of(message: NewMessage) -> str:
+    """Of what it says, and who: enough to know it again."""
+    words = to_json([message.role, message.content, message.tool_calls])
+    return hashlib.sha256(words).hexdigest()[:FINGERPRINT_LENGTH]
+
+
+def is_mark(source: Any, talk: Talk) -> bool:
+    """Whether a message says that it came from there."""
+    if not isinstance(source, dict) or (source.get("kind"), source.get("key")) != (talk.kind, talk.key):
+        return False
+    return isinstance(source.get("position"), int) and isinstance(source.get("generation"), int)
+
+
+def imported_before(marks: Sequence[dict[str, Any]]) -> Fingerprints:
+    """The fingerprints by position; None where a message was erased since, or could not be read then."""
+    fingerprints: list[str | None] = [None] * max((mark["position"] + 1 for mark in marks), default=0)
+    for mark in marks:
+        fingerprints[mark["position"]] = mark.get("fingerprint")
+    return fingerprints
+
+
+def changed(source: Any, fingerprint: str) -> bool:
+    return isinstance(source, dict) and source.get("fingerprint", fingerprint) != fingerprint

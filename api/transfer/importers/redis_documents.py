@@ -1,0 +1,92 @@
+"""The RedisJSON documents of the package langchain-redis: one for each message, with a time.
+
+Their keys hold an id or a time; which conversation they are of, the document says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from itertools import chain
+from typing import Any, NamedTuple
+
+from recountdb.api.transfer.cleaning import loads
+from recountdb.api.transfer.importers import envelope
+from recountdb.api.transfer.importers.redis_commands import Commands, keys_like
+from recountdb.api.transfer.importers.source import Entry, Talk, Unreadable, entry_of
+
+KIND = "redis-json"
+PREFIX = "chat:"
+TYPE = "ReJSON-RL"
+
+
+class Place(NamedTuple):
+    timestamp: float
+    key: str
+
+
+def talks(send: Commands, patterns: Sequence[str]) -> Iterator[Talk]:
+    """The documents are read twice: first to sort them, for the keys of no release do."""
+    for session, places in sessions_in(send, patterns).items():
+        entries = [
+            entry_of(position, partial(entry, send, position, place.key))
+            for position, place in enumerate(sorted(places))
+        ]
+        yield Talk(KIND, session, session, entries, has_own_ids=True)
+
+
+def sessions_in(send: Commands, patterns: Sequence[str]) -> dict[str, list[Place]]:
+    found: defaultdict[str, list[Place]] = defaultdict(list)
+    for key in dict.fromkeys(chain.from_iterable(keys_like(send, pattern, TYPE) for pattern in patterns)):
+        document = document_at(send, key)
+        session = None if document is None else document.get("session_id")
+        if document is not None and isinstance(session, str | int):
+            found[str(session)].append(Place(seconds_of(document), key))
+    return found
+
+
+def document_at(send: Commands, key: str) -> dict[str, Any] | None:
+    """None where there is none, or no longer."""
+    text = send("JSON.GET", key, ".")
+    try:
+        document = (
+            None
+            if text is None
+            else loads(text.decode(errors="replace") if isinstance(text, bytes) else text)
+        )
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def seconds_of(document: dict[str, Any]) -> float:
+    seconds = document.get("timestamp")
+    try:
+        found = float(seconds)  # type: ignore[arg-type] # whatever it is
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+    return found if math.isfinite(found) else 0.0
+
+
+def entry(send: Commands, position: int, key: str) -> Entry:
+    document = document_at(send, key)
+    if document is None:
+        raise Unreadable("is there no longer")
+    said, details, warnings = envelope.read(document)
+    said["timestamp"] = moment_of(document)
+    details |= {"message_key": key}
+    if said["timestamp"] is None and document.get("timestamp"):
+        details |= {"timestamp": document["timestamp"]}
+        warnings = (*warnings, "a time that is none was kept as it is")
+    return Entry(position, said, id=key, details=details, warnings=warnings)
+
+
+def moment_of(document: dict[str, Any]) -> datetime | None:
+    """When the writer's clock said it was."""
+    try:
+        return datetime.fromtimestamp(seconds_of(document), UTC) if seconds_of(document) else None
+    except (ValueError, OverflowError, OSError):
+        return None

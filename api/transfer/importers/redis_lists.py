@@ -1,0 +1,84 @@
+"""The Redis lists of LangChain, in Python and JavaScript, Flowise and n8n: one for each conversation.
+
+They are written by pushing at the head, without ids and times, so order is all there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+
+from recountdb.api.transfer.importers import envelope, redis_documents
+from recountdb.api.transfer.importers.redis_commands import Commands, keys_like, oldest_first, ttl_seconds
+from recountdb.api.transfer.importers.source import Entry, Source, Talk, Unreadable, entry_of, given
+
+KIND = "redis"
+PREFIX = "message_store:"
+LOOKED_AT = 20
+"""So many elements show whether a list holds messages: the newest may be damaged."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which keys: those like ``patterns``, and ``keys``. ``prefix`` is no part of a session's id.
+
+    Without either, those that LangChain's Python packages write.
+    """
+
+    patterns: Sequence[str] = ()
+    keys: Sequence[str] = ()
+    prefix: str = PREFIX
+
+
+def read(send: Commands, wanted: Wanted) -> Source:
+    """Lists first, then the documents of langchain-redis."""
+    is_default = not wanted.patterns and not wanted.keys
+    patterns = [f"{wanted.prefix}*"] if is_default else wanted.patterns
+    documents = [f"{redis_documents.PREFIX}*"] if is_default else wanted.patterns
+    return Source(chain(talks(send, patterns, wanted), redis_documents.talks(send, documents)))
+
+
+def talks(send: Commands, patterns: Sequence[str], wanted: Wanted) -> Iterator[Talk]:
+    for key in wanted.keys:
+        yield talk(send, key, wanted.prefix)
+    found = chain.from_iterable(keys_like(send, pattern, "list") for pattern in patterns)
+    for key in dict.fromkeys(key for key in found if key not in wanted.keys):
+        if holds_messages(send, key):
+            yield talk(send, key, wanted.prefix)
+
+
+def holds_messages(send: Commands, key: str) -> bool:
+    """Whether one of the newest elements is a message, or the oldest: other programs keep lists, too."""
+    elements = [*send("LRANGE", key, 0, LOOKED_AT - 1), *send("LRANGE", key, -1, -1)]
+    return any(map(is_message, elements))
+
+
+def is_message(element: bytes | str) -> bool:
+    try:
+        envelope.read_text(element)
+    except Unreadable as reason:
+        return str(reason) == envelope.REMOVES
+    return True
+
+
+def talk(send: Commands, key: str, prefix: str) -> Talk:
+    elements = oldest_first(send, key) if is_list(send, key) else []
+    return Talk(
+        KIND,
+        key,
+        key.removeprefix(prefix),
+        [entry_of(place, partial(entry, place, element)) for place, element in enumerate(elements)],
+        details=given({"ttl_seconds": ttl_seconds(send, key)}),
+        refusal="" if elements else "there is no list under this key",
+    )
+
+
+def is_list(send: Commands, key: str) -> bool:
+    return send("TYPE", key) in (b"list", "list")
+
+
+def entry(position: int, element: bytes | str) -> Entry:
+    said, details, warnings = envelope.read_text(element)
+    return Entry(position, said, details=details, warnings=warnings)

@@ -1,0 +1,201 @@
+"""Other people's databases, SQLite and PostgreSQL, read and never written, a few rows at a time."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import psycopg
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from psycopg.rows import dict_row
+from psycopg.types.datetime import DateLoader, TimestampLoader, TimestamptzLoader
+from psycopg.types.json import set_json_loads
+
+from recountdb.api.transfer.cleaning import loads
+from recountdb.api.transfer.importers.source import SourceFailed
+
+ROWS_AT_ONCE = 1000
+FORMAT_OF_WRITES = 18  # byte of a SQLite file's header: 2 in WAL mode
+POSTGRES = ("postgresql://", "postgres://")
+NO_ADDRESS = "this is no address of a PostgreSQL: postgresql://user@host/database"
+SQLITE = "sqlite:///"
+DRIVER = re.compile(r"(postgresql|postgres|sqlite)\+\w+://")
+
+Row = dict[str, Any]
+
+
+class Tables(Protocol):
+    """An open database."""
+
+    dialect: str
+
+    def columns(self, table: str) -> set[str]:
+        """Those the table has; none if there is no such table."""
+
+    def rows(self, statement: str) -> Iterator[Row]: ...
+
+
+@contextmanager
+def opened_tables(place: str) -> Iterator[Tables]:
+    """The database at ``place``: a file of SQLite's, or where to find PostgreSQL. Raises SourceFailed."""
+    place = without_driver(place)
+    is_file = Path(place).is_file()  # whose name may have anything in it
+    is_server = not is_file and (place.startswith(POSTGRES) or "=" in place)
+    opened = postgres(place) if is_server else sqlite(Path(place))
+    with opened as tables:
+        yield tables
+
+
+def without_driver(place: str) -> str:
+    """An address as SQLAlchemy writes it, postgresql+psycopg://, as PostgreSQL does; of SQLite's the file."""
+    if found := DRIVER.match(place):
+        place = f"{found[1]}://{place[found.end() :]}"
+    return place.removeprefix(SQLITE)
+
+
+class SqliteTables:
+    dialect = "sqlite"
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def columns(self, table: str) -> set[str]:
+        with told_of_sqlite():
+            found = self._connection.execute("SELECT name FROM pragma_table_info(?)", (table,))
+            return {row["name"] for row in found}
+
+    def rows(self, statement: str) -> Iterator[Row]:
+        with told_of_sqlite():
+            for row in self._connection.execute(statement):
+                yield dict(row)
+
+
+@contextmanager
+def sqlite(path: Path) -> Iterator[SqliteTables]:
+    if not path.is_file():
+        raise SourceFailed("there is no such file of SQLite's")
+    with told_of_sqlite(), closing(sqlite3.connect(sqlite_address(path), uri=True)) as connection:
+        connection.row_factory = sqlite3.Row
+        # What is no UTF-8 stays apart, for it to be told when it is replaced.
+        connection.text_factory = lambda raw: raw.decode(errors="surrogateescape")
+        connection.execute("BEGIN")  # one moment for all that is read
+        yield SqliteTables(connection)
+
+
+def sqlite_address(path: Path) -> str:
+    """Where SQLite finds the file, to be read alone.
+
+    A file in WAL mode that nobody has open is taken as immutable, or reading would leave files beside it.
+    With a -wal beside it, its newest rows are in there, and others may be writing.
+    """
+    has_log = path.with_name(f"{path.name}-wal").exists()
+    is_left_alone = not has_log and is_in_wal_mode(path)
+    return f"file:{quote(str(path.absolute()))}?mode=ro{'&immutable=1' if is_left_alone else ''}"
+
+
+def is_in_wal_mode(path: Path) -> bool:
+    with path.open("rb") as file:
+        header = file.read(FORMAT_OF_WRITES + 1)
+    return header[FORMAT_OF_WRITES:] == b"\x02"
+
+
+@contextmanager
+def told_of_sqlite() -> Iterator[None]:
+    """SQLite's errors in our words: its own may quote."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        reason = error.sqlite_errorname if hasattr(error, "sqlite_errorname") else "not a database"
+        raise SourceFailed(f"the file of SQLite's cannot be read ({reason})") from None
+
+
+class PostgresTables:
+    dialect = "postgres"
+
+    def __init__(self, connection: psycopg.Connection[Row]) -> None:
+        self._connection = connection
+        self._cursors = 0
+
+    def columns(self, table: str) -> set[str]:
+        statement = (
+            "SELECT column_name FROM information_schema.columns"
+            " WHERE table_schema = ANY (current_schemas(false)) AND table_name = %s"
+        )
+        with told_of_postgres():
+            return {row["column_name"] for row in self._connection.execute(statement, (table,))}
+
+    def rows(self, statement: str) -> Iterator[Row]:
+        self._cursors += 1
+        with told_of_postgres(), self._connection.cursor(f"recount_{self._cursors}") as cursor:
+            cursor.itersize = ROWS_AT_ONCE
+            cursor.execute(statement.encode())
+            yield from cursor
+
+
+def tolerant(loader: type[Loader]) -> type[Loader]:
+    """A loader that leaves a time as text where Python has none like it: infinity, and years before 1."""
+
+    class Tolerant(loader):  # type: ignore[misc,valid-type]
+        def load(self, data: Buffer) -> Any:
+            try:
+                return super().load(data)
+            except psycopg.DataError:
+                return bytes(data).decode(errors="replace")
+
+    return Tolerant
+
+
+MOMENTS = {
+    "date": tolerant(DateLoader),
+    "timestamp": tolerant(TimestampLoader),
+    "timestamptz": tolerant(TimestamptzLoader),
+}
+
+
+@contextmanager
+def postgres(place: str) -> Iterator[PostgresTables]:
+    with told_of_postgres():
+        try:
+            connection = psycopg.connect(place, row_factory=dict_row, application_name="recount import")
+        except psycopg.ProgrammingError:
+            raise SourceFailed(NO_ADDRESS) from None
+    with closing(connection):
+        connection.read_only = True
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.execute("SET DateStyle = ISO")
+        set_json_loads(loads, connection)
+        for name, loader in MOMENTS.items():
+            connection.adapters.register_loader(name, loader)
+        yield PostgresTables(connection)
+
+
+@contextmanager
+def told_of_postgres() -> Iterator[None]:
+    """PostgreSQL's errors in our words: its own may quote."""
+    try:
+        yield
+    except psycopg.OperationalError:
+        raise SourceFailed("the source's PostgreSQL cannot be reached, or went away") from None
+    except psycopg.Error as error:
+        raise SourceFailed(f"the source's PostgreSQL refused to be read ({type(error).__name__})") from None
+
+
+def need_columns(tables: Tables, table: str, *names: str) -> set[str]:
+    """The columns of ``table``. Raises SourceFailed where it lacks one that has been there ever since."""
+    columns = tables.columns(table)
+    if not columns:
+        raise SourceFailed(f"the source has no table {table}")
+    if missing := sorted(set(names) - columns):
+        raise SourceFailed(f"the source's table {table} has no column {missing[0]}")
+    return columns
+
+
+def count_of(tables: Tables, statements: Mapping[str, str]) -> int:
+    """How many messages there are, by the statement of that name."""
+    return int(next(tables.rows(statements["count_messages"]))["messages"])

@@ -1,0 +1,108 @@
+"""Zep Open Source v0.x: its PostgreSQL. What it had deleted, and not purged yet, stays behind.
+
+Roles stay what they are, for programs of Zep's read them back. Embeddings and document collections are not
+read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+from recountdb.api.protocols.zep.models import KEY
+from recountdb.api.protocols.zep.models import moment as wire_time
+from recountdb.api.transfer.importers.source import (
+    Entry,
+    Person,
+    Source,
+    Talk,
+    as_object,
+    given,
+    moment,
+    own_id,
+    unread_moment,
+)
+from recountdb.api.transfer.importers.tables import Row, Tables, count_of, need_columns
+from recountdb.eventlog.postgres.statements import Statements
+
+SQL = Statements(__name__, "zep")
+KIND = "zep"
+
+
+def read(tables: Tables) -> Source:
+    """Raises SourceFailed."""
+    need_columns(tables, "session", "session_id", "deleted_at")
+    need_columns(tables, "message", "id", "uuid", "session_id", "role", "content", "deleted_at")
+    users = users_in(tables)
+    people = [person(user) for user in users]
+    return Source(talks(tables, users), count_of(tables, SQL), [one for one in people if one.name])
+
+
+def talks(tables: Tables, users: list[dict[str, Any]]) -> Iterator[Talk]:
+    owners = {user.get("uuid"): user.get("user_id") for user in users}
+    summaries = summaries_in(tables)
+    for name, group in groupby(tables.rows(SQL["messages"]), key=lambda row: row["session"]["session_id"]):
+        rows = list(group)
+        session = rows[0]["session"]
+        details = {member: session.get(member) for member in ("uuid", "created_at", "updated_at")}
+        kept = {KEY: {"summary": summaries[name]}} if name in summaries else {}
+        yield Talk(
+            KIND,
+            "message",
+            name,
+            [entry(position, row) for position, row in enumerate(rows) if row["message"]],
+            # Releases differ in whether a session names its user by key or by id.
+            user_id=session.get("user_id") or owners.get(session.get("user_uuid")),
+            metadata=as_object(session.get("metadata"), "metadata") | kept,
+            details=given(details),
+            has_own_ids=True,
+        )
+
+
+def entry(position: int, row: Row) -> Entry:
+    message = row["message"]
+    said = {
+        "role": message["role"],
+        "content": message["content"],
+        "timestamp": moment(message.get("created_at")),
+        "token_count": message.get("token_count") or None,
+        "metadata": message.get("metadata") or None,
+    }
+    return Entry(
+        position,
+        given(said) | {"content": message["content"]},
+        id=own_id(message["uuid"]),
+        details=unread_moment("created_at", message.get("created_at")),
+    )
+
+
+def users_in(tables: Tables) -> list[dict[str, Any]]:
+    """Those there are; the first releases had none."""
+    if not {"user_id", "deleted_at"} <= tables.columns("users"):
+        return []
+    return [row["user"] for row in tables.rows(SQL["users"])]
+
+
+def person(user: dict[str, Any]) -> Person:
+    profile = {name: user.get(name) for name in ("email", "first_name", "last_name")}
+    return Person(user.get("user_id") or "", given(profile), user.get("metadata") or None)
+
+
+def summaries_in(tables: Tables) -> dict[str, dict[str, Any]]:
+    """By session, the newest, as Zep's protocol tells it."""
+    if not {"session_id", "created_at", "deleted_at"} <= tables.columns("summary"):
+        return {}
+    return {
+        row["summary"]["session_id"]: told(row["summary"])
+        for row in tables.rows(SQL["summaries"])
+        if row["summary"].get("content")
+    }
+
+
+def told(summary: dict[str, Any]) -> dict[str, Any]:
+    at = moment(summary["created_at"])
+    return given(
+        {member: summary.get(member) for member in ("uuid", "content", "token_count", "metadata")}
+        | {"created_at": at and wire_time(at), "recent_message_uuid": summary.get("summary_point_uuid")}
+    )

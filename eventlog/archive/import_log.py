@@ -1,0 +1,209 @@
+"""The log of a file into an empty store.
+
+Before it, the whole file is read for its checksum, and nothing touched where that is wrong. Then every event
+is hashed and compared with its link before it is stored, many in one transaction, together with how far
+the import got; so one that was interrupted goes on there. Until it is finished nobody else can append:
+a constraint of the table sees to that, which no crash lifts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from functools import partial
+from itertools import groupby, islice
+from operator import attrgetter, itemgetter
+from typing import Any
+from uuid import UUID
+
+from psycopg import errors
+
+from recountdb.domain.errors import Unavailable
+from recountdb.eventlog.archive.check import BATCH_EVENTS, Heads, batches
+from recountdb.eventlog.archive.lines import (
+    CHECKPOINT,
+    CLOSING,
+    EVENT,
+    Archive,
+    ArchiveRefused,
+    Closing,
+    Header,
+    Numbered,
+    moment,
+)
+from recountdb.eventlog.archive.read import NumberedEvent, Source, checkpoints_in, events_in, walk
+from recountdb.eventlog.integrity.checkpoints import BEGINNING
+from recountdb.eventlog.integrity.verify import Progress, StoredLink, checkpoint_flaws
+from recountdb.eventlog.log.recorder import SQL as LOG
+from recountdb.eventlog.postgres.advisory_locks import CHECKPOINT_LOCK, IMPORT_LOCK
+from recountdb.eventlog.postgres.database import UNFINISHED_IMPORT, Connection, told
+from recountdb.eventlog.postgres.exclusive_locks import exclusive, store_lock
+from recountdb.eventlog.postgres.statements import Statements
+
+SQL = Statements(__name__, "archive")
+
+CHECKPOINT_SECONDS_MAX = 30.0  # that taking one may last
+
+columns = attrgetter(*(field.name for field in fields(StoredLink)))
+
+
+class ImportUnfinished(Unavailable):
+    """The store holds a part of a log."""
+
+    def __init__(self) -> None:
+        super().__init__(UNFINISHED_IMPORT)
+
+
+@contextmanager
+def alone(connection: Connection) -> Iterator[None]:
+    """Be the only import, and the only one to take checkpoints. Raises Unavailable where another one is."""
+    imports = store_lock(connection, IMPORT_LOCK)
+    checkpoints = store_lock(connection, CHECKPOINT_LOCK)
+    refusal = Unavailable("another import of a log is under way: wait until it is done")
+    busy = Unavailable("a checkpoint is just being taken: try again when that is done")
+    with (
+        exclusive(connection, imports, refusal=refusal),
+        exclusive(connection, checkpoints, refusal=busy, patience_seconds=CHECKPOINT_SECONDS_MAX),
+    ):
+        yield
+
+
+def refuse_unfinished(connection: Connection) -> None:
+    """Raises ImportUnfinished where a part of a log is in the store."""
+    if connection.execute(SQL["select_unfinished"]).fetchall():
+        raise ImportUnfinished
+
+
+def is_imported(connection: Connection, archive: Archive) -> bool:
+    """Whether this very log was imported here before, to its end."""
+    ((is_there,),) = connection.execute(SQL["is_finished"], [archive.digest]).fetchall()
+    return bool(is_there)
+
+
+def import_log(connection: Connection, source: Source, archive: Archive, progress: Progress) -> None:
+    """Store the events and checkpoints of a checked archive, or what is missing of them.
+
+    Afterwards the log is still closed to all others, until ``finish``: its views are to be made before.
+    Raises ArchiveRefused where the store has other events, or the archive does not hold; then nothing
+    of it is kept. Be ``alone``.
+    """
+    with told():
+        reached = begin(connection, archive)
+        try:
+            store(connection, source, archive, reached, progress)
+        except ArchiveRefused:
+            take_back(connection)
+            raise
+
+
+def begin(connection: Connection, archive: Archive) -> int:
+    """Close the log to others, or find it closed by this import; returns how far that got."""
+    with connection.transaction():
+        for digest, exported_at, reached in connection.execute(SQL["select_unfinished"]):
+            if digest != archive.digest:
+                raise ArchiveRefused(
+                    "an import of another log was interrupted here: go on with the file that was exported"
+                    f" at {exported_at:%Y-%m-%d %H:%M:%S} UTC, or import this one into a new database"
+                )
+            return int(reached)
+        connection.execute(SQL["close_log"])  # waits for appends under way
+        if connection.execute(SQL["has_events"]).fetchone() == (True,):
+            raise ArchiveRefused(
+                "the store has events already: import a log into a new database or data directory"
+            )
+        connection.execute(SQL["begin_import"], [archive.digest, archive.exported_at, BEGINNING])
+    return BEGINNING
+
+
+def store(connection: Connection, source: Source, archive: Archive, reached: int, progress: Progress) -> None:
+    heads = Heads(partial(find_links, connection))
+    with connection.transaction():
+        connection.execute(SQL["delete_checkpoints"])  # that a server took between two attempts
+    with source() as stream:
+        for kind, lines in groupby(walk(stream), key=itemgetter(1)):
+            if kind == EVENT:
+                for batch in batches(events_in(lines)):
+                    store_missing(connection, batch, reached, heads)
+                    progress(len(batch))
+            elif kind == CHECKPOINT:
+                with impossible_told("the lines of checkpoints"):
+                    store_rows(connection, "insert_checkpoints", checkpoints_in(lines))
+            elif kind == CLOSING:
+                refuse_other(archive, *lines)
+    for flaw in checkpoint_flaws(connection):
+        raise ArchiveRefused(f"a checkpoint does not hold: {flaw}")
+    store_epochs(connection, archive.header)
+    connection.execute(SQL["set_sequence"], {"settled": archive.header.settled_position})
+    connection.execute(SQL["analyze"])
+
+
+def store_epochs(connection: Connection, header: Header) -> None:
+    """Take over the epochs of the log that was exported, and begin another."""
+    settled = {"settled": header.settled_position}
+    rows = [
+        (one.number, one.id, one.shared_through, one.begins_after, moment(one.began_at))
+        for one in header.epochs
+    ]
+    with impossible_told("the epochs of the first line"), connection.transaction():
+        connection.execute(SQL["delete_epochs"])
+        store_rows(connection, "insert_epochs", rows)
+        connection.execute(SQL["begin_after_import"], settled)
+        connection.execute(SQL["note_settled"], settled)
+
+
+def refuse_other(archive: Archive, closing: Numbered) -> None:
+    if Closing.model_validate_json(closing[2]).sha256 != archive.digest:
+        raise ArchiveRefused("the file was changed while it was read: import it again")
+
+
+def find_links(connection: Connection, versions: Mapping[UUID, int]) -> dict[UUID, bytes]:
+    bounds = {"ids": list(versions), "versions": list(versions.values())}
+    return dict(connection.execute(LOG["select_links"], bounds).fetchall())
+
+
+def store_missing(connection: Connection, batch: Sequence[NumberedEvent], reached: int, heads: Heads) -> None:
+    """Append what is behind ``reached``, and note how far that is, together."""
+    events = [event for event in batch if event.row.notification_id > reached]
+    if not events:
+        return
+    heads.check(events)
+    with impossible_told(f"lines {events[0].number} to {events[-1].number}"), connection.transaction():
+        connection.execute(SQL["allow_here"])
+        store_rows(connection, "insert_events", (columns(event.row) for event in events))
+        connection.execute(SQL["note_reached"], [events[-1].row.notification_id])
+
+
+@contextmanager
+def impossible_told(what: str) -> Iterator[None]:
+    """Turn what PostgreSQL says of rows it cannot take into ArchiveRefused: they are not from a log."""
+    try:
+        yield
+    except (errors.DataError, errors.IntegrityError) as error:
+        raise ArchiveRefused(f"{what} hold what no log can hold ({error.sqlstate})") from None
+
+
+def store_rows(connection: Connection, statement: str, rows: Iterable[Sequence[Any]]) -> None:
+    """All or none, each statement with the columns of many rows. Not by COPY, which has no limit of time:
+    within one, PostgreSQL waits for ever for a process that stands still, and so would the next import."""
+    remaining = iter(rows)
+    with connection.transaction():
+        while some := list(islice(remaining, BATCH_EVENTS)):
+            connection.execute(SQL[statement], list(map(list, zip(*some, strict=True))))
+
+
+def take_back(connection: Connection) -> None:
+    """The log as it was before the import: empty, and open to all."""
+    with connection.transaction():
+        for statement in ("delete_events", "delete_checkpoints", "delete_epochs", "first_epoch"):
+            connection.execute(SQL[statement])
+        connection.execute(SQL["note_settled"], {"settled": 0})
+        for statement in ("delete_import", "open_log"):
+            connection.execute(SQL[statement])
+
+
+def finish(connection: Connection) -> None:
+    """Open the log to all."""
+    with told(), connection.transaction():
+        connection.execute(SQL["finish_import"])
+        connection.execute(SQL["open_log"])

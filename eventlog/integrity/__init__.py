@@ -1,0 +1,1 @@
+"""Tamper evidence: chains, checkpoints, verification and proofs."""

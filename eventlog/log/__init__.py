@@ -1,0 +1,1 @@
+"""The log itself: recorded, read back, in order, followed, erased."""

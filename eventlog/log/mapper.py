@@ -1,0 +1,199 @@
+"""Between events and stored rows.
+
+The library's mapper takes any payload and runs old code on newer data. This one decodes, upcasts
+step by step, validates, refuses versions newer than the code, and says which stream and version it
+could not read, never what was in it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from eventsourcing.domain import DomainEventProtocol
+from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from recountdb.domain.aggregate import Aggregate, Snapshot
+from recountdb.domain.errors import RecordUnreadable
+from recountdb.domain.events import Erased, Event
+
+ERASED = b'{"erased"'
+"""How a payload begins that was erased (see eventlog/log/sql/erase.sql); no other one does."""
+
+Row = tuple[UUID, int, str, bytes]
+"""Of the log: originator_id, originator_version, topic and state."""
+
+KEY_FIELDS = {"originator_id", "originator_version"}
+"""Stored in columns of their own, so not in the payload."""
+
+
+@dataclass(frozen=True)
+class StoredRow(StoredEvent):
+    """A stored event with the columns that the log is searched by."""
+
+    originator_id: UUID
+    project: str
+    recorded_at: datetime
+
+
+class EventMapper(Mapper[UUID]):
+    """Maps the events of ``catalog`` (topic → class)."""
+
+    def __init__(self, catalog: Mapping[str, type[Event]]) -> None:
+        super().__init__(JSONTranscoder())
+        self._catalog = catalog
+
+    def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> StoredRow:
+        event = domain_event
+        assert isinstance(event, Event)
+        return StoredRow(
+            originator_id=event.originator_id,
+            originator_version=event.originator_version,
+            topic=event.TOPIC,
+            state=encode(event),
+            project=event.project,
+            recorded_at=event.recorded_at,
+        )
+
+    def to_domain_event(self, stored_event: StoredEvent) -> Event:
+        """Raises RecordUnreadable."""
+        stored = stored_event
+        assert isinstance(stored.originator_id, UUID)
+        (event,) = self.to_domain_events(
+            [(stored.originator_id, stored.originator_version, stored.topic, stored.state)]
+        )
+        return event
+
+    def to_domain_events(self, rows: Sequence[Row]) -> list[Event]:
+        """The events of one stream, of which there is at least one. Raises RecordUnreadable."""
+        # What is stored in columns of its own joins the payload again; of the stream it is made once.
+        key = b',"originator_id":"%032x","originator_version":' % rows[0][0].int
+        events: list[Event] = []
+        for row in rows:
+            _, version, topic, state = row
+            event_class = self._catalog.get(topic)
+            if event_class is not None and event_class.class_version == 1 and not state.startswith(ERASED):
+                # Most are of the only shape there ever was: read in one go, unless something is wrong. As
+                # model_validate_json does it, without what that looks at first.
+                whole = b"%b%b%d}" % (state[:-1], key, version)
+                try:
+                    events.append(event_class.__pydantic_validator__.validate_json(whole))
+                    continue
+                except ValidationError:
+                    pass
+            events.append(self._read_step_by_step(StoredEvent(*row)))
+        return events
+
+    def _read_step_by_step(self, stored_event: StoredEvent) -> Event:
+        if stored_event.state.startswith(ERASED):
+            return erased_from(stored_event)
+        event_class = self._catalog.get(stored_event.topic)
+        if event_class is None:
+            raise unreadable(stored_event, "an unknown topic; is a newer Recount writing here?")
+        try:
+            payload = from_json(stored_event.state)
+        except ValueError:
+            raise unreadable(stored_event, "the payload is not JSON") from None
+        if not isinstance(payload, dict):
+            raise unreadable(stored_event, "the payload is not an object")
+        payload = upcast(stored_event, event_class, payload)
+        payload["originator_id"] = stored_event.originator_id
+        payload["originator_version"] = stored_event.originator_version
+        try:
+            return event_class.model_validate(payload)
+        except ValidationError as error:
+            raise unreadable(stored_event, where(error)) from None
+
+
+def erased_from(stored: StoredEvent) -> Erased:
+    """What is left of an event. Raises RecordUnreadable."""
+    payload = from_json(stored.state)
+    assert isinstance(stored.originator_id, UUID)
+    try:
+        return Erased(
+            originator_id=stored.originator_id,
+            originator_version=stored.originator_version,
+            recorded_at=payload["recorded_at"],
+            project=payload["project"],
+            topic=stored.topic,
+        )
+    except (KeyError, ValidationError):
+        raise unreadable(stored, "erased in a way that this program does not know") from None
+
+
+def encode(event: Event) -> bytes:
+    """The payload as JSON; members that are None are left out, a version above 1 comes first."""
+    body: bytes = event.__pydantic_serializer__.to_json(event, exclude=KEY_FIELDS, exclude_none=True)
+    if event.class_version == 1:
+        return body
+    return b'{"class_version":%d,' % event.class_version + body[1:]
+
+
+def upcast(stored: StoredEvent, event_class: type[Event], payload: dict[str, Any]) -> dict[str, Any]:
+    """``payload`` in the newest shape. Raises RecordUnreadable for one newer than the code."""
+    version = payload.pop("class_version", 1)
+    if type(version) is not int:
+        raise unreadable(stored, "the payload version is not a number")
+    if not 1 <= version <= event_class.class_version:
+        raise unreadable(stored, f"payload version {version} is not one this program knows: upgrade Recount")
+    for step in range(version, event_class.class_version):
+        try:
+            getattr(event_class, f"upcast_v{step}_v{step + 1}")(payload)
+        except Exception:  # an upcaster trusts the shape it starts from
+            raise unreadable(stored, f"the payload is not of version {step}, as it says") from None
+    return payload
+
+
+def unreadable(stored: StoredEvent, reason: str) -> RecordUnreadable:
+    return RecordUnreadable(
+        reason,
+        stream_id=stored.originator_id,
+        version=stored.originator_version,
+        topic=stored.topic,
+    )
+
+
+def where(error: ValidationError) -> str:
+    """Which members are wrong, without their values."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, p['loc'][:3]))}: {p['type']}" for p in problems[:3])
+
+
+class SnapshotMapper(Mapper[UUID]):
+    """Maps snapshots. One whose shape is not today's is unknown by its topic, and never read."""
+
+    def __init__(self, kinds: Mapping[str, type[Aggregate]]) -> None:
+        super().__init__(JSONTranscoder())
+        self._adapters = {snapshot_topic(kind): TypeAdapter(kind) for kind in kinds.values()}
+
+    def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> StoredEvent:
+        snapshot = domain_event
+        assert isinstance(snapshot, Snapshot)
+        topic = snapshot_topic(type(snapshot.state))
+        return StoredEvent(
+            originator_id=snapshot.originator_id,
+            originator_version=snapshot.originator_version,
+            topic=topic,
+            state=self._adapters[topic].dump_json(snapshot.state),
+        )
+
+    def to_domain_event(self, stored_event: StoredEvent) -> Snapshot:
+        state = self._adapters[stored_event.topic].validate_json(stored_event.state)
+        assert isinstance(stored_event.originator_id, UUID)
+        return Snapshot(stored_event.originator_id, stored_event.originator_version, state)
+
+    @property
+    def topics(self) -> list[str]:
+        return list(self._adapters)
+
+
+def snapshot_topic(kind: type[Aggregate]) -> str:
+    """Changes with the members of the state, so that an old snapshot is passed over, not misread."""
+    members = ",".join(sorted(kind.__dataclass_fields__))
+    return f"{kind.KIND}.snapshot.{zlib.crc32(members.encode()):08x}"

@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, schema, named statements, and the embedded server."""

@@ -1,0 +1,47 @@
+"""Sessions of PostgreSQL that others wait for, described for the log: never what they say or ask."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from recountdb.eventlog.postgres.connect import CLIENT
+from recountdb.eventlog.postgres.database import Connection
+from recountdb.eventlog.postgres.statements import Statements
+
+SQL = Statements(__name__, "sessions")
+
+STANDSTILL_SECONDS = 5.0  # that others waited for it
+
+logger = logging.getLogger(__name__)
+
+
+def describe_sessions(connection: Connection, pids: Sequence[int]) -> str:
+    """Name these sessions, and say for how long each has been doing what it does."""
+    rows = connection.execute(SQL["describe_sessions"], [list(pids)]).fetchall()
+    return "; ".join(describe(*row) for row in rows) or "a session that has ended"
+
+
+def end_standing_still(connection: Connection, pids: Sequence[int]) -> None:
+    """End those of these sessions, which others wait for, that wait in the midst of a statement for Recount.
+
+    So does one whose process was stopped within a COPY, or as it sent a large request. PostgreSQL's limits,
+    which end a session that rests, do not count there.
+    """
+    if connection.execute(SQL["end_standing_still"], [list(pids), CLIENT["application_name"]]).fetchall():
+        logger.warning("ended a session whose process stands still and that others waited for")
+
+
+def find_blockers(connection: Connection, pid: int) -> Sequence[int]:
+    """Return the sessions that hold a lock that session ``pid`` waits for."""
+    ((pids,),) = connection.execute(SQL["select_blockers"], [pid]).fetchall()
+    return list(pids)
+
+
+def describe(
+    pid: int, application: str, address: str | None, state: str | None, seconds: float | None
+) -> str:
+    """``state``: as PostgreSQL calls it, such as "idle in transaction"."""
+    whence = f" at {address}" if address else ""
+    since = f" for {seconds:.0f} s" if seconds is not None else ""
+    return f"session {pid} ({application or 'without a name'}{whence}), {state or 'another user'}{since}"

@@ -1,0 +1,1 @@
+"""Writing: gather commands, decide them, commit events and rows together."""

@@ -1,0 +1,256 @@
+"""Followers: they read the log in order, each event once, and keep a checkpoint of how far they are.
+
+A follower handles a batch of events in the transaction that moves its checkpoint, so whatever it writes
+to this database is there exactly once. What is to have an effect elsewhere is written down as a row,
+which somebody else then carries out at least once (see projections.followers.webhooks).
+
+An event that a follower cannot handle parks its stream: the stream's later events are set aside, in
+order, until somebody resumes it; all other streams go on. Nothing is copied for that: the events are in
+the log, and the parked stream's row says from which version on.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from recountdb.domain.errors import NotFound
+from recountdb.eventlog.log.order import settled_position
+from recountdb.eventlog.log.recorder import BATCH_WEIGHT_MAX, Entries, LogEntry
+from recountdb.eventlog.log.recorder import SQL as LOG
+from recountdb.eventlog.log.subscription import CHANNEL
+from recountdb.eventlog.postgres.channels import listen
+from recountdb.eventlog.postgres.database import Connection, Database
+from recountdb.eventlog.postgres.failures import OUTAGES
+from recountdb.eventlog.postgres.statements import Statements
+from recountdb.eventlog.tracing import span
+from recountdb.projections.followers.leader import Lead
+
+SQL = Statements(__name__, "follower")
+
+BATCH_MAX = 500
+ATTEMPTS_MAX = 3  # at an event by itself, before its stream is parked
+RETRY_SECONDS = 0.1
+POLL_SECONDS = 0.5  # a notification can be lost, so nobody relies on one
+LOOK_SECONDS = 0.01  # from one look at the log to the next at least: a busy log is read in larger pieces
+
+logger = logging.getLogger(__name__)
+
+
+class Follower(Protocol):
+    """What follows the log.
+
+    ``name``: stable, for the checkpoint is kept under it. ``topics``: the events it wants; None: all.
+    ``begins_now``: a new one begins with what is recorded from then on, not with the first event.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def topics(self) -> Sequence[str] | None: ...
+    @property
+    def begins_now(self) -> bool: ...
+
+    def handle(self, connection: Connection, entries: Sequence[LogEntry]) -> None:
+        """Write what follows from ``entries`` (one or more, by position) through ``connection``.
+
+        A transaction is open on it; neither commit nor roll back. Raise Unavailable to be asked again
+        later; any other exception says that one of the entries cannot be handled.
+        """
+
+
+@dataclass(frozen=True)
+class ParkedStream:
+    """``version``: of the event that could not be handled. ``error``: the class of what was raised."""
+
+    follower: str
+    stream_id: UUID
+    version: int
+    error: str
+    since: datetime
+
+
+@dataclass(frozen=True)
+class Lag:
+    """How far a follower is behind.
+
+    ``events``: the newest position less its own, so as many events at most. ``seconds``: since the
+    first event was recorded that it has not handled; 0 where there is none.
+    """
+
+    follower: str
+    position: int
+    events: int
+    seconds: float
+    parked_streams: int
+
+
+def follow(lead: Lead, follower: Follower) -> None:
+    """Keep ``follower`` up with the log until the lead is over."""
+    connection = lead.connection
+    begin(connection, follower)
+    listen(connection, CHANNEL)
+    reached = -1  # so that an idle log costs no transactions
+    while not lead.is_over:
+        settled = settled_position(connection)
+        while settled > reached and not lead.is_over:
+            if not advance(connection, follower, settled):
+                reached = settled
+        time.sleep(LOOK_SECONDS)
+        lead.wait(POLL_SECONDS)
+
+
+def begin(connection: Connection, follower: Follower) -> None:
+    """See to it that the follower has a checkpoint."""
+    start = settled_position(connection) if follower.begins_now else 0
+    connection.execute(SQL["begin_follower"], [follower.name, start])
+
+
+def lock_checkpoint(connection: Connection, name: str) -> int:
+    """The follower's position, which nobody else moves until the transaction ends. Raises NotFound."""
+    for (position,) in connection.execute(SQL["lock_checkpoint"], [name]):
+        return int(position)
+    raise NotFound("follower")
+
+
+def advance(
+    connection: Connection, follower: Follower, settled: int, *, limit: int = BATCH_MAX, attempt: int = 1
+) -> bool:
+    """Handle one batch, of events up to ``settled``. False: there is none left."""
+    entries: Sequence[LogEntry] = ()
+    try:
+        with connection.transaction():
+            position = lock_checkpoint(connection, follower.name)
+            entries, end = batch_after(connection, follower, position, settled, limit)
+            take(connection, follower, entries, end)
+            return end < settled
+    except OUTAGES:  # the same batch is tried again later, with the follower's lead up for anyone
+        raise
+    except Exception as error:
+        if not entries:
+            raise
+        if len(entries) > 1:  # one of them it is: smaller and smaller batches find out which
+            return advance(connection, follower, settled, limit=len(entries) // 2)
+        if attempt == ATTEMPTS_MAX:
+            park(connection, follower, entries[0], error)
+            return True
+    time.sleep(RETRY_SECONDS)
+    return advance(connection, follower, settled, limit=1, attempt=attempt + 1)
+
+
+def batch_after(
+    connection: Connection, follower: Follower, position: int, settled: int, limit: int
+) -> tuple[Sequence[LogEntry], int]:
+    """The next events that the follower wants, and the position that they bring it to."""
+    if position >= settled:
+        return (), position
+    bounds = {"gt": position, "lte": settled, "limit": limit, "topics": topics_of(follower)}
+    bounds["weight_max"] = BATCH_WEIGHT_MAX
+    entries = Entries(connection.execute(LOG["select_notifications"], bounds))
+    # Else nothing more is there for it up to the settled position.
+    has_more = entries.is_cut or len(entries) == limit
+    return entries, entries[-1].id if has_more else settled
+
+
+def take(connection: Connection, follower: Follower, entries: Sequence[LogEntry], end: int) -> None:
+    """Handle ``entries``, but for those of parked streams, and move the checkpoint to ``end``."""
+    if entries:
+        streams = list({entry.originator_id for entry in entries})
+        found = connection.execute(SQL["select_parked_among"], [follower.name, streams])
+        parked = {stream for (stream,) in found}
+        wanted = [entry for entry in entries if entry.originator_id not in parked]
+        if wanted:
+            with span("follow", follower=follower.name, events=len(wanted)):
+                follower.handle(connection, wanted)
+    connection.execute(SQL["move_checkpoint"], {"name": follower.name, "position": end})
+
+
+def park(connection: Connection, follower: Follower, entry: LogEntry, error: Exception) -> None:
+    """Set the stream aside from ``entry`` on, and go on behind it."""
+    with connection.transaction():
+        row = {
+            "follower": follower.name,
+            "stream_id": entry.originator_id,
+            "version": entry.originator_version,
+            "error": name_of(error),
+        }
+        connection.execute(SQL["park_stream"], row)
+        connection.execute(SQL["move_checkpoint"], {"name": follower.name, "position": entry.id})
+    logger.error(
+        "%s cannot handle version %s of stream %s (%s): the stream is parked, others go on",
+        *(follower.name, entry.originator_version, entry.originator_id, name_of(error)),
+    )
+
+
+def name_of(error: Exception) -> str:
+    """Its class only: its text may quote what people said."""
+    return type(error).__qualname__
+
+
+def topics_of(follower: Follower) -> list[str] | None:
+    return None if follower.topics is None else list(follower.topics)
+
+
+def resume(database: Database, follower: Follower, stream_id: UUID | None = None) -> list[ParkedStream]:
+    """Handle what was set aside, of one stream or of all; returns those that are still parked.
+
+    Works beside a server that follows. Raises NotFound where ``stream_id`` is not parked.
+    """
+    parked = [one for one in parked_streams(database, follower.name) if stream_id in (None, one.stream_id)]
+    if not parked and stream_id is not None:
+        raise NotFound("parked stream")
+    with database.connection() as connection:
+        for one in parked:
+            while resume_batch(connection, follower, one.stream_id, BATCH_MAX):
+                pass
+    resumed = {one.stream_id for one in parked}
+    return [one for one in parked_streams(database, follower.name) if one.stream_id in resumed]
+
+
+def resume_batch(connection: Connection, follower: Follower, stream_id: UUID, limit: int) -> bool:
+    """Handle the stream's next events that were set aside, up to the checkpoint. False: that was all.
+
+    What cannot be handled even now stays parked, and all after it.
+    """
+    entries: Sequence[LogEntry] = ()
+    try:
+        with connection.transaction():
+            # While we have it, nobody adds to what was set aside.
+            position = lock_checkpoint(connection, follower.name)
+            key = {"follower": follower.name, "stream_id": stream_id}
+            bounds = {"position": position, "topics": topics_of(follower), "limit": limit}
+            bounds["weight_max"] = BATCH_WEIGHT_MAX
+            entries = Entries(connection.execute(SQL["select_set_aside"], key | bounds))
+            if entries:
+                follower.handle(connection, entries)
+            if len(entries) < limit and not entries.is_cut:
+                connection.execute(SQL["unpark_stream"], key)
+                return False
+            connection.execute(SQL["move_parked"], key | {"version": entries[-1].originator_version + 1})
+            return True
+    except OUTAGES:
+        raise
+    except Exception as error:
+        if not entries:
+            raise
+        if limit > 1:  # those before the culprit are handled one by one
+            return all(resume_batch(connection, follower, stream_id, 1) for _ in entries)
+        first = entries[0]
+        row = {"version": first.originator_version, "error": name_of(error)}
+        connection.execute(SQL["park_stream"], {"follower": follower.name, "stream_id": stream_id, **row})
+        return False
+
+
+def parked_streams(database: Database, follower: str | None = None) -> list[ParkedStream]:
+    """Those of one follower, or of all; the longest parked first."""
+    return [ParkedStream(*row) for row in database.fetch(SQL["select_parked"], {"follower": follower})]
+
+
+def lags(database: Database) -> list[Lag]:
+    """How far each follower is behind, by name."""
+    return [Lag(*row) for row in database.fetch(SQL["select_lags"])]

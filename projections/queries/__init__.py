@@ -1,0 +1,1 @@
+"""Queries on the views and on the log."""

@@ -1,0 +1,97 @@
+"""The audit query: what was recorded, over the whole log, by who did it, when, and what led to it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from recountdb.domain.errors import InvalidInput
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.log.recorder import LogEntry
+from recountdb.eventlog.postgres.database import Database
+from recountdb.eventlog.postgres.statements import Statements
+from recountdb.projections.queries.audit_trail import bounds, rows_of
+from recountdb.projections.queries.paging import Page, Rows, Window, read_page
+
+SQL = Statements(__name__, "audit")
+
+CAUSE = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/([1-9][0-9]{0,17})")
+
+
+@dataclass(frozen=True)
+class AuditFilter:
+    """What entries to see. None, or no types, filters nothing.
+
+    ``stream_id``: of one session, thread or user. ``user_id``: what was recorded of this user and of their
+    sessions. ``since`` (inclusive) and ``until`` (exclusive): when it was recorded. ``causation_id``: what
+    this event ("<stream>/<version>") led to; ``chain``: itself, and all that this led to in turn.
+    """
+
+    actor: str | None = None
+    stream_id: UUID | None = None
+    user_id: str | None = None
+    types: Sequence[str] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    request_id: str | None = None
+    causation_id: str | None = None
+    chain: bool = False
+
+
+def page_audit(
+    application: Recount, project: str | None, window: Window, criteria: AuditFilter
+) -> Page[LogEntry]:
+    """What was recorded in a project, or in all (None), by position. Raises InvalidInput.
+
+    Up to the settled position (see eventlog.log.order), so that no page has gaps that fill later.
+    """
+    log = application.log
+    settled, epochs = log.settled()
+    bound = {"project": project} | parameters(application.database, project, criteria)
+    sql = SQL["select_audit_descending" if window.order == "newest" else "select_audit"]
+
+    def fetch(after: int | None, limit: int, weight_max: int | None) -> Rows[LogEntry]:
+        low, high = bounds(after, window.order, settled + 1)
+        within = {"gt": low, "lt": high, "limit": limit, "weight_max": weight_max}
+        # Planned for the filters that are given, so that the index of one of them is used.
+        return rows_of(log.select_entries(sql, bound | within, within=epochs))
+
+    return read_page(fetch, window, lambda entry: entry.id, epochs)
+
+
+def parameters(database: Database, project: str | None, criteria: AuditFilter) -> dict[str, Any]:
+    causes, root_stream, root_version = causes_of(database, project, criteria)
+    return {
+        "actor": criteria.actor,
+        "stream": criteria.stream_id,
+        "user_id": criteria.user_id,
+        "topics": list(criteria.types) or None,
+        "since": criteria.since,
+        "until": criteria.until,
+        "request_id": criteria.request_id,
+        "causes": causes,
+        "root_stream": root_stream,
+        "root_version": root_version,
+    }
+
+
+def causes_of(
+    database: Database, project: str | None, criteria: AuditFilter
+) -> tuple[list[str] | None, UUID | None, int | None]:
+    """The events one of which must have led to an entry, and the one that is an entry itself."""
+    if criteria.causation_id is None:
+        if criteria.chain:
+            raise InvalidInput("chain", "goes with causation_id, which says where the chain begins")
+        return None, None, None
+    match = CAUSE.fullmatch(criteria.causation_id)
+    if match is None:
+        raise InvalidInput("causation_id", "must be an event, as <stream id>/<version>")
+    if not criteria.chain:
+        return [criteria.causation_id], None, None
+    bound = {"project": project, "causation_id": criteria.causation_id}
+    causes = [cause for (cause,) in database.fetch(SQL["select_chain"], bound, prepare=False)]
+    return causes, UUID(match[1]), int(match[2])

@@ -1,0 +1,82 @@
+"""The audit trail: pages of what was recorded, of one stream or of a whole project."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from recountdb.domain.commands import Name
+from recountdb.eventlog.application import Recount
+from recountdb.eventlog.log.recorder import Entries, LogEntry, LogRecorder
+from recountdb.projections.queries.history import stream_named
+from recountdb.projections.queries.paging import KEY_MAX, Order, Page, Rows, Window, read_page
+
+
+def page_stream(log: LogRecorder, stream_id: UUID, window: Window) -> Page[LogEntry]:
+    """Everything that was ever recorded of one stream, by version."""
+
+    def fetch(after: int | None, limit: int, weight_max: int | None) -> Rows[LogEntry]:
+        low, high = bounds(after, window.order, KEY_MAX)
+        return rows_of(
+            log.select_stream(
+                stream_id,
+                gt=low,
+                lt=high,
+                limit=limit,
+                desc=window.order == "newest",
+                weight_max=weight_max,
+            )
+        )
+
+    return read_page(fetch, window, lambda entry: entry.originator_version)
+
+
+def rows_of(entries: Entries) -> Rows[LogEntry]:
+    """Return entries as a page is made of them."""
+    return Rows(entries, len(entries) + entries.is_cut, entries.weight)
+
+
+def page_named(application: Recount, name: Name, window: Window) -> Page[LogEntry]:
+    """Everything that was ever recorded of what has this name today. Raises NotFound."""
+    return page_stream(application.log, stream_named(application, name), window)
+
+
+def page_project(
+    application: Recount,
+    project: str,
+    window: Window,
+    *,
+    topics: Sequence[str] = (),
+    stream_id: UUID | None = None,
+) -> Page[LogEntry]:
+    """Everything recorded in a project, or what is of ``topics`` or of one stream, by position.
+
+    Up to the settled position (see eventlog.log.order), so that no page has gaps that fill later.
+    """
+    log = application.log
+    settled, epochs = log.settled()
+
+    def fetch(after: int | None, limit: int, weight_max: int | None) -> Rows[LogEntry]:
+        low, high = bounds(after, window.order, settled + 1)
+        return rows_of(
+            log.select_project(
+                project,
+                gt=low,
+                lt=high,
+                limit=limit,
+                topics=topics,
+                stream_id=stream_id,
+                desc=window.order == "newest",
+                epochs=epochs,
+                weight_max=weight_max,
+            )
+        )
+
+    return read_page(fetch, window, lambda entry: entry.id, epochs)
+
+
+def bounds(after: int | None, order: Order, end: int) -> tuple[int, int]:
+    """Return the keys between which the page after ``after`` lies, themselves not in it."""
+    if order == "newest":
+        return 0, min(after or end, end)
+    return after or 0, end

@@ -1,0 +1,133 @@
+"""What differs between two moments of a conversation: its state, and those messages that are not the same.
+
+Messages that nothing happened to in between are not read, however many there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import takewhile
+from uuid import UUID
+
+from recountdb.domain.commands import Name
+from recountdb.domain.conversation import Conversation
+from recountdb.domain.errors import InvalidInput
+from recountdb.domain.events import Event
+from recountdb.domain.messages import MessageEvent, MessageState, fold_messages
+from recountdb.eventlog.application import Recount
+from recountdb.projections.queries.history import (
+    AsOf,
+    messages_as_of,
+    messages_at,
+    state_at,
+    stream_named,
+    version_as_of,
+)
+from recountdb.projections.queries.paging import LIMIT_MAX, Window, cursor_for, size_of
+
+EVENTS_MAX = 10_000
+"""Events between two moments, and messages that a deletion between them hid or brought back."""
+
+
+EVENTS_BYTES_MAX = 64 * 2**20
+"""Of those events or of those messages."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A conversation at one of two moments.
+
+    ``messages``: those that could be seen then and were not the same at the other moment, in order.
+    """
+
+    conversation: Conversation
+    messages: list[MessageState]
+
+
+def compare(application: Recount, name: Name, old: AsOf, new: AsOf) -> tuple[Point, Point]:
+    """The conversation at ``old`` and at ``new``, either of which may be the earlier one.
+
+    Raises NotFound before it began, InvalidInput for a version that is not recorded yet, or where
+    more than EVENTS_MAX lie in between.
+    """
+    stream_id = stream_named(application, name)
+    from_version = version_as_of(application, stream_id, old, field="from")
+    to_version = version_as_of(application, stream_id, new, field="to")
+    earlier, later = (
+        conversation_at(application, name.kind, stream_id, version)
+        for version in sorted((from_version, to_version))
+    )
+    before, after = points(application, earlier, later)
+    return (before, after) if from_version <= to_version else (after, before)
+
+
+def conversation_at(application: Recount, kind: str, stream_id: UUID, version: int) -> Conversation:
+    conversation = state_at(application, kind, stream_id, version)
+    assert isinstance(conversation, Conversation)
+    return conversation
+
+
+def points(application: Recount, earlier: Conversation, later: Conversation) -> tuple[Point, Point]:
+    refuse_too_many(later.version - earlier.version)
+    events = list(events_between(application, earlier, later))
+    changed = {event.message_id for event in events if isinstance(event, MessageEvent)}
+    before = messages_at(application, earlier, changed) if changed else {}
+    before |= {message.id: message for message in hidden_between(application, earlier, later)}
+    after = fold_messages(dict(before), events)
+    return (
+        Point(earlier, seen(earlier, before.values())),
+        Point(later, seen(later, after.values())),
+    )
+
+
+def events_between(application: Recount, earlier: Conversation, later: Conversation) -> Iterator[Event]:
+    """Yield what was recorded between the two. Raises InvalidInput where that is too large."""
+    after, size = earlier.version, 0
+    while after < later.version:
+        entries = application.log.select_stream(later.id, gt=after, lt=later.version + 1, limit=LIMIT_MAX)
+        size += sum(len(entry.state) for entry in entries)
+        refuse_too_large(size)
+        yield from map(application.read, entries)
+        after = entries[-1].originator_version
+
+
+def hidden_between(application: Recount, earlier: Conversation, later: Conversation) -> list[MessageState]:
+    """Messages of ``earlier``, as they were, that the conversation as a whole hides at one of both only."""
+    one, other = (shown_after(conversation, earlier.version) for conversation in (earlier, later))
+    low, high = min(one, other), max(one, other)
+    if low == high:
+        return []
+    window = Window(min(high - low, LIMIT_MAX), "oldest", cursor_for(low, "oldest"))
+    messages = messages_as_of(application, earlier, window)
+    found, size = [], 0
+    for message in takewhile(lambda message: message.version <= high, messages):
+        found.append(message)
+        size += size_of(message)
+        refuse_too_many(len(found))
+        refuse_too_large(size)
+    return found
+
+
+def shown_after(conversation: Conversation, end: int) -> int:
+    """Of the messages up to version ``end``, those after this version were not deleted as a whole."""
+    return end if conversation.is_deleted else min(conversation.hidden_through, end)
+
+
+def seen(conversation: Conversation, messages: Iterable[MessageState]) -> list[MessageState]:
+    visible = (message for message in messages if not conversation.hides(message))
+    return sorted(visible, key=lambda message: message.version)
+
+
+def refuse_too_many(count: int) -> None:
+    if count > EVENTS_MAX:
+        raise InvalidInput(
+            "from", f"more than {EVENTS_MAX:,} events or messages lie in between: name two nearer moments"
+        )
+
+
+def refuse_too_large(size: int) -> None:
+    if size > EVENTS_BYTES_MAX:
+        raise InvalidInput(
+            "from", f"more than {EVENTS_BYTES_MAX // 2**20} MiB lie in between: name two nearer moments"
+        )

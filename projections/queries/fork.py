@@ -1,0 +1,131 @@
+"""Forks: what a session held at a moment, made ready to become another session.
+
+The past does not change, so it can be read before the writer's turn, which then takes no longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from pydantic import JsonValue
+from uuid_utils.compat import uuid7
+
+from recountdb.domain.commands import Command, Fork, Name, Refuse
+from recountdb.domain.errors import ExpectationFailed, InvalidInput, NotFound, Refused
+from recountdb.domain.messages import Message, MessageState
+from recountdb.domain.sessions import Session
+from recountdb.eventlog.application import Recount
+from recountdb.projections.queries.history import (
+    AsOf,
+    messages_as_of,
+    messages_at,
+    state_at,
+    stream_named,
+    version_as_of,
+)
+from recountdb.projections.queries.paging import LIMIT_MAX, Window, cursor_for, size_of
+
+MESSAGES_MAX = 10_000
+MESSAGES_BYTES_MAX = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where to fork: as the session was at ``version``, up to and with the message ``message_id``.
+
+    Without a version: as it was when that message was added; with neither: as it is now.
+    """
+
+    version: int | None = None
+    message_id: UUID | None = None
+
+
+def fork(
+    application: Recount,
+    name: Name,
+    new_name: str,
+    cut: Cut,
+    *,
+    metadata: dict[str, JsonValue] | None = None,
+    expected_version: int | None = None,
+    forks_max: int | None = None,
+) -> Command:
+    """The command that begins ``new_name`` with what ``name`` held at ``cut``.
+
+    Refuses where there was no such session or message then, where it held too many messages, or
+    where it is no longer at ``expected_version``.
+    """
+    try:
+        stream_id = stream_named(application, name)
+        refuse_unexpected(application, stream_id, expected_version)
+        source, last = source_at(application, stream_id, cut)
+        return Fork(
+            name=new_name,
+            scope=name.scope,
+            source=source,
+            messages=[copy_of(message) for message in seen_until(application, source, last)],
+            metadata=metadata,
+            forks_max=forks_max,
+        )
+    except (InvalidInput, NotFound, Refused) as error:
+        return Refuse(kind=Session.KIND, name=new_name, scope=name.scope, error=error)
+
+
+def refuse_unexpected(application: Recount, stream_id: UUID, expected_version: int | None) -> None:
+    current = application.log.last_version(stream_id)
+    if expected_version is not None and expected_version != current:
+        raise ExpectationFailed(expected_version, current)
+
+
+def source_at(application: Recount, stream_id: UUID, cut: Cut) -> tuple[Session, int]:
+    """The session as it was at ``cut``, and the version of the last message to take."""
+    added_at = None
+    if cut.message_id is not None:
+        found = application.views.find_messages(stream_id, [cut.message_id], ())
+        if not found:
+            raise NotFound("message")
+        added_at = found[0].version
+    wanted = AsOf(version=added_at if cut.version is None else cut.version)
+    version = version_as_of(application, stream_id, wanted, field="version")
+    source = state_at(application, Session.KIND, stream_id, version)
+    assert isinstance(source, Session)
+    if source.is_deleted:
+        raise NotFound(Session.KIND)
+    if cut.message_id is not None:
+        refuse_hidden(application, source, cut.message_id)
+    return source, version if added_at is None else added_at
+
+
+def refuse_hidden(application: Recount, source: Session, message_id: UUID) -> None:
+    message = messages_at(application, source, [message_id]).get(message_id)
+    if message is None or source.hides(message):
+        raise NotFound("message")
+
+
+def seen_until(application: Recount, source: Session, last: int) -> Iterator[MessageState]:
+    """The messages that could be seen then, oldest first, up to the one at version ``last``."""
+    count = size = 0
+    window = Window(LIMIT_MAX, "oldest", cursor_for(source.hidden_through, "oldest"))
+    for message in messages_as_of(application, source, window):
+        if message.version > last:
+            return
+        if source.hides(message):
+            continue
+        count += 1
+        size += size_of(message)
+        if count > MESSAGES_MAX or size > MESSAGES_BYTES_MAX:
+            raise InvalidInput(
+                "message_id",
+                f"a fork takes at most {MESSAGES_MAX:,} messages, and {MESSAGES_BYTES_MAX // 2**20} MiB:"
+                " name an earlier one",
+            )
+        yield message
+
+
+def copy_of(message: MessageState) -> Message:
+    """What the message said, under an id of its own."""
+    members: dict[str, Any] = {member: getattr(message, member) for member in Message.model_fields}
+    return Message.model_construct(**{**members, "id": uuid7()})

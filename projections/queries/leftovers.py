@@ -1,0 +1,66 @@
+"""What is left of something that was to be erased: looked for in every table, whichever made it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from psycopg import sql
+from psycopg.sql import Identifier
+from pydantic_core import from_json
+
+from recountdb.eventlog.log.recorder import LogEntry
+from recountdb.eventlog.postgres.database import Connection
+from recountdb.eventlog.postgres.statements import Statements
+from recountdb.projections.views.tables import existing
+
+SQL = Statements(__name__, "leftovers")
+
+COUNTED_MAX = 1000  # of each table; more need not be known
+
+
+def leftovers_of(connection: Connection, entry: LogEntry) -> dict[str, int]:
+    """Return how many rows are left, by table, of what ``entry`` says is to be erased; none where none is."""
+    if entry.topic.endswith(".purged"):
+        return of_stream(connection, entry.originator_id, entry.originator_version)
+    return of_messages(connection, entry.originator_id, from_json(entry.state)["versions"])
+
+
+def of_stream(connection: Connection, stream_id: UUID, end: int) -> dict[str, int]:
+    """Return what is left of a stream that was purged at version ``end``."""
+    found = connection.execute(SQL["tables_by_stream"]).fetchall()
+    tables = {name: sql.SQL("stream_id = %(id)s") for (name,) in found}
+    tables["snapshots"] = sql.SQL("originator_id = %(id)s")
+    tables["stored_events"] = sql.SQL(
+        "originator_id = %(id)s AND originator_version < %(end)s AND salt IS NOT NULL"
+    )
+    return _count(connection, tables, {"id": stream_id, "end": end})
+
+
+def of_messages(connection: Connection, stream_id: UUID, versions: Sequence[int]) -> dict[str, int]:
+    """Return what is left of the events of a stream at ``versions``."""
+    named = sql.SQL("stream_id = %(id)s AND version = ANY(%(versions)s::bigint[])")
+    tables = dict.fromkeys(existing(connection, ["messages"]), named)
+    tables["stored_events"] = sql.SQL(
+        "originator_id = %(id)s AND originator_version = ANY(%(versions)s::bigint[]) AND salt IS NOT NULL"
+    )
+    return _count(connection, tables, {"id": stream_id, "versions": list(versions)})
+
+
+def _count(
+    connection: Connection, conditions: Mapping[str, sql.SQL], bound: Mapping[str, object]
+) -> dict[str, int]:
+    """Count the rows of each table that meet its condition, in one statement."""
+    counts = [
+        sql.SQL("SELECT {}, count(*) FROM (SELECT FROM {} WHERE {} LIMIT {}) AS found").format(
+            table, Identifier(table), condition, COUNTED_MAX
+        )
+        for table, condition in conditions.items()
+    ]
+    rows = connection.execute(sql.SQL(" UNION ALL ").join(counts), bound).fetchall()
+    return {table: count for table, count in rows if count}
+
+
+def describe(left: Mapping[str, int]) -> str:
+    """Name the tables, each with how many rows it has."""
+    return ", ".join(f"{table} ({count})" for table, count in sorted(left.items()))

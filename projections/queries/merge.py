@@ -1,0 +1,79 @@
+"""Merging: what a session says, made ready to join another one.
+
+As for a fork (see projections.queries.fork), it is read before the writer's turn; that the session has not
+gone on meanwhile is checked when it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recountdb.domain.commands import Command, MergeSessions, MoveMessages, Name, RenameSession
+from recountdb.domain.errors import InvalidInput, NotFound
+from recountdb.domain.messages import Message, MessageState
+from recountdb.domain.sessions import Session
+from recountdb.eventlog.application import Recount
+from recountdb.projections.queries.fork import MESSAGES_BYTES_MAX, MESSAGES_MAX
+from recountdb.projections.queries.history import AsOf, messages_as_of, state_as_of
+from recountdb.projections.queries.paging import LIMIT_MAX, Window, cursor_for, size_of
+
+
+def rename_or_merge(application: Recount, name: Name, new_name: str, *, reason: str) -> Command:
+    """The command after which what ``name`` holds is found under ``new_name``.
+
+    Where a session has that name, deleted or live, the messages join it and ``name`` is deleted for
+    ``reason``. Raises NotFound, and InvalidInput where there are too many messages. What others do before
+    the command's turn can have it refused (AlreadyExists, ExpectationFailed, NotFound): ask again then.
+    """
+    source = state_as_of(application, name, AsOf())
+    assert isinstance(source, Session)
+    if source.is_deleted:
+        raise NotFound(Session.KIND)
+    if name.name == new_name or application.views.find_stream(name._replace(name=new_name)) is None:
+        return RenameSession(name=name.name, scope=name.scope, new_name=new_name)
+    return MergeSessions(
+        name=new_name,
+        scope=name.scope,
+        source=source,
+        messages=messages_of(application, source),
+        reason=reason,
+    )
+
+
+def move(application: Recount, name: Name, new_name: str, message: MessageState) -> MoveMessages:
+    """The command that has one message of ``name``, as it is given here, join the session ``new_name``.
+
+    It may say something else than it did. Raises NotFound; what others do before the command's turn can
+    have it refused: ask again then.
+    """
+    source = state_as_of(application, name, AsOf())
+    assert isinstance(source, Session)
+    return MoveMessages(name=new_name, scope=name.scope, source=source, messages=[said_in(source, message)])
+
+
+def messages_of(application: Recount, source: Session) -> list[Message]:
+    """What can be seen of the session as it was, in order. Raises InvalidInput for too much."""
+    window = Window(LIMIT_MAX, "oldest", cursor_for(source.hidden_through, "oldest"))
+    messages: list[Message] = []
+    size = 0
+    for message in messages_as_of(application, source, window):
+        if source.hides(message):
+            continue
+        size += size_of(message)
+        if len(messages) == MESSAGES_MAX or size > MESSAGES_BYTES_MAX:
+            raise InvalidInput(
+                "new_name",
+                f"is taken, and a merge takes at most {MESSAGES_MAX:,} messages,"
+                f" and {MESSAGES_BYTES_MAX // 2**20} MiB: choose another",
+            )
+        messages.append(said_in(source, message))
+    return messages
+
+
+def said_in(source: Session, message: MessageState) -> Message:
+    """The message, with what only its session told: about when it was said, and by which user."""
+    members: dict[str, Any] = {member: getattr(message, member) for member in Message.model_fields}
+    members["timestamp"] = message.timestamp or message.recorded_at
+    if message.user_id is None and message.role in ("user", "human"):
+        members["user_id"] = source.user_id
+    return Message.model_construct(**members)

@@ -1,0 +1,217 @@
+"""Pages of rows, by keys that stay right while rows are added.
+
+By number only for orders that change under the reader anyway, and for callers who know no other way.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import JsonValue
+from pydantic_core import from_json, to_json
+
+from recountdb.domain.errors import InvalidInput
+from recountdb.eventlog.log.epoch import Epochs, LogPosition, OlderEpoch
+
+LIMIT_DEFAULT = 50
+LIMIT_MAX = 1000
+PAGE_BYTES_MAX = 4 * 2**20
+"""A page ends behind the item with which it has this many; so it may be larger by one item."""
+
+KEY_MAX = 2**63 - 1
+
+Order = Literal["oldest", "newest"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which part of a list: ``limit`` rows in ``order``, after the row that ``cursor`` names.
+
+    A page that comes to ``bytes_max`` ends early, with a cursor; None: none does, for callers who know no
+    cursors.
+    """
+
+    limit: int = LIMIT_DEFAULT
+    order: Order = "oldest"
+    cursor: str | None = None
+    bytes_max: int | None = PAGE_BYTES_MAX
+
+    def after(self) -> int | None:
+        """The key that the cursor holds. Raises InvalidInput for one that we did not give out."""
+        return None if self.cursor is None else key_of(self.cursor, self.order)[0]
+
+    def after_in(self, epochs: Epochs) -> int | None:
+        """Return the position that the cursor holds, in a list by position.
+
+        Raises InvalidInput for a cursor that this store did not give out, OlderEpoch for another epoch's.
+        """
+        if self.cursor is None:
+            return None
+        position, epoch = key_of(self.cursor, self.order)
+        try:
+            return epochs.check(LogPosition(epoch, position))
+        except OlderEpoch as error:
+            # Newest first, a cursor leaves out its own row, too.
+            is_cut = self.order == "newest" and error.position < position
+            error.cursor = cursor_for(error.position + is_cut, self.order, error.epoch)
+            raise
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """The page of this ``number``, from 1, of pages of ``size`` rows.
+
+    Rows that move or are added meanwhile come twice or not at all.
+    """
+
+    number: int
+    size: int
+
+    def parameters(self) -> dict[str, int]:
+        return {"limit": self.size, "offset": (self.number - 1) * self.size}
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What rows to see. None filters nothing.
+
+    ``metadata``: rows whose metadata contain this document. ``since`` (inclusive) and ``until``
+    (exclusive): times of creation, for messages the time said, or else recorded. ``deleted``: only
+    live ones (False), only deleted ones (True), both (None).
+    """
+
+    scope: str | None = None
+    user_id: str | None = None
+    role: str | None = None
+    metadata: dict[str, JsonValue] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    deleted: bool | None = False
+
+    def parameters(self) -> dict[str, Any]:
+        metadata = None if self.metadata is None else to_json(self.metadata).decode()
+        return {
+            "scope": self.scope,
+            "user_id": self.user_id,
+            "role": self.role,
+            "metadata": metadata,
+            "since": self.since,
+            "until": self.until,
+            "deleted": self.deleted,
+        }
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """Some rows of a list; ``next_cursor`` is None at its end."""
+
+    items: Sequence[T]
+    next_cursor: str | None = None
+
+
+BYTES_OF_WEIGHT_MAX = 13
+"""So many bytes what weighs one may have at most: see eventlog/log/sql/log.sql."""
+
+
+@dataclass(frozen=True)
+class Rows(Generic[T]):
+    """Rows that a statement found.
+
+    ``count``: how many there were before it left out those too heavy. ``weight``: of all but the last row.
+    """
+
+    found: Sequence[T]
+    count: int
+    weight: int
+
+
+Fetch = Callable[[int | None, int, int | None], Rows[T]]
+"""Rows behind a key (None: from the start), up to a number, and up to a weight (None: of any)."""
+
+
+def read_page(
+    fetch: Fetch[T], window: Window, key: Callable[[T], int], epochs: Epochs | None = None
+) -> Page[T]:
+    """Read a page bounded in bytes.
+
+    Statements weigh rows by how they are stored. Where what they found may be too much for a page, rows are
+    measured as they come; and where rows were left out, more are fetched until they are enough, for what is
+    compressed mostly weighs more than it is. ``epochs``: of a list by position, those of its positions.
+    """
+    items: list[T] = []
+    size = 0
+    after = window.after() if epochs is None else window.after_in(epochs)
+    while True:
+        rows = fetch(after, window.limit + 1 - len(items), window.bytes_max)
+        is_all = rows.count <= len(rows.found)
+        if is_all and not items and not is_full(window, rows.weight * BYTES_OF_WEIGHT_MAX):
+            return page_of(rows.found, window, key, epochs)
+        for item in rows.found:
+            if len(items) == window.limit or is_full(window, size):
+                return page_until(items, window, key, epochs)
+            items.append(item)
+            size += size_of(item)
+        if is_all:
+            return Page(items)
+        after = key(items[-1])
+
+
+def size_in(rows: Sequence[Sequence[Any]]) -> tuple[int, int]:
+    """Return the count and the weight of Rows from ``rows``, whose last two columns have them."""
+    return (rows[0][-2] or 0, int(rows[-1][-1] or 0)) if rows else (0, 0)
+
+
+def is_full(window: Window, size: int) -> bool:
+    """Return whether a page of ``size`` bytes ends there."""
+    return window.bytes_max is not None and size >= window.bytes_max
+
+
+def size_of(item: object) -> int:
+    """Return about how many bytes an item has as JSON."""
+    return len(to_json(item, fallback=vars))
+
+
+def page_of(
+    rows: Sequence[T], window: Window, key: Callable[[T], int], epochs: Epochs | None = None
+) -> Page[T]:
+    """A page from ``rows``, which were fetched with one row more than the limit to see if any follow.
+
+    ``epochs``: of a list by position, those that its positions belong to.
+    """
+    if len(rows) <= window.limit:
+        return Page(rows)
+    return page_until(rows[: window.limit], window, key, epochs)
+
+
+def page_until(items: Sequence[T], window: Window, key: Callable[[T], int], epochs: Epochs | None) -> Page[T]:
+    """A page of ``items``, behind which there are more."""
+    epoch = None if epochs is None else epochs.current.name
+    return Page(items, cursor_for(key(items[-1]), window.order, epoch))
+
+
+def cursor_for(key: int, order: Order, epoch: str | None = None) -> str:
+    """Return a cursor; ``epoch``: the name of that which the key, a position, belongs to."""
+    place = [order, key] if epoch is None else [order, key, epoch]
+    return base64.urlsafe_b64encode(to_json(place)).decode().rstrip("=")
+
+
+def key_of(cursor: str, order: Order) -> tuple[int, str | None]:
+    """Return the key that a cursor holds, and the name of its epoch. Raises InvalidInput."""
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        made_for, key, *epoch = from_json(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except (ValueError, TypeError, binascii.Error):
+        raise InvalidInput("cursor", "is not one that this store gave out") from None
+    if made_for != order:
+        raise InvalidInput("cursor", "belongs to a listing in the other order")
+    if not isinstance(key, int) or isinstance(key, bool) or not 0 <= key <= KEY_MAX:
+        raise InvalidInput("cursor", "is not one that this store gave out")
+    if len(epoch) > 1 or not all(isinstance(name, str) for name in epoch):
+        raise InvalidInput("cursor", "is not one that this store gave out")
+    return key, epoch[0] if epoch else None

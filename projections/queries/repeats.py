@@ -1,0 +1,65 @@
+"""Repeats of requests that leave no event: each is carried out once, and its first answer is kept for a week.
+
+What is recorded in the log keeps its idempotency keys there (see projections.views.idempotency). What is
+outside of it, as webhooks are, keeps the key, what was asked and what was answered in a row of its own,
+written in the transaction that carries the request out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from pydantic import TypeAdapter
+
+from recountdb.domain.errors import KeyReused
+from recountdb.domain.events import Idempotency
+from recountdb.eventlog.postgres.database import Connection
+from recountdb.eventlog.postgres.statements import Statements
+
+SQL = Statements(__name__, "repeats")
+
+KEPT_DAYS = 7
+
+T = TypeVar("T")
+
+
+def carry_out_once(
+    connection: Connection,
+    project: str,
+    idempotency: Idempotency | None,
+    work: Callable[[], T],
+    kind: TypeAdapter[T],
+) -> T:
+    """Return what ``work`` returns, or returned when the same request was carried out before.
+
+    Call it within a transaction. ``kind``: how the answer is kept. Raises KeyReused where the key came with
+    another request.
+    """
+    if idempotency is None:
+        return work()
+    key = {"project": project, "key": idempotency.key}
+    began = connection.execute(SQL["begin_request"], key | {"fingerprint": idempotency.fingerprint})
+    if began.fetchone() is None:
+        return first_answer(connection, key, idempotency, kind)
+    ((is_in_log,),) = connection.execute(SQL["is_in_log"], key).fetchall()
+    if is_in_log:
+        raise KeyReused
+    answer = work()
+    connection.execute(SQL["keep_answer"], key | {"answer": kind.dump_json(answer).decode()})
+    return answer
+
+
+def first_answer(
+    connection: Connection, key: dict[str, str], idempotency: Idempotency, kind: TypeAdapter[T]
+) -> T:
+    """Return what the request was answered before. Raises KeyReused."""
+    ((fingerprint, answer),) = connection.execute(SQL["select_answer"], key).fetchall()
+    if fingerprint != idempotency.fingerprint:
+        raise KeyReused
+    return kind.validate_json(answer)
+
+
+def forget_answers(connection: Connection) -> None:
+    """Delete the answers that are older than a week."""
+    connection.execute(SQL["forget_answers"], {"days": KEPT_DAYS})

@@ -1,0 +1,39 @@
+"""Replays: a stream's events one after the other, as far apart as they were recorded, or faster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from uuid import UUID
+
+from recountdb.eventlog.log.recorder import LogEntry, LogRecorder
+
+PAGE_ENTRIES = 500
+PAUSE_SECONDS_MAX = 5.0
+
+
+def stream_entries(log: LogRecorder, stream_id: UUID, first: int, last: int) -> Iterator[LogEntry]:
+    """What is recorded of a stream from version ``first`` to ``last``, both included, oldest first."""
+    after = first - 1
+    while True:
+        entries = log.select_stream(stream_id, gt=after, lt=last + 1, limit=PAGE_ENTRIES)
+        yield from entries
+        if len(entries) < PAGE_ENTRIES and not entries.is_cut:
+            return
+        after = entries[-1].originator_version
+
+
+def paced(
+    entries: Iterable[LogEntry], speed: float, before: datetime | None = None
+) -> Iterator[tuple[float, LogEntry]]:
+    """Each entry with the pause before it, in seconds, at most PAUSE_SECONDS_MAX.
+
+    ``speed``: how many times as fast as it was; 0 for no pauses. ``before``: when the entry in front
+    of the first was recorded; None where there is none, and so no pause.
+    """
+    for entry in entries:
+        pause = 0.0
+        if before is not None and speed:
+            pause = (entry.recorded_at - before).total_seconds() / speed
+        yield min(pause, PAUSE_SECONDS_MAX), entry
+        before = entry.recorded_at

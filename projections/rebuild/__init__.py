@@ -1,0 +1,1 @@
+"""Rebuilding the views from the log beside those in use."""

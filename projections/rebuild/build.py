@@ -1,0 +1,336 @@
+"""Makes the views again from the log, beside those in use, and puts them in their place.
+
+The new rows are made as the old ones were: the events of a stream are folded, and each view says
+what rows follow (``writes_for``). What differs is the way in: whole streams at a time, by COPY, into
+tables of the same shape whose names begin with ``rebuild_``, by as many processes as one likes.
+
+Writers go on writing the views in use all along. What they add is caught up with: streams with
+newer events are folded again. At the end writers wait for some milliseconds, while the last of it is
+caught up with and the tables change their names; those of the old ones begin with ``previous_``.
+
+Work is cut into *units*, ranges of streams, and each is marked as done in the transaction that
+writes its rows; so a rebuild that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
+from copy import copy
+from itertools import groupby, islice
+from operator import itemgetter
+from typing import Any
+from uuid import UUID
+
+from eventsourcing.persistence import StoredEvent
+
+from recountdb.domain.aggregate import Aggregate
+from recountdb.domain.catalog import events_by_topic
+from recountdb.domain.errors import RecordUnreadable
+from recountdb.domain.messages import MessageEvent, MessageState, fold_messages
+from recountdb.eventlog.log.mapper import EventMapper, Row
+from recountdb.eventlog.log.order import settled_position
+from recountdb.eventlog.log.recorder import as_json, stored_from
+from recountdb.eventlog.postgres.database import Connection, connect, told
+from recountdb.eventlog.postgres.exclusive_locks import kept_alive
+from recountdb.eventlog.postgres.statements import Statements
+from recountdb.eventlog.write.ports import StreamChange
+from recountdb.projections.rebuild import shadow
+from recountdb.projections.rebuild.copy import columns_of, copy_lines, line_maker
+from recountdb.projections.rebuild.fold import fold_streams
+from recountdb.projections.rebuild.shadow import Difference
+from recountdb.projections.views.messages import SQL as MESSAGES
+from recountdb.projections.views.registry import BY_NAME
+from recountdb.projections.views.tables import SHADOW, by_stream, exists, instead, tables_in, versions_in
+
+SQL = Statements(__name__, "build")
+
+FETCHED = 2000  # rows of the log that are read at a time
+CHANGES = 100  # streams that are turned into rows at a time
+CAUGHT_UP = 200  # events behind: few enough to be caught up with while writers wait
+CATCH_UPS_MAX = 10
+
+FIND_MESSAGES = instead(MESSAGES["find_messages"], "messages", f"{SHADOW}messages")
+
+Progress = Callable[[int], object]
+"""Called with how many events were folded since it was last called."""
+
+
+def refuse(error: RecordUnreadable) -> None:
+    raise error
+
+
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Looking for circles, of which there are none, among ever more events takes more time than all else."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+class Folder:
+    """Folds streams and copies the rows that follow into the shadow tables, over one connection.
+
+    With ``quarantine``, streams with an event that cannot be read are noted and passed over.
+    """
+
+    def __init__(self, connection: Connection, *, quarantine: bool = False) -> None:
+        self._connection = connection
+        self._aside: list[RecordUnreadable] = []
+        self._set_aside = self._aside.append if quarantine else refuse
+        self._states: dict[UUID, Aggregate] | None = None  # of streams met while catching up
+        self._mapper = EventMapper(events_by_topic())
+        self._views = [BY_NAME[name] for name in versions_in(connection, SHADOW)]
+        self._columns = {table: columns_of(connection, table) for table in tables_in(connection)}
+        self._line_of = {table: line_maker(columns) for table, columns in self._columns.items()}
+
+    def fold_unit(self, take: str = "take_unit") -> int:
+        """Fold one unit that is not done; returns how many events it had, 0 where none is left.
+
+        ``take``: with ``take_free_unit``, only one that nobody is at.
+        """
+        with told(), self._connection.transaction(), no_garbage_collection():
+            self._connection.execute(SQL["flush_later"])
+            for number, low, high, events in self._connection.execute(SQL[take]).fetchall():
+                with self._connection.cursor("recount_streams") as cursor:
+                    cursor.itersize = FETCHED
+                    # In binary form, and payloads as bytes, rows take a third of the time.
+                    cursor.execute(SQL["select_streams"], [low, high], binary=True)
+                    self.fold(cursor)
+                self._connection.execute(SQL["finish_unit"], [number])
+                return int(events)
+        return 0
+
+    def fold(self, stored: Iterable[Row]) -> None:
+        """Copy the rows of whole streams, none of which are there yet."""
+        lines: dict[str, list[bytes]] = {table: [] for table in by_stream(self._columns)}
+        numbers: dict[tuple[str, str], dict[str, Any]] = {}
+        changes = fold_streams(stored, self._mapper, self._set_aside)
+        while some := list(islice(changes, CHANGES)):
+            if self._states is not None:
+                self._states.update((change.state.id, change.state) for change in some)
+            purged = {change.state.id for change in some if change.state.is_purged}
+            for table, _, rows in (write for view in self._views for write in view.writes_for(some)):
+                if table == "counters":
+                    for row in rows:
+                        key = (row["project"], row["kind"])
+                        numbers[key] = max(row, numbers.get(key, row), key=itemgetter("last"))
+                else:
+                    kept = (row for row in rows if row["stream_id"] not in purged) if purged else rows
+                    lines[table] += map(self._line_of[table], kept)
+        for table, found in lines.items():
+            if found:
+                copy_lines(self._connection, f"{SHADOW}{table}", list(self._columns[table]), found)
+        self._note_aside()
+        # Once and in order, last of all: several processes lock these rows.
+        self._raise_counters(list(numbers.values()))
+
+    def _note_aside(self) -> None:
+        shadow.set_aside(self._connection, self._aside)
+        self._aside.clear()
+
+    def _raise_counters(self, rows: Sequence[dict[str, Any]]) -> None:
+        if rows:
+            self._connection.execute(SQL["raise_counters"], [as_json(rows)])
+
+    def catch_up(self, settled: int) -> int:
+        """Take in what was recorded since the last time; returns how many events these were.
+
+        A stream that is met for the first time is folded anew; from then on its state is known, and
+        what follows from further events is written as appends write it, only into the shadow tables.
+        """
+        states = self._states = {} if self._states is None else self._states
+        with told(), self._connection.transaction():
+            ((position,),) = self._connection.execute(SQL["caught_up_to"]).fetchall()
+            aside = list(shadow.those_aside(self._connection))
+            found = self._connection.execute(SQL["events_since"], [position, settled, aside]).fetchall()
+            newer = {
+                stream_id: [stored_from(row) for row in rows]
+                for stream_id, rows in groupby(found, key=itemgetter(0))
+            }
+            unknown = [stream_id for stream_id in newer if stream_id not in states]
+            self._append({stream_id: newer[stream_id] for stream_id in newer if stream_id in states})
+            shadow.clear_streams(self._connection, unknown)
+            self.fold(self._connection.execute(SQL["select_some_streams"], [unknown], binary=True))
+            self._connection.execute(SQL["note_caught_up"], [settled])
+        return len(found)
+
+    def _append(self, newer: Mapping[UUID, Sequence[StoredEvent]]) -> None:
+        """Write what follows from events of streams whose states are known."""
+        found = (self._change(stream_id, stored) for stream_id, stored in newer.items())
+        changes = [change for change in found if change is not None]
+        self._note_aside()
+        for table, sql, rows in (write for view in self._views for write in view.writes_for(changes)):
+            if table == "counters":
+                self._raise_counters(rows)
+            elif rows:
+                shadow_sql = instead(sql, table, f"{SHADOW}{table}")
+                self._connection.execute(shadow_sql, [as_json(rows)])
+
+    def _change(self, stream_id: UUID, stored: Sequence[StoredEvent]) -> StreamChange | None:
+        """What ``stored`` changes; None where all of it was folded in already."""
+        assert self._states is not None
+        state = self._states[stream_id]
+        try:
+            events = [self._mapper.to_domain_event(e) for e in stored if e.originator_version > state.version]
+        except RecordUnreadable as error:
+            self._set_aside(error)
+            return None
+        if not events:
+            return None
+        ids = [event.message_id for event in events if isinstance(event, MessageEvent)]
+        rows = self._connection.execute(FIND_MESSAGES, {"stream_id": stream_id, "ids": ids, "instants": []})
+        known = {message.id: message for message in (MessageState(*row) for row in rows)}
+        for event in events:
+            state = state.evolve(event)
+        self._states[stream_id] = state
+        return StreamChange(state, events, fold_messages(known, events))
+
+    def for_one_try(self) -> Folder:
+        """One like this, for a transaction that may be rolled back: this one learns nothing from it."""
+        tried = copy(self)
+        tried._states = dict(self._states or {})
+        return tried
+
+    def come_close(self) -> None:
+        """Catch up until little is left, or as long as it helps: writers may be faster than this."""
+        for _ in range(CATCH_UPS_MAX):
+            if self.catch_up(settled_position(self._connection)) <= CAUGHT_UP:
+                break
+
+
+def rebuild(
+    conninfo: str,
+    names: Collection[str] = tuple(BY_NAME),
+    *,
+    workers: int = 1,
+    quarantine: bool = False,
+    progress: Progress = lambda count: None,
+) -> None:
+    """Fill the shadow tables of these views from the whole log, or go on where another rebuild was stopped.
+
+    Raises RecordUnreadable for an event that cannot be read, which names stream and version, unless
+    such streams are to be put into ``quarantine``.
+    """
+    with told(), connect(conninfo) as connection:
+        if not quarantine and exists(connection, SHADOW) and shadow.those_aside(connection):
+            shadow.discard(connection)
+        shadow.begin(connection, settled_position(connection), names)
+        fill(conninfo, workers, progress, quarantine=quarantine)
+        shadow.make_indexes(connection)
+        Folder(connection, quarantine=quarantine).come_close()
+
+
+def log_size(connection: Connection) -> int:
+    """How many events there are."""
+    ((events,),) = connection.execute(SQL["log_size"]).fetchall()
+    return int(events)
+
+
+def fill(conninfo: str, workers: int, progress: Progress, *, quarantine: bool = False) -> None:
+    """Fold all units that are not done."""
+    if workers > 1:
+        fill_together(conninfo, workers, progress, quarantine=quarantine)
+    # PostgreSQL may be at a unit yet for a rebuild that was killed. Who waits for it folds it, unless it
+    # was finished after all.
+    with connect(conninfo) as connection, kept_alive(connection):
+        for events in iter(Folder(connection, quarantine=quarantine).fold_unit, 0):
+            progress(events)
+
+
+def fill_together(conninfo: str, workers: int, progress: Progress, *, quarantine: bool) -> None:
+    """Fold the units that nobody is at, in processes."""
+    spawning = multiprocessing.get_context("spawn")
+    initial = (conninfo, quarantine)
+    with ProcessPoolExecutor(workers, spawning, initializer=begin_work, initargs=initial) as pool:
+        running = {pool.submit(fold_unit) for _ in range(workers)}
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for events in (future.result() for future in done):
+                if events:
+                    progress(events)
+                    running.add(pool.submit(fold_unit))
+
+
+_folder: list[Folder] = []
+"""In a process of the pool: its own, for all units it folds."""
+
+_kept = ExitStack()
+"""In a process of the pool: what lasts as long as it does."""
+
+
+def begin_work(conninfo: str, quarantine: bool) -> None:
+    end_with_parent()
+    connection = connect(conninfo)
+    _kept.enter_context(kept_alive(connection))  # to the end of the process
+    _folder.append(Folder(connection, quarantine=quarantine))
+
+
+def end_with_parent() -> None:
+    """See to it that nobody goes on in this process once whoever started it was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="recount-parent", daemon=True).start()
+
+
+def fold_unit() -> int:
+    return _folder[0].fold_unit("take_free_unit")
+
+
+def differences(connection: Connection) -> Iterator[Difference]:
+    """Rows in use that are not as the log has them, after ``rebuild``.
+
+    None of streams that were written to since, are just being erased, or were set aside.
+    """
+    with told(), connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        ((position,),) = connection.execute(SQL["caught_up_to"]).fetchall()
+        ((newer, _),) = connection.execute(SQL["streams_since"], [position, 2**63 - 1])
+        erased = [stream_id for (stream_id,) in connection.execute(SQL["being_erased"])]
+        aside = shadow.those_aside(connection)
+        yield from shadow.differences(connection, but=[*(newer or []), *erased, *aside])
+
+
+def put_in_place(conninfo: str, *, quarantine: bool = False, holder: int | None = None) -> float:
+    """Let the rebuilt tables take the place of those in use; returns for how many seconds writers waited.
+
+    ``holder``: the session that holds the lock for it, which it must still have (shadow.refuse_usurped).
+    """
+    with told(), connect(conninfo) as connection, kept_alive(connection):
+        folder = Folder(connection, quarantine=quarantine)
+
+        def catch_up() -> Callable[[], object]:
+            tried = folder.for_one_try()
+            tried.catch_up(settled_position(connection))
+            return lambda: tried.catch_up(last_position(connection))
+
+        folder.come_close()
+        return shadow.swap(connection, catch_up, holder=holder)
+
+
+def last_position(connection: Connection) -> int:
+    ((last,),) = connection.execute(SQL["last_position"]).fetchall()
+    return int(last)
+
+
+def roll_back(conninfo: str, *, holder: int | None = None) -> float:
+    """Let the tables from before the last rebuild take their place again, caught up with the log.
+
+    As ``put_in_place``. Raises NotFound where there are none.
+    """
+    with told(), connect(conninfo) as connection:
+        shadow.take_previous(connection)
+        quarantine = bool(shadow.those_aside(connection))
+    return put_in_place(conninfo, quarantine=quarantine, holder=holder)

@@ -1,0 +1,198 @@
+"""What rebuilds there were, how far the one under way is, and which views are to be rebuilt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from psycopg.errors import UndefinedTable
+
+from recountdb.domain.errors import InvalidInput, RecountError
+from recountdb.eventlog.postgres.advisory_locks import REBUILD_LOCK
+from recountdb.eventlog.postgres.database import Connection, Database, connect, told
+from recountdb.eventlog.postgres.statements import Statements
+from recountdb.projections.queries import counts
+from recountdb.projections.rebuild import build as rebuild
+from recountdb.projections.rebuild import shadow
+from recountdb.projections.views.registry import BY_NAME
+from recountdb.projections.views.tables import LIVE, versions_in
+
+SQL = Statements(__name__, "progress")
+
+State = Literal["running", "stopped", "done", "failed"]
+
+
+@dataclass(frozen=True)
+class View:
+    """``rows``: see Count. ``rebuilt_at``: None for one that was only ever written by appends.
+
+    ``is_outdated``: its rows were made by another version of the view than this program's.
+    """
+
+    name: str
+    version: int
+    is_outdated: bool
+    rows: int
+    rebuilt_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Rebuild:
+    """One rebuild. ``stopped``: it was killed; the next one of the same views goes on where it was.
+
+    ``events``: of the whole log; ``events_done``: those folded so far, by a rebuild that this one goes on
+    with as well. ``per_second`` and ``seconds_left`` are known once something is done and as long as it
+    runs. ``locked_seconds``: how long writers waited while the tables changed places.
+    """
+
+    number: int
+    views: Sequence[str]
+    is_rehearsal: bool
+    state: State
+    started_at: datetime
+    ended_at: datetime | None
+    events: int
+    events_done: int
+    per_second: float | None
+    seconds_left: float | None
+    differences: int | None
+    locked_seconds: float | None
+    error: str | None
+
+
+@dataclass
+class Findings:
+    """What a rebuild found out so far."""
+
+    differences: int | None = None
+    locked_seconds: float | None = None
+
+
+def checked_views(names: Sequence[str]) -> list[str]:
+    """The views that are meant, in their order: all of them where none is named. Raises InvalidInput."""
+    for name in names:
+        if name not in BY_NAME:
+            raise InvalidInput("views", f"there is no view of this name; there are {', '.join(BY_NAME)}")
+    return [name for name in BY_NAME if not names or name in names]
+
+
+def list_views(database: Database) -> list[View]:
+    """All views of this program."""
+    found = {name: rest for name, *rest in database.fetch(SQL["list_views"])}
+    views = []
+    for name, view in BY_NAME.items():
+        version, rebuilt_at = found.get(name, (0, None))
+        rows = counts.count(database, name).rows
+        views.append(View(name, version, version != view.VERSION, rows, rebuilt_at))
+    return views
+
+
+def outdated_views(connection: Connection) -> list[str]:
+    """Those whose rows were made by another version of the view than this program's."""
+    found = versions_in(connection, LIVE)
+    return [name for name, view in BY_NAME.items() if found.get(name) != view.VERSION]
+
+
+def is_served(database: Database) -> bool:
+    """Return whether a server, or another command that takes locks of the store, uses it now."""
+    ((is_served,),) = database.fetch(SQL["is_served"])
+    return bool(is_served)
+
+
+def begin(connection: Connection, names: Sequence[str], *, is_rehearsal: bool) -> int:
+    """Note that there is a rebuild; returns its number."""
+    ((number,),) = connection.execute(SQL["begin"], [list(names), is_rehearsal]).fetchall()
+    return int(number)
+
+
+@contextmanager
+def recorded(connection: Connection, number: int) -> Iterator[Findings]:
+    """Note at the end of the block what became of a rebuild."""
+    findings = Findings()
+    try:
+        with told():
+            yield findings
+    except RecountError as refusal:
+        end(connection, number, findings, str(refusal))
+        raise
+    except Exception:
+        end(connection, number, findings, "an error of Recount itself")
+        raise
+    end(connection, number, findings, None)  # one that was stopped by hand has no end, as if killed
+
+
+def end(connection: Connection, number: int, findings: Findings, error: str | None) -> None:
+    if not connection.closed:
+        connection.execute(SQL["end"], {"number": number, "error": error, **vars(findings)})
+
+
+def last_rebuild(database: Database) -> Rebuild | None:
+    """The one under way, else the last; None where there was none."""
+    return database.read(find_last)
+
+
+def find_last(connection: Connection) -> Rebuild | None:
+    # In this order: whoever gave back the lock had noted the end before.
+    holders = [pid for (pid,) in connection.execute(SQL["lock_holders"], [REBUILD_LOCK])]
+    row = connection.execute(SQL["last_rebuild"]).fetchone()
+    if row is None:
+        return None
+    number, process_id, views, is_rehearsal, seconds, started_at, ended_at, events, *found = row
+    differences, locked_seconds, error = found
+    state = state_of(is_under_way=process_id in holders, has_ended=ended_at is not None, error=error)
+    done, before = (events, 0) if state == "done" else units_done(connection, started_at)
+    per_second = (done - before) / seconds if state == "running" and done > before else None
+    return Rebuild(
+        number=number,
+        views=views,
+        is_rehearsal=is_rehearsal,
+        state=state,
+        started_at=started_at,
+        ended_at=ended_at,
+        events=events,
+        events_done=done,
+        per_second=per_second,
+        seconds_left=None if per_second is None else max(0.0, (events - done) / per_second),
+        differences=differences,
+        locked_seconds=locked_seconds,
+        error=error,
+    )
+
+
+def state_of(*, is_under_way: bool, has_ended: bool, error: str | None) -> State:
+    """Return the state. One that has ended is under way for as long as no other may begin."""
+    if is_under_way:
+        return "running"
+    if not has_ended:
+        return "stopped"
+    return "done" if error is None else "failed"
+
+
+def units_done(connection: Connection, started_at: datetime) -> tuple[int, int]:
+    """How many events were folded, and how many of them before ``started_at``."""
+    try:
+        ((done, before),) = connection.execute(SQL["units_done"], [started_at]).fetchall()
+    except UndefinedTable:  # before the first is begun, and from the exchange on
+        return 0, 0
+    return int(done), int(before)
+
+
+def carry_out(
+    conninfo: str, number: int, names: Sequence[str], *, is_rehearsal: bool, holder: int | None = None
+) -> None:
+    """Rebuild these views, with a note of what became of it. The caller sees to it that nobody else does.
+
+    ``holder``: the caller's session, which holds the lock for it (see shadow.refuse_usurped).
+
+    Raises RecordUnreadable, Unavailable.
+    """
+    with connect(conninfo) as connection, recorded(connection, number) as findings:
+        rebuild.rebuild(conninfo, names)
+        findings.differences = sum(1 for _ in rebuild.differences(connection))
+        if is_rehearsal:
+            shadow.discard(connection)
+        else:
+            findings.locked_seconds = rebuild.put_in_place(conninfo, holder=holder)

@@ -1,0 +1,1 @@
+"""The core views, one module each, written in the transaction that appends."""

@@ -1,0 +1,58 @@
+"""The core views together, as the application needs them: written in the transaction that appends."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from recountdb.domain.commands import Name
+from recountdb.domain.messages import MessageState
+from recountdb.eventlog.log.recorder import Write
+from recountdb.eventlog.postgres.database import Connection, Database
+from recountdb.eventlog.write.ports import RecordedRequest, StreamChange
+from recountdb.projections.views import idempotency as requests
+from recountdb.projections.views import memory_functions as functions
+from recountdb.projections.views import messages, names, sessions, states, threads, users
+
+VIEWS = (names, sessions, threads, users, functions, states, messages, requests)
+"""``VERSION`` of a view counts what its rows were made by: one that changes is to be rebuilt. ``TABLES``
+are its tables, each with what names a row of it."""
+
+BY_NAME = {view.__name__.rpartition(".")[2]: view for view in VIEWS}
+
+
+class CoreViews:
+    """See eventlog.application.Views."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def writes_for(self, changes: Sequence[StreamChange]) -> list[Write]:
+        return [write for view in VIEWS for write in view.writes_for(changes) if write.rows]
+
+    def find_stream(self, name: Name) -> UUID | None:
+        return names.find_stream(self._database, name)
+
+    def find_request(self, project: str, key: str) -> RecordedRequest | None:
+        return requests.find_request(self._database, project, key)
+
+    def find_messages(
+        self, stream_id: UUID, ids: Collection[UUID], instants: Collection[datetime]
+    ) -> list[MessageState]:
+        return messages.find_messages(self._database, stream_id, ids, instants)
+
+    def find_hold(self, project: str, user_id: str) -> str | None:
+        return users.find_hold(self._database, project, user_id)
+
+    def is_known(self, project: str, user_id: str) -> bool:
+        return users.is_known(self._database, project, user_id)
+
+    def is_there(self, stream_id: UUID) -> bool:
+        return names.is_there(self._database, stream_id)
+
+    def count_forks(self, project: str) -> int:
+        return sessions.count_forks(self._database, project)
+
+    def last_number(self, connection: Connection, project: str, kind: str) -> int:
+        return names.last_number(connection, project, kind)

@@ -1,0 +1,74 @@
+"""The sessions view: each session as it is now."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+from uuid import UUID
+
+from recountdb.domain.errors import NotFound
+from recountdb.domain.sessions import Origin, Session
+from recountdb.eventlog.log.recorder import Write
+from recountdb.eventlog.postgres.database import Database
+from recountdb.eventlog.postgres.statements import Statements
+from recountdb.eventlog.write.ports import StreamChange
+from recountdb.projections.queries.listing import list_rows
+from recountdb.projections.queries.paging import Filter, Numbered, Page, Window
+from recountdb.projections.views.conversations import puts_for
+
+SQL = Statements(__name__, "sessions")
+VERSION = 1
+TABLES = {"sessions": ("stream_id",)}
+
+
+def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
+    return puts_for(changes, Session, SQL, "sessions")
+
+
+def session_from(origin: dict[str, Any] | None, **columns: Any) -> Session:
+    return Session(origin=None if origin is None else Origin.model_validate(origin), **columns)
+
+
+def get_session(
+    database: Database, project: str, name: str, *, scope: str = "", deleted: bool = False
+) -> Session:
+    """The session, live, or with ``deleted`` in either state. Raises NotFound."""
+    key = {"project": project, "scope": scope, "name": name}
+    for session in database.fetch_as(session_from, SQL["get_session"], key):
+        if deleted or not session.is_deleted:
+            return session
+    raise NotFound(Session.KIND)
+
+
+def list_sessions(
+    database: Database, project: str, window: Window, criteria: Filter | None = None
+) -> Page[Session]:
+    """Sessions by the order they began in."""
+    sql = SQL[f"list_sessions_{window.order}_first"]
+    bound = (criteria or Filter()).parameters()
+    return list_rows(database, session_from, sql, bound | {"project": project}, window)
+
+
+def list_sessions_last_spoken_in(
+    database: Database, project: str, page: Numbered, criteria: Filter | None = None
+) -> list[Session]:
+    """Sessions by when their last message was recorded, the one that rested longest first.
+
+    Where there was none it is when the session began; of sessions of one moment the name decides.
+    """
+    bound = (criteria or Filter()).parameters() | page.parameters() | {"project": project}
+    sql = SQL["list_sessions_last_spoken_in"]
+    return database.fetch_as(session_from, sql, bound, prepare=False)
+
+
+def count_forks(database: Database, project: str) -> int:
+    """Return how many sessions of the project were forked from another one, live or deleted."""
+    ((count,),) = database.fetch(SQL["count_forks"], {"project": project})
+    return int(count)
+
+
+def session_names(database: Database, project: str, ids: Collection[UUID]) -> dict[UUID, str]:
+    """Stream id → name, of the sessions among ``ids`` that there are, live or deleted."""
+    if not ids:
+        return {}
+    return dict(database.fetch(SQL["session_names"], {"project": project, "ids": list(ids)}))

@@ -1,0 +1,110 @@
+"""The tables that hold the views' rows: those in use, and those a rebuild makes and puts aside.
+
+All lie in the schema of the store, so that its owner needs no right to make schemas. Tables and indexes of
+a set have names that begin alike, those in use with nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from psycopg import sql
+from psycopg.sql import Identifier
+
+from recountdb.eventlog.postgres.database import Connection
+from recountdb.eventlog.postgres.statements import Statements
+from recountdb.projections.views.registry import BY_NAME, VIEWS
+
+SQL = Statements(__name__, "tables")
+
+LIVE, SHADOW, PREVIOUS, DROPPED = "", "rebuild_", "previous_", "dropped_"
+SETS = (LIVE, SHADOW, PREVIOUS, DROPPED)
+"""In use; filled by a rebuild; from before the last rebuild; and from before that one, about to go."""
+
+TABLES: dict[str, tuple[str, ...]] = {table: key for view in VIEWS for table, key in view.TABLES.items()}
+"""The tables of all views, each with what names a row of it."""
+
+NOTES = ("progress", "units", "views", "set_aside")
+"""What a rebuild keeps of its own beside the tables: how far it is, with what, and without which streams."""
+
+
+def instead(statement: str, table: str, other: str) -> str:
+    """Return ``statement``, which names no other table of a view than ``table``, for the table ``other``."""
+    return re.sub(rf"\b{table}\b", other, statement)
+
+
+def run(connection: Connection, statement: str, *names: str, **named: str) -> None:
+    """Execute a statement with identifiers in its places."""
+    identifiers = {key: Identifier(name) for key, name in named.items()}
+    connection.execute(sql.SQL(statement).format(*map(Identifier, names), **identifiers))
+
+
+def exists(connection: Connection, prefix: str) -> bool:
+    """Return whether there is such a set of tables."""
+    return connection.execute("SELECT to_regclass(%s)", [f"{prefix}units"]).fetchone() != (None,)
+
+
+def versions_in(connection: Connection, prefix: str) -> dict[str, int]:
+    """Return the views that have tables in a set, each with the version that made their rows."""
+    statement = sql.SQL("SELECT name, version FROM {}").format(Identifier(f"{prefix}views"))
+    return dict(connection.execute(statement).fetchall())
+
+
+def tables_in(connection: Connection, prefix: str = SHADOW) -> dict[str, tuple[str, ...]]:
+    """As TABLES, of the views that have theirs in a set."""
+    names = versions_in(connection, prefix)
+    return {
+        table: key for name, view in BY_NAME.items() if name in names for table, key in view.TABLES.items()
+    }
+
+
+def by_stream(tables: Iterable[str]) -> list[str]:
+    """Return those whose rows each belong to a stream."""
+    return [table for table in tables if table != "counters"]
+
+
+def existing(connection: Connection, tables: Iterable[str], prefixes: Iterable[str] = SETS) -> list[str]:
+    """Return the full names of those of ``tables`` that there are, in any of the sets."""
+    bound = {"tables": list(tables), "prefixes": list(prefixes)}
+    return [name for (name,) in connection.execute(SQL["existing"], bound)]
+
+
+def create_like(connection: Connection, table: str) -> None:
+    """Create a shadow table of the shape of the one in use, for the same readers, without its indexes."""
+    for (statement,) in connection.execute(SQL["create_like"], {"live": table, "made": f"{SHADOW}{table}"}):
+        connection.execute(statement)
+
+
+def create_indexes(connection: Connection, table: str) -> None:
+    """Give a shadow table those constraints and indexes of the one in use that it lacks."""
+    names = {"live": table, "made": f"{SHADOW}{table}", "prefix": SHADOW}
+    for (statement,) in connection.execute(SQL["missing_indexes"], names).fetchall():
+        connection.execute(statement)
+
+
+def renames(connection: Connection, tables: Sequence[str], old: str, new: str) -> list[sql.Composed]:
+    """Return what makes tables of a set, with their indexes, tables of another one."""
+    found = connection.execute(SQL["indexes"], [[f"{old}{table}" for table in tables]])
+    indexes = [str(name).removeprefix(old) for (name,) in found]
+    renaming = "ALTER {kind} {old} RENAME TO {new}"
+    return [
+        sql.SQL(renaming).format(
+            kind=sql.SQL(kind), old=Identifier(f"{old}{name}"), new=Identifier(f"{new}{name}")
+        )
+        for kind, names in (("TABLE", tables), ("INDEX", indexes))
+        for name in names
+    ]
+
+
+def run_all(connection: Connection, statements: Sequence[sql.Composed]) -> None:
+    """Execute statements in one round trip: others may be waiting."""
+    if statements:
+        connection.execute(sql.SQL("; ").join(statements))
+
+
+def drop(connection: Connection, prefix: str) -> None:
+    """Drop a set of tables, as far as there is one."""
+    if names := existing(connection, (*TABLES, *NOTES), [prefix]):
+        tables = sql.SQL(", ").join(map(Identifier, names))
+        connection.execute(sql.SQL("DROP TABLE {} CASCADE").format(tables))

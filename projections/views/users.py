@@ -1,0 +1,79 @@
+"""The users view: each user's profile and metadata as they are now."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from recountdb.domain.errors import NotFound
+from recountdb.domain.users import Profile, User
+from recountdb.eventlog.log.recorder import Write
+from recountdb.eventlog.postgres.database import Database
+from recountdb.eventlog.postgres.statements import Statements
+from recountdb.eventlog.write.ports import StreamChange
+from recountdb.projections.queries.listing import list_rows
+from recountdb.projections.queries.paging import Filter, Page, Window
+from recountdb.projections.views.conversations import purged_streams, row_of
+
+SQL = Statements(__name__, "users")
+VERSION = 1
+TABLES = {"users": ("stream_id",)}
+
+
+def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
+    users = [change.state for change in changes if isinstance(change.state, User)]
+    return [
+        Write("users", SQL["put_users"], [row_of(user) for user in users if not user.is_purged]),
+        Write("users", SQL["delete_users"], purged_streams(changes, User)),
+    ]
+
+
+def user_from(profile: dict[str, Any], **columns: Any) -> User:
+    return User(profile=Profile.model_validate(profile), **columns)
+
+
+def get_user(database: Database, project: str, name: str, *, deleted: bool = False) -> User:
+    """The user, live, or with ``deleted`` in either state. Raises NotFound."""
+    for user in database.fetch_as(user_from, SQL["get_user"], {"project": project, "name": name}):
+        if deleted or not user.is_deleted:
+            return user
+    raise NotFound(User.KIND)
+
+
+def find_hold(database: Database, project: str, name: str) -> str | None:
+    """Why this user may not be purged; None where there is no hold, or no such user."""
+    for (hold,) in database.fetch(SQL["find_hold"], {"project": project, "name": name}):
+        assert hold is None or isinstance(hold, str)
+        return hold
+    return None
+
+
+def is_known(database: Database, project: str, name: str) -> bool:
+    """Whether there is a session of this user, or anything that they said, live or deleted."""
+    ((found,),) = database.fetch(SQL["is_known"], {"project": project, "name": name})
+    return bool(found)
+
+
+def list_users(
+    database: Database, project: str, window: Window, criteria: Filter | None = None
+) -> Page[User]:
+    """Users by the order they were created in."""
+    sql = SQL[f"list_users_{window.order}_first"]
+    bound = (criteria or Filter()).parameters()
+    return list_rows(database, user_from, sql, bound | {"project": project}, window)
+
+
+def find_users(
+    database: Database,
+    project: str,
+    *,
+    names: Collection[str] | None = None,
+    display_names: Collection[str] | None = None,
+) -> list[User]:
+    """All live users with one of ``names`` and one of ``display_names``; None is any. By their number."""
+    bound = {
+        "project": project,
+        "names": None if names is None else list(names),
+        "display_names": None if display_names is None else list(display_names),
+    }
+    return database.fetch_as(user_from, SQL["find_users"], bound, prepare=False)
