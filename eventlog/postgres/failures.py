@@ -115,10 +115,14 @@ def unavailable(error: psycopg.Error) -> Unavailable:
             return Unavailable("the database took too long, and was stopped; nothing was recorded")
         case errors.AdminShutdown() | errors.CrashShutdown() | errors.CannotConnectNow():
             return Unavailable("the database is being restarted, or ended the connection; try again")
+        case errors.ProtocolViolation() if "query_wait_timeout" in str(error):  # PgBouncer's only reason
+            return Unavailable("the pooler has no connection free: raise its default_pool_size")
         case psycopg.OperationalError() | psycopg.InterfaceError():
             return Unavailable("the database does not answer")
+        case _ if error.sqlstate is None:  # the driver's own, where a connection broke in the midst
+            return Unavailable("the database does not answer")
         case _:
-            return Unavailable(f"the database refused ({error.sqlstate or type(error).__name__})")
+            return Unavailable(f"the database refused ({error.sqlstate})")
 
 
 def right_missing(error: psycopg.Error) -> Unavailable:

@@ -47,6 +47,14 @@ def test_each_is_a_sentence_without_a_number(kind: type[psycopg.Error]) -> None:
     assert error.retry_after_seconds > 0
 
 
+def test_a_pooler_that_is_used_up_is_named() -> None:
+    assert "default_pool_size" in str(translated(errors.ProtocolViolation("query_wait_timeout")))
+
+
+def test_what_the_driver_says_by_itself_is_no_refusal() -> None:
+    assert str(translated(psycopg.InternalError("unexpected result"))) == "the database does not answer"
+
+
 @pytest.mark.parametrize("kind", ENDED)
 def test_a_command_ends_with_3(kind: type[psycopg.Error]) -> None:
     error = in_our_words(kind("what it says itself, which may quote"))
