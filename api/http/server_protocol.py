@@ -29,6 +29,9 @@ KEEP_ALIVE_SECONDS = 65
 LINGER_SECONDS = 10
 """How long the rest of a body may arrive that was answered before its end."""
 
+LINGER_PACE_SECONDS = 0.03
+"""Between two reads of such rests, all connections together: nobody needs what is read there."""
+
 END_SECONDS = 4
 """How long requests that are under way may go on once the server was told to end."""
 
@@ -83,11 +86,14 @@ class BoundedProtocol(HttpToolsProtocol):
     """Those that wait for a request, in the order in which they began to."""
     ending: ClassVar[set[BoundedProtocol]] = set()
     """Those with a request under way when the server was told to end."""
+    lingering: ClassVar[dict[BoundedProtocol, None]] = {}
+    """Those that wait to be read on, though they were answered, in turn."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._is_in_head = False
         self._is_refused = False
+        self._is_lingering = False  # it was answered, and the body goes on
         self._silent_bytes = 0  # since the parser last came to anything
         self._refusal = NOT_HTTP
         self._timer: asyncio.TimerHandle | None = None
@@ -116,6 +122,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.idle.pop(self, None)
         self.ending.discard(self)
+        self.lingering.pop(self, None)
         self._stop_timer()
         super().connection_lost(exc)
 
@@ -138,6 +145,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self.parser is None or self.transport.is_closing():
             return
+        if self._is_lingering:
+            self._wait_to_be_read_on()
         if self._is_in_head or self._silent_bytes > HEAD_BYTES_MAX:
             self._check_head()
         elif self._timer is None and self._is_between_requests():
@@ -182,7 +191,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._silent_bytes = 0
         super().on_message_complete()
-        if self._is_between_requests():  # the rest of a body that was answered before its end
+        if self._is_lingering:
+            self._is_lingering = False
             self._stop_timer()
             self._await_another()
 
@@ -219,8 +229,27 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.cycle.more_body:
             self._unset_keepalive_if_required()
             self._timer = self.loop.call_later(LINGER_SECONDS, self._give_up)
+            self._is_lingering = True
+            self._wait_to_be_read_on()
         elif not self._is_in_head:
             self.idle[self] = None
+
+    def _wait_to_be_read_on(self) -> None:
+        """Take a little more when it is this connection's turn; what arrives meanwhile, the system holds up."""
+        self.flow.pause_reading()
+        if not self.lingering:
+            self.loop.call_later(LINGER_PACE_SECONDS, self._read_on, self.loop)
+        self.lingering[self] = None
+
+    @classmethod
+    def _read_on(cls, loop: asyncio.AbstractEventLoop) -> None:
+        """Read from whoever waited for it the longest."""
+        if cls.lingering:
+            connection = next(iter(cls.lingering))
+            del cls.lingering[connection]
+            connection.flow.resume_reading()
+        if cls.lingering:
+            loop.call_later(LINGER_PACE_SECONDS, cls._read_on, loop)
 
     def _is_between_requests(self) -> bool:
         return self.cycle is None or self.cycle.response_complete

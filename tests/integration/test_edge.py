@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,6 +166,22 @@ def test_the_key_is_asked_for_before_the_body(database: Database, running: Serve
     create_key(database, project="default", scopes=("write",))
     expecting = head + b"Content-Length: 5000000\r\nExpect: 100-continue\r\n\r\n"
     wait_until(lambda: status_of(running.ask(expecting)) in (401, 403))
+
+
+def test_a_body_that_was_answered_is_read_on_slowly(database: Database, running: Server) -> None:
+    """So that who has no key takes no time from others; the answer arrives all the same."""
+    create_key(database, project="default", scopes=("write",))
+    with running.connect() as connection:
+        connection.sendall(POST + b"Content-Length: 5000000\r\n\r\n" + b"x" * 5_000_000)
+        assert status_of(answer_on(connection)) == 401
+        connection.sendall(b"GET /v1/health HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert status_of(answer_on(connection)) == 200
+    sent = 0
+    with running.connect() as connection, suppress(OSError):
+        connection.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\nffffffffff\r\n")
+        while True:
+            sent += connection.send(b"x" * 65536)
+    assert sent < 200_000_000
 
 
 def test_a_good_key_is_asked_for_its_body(database: Database, running: Server) -> None:
