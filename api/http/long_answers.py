@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ from recountdb.domain.errors import RecountError, Unavailable
 
 ASK_SECONDS = 1.0  # a key's end is to show within two seconds
 STALL_SECONDS = 60.0  # so long may a reader take nothing
+HOLD_SECONDS = 5.0  # so long may a list that is told whole wait for room, before it is read
+HOLD_POLL_SECONDS = 0.05
 LARGE_BYTES = 256 * 1024
 PART_BYTES = 64 * 1024
 CROWDED = "too many large answers wait to be read: read them to their end, or ask for less at a time"
@@ -105,6 +108,7 @@ class Answer:
         self._is_stream = False
         self._is_within = False  # a part that is larger than PART_BYTES
         self._is_added = False
+        self._held = 0  # bytes that were set apart before they were read
 
     @property
     def permission(self) -> Permission | None:
@@ -145,11 +149,23 @@ class Answer:
             self._is_added = True
             self._answers.add(self)
 
+    @property
+    def _project(self) -> str:
+        return self.permission.caller.project if self.permission else ""
+
+    async def hold(self, size: int) -> None:
+        """Set ``size`` bytes apart before they are read. Raises Unavailable: there is no room for long."""
+        give_up = time.monotonic() + HOLD_SECONDS
+        while not self._answers.shares.take(self._project, size):
+            if time.monotonic() > give_up:
+                raise Unavailable(CROWDED)
+            await asyncio.sleep(HOLD_POLL_SECONDS)
+        self._held += size
+
     async def _send_large(self, body: bytes, is_long: bool) -> None:
-        permission = self.permission
-        project = permission.caller.project if permission else ""
-        shares = self._answers.shares
-        if not shares.take(project, len(body)):
+        project, shares = self._project, self._answers.shares
+        more = max(0, len(body) - self._held)
+        if more and not shares.take(project, more):
             raise Crowded
         try:
             await self._begin(True)
@@ -161,7 +177,8 @@ class Answer:
                 await self._send_in_time({"type": "http.response.body", "body": part, "more_body": has_more})
             self._is_within = False
         finally:
-            shares.give_back(project, len(body))
+            if more:
+                shares.give_back(project, more)
 
     async def _send_in_time(self, message: Message) -> None:
         try:
@@ -191,6 +208,9 @@ class Answer:
 
     def close(self) -> None:
         """Let go of what was set apart for it."""
+        if self._held:
+            self._answers.shares.give_back(self._project, self._held)
+            self._held = 0
         if self._is_added:
             self._answers.remove(self)
 
@@ -205,7 +225,7 @@ class AskAgain:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        answer = Answer(scope, send)
+        scope["answer"] = answer = Answer(scope, send)
         try:
             await self.app(scope, receive, answer.send)
         except asyncio.CancelledError:

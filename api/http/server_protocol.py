@@ -235,7 +235,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.idle[self] = None
 
     def _wait_to_be_read_on(self) -> None:
-        """Take a little more when it is this connection's turn; what arrives meanwhile, the system holds up."""
+        """Take a little more when it is this connection's turn; the system holds it up till then."""
         self.flow.pause_reading()
         if not self.lingering:
             self.loop.call_later(LINGER_PACE_SECONDS, self._read_on, self.loop)

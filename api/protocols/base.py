@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psycopg
 from fastapi import APIRouter, Request
@@ -17,18 +17,26 @@ from starlette.responses import Response
 
 from recountdb.api.http.context import Reading, caller, store
 from recountdb.api.http.incoming import Sent
+from recountdb.api.http.long_answers import Answer
 from recountdb.api.http.problems import STATUSES
 from recountdb.api.http.routing import BoundedRoute
 from recountdb.domain.aggregate import Aggregate
 from recountdb.domain.commands import Command
-from recountdb.domain.errors import AlreadyExists, ExpectationFailed, InvalidInput, RecountError
+from recountdb.domain.errors import AlreadyExists, ExpectationFailed, InvalidInput, RecountError, Unavailable
 from recountdb.domain.events import Context
 from recountdb.domain.exact_json import NotJson
+from recountdb.eventlog.postgres.database import Database
 from recountdb.eventlog.postgres.failures import translated
 from recountdb.eventlog.write.ports import Outcome
+from recountdb.projections.queries.whole_lists import TooLarge
 
 M = TypeVar("M", bound=BaseModel)
 R = TypeVar("R")
+
+P = ParamSpec("P")
+
+UNHELD_BYTES = 2**20
+"""A list that weighs no more is read without more ado."""
 
 ErrorAnswer = Callable[[Request, Exception], Response]
 """How a protocol tells a RecountError, a RequestValidationError, a BodyInvalid or an HTTPException."""
@@ -59,16 +67,24 @@ def route_class(answer: ErrorAnswer) -> type[APIRoute]:
                 try:
                     return await handle(request)
                 except (RecountError, RequestValidationError, HTTPException) as error:
-                    told = answer(request, error)
-                    if isinstance(error, HTTPException):
-                        told.headers.update(error.headers or {})
-                    return told
+                    return told_by(answer, request, error)
                 except psycopg.Error as error:
-                    return answer(request, translated(error))
+                    return told_by(answer, request, translated(error))
 
             return handle_or_tell
 
     return ProtocolRoute
+
+
+def told_by(answer: ErrorAnswer, request: Request, error: Exception) -> Response:
+    """Return the answer, with the headers that belong to the error in every protocol."""
+    told = answer(request, error)
+    match error:
+        case HTTPException():
+            told.headers.update(error.headers or {})
+        case Unavailable():
+            told.headers["Retry-After"] = str(error.retry_after_seconds)
+    return told
 
 
 def protocol_router(route: type[APIRoute]) -> APIRouter:
@@ -97,6 +113,23 @@ class Visit(Reading):
     """A request of a foreign client that we know: it reads, and writes if its key may."""
 
     context: Context
+    answer: Answer
+
+    async def find_whole(
+        self, function: Callable[Concatenate[Database, str, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """What ``function`` finds, however large; what is large, once there is room for it.
+
+        It takes ``bytes_max`` besides, and raises TooLarge. Raises Unavailable.
+        """
+        bytes_max, held = UNHELD_BYTES, 0
+        while True:
+            try:
+                return await self.find(function, *args, **{**kwargs, "bytes_max": bytes_max})  # type: ignore[arg-type]
+            except TooLarge as error:
+                bytes_max = error.size
+                await self.answer.hold(bytes_max - held)
+                held = bytes_max
 
     async def execute(self, command: Command) -> Outcome:
         """Carry out a command. Raises Refused, NotFound or Unavailable."""
@@ -118,7 +151,7 @@ async def visit(request: Request, *, scope: str | None = None, key: str | None =
     here = await store(request)
     who = await caller(request, here, scope, key=key)
     context = Context(who.project, who.actor, here.now(), request.scope["request_id"])
-    return Visit(here, who.project, "", context)
+    return Visit(here, who.project, "", context, request.scope["answer"])
 
 
 ATTEMPTS_MAX = 20

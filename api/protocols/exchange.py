@@ -42,7 +42,7 @@ class Exchange:
     async def history(self, without: dict[str, Any] | None = None) -> list[MessageState]:
         """What was said last, the oldest first; not messages whose metadata contain ``without``."""
         said = Said(scope=self.scope, session=self.session, without=without)
-        found = await self.here.find(newest_messages, said, limit=HISTORY_MAX)
+        found = await self.here.find_whole(newest_messages, said, limit=HISTORY_MAX)
         return [one.message for one in reversed(found)]
 
     async def record(self, members: Mapping[str, Any], message_id: UUID | None = None) -> Message:

@@ -54,7 +54,7 @@ def page_audit(
     bound = {"project": project} | parameters(application.database, project, criteria)
     sql = SQL["select_audit_descending" if window.order == "newest" else "select_audit"]
 
-    def fetch(after: int | None, limit: int, weight_max: int | None) -> Rows[LogEntry]:
+    def fetch(after: int | None, limit: int, weight_max: int) -> Rows[LogEntry]:
         low, high = bounds(after, window.order, settled + 1)
         within = {"gt": low, "lt": high, "limit": limit, "weight_max": weight_max}
         # Planned for the filters that are given, so that the index of one of them is used.

@@ -15,7 +15,7 @@ from recountdb.projections.queries.paging import KEY_MAX, Order, Page, Rows, Win
 def page_stream(log: LogRecorder, stream_id: UUID, window: Window) -> Page[LogEntry]:
     """Everything that was ever recorded of one stream, by version."""
 
-    def fetch(after: int | None, limit: int, weight_max: int | None) -> Rows[LogEntry]:
+    def fetch(after: int | None, limit: int, weight_max: int) -> Rows[LogEntry]:
         low, high = bounds(after, window.order, KEY_MAX)
         return rows_of(
             log.select_stream(
@@ -56,7 +56,7 @@ def page_project(
     log = application.log
     settled, epochs = log.settled()
 
-    def fetch(after: int | None, limit: int, weight_max: int | None) -> Rows[LogEntry]:
+    def fetch(after: int | None, limit: int, weight_max: int) -> Rows[LogEntry]:
         low, high = bounds(after, window.order, settled + 1)
         return rows_of(
             log.select_project(

@@ -20,7 +20,7 @@ def list_rows(
     def make_counted(page_rows: int, weight_before: int | None, **columns: Any) -> tuple[A, Any, Any]:
         return make(**columns), page_rows, weight_before
 
-    def fetch(after: int | None, limit: int, weight_max: int | None) -> Rows[A]:
+    def fetch(after: int | None, limit: int, weight_max: int) -> Rows[A]:
         within = bound | {"after": after, "limit": limit, "weight_max": weight_max}
         counted = database.fetch_as(make_counted, sql, within, prepare=False)
         return Rows([item for item, _, _ in counted], *size_in(counted))

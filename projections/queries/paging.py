@@ -17,6 +17,7 @@ from pydantic_core import from_json, to_json
 
 from recountdb.domain.errors import InvalidInput
 from recountdb.eventlog.log.epoch import Epochs, LogPosition, OlderEpoch
+from recountdb.projections.queries.whole_lists import TooLarge
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 1000
@@ -33,14 +34,15 @@ T = TypeVar("T")
 class Window:
     """Which part of a list: ``limit`` rows in ``order``, after the row that ``cursor`` names.
 
-    A page that comes to ``bytes_max`` ends early, with a cursor; None: none does, for callers who know no
-    cursors.
+    A page that comes to ``bytes_max`` ends early, with a cursor. ``is_whole``: for callers who know no
+    cursors it is TooLarge instead.
     """
 
     limit: int = LIMIT_DEFAULT
     order: Order = "oldest"
     cursor: str | None = None
-    bytes_max: int | None = PAGE_BYTES_MAX
+    bytes_max: int = PAGE_BYTES_MAX
+    is_whole: bool = False
 
     def after(self) -> int | None:
         """The key that the cursor holds. Raises InvalidInput for one that we did not give out."""
@@ -131,8 +133,8 @@ class Rows(Generic[T]):
     weight: int
 
 
-Fetch = Callable[[int | None, int, int | None], Rows[T]]
-"""Rows behind a key (None: from the start), up to a number, and up to a weight (None: of any)."""
+Fetch = Callable[[int | None, int, int], Rows[T]]
+"""Rows behind a key (None: from the start), up to a number, and up to a weight."""
 
 
 def read_page(
@@ -153,7 +155,10 @@ def read_page(
         if is_all and not items and not is_full(window, rows.weight * BYTES_OF_WEIGHT_MAX):
             return page_of(rows.found, window, key, epochs)
         for item in rows.found:
-            if len(items) == window.limit or is_full(window, size):
+            if len(items) < window.limit and is_full(window, size):
+                refuse_half(window)
+                return page_until(items, window, key, epochs)
+            if len(items) == window.limit:
                 return page_until(items, window, key, epochs)
             items.append(item)
             size += size_of(item)
@@ -169,7 +174,13 @@ def size_in(rows: Sequence[Sequence[Any]]) -> tuple[int, int]:
 
 def is_full(window: Window, size: int) -> bool:
     """Return whether a page of ``size`` bytes ends there."""
-    return window.bytes_max is not None and size >= window.bytes_max
+    return size >= window.bytes_max
+
+
+def refuse_half(window: Window) -> None:
+    """Raises TooLarge where a page that ends early is of no use. How large it would be, nobody knows yet."""
+    if window.is_whole:
+        raise TooLarge(2 * window.bytes_max)
 
 
 def size_of(item: object) -> int:

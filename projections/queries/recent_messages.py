@@ -16,6 +16,7 @@ from pydantic_core import to_json
 from recountdb.eventlog.postgres.database import Database
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.projections.queries.paging import Filter
+from recountdb.projections.queries.whole_lists import read_whole
 from recountdb.projections.views.messages import FoundMessage, found_from
 
 SQL = Statements(__name__, "recent_messages")
@@ -86,11 +87,22 @@ class SpokenSession(NamedTuple):
 
 
 def newest_messages(
-    database: Database, project: str, said: Said, *, limit: int | None, offset: int = 0
+    database: Database,
+    project: str,
+    said: Said,
+    *,
+    limit: int | None,
+    offset: int = 0,
+    bytes_max: int | None = None,
 ) -> list[FoundMessage]:
-    """The newest ``limit`` messages (None: all) after the newest ``offset``, the newest first."""
+    """The newest ``limit`` messages (None: all) after the newest ``offset``, the newest first.
+
+    Raises TooLarge where they have more than ``bytes_max``.
+    """
     bound = said.parameters() | {"project": project, "limit": limit, "offset": offset}
-    rows = database.fetch(SQL["newest_messages"], bound, prepare=False)
+    rows = read_whole(
+        lambda weighing: database.fetch(SQL["newest_messages"], bound | weighing, prepare=False), bytes_max
+    )
     return [found_from(None, row) for row in rows]
 
 

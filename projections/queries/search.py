@@ -18,6 +18,7 @@ from recountdb.domain.errors import InvalidInput, Unavailable
 from recountdb.domain.messages import MessageState
 from recountdb.eventlog.postgres.database import Connection, Database
 from recountdb.eventlog.postgres.statements import Statements
+from recountdb.projections.queries.whole_lists import read_whole
 from recountdb.projections.views.messages import ConversationKind
 
 SQL = Statements(__name__, "search")
@@ -73,12 +74,19 @@ class Ranked(NamedTuple):
 
 
 def rank_messages(
-    database: Database, project: str, kind: ConversationKind, name: str, search: Search, *, scope: str = ""
+    database: Database,
+    project: str,
+    kind: ConversationKind,
+    name: str,
+    search: Search,
+    *,
+    scope: str = "",
+    bytes_max: int | None = None,
 ) -> list[Ranked]:
     """Live messages of a conversation, the most alike first; then those that share no word, the newest first.
 
     Ranking leaves none out, but the conditions and the limit do. Nothing where there is no such
-    conversation. Raises InvalidInput.
+    conversation. Raises InvalidInput, and TooLarge where they have more than ``bytes_max``.
     """
     paths: list[str] = []
     where = composed(search.where, paths)
@@ -87,7 +95,13 @@ def rank_messages(
     bound |= {"project": project, "kind": kind, "scope": scope, "name": name}
     bound |= {"text": search.text, "since": search.since, "until": search.until, "limit": search.limit}
     statement = sql.SQL(SQL["rank_messages"]).format(where=where)
-    rows = read_in_time(database, lambda connection: connection.execute(statement, bound, prepare=False))
+
+    def fetch(weighing: dict[str, Any]) -> list[tuple[Any, ...]]:
+        return read_in_time(
+            database, lambda connection: connection.execute(statement, bound | weighing, prepare=False)
+        )
+
+    rows = read_whole(fetch, bytes_max)
     return [Ranked(MessageState(*row[2:]), row[0], frozenset(row[1])) for row in rows]
 
 

@@ -15,6 +15,7 @@ from recountdb.eventlog.postgres.database import Database
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.eventlog.write.ports import StreamChange
 from recountdb.projections.queries.paging import KEY_MAX, Filter, Page, Rows, Window, read_page, size_in
+from recountdb.projections.queries.whole_lists import read_whole
 
 SQL = Statements(__name__, "messages")
 VERSION = 1
@@ -116,7 +117,7 @@ def page_messages(
     }
     version = 0
 
-    def fetch(after: int | None, limit: int, weight_max: int | None) -> Rows[MessageState]:
+    def fetch(after: int | None, limit: int, weight_max: int) -> Rows[MessageState]:
         nonlocal version
         within = {"after": after, "limit": limit, "weight_max": weight_max}
         rows = database.fetch(SQL[f"page_{window.order}_first"], bound | within)
@@ -157,18 +158,21 @@ def numbered_page(
     number: int,
     size: int | None,
     scope: str = "",
+    bytes_max: int | None = None,
 ) -> tuple[list[MessageState], int]:
     """The live messages on the page with this number (from 1), the oldest first, and how many there are.
 
     For callers who cannot keep a cursor: pages shift as messages come and go, and later ones cost more.
     ``size``: None for all on one page. Nothing and 0 beyond the last page, and where there is no such
-    conversation.
+    conversation. Raises TooLarge where they have more than ``bytes_max``.
     """
     offset = (number - 1) * (size or 0)
     if offset > KEY_MAX:
         return [], 0
     bound = {"project": project, "kind": kind, "scope": scope, "name": name, "offset": offset, "limit": size}
-    rows = database.fetch(SQL["numbered_page"], bound, prepare=False)
+    rows = read_whole(
+        lambda weighing: database.fetch(SQL["numbered_page"], bound | weighing, prepare=False), bytes_max
+    )
     return [MessageState(*row[1:]) for row in rows], rows[0][0] if rows else 0
 
 
@@ -191,7 +195,7 @@ def search_messages(
     bound = criteria.parameters()
     bound |= {"project": project, "settled": settled}
 
-    def fetch(after: int | None, limit: int, weight_max: int | None) -> Rows[FoundMessage]:
+    def fetch(after: int | None, limit: int, weight_max: int) -> Rows[FoundMessage]:
         within = {"after": after, "limit": limit, "weight_max": weight_max}
         rows = database.fetch(sql, bound | within, prepare=False)
         found = [found_from(row[0], row[1:-2]) for row in rows]

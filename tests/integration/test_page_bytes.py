@@ -12,6 +12,7 @@ import httpx2
 import pytest
 from starlette.testclient import TestClient
 
+from recountdb.api.http.long_answers import Answer
 from recountdb.api.settings import Settings
 from recountdb.domain.commands import AddMessages
 from recountdb.domain.events import Context
@@ -237,3 +238,62 @@ class TestSlowReaders:
                 assert client.get(url, headers=theirs).status_code == 200
             # It hung up, so nothing is held for it.
             wait_until(lambda: client.get(url, headers=ours).status_code == 200)
+
+
+WHOLE = [
+    "/api/v1/sessions/long/memory",  # Zep
+    "/api/v1/sessions/long/messages",
+    "/sessions/long/memory",  # Motorhead
+    "/api/v1/monitor/messages",  # Langflow
+]
+
+
+class TestWhole:
+    """Lists of those who know no cursors: whole, and no larger than there is room for."""
+
+    @pytest.mark.parametrize("path", WHOLE)
+    @pytest.mark.parametrize("kind", TEXTS)
+    def test_there_is_room_for_one_before_it_is_read(
+        self, client: TestClient, monkeypatch: pytest.MonkeyPatch, path: str, kind: str
+    ) -> None:
+        held: list[int] = []
+
+        async def hold(_: Answer, size: int) -> None:
+            held.append(size)
+
+        monkeypatch.setattr(Answer, "hold", hold)
+        for _ in range(COUNT):
+            add(client, TEXTS[kind])
+        answer = client.get(path)
+        assert answer.text.count(TEXTS[kind]) == COUNT
+        assert sum(held) > (COUNT - 1) * LARGE, "but for one message"
+
+    @pytest.mark.parametrize("path", WHOLE)
+    def test_where_there_is_none_nothing_is_read(
+        self, client: TestClient, monkeypatch: pytest.MonkeyPatch, path: str
+    ) -> None:
+        for _ in range(COUNT):
+            add(client, TEXTS["random"])
+        monkeypatch.setattr("recountdb.api.http.long_answers.HOLD_SECONDS", 0.1)
+        shares = client.app.state.store.answers.shares  # type: ignore[attr-defined]
+        everything = 2**40
+        assert shares.take("default", everything)
+        refused = client.get(path)
+        assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) > 0
+        shares.give_back("default", everything)
+        assert client.get(path).status_code == 200
+        assert shares.taken == 0
+
+    def test_a_search_and_lists_of_metadata(self, client: TestClient) -> None:
+        """A list whose size nobody knows is asked for again, with twice the room each time."""
+        for number in range(COUNT):
+            metadata = {"text": TEXTS["random"]}
+            body = {"session_id": f"s{number}", "user_id": "ana", "metadata": metadata}
+            assert client.post("/v1/sessions", json=body).status_code == 201
+            add(client, TEXTS["random"])
+        client.post("/v1/users", json={"user_id": "ana"})
+        assert client.get("/api/v1/user/ana/sessions").text.count(TEXTS["random"]) == COUNT
+        found = client.post("/api/v1/sessions/long/search?limit=9", json={"metadata": {}, "text": "tea"})
+        assert found.text.count(TEXTS["random"]) == COUNT
+        assert client.app.state.store.answers.shares.taken == 0  # type: ignore[attr-defined]

@@ -212,6 +212,7 @@ class TestPlans:
         self, many: Database, name: str, said: Said, indexes: list[str]
     ) -> None:
         bound = said.parameters() | {"project": "default", "limit": 100, "offset": 0, "unless_begins": None}
+        bound |= {"weight_max": None, "is_exact": False}
         sql = Statements("recountdb.projections.queries.x", "recent_messages")[name]
         plan = "\n".join(line for (line,) in many.fetch(f"EXPLAIN {sql}", bound, prepare=False))
         for index in indexes:

@@ -125,7 +125,7 @@ async def carry_out(
 async def rename_in(here: Visit, scope: str, old: str, new: str) -> list[FoundMessage]:
     """Rename the session of one flow; returns its messages, the newest first."""
     outcome = await again(partial(carry_out, here, changes.rename, scope, old, new))
-    found = await here.find(newest_messages, Flows(scope).said(session=new), limit=None)
+    found = await here.find_whole(newest_messages, Flows(scope).said(session=new), limit=None)
     has_joined = bool(outcome.message_ids)  # else it was renamed, and all there is has the new name
     return [one for one in found if not has_joined or one.message.id in outcome.message_ids]
 

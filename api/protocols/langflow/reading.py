@@ -49,7 +49,7 @@ def add_routes(router: APIRouter, path: str, visiting: Visiting, *, is_capped: b
             speaker=by_sender_name(sender_name),
         )
         rows = cap(limit, is_capped)
-        found = await visited.here.find(newest_messages, said, limit=rows, offset=offset)
+        found = await visited.here.find_whole(newest_messages, said, limit=rows, offset=offset)
         return Json(in_order([list_item(one) for one in found], order_by, order))
 
     @router.get(f"{path}/sessions")

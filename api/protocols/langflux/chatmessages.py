@@ -288,7 +288,7 @@ async def find(
     if wanted.is_paged:
         found = await page_of_sessions(here, wanted, is_descending=is_descending)
     else:
-        found = await here.find(newest_messages, wanted.said, limit=None)
+        found = await here.find_whole(newest_messages, wanted.said, limit=None)
     if wanted.ratings is not None:
         return chosen(found[::-1], wanted.ratings, with_one_before=with_one_before)
     return found if is_descending else found[::-1]
@@ -302,7 +302,7 @@ async def page_of_sessions(here: Visit, wanted: Wanted, *, is_descending: bool) 
     first = (wanted.page - 1) * wanted.limit
     found: list[FoundMessage] = []
     for name in names[first : first + wanted.limit]:
-        found += await here.find(newest_messages, replace(wanted.said, session=name), limit=None)
+        found += await here.find_whole(newest_messages, replace(wanted.said, session=name), limit=None)
     return sorted(found, key=lambda one: created(one.message), reverse=True)
 
 
@@ -310,7 +310,7 @@ async def sessions_with(here: Visit, wanted: Wanted) -> list[str]:
     """The names of the sessions with what is wanted, the one with the newest of it first."""
     if wanted.ratings is None:
         return [session.name for session in await here.find(latest_sessions, wanted.said, limit=None)]
-    found = await here.find(newest_messages, wanted.said, limit=None)
+    found = await here.find_whole(newest_messages, wanted.said, limit=None)
     rated = (one for one in found if is_rated(one, wanted.ratings) and session_id_of(one))
     return list(dict.fromkeys(one.conversation for one in rated))
 

@@ -84,7 +84,7 @@ def add_routes(router: APIRouter) -> None:
         here, query = await visit(request), Query(request)
         said = Said(scope=scope_in(chatflow), metadata={KEY: {"feedback": {}}})
         since, until = query.moment("startDate"), query.moment("endDate")
-        rated = await here.find(newest_messages, said, limit=None)
+        rated = await here.find_whole(newest_messages, said, limit=None)
         found = [given for one in reversed(rated) if (given := feedback_of(one.message)) is not None]
         told = [
             feedback
@@ -128,10 +128,10 @@ async def message_with(here: Visit, message_id: str) -> FoundMessage:
 async def rated(here: Visit, feedback_id: str) -> FoundMessage:
     """The message that a feedback is about: of the same id, or one that was imported with another."""
     said = Said(message_id=as_uuid(feedback_id), metadata={KEY: {"feedback": {}}})
-    found = await here.find(newest_messages, said, limit=1) if said.message_id is not None else []
+    found = await here.find_whole(newest_messages, said, limit=1) if said.message_id is not None else []
     if not found:
         said = Said(metadata={KEY: {"feedback": {"id": feedback_id}}})
-        found = await here.find(newest_messages, said, limit=1)
+        found = await here.find_whole(newest_messages, said, limit=1)
     if not found:
         raise refused(404, "Feedback not found")
     return found[0]

@@ -16,7 +16,7 @@ from recountdb.api.protocols.base import Visit, status_of
 from recountdb.domain.functions import Function
 from recountdb.domain.threads import Thread
 from recountdb.domain.users import User
-from recountdb.projections.queries.paging import LIMIT_MAX, Page, Window
+from recountdb.projections.queries.paging import LIMIT_MAX, PAGE_BYTES_MAX, Page, Window
 
 T = TypeVar("T")
 
@@ -79,3 +79,5 @@ async def everything(visit: Visit, query: Callable[..., Page[T]], window: Window
         cursor = page.next_cursor
         if cursor is None:
             return found
+        if len(page.items) < LIMIT_MAX:  # it came to so many bytes
+            await visit.answer.hold(PAGE_BYTES_MAX)

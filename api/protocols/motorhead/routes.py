@@ -38,7 +38,8 @@ from recountdb.domain.errors import NotFound, Unavailable
 from recountdb.domain.messages import Message, MessageState, text_of
 from recountdb.domain.sessions import Session
 from recountdb.domain.values import Text
-from recountdb.projections.queries.paging import Filter, Numbered, Window
+from recountdb.eventlog.postgres.database import Database
+from recountdb.projections.queries.paging import PAGE_BYTES_MAX, Filter, Numbered, Page, Window
 from recountdb.projections.queries.search import Ranked, Search, rank_messages
 from recountdb.projections.views.messages import page_messages
 from recountdb.projections.views.sessions import get_session, list_sessions_last_spoken_in
@@ -189,7 +190,7 @@ def add_edition(router: APIRouter, settings: Settings, shape: Shape, prefix: str
         if not settings.motorhead_long_term_memory:
             return PlainTextResponse("Long term memory is disabled", 400)
         search = Search(text=question.text, limit=HITS_MAX)
-        found = await visitor.find(rank_messages, "session", session_id, search)
+        found = await visitor.find_whole(rank_messages, "session", session_id, search)
         return Json(shape(list(map(hit, found))))
 
 
@@ -228,10 +229,18 @@ async def listed(visitor: Visit, namespace: str, page: Numbered) -> list[str]:
 async def remembered(visitor: Visit, name: str, limit: int) -> dict[str, Any]:
     try:
         session = await visitor.find(get_session, name)
-        page = await visitor.find(page_messages, "session", name, Window(limit, "newest", bytes_max=None))
+        page = await visitor.find_whole(newest_of, name, limit)
     except NotFound:
         return NO_MEMORY
     return memory(session, page.items)
+
+
+def newest_of(
+    database: Database, project: str, name: str, limit: int, *, bytes_max: int = PAGE_BYTES_MAX
+) -> Page[MessageState]:
+    """Return the newest messages of a session, the newest first. Raises NotFound, TooLarge."""
+    window = Window(limit, "newest", bytes_max=bytes_max, is_whole=True)
+    return page_messages(database, project, "session", name, window)
 
 
 def addition(name: str, new: NewMemory, namespace: str) -> AddMessages:

@@ -15,19 +15,19 @@ from recountdb.domain.errors import NotFound
 from recountdb.domain.messages import MessageState
 from recountdb.domain.sessions import Session
 from recountdb.eventlog.postgres.database import Database
-from recountdb.projections.queries.paging import Window
+from recountdb.projections.queries.paging import PAGE_BYTES_MAX, Window
 from recountdb.projections.views.messages import get_message_in, page_messages
 from recountdb.projections.views.sessions import get_session
 
 
 def memory_of(
-    database: Database, project: str, name: str, *, last: int, window: int
+    database: Database, project: str, name: str, *, last: int, window: int, bytes_max: int = PAGE_BYTES_MAX
 ) -> tuple[Sequence[MessageState], Summary | None]:
-    """A session's newest messages, oldest first, and the summary if there is one. Raises NotFound.
+    """A session's newest messages, oldest first, and the summary if there is one. Raises NotFound, TooLarge.
 
     ``last``: how many; 0 for those after the summary, at most ``window``.
     """
-    newest = Window(limit=last or window, order="newest", bytes_max=None)
+    newest = Window(limit=last or window, order="newest", bytes_max=bytes_max, is_whole=True)
     found = page_messages(database, project, "session", name, newest).items[::-1]
     summary = summary_in(get_session(database, project, name))
     if summary is None:

@@ -38,7 +38,8 @@ from recountdb.domain.errors import AlreadyExists, MessageIdTaken, NotFound, OnH
 from recountdb.domain.sessions import Session
 from recountdb.domain.users import Profile, User
 from recountdb.domain.values import check_name
-from recountdb.projections.queries.paging import KEY_MAX, Filter, Window, cursor_for
+from recountdb.eventlog.postgres.database import Database
+from recountdb.projections.queries.paging import KEY_MAX, PAGE_BYTES_MAX, Filter, Page, Window, cursor_for
 from recountdb.projections.queries.purge import of_user, rehearse
 from recountdb.projections.queries.search import diversified, rank_messages
 from recountdb.projections.views.messages import get_message_in, known_ids, numbered_page
@@ -82,7 +83,7 @@ def add_session_routes(router: APIRouter) -> None:
     @router.get("/api/v1/sessions")
     async def list_all(request: Request) -> Response:
         here = await visited(request)
-        sessions = await here.find(list_sessions, window_of(request), Filter(scope=""))
+        sessions = await here.find_whole(all_sessions, window_of(request), Filter(scope=""))
         return answered(list(map(session_object, sessions.items)))
 
     @router.post("/api/v1/sessions")
@@ -124,7 +125,9 @@ def add_memory_routes(router: APIRouter, message_window: int) -> None:
         last = min(wanted, EVERYTHING)
         memory = memory_object((), None)
         with suppress(NotFound):
-            found = await here.find(memory_of, named_loosely(session_id), last=last, window=message_window)
+            found = await here.find_whole(
+                memory_of, named_loosely(session_id), last=last, window=message_window
+            )
             memory = memory_object(*found)
         return answered(memory)
 
@@ -169,7 +172,7 @@ def add_memory_routes(router: APIRouter, message_window: int) -> None:
         limit = wanted.limit
         if is_diverse(body):
             wanted = replace(wanted, limit=candidates(limit))
-        found = await here.find(rank_messages, "session", named_loosely(session_id), wanted)
+        found = await here.find_whole(rank_messages, "session", named_loosely(session_id), wanted)
         if is_diverse(body):
             found = await here.store.call(diversified, found, limit, weight=weight(body))
         return answered(list(map(search_result, found)))
@@ -183,7 +186,7 @@ def add_message_routes(router: APIRouter) -> None:
         number = max(integer(request, "cursor", otherwise=1), 1)
         name = named_loosely(session_id)
         wanted = min(size, EVERYTHING) if size > 0 else None
-        messages, total = await here.find(numbered_page, "session", name, number=number, size=wanted)
+        messages, total = await here.find_whole(numbered_page, "session", name, number=number, size=wanted)
         found = list(map(message_object, messages))
         return answered({"messages": found, "total_count": total, "row_count": len(found)})
 
@@ -210,7 +213,7 @@ def add_user_routes(router: APIRouter) -> None:
     @router.get("/api/v1/user")
     async def list_all(request: Request) -> Response:
         here = await visited(request)
-        users = await here.find(list_users, window_of(request))
+        users = await here.find_whole(all_users, window_of(request))
         return answered(list(map(user_object, users.items)))
 
     @router.post("/api/v1/user")
@@ -250,7 +253,7 @@ def add_user_routes(router: APIRouter) -> None:
     async def sessions(user_id: str, request: Request) -> Response:
         here = await visited(request)
         owned = Filter(scope="", user_id=named_loosely(user_id))
-        found = await here.find(list_sessions, Window(limit=EVERYTHING, bytes_max=None), owned)
+        found = await here.find_whole(all_sessions, Window(limit=EVERYTHING), owned)
         return answered(list(map(session_object, found.items)))
 
 
@@ -325,7 +328,21 @@ def window_of(request: Request) -> Window:
     limit, after = integer(request, "limit"), integer(request, "cursor")
     cursor = cursor_for(after, "oldest") if after > 0 else None
     count = min(limit, EVERYTHING) if limit > 0 else EVERYTHING
-    return Window(limit=count, cursor=cursor, bytes_max=None)
+    return Window(limit=count, cursor=cursor)
+
+
+def all_sessions(
+    database: Database, project: str, window: Window, criteria: Filter, *, bytes_max: int = PAGE_BYTES_MAX
+) -> Page[Session]:
+    """Return sessions as ``list_sessions`` does, all of the window. Raises TooLarge."""
+    return list_sessions(database, project, replace(window, bytes_max=bytes_max, is_whole=True), criteria)
+
+
+def all_users(
+    database: Database, project: str, window: Window, *, bytes_max: int = PAGE_BYTES_MAX
+) -> Page[User]:
+    """Return users as ``list_users`` does, all of the window. Raises TooLarge."""
+    return list_users(database, project, replace(window, bytes_max=bytes_max, is_whole=True))
 
 
 async def started(here: Visit, start: Start) -> Any:

@@ -146,8 +146,35 @@ SELECT m.stream_id, m.project, m.version, m.changed_version, m.message_id, m.rol
    AND m.message_id = %(id)s
    AND c.deleted_at IS NULL AND m.deleted_version IS NULL AND m.version > c.hidden_through;
 
+-- part: weigh_whole
+-- Lists that are told whole are weighed before they are read: all rows come if they weigh weight_max at most,
+-- else only the first. They weigh what they have in bytes, or else as in eventlog/sql/log.sql.
+SELECT *
+  FROM (
+       SELECT *,
+              CASE WHEN %(is_exact)s
+                   THEN sum(coalesce(octet_length(content::text), 0) + coalesce(octet_length(tool_calls::text), 0)
+                            + coalesce(octet_length(metadata::text), 0)) OVER ()
+                   ELSE sum(coalesce(pg_column_size(content)
+                                     * CASE WHEN pg_column_compression(content) IS NULL THEN 1 ELSE 20 END, 0)
+                            + coalesce(pg_column_size(tool_calls)
+                                       * CASE WHEN pg_column_compression(tool_calls) IS NULL THEN 1 ELSE 20 END,
+                                       0)
+                            + coalesce(pg_column_size(metadata)
+                                       * CASE WHEN pg_column_compression(metadata) IS NULL THEN 1 ELSE 20 END, 0))
+                        OVER ()
+              END AS weight,
+              row_number() OVER () AS place
+         FROM (;
+
+-- part: if_light
+              ) AS whole
+       ) AS whole
+ WHERE place = 1 OR weight <= coalesce(%(weight_max)s::bigint, 9223372036854775807);
+
 -- name: numbered_page
 -- Live messages of one conversation, each with how many there are; no row where there is none on the page.
+-- here: weigh_whole
 SELECT count(*) OVER (), m.stream_id, m.project, m.version, m.changed_version, m.message_id, m.role,
        m.content, m.name, m.user_id, m.said_at, m.tool_calls, m.tool_call_id, m.metadata, m.token_count,
        m.recorded_at, m.updated_at, m.deleted_at, m.deleted_version
@@ -157,7 +184,9 @@ SELECT count(*) OVER (), m.stream_id, m.project, m.version, m.changed_version, m
  WHERE n.project = %(project)s AND n.kind = %(kind)s AND n.scope = %(scope)s AND n.name = %(name)s
    AND c.deleted_at IS NULL AND m.deleted_version IS NULL AND m.version > c.hidden_through
  ORDER BY m.version
-OFFSET %(offset)s LIMIT %(limit)s;
+OFFSET %(offset)s LIMIT %(limit)s
+-- here: if_light
+;
 
 -- name: select_known_ids
 -- Hidden ones too: they are taken until they are purged.
