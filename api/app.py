@@ -102,7 +102,7 @@ def refuse_open_server(settings: Settings, keys: KeyRing) -> None:
         )
 
 
-def refuse_unrecorded_reads(settings: Settings, database: Database) -> None:
+def _refuse_unrecorded_reads(settings: Settings, database: Database) -> None:
     """Raises NotServable where reads are to be recorded, in a database that takes no writes."""
     if settings.audit_reads and database.read(is_standby):
         raise NotServable(
@@ -132,7 +132,7 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
             database = open_database(addresses, connections_max=settings.connections_max)
             stack.callback(database.close)
             keys = KeyRing(database)
-            refuse_unrecorded_reads(settings, database)
+            _refuse_unrecorded_reads(settings, database)
             use_first_key(settings, database)
             refuse_open_server(settings, keys)
             application = Recount(database, CoreViews(database))
@@ -149,7 +149,7 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
             )
             tail = Tail(addresses.direct, asyncio.get_running_loop())
             pulse = Pulse(addresses.direct, database.clock, lambda: application.append_under_way)
-            parts: list[Part] = [pulse, *chores(settings, application), following, tail]
+            parts: list[Part] = [pulse, *_chores(settings, application), following, tail]
             if reads is not None:
                 reads.clock = database.clock
             for part in parts if reads is None else [reads, *parts]:
@@ -183,7 +183,7 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
         version=version("recountdb"),
         description=DESCRIPTION,
         lifespan=lifespan,
-        routes=list(all_routes(settings)),
+        routes=list(_all_routes(settings)),
         docs_url=None,  # FastAPI's pages load scripts from the internet; ours are in api.http.routes.pages
         redoc_url=None,
         openapi_url=None,
@@ -211,7 +211,7 @@ NATIVE = (sessions, threads, timetravel, messages, users, events, webhooks, audi
 """What is asked for most comes first: each request is compared with one route after the other."""
 
 
-def all_routes(settings: Settings) -> Iterator[BaseRoute]:
+def _all_routes(settings: Settings) -> Iterator[BaseRoute]:
     """Yield all routes there are. The application takes them as its own.
 
     For routers that it includes FastAPI makes each route a second time, and looks one up in each of them.
@@ -223,7 +223,7 @@ def all_routes(settings: Settings) -> Iterator[BaseRoute]:
         yield from PROTOCOLS[name](settings).routes
 
 
-def chores(settings: Settings, application: Recount) -> Iterator[Periodic]:
+def _chores(settings: Settings, application: Recount) -> Iterator[Periodic]:
     """What the server does again and again."""
     yield Periodic(
         "checkpoints", settings.checkpoint_seconds, partial(take_checkpoints, application.database)
@@ -250,13 +250,13 @@ def create_lasting_app(settings: Settings, where: Addresses | str) -> FastAPI:
 
 def from_environment() -> FastAPI:
     """For server processes that a supervisor starts: all they need is in the environment."""
-    end_with_supervisor()
+    _end_with_supervisor()
     settings = read_settings()
     assert settings.addresses is not None, "the supervisor sets RECOUNT_DATABASE_URL"
     return create_lasting_app(settings, settings.addresses)
 
 
-def end_with_supervisor() -> None:
+def _end_with_supervisor() -> None:
     """See to it that a killed supervisor leaves no server process behind, listening for ever."""
     supervisor = multiprocessing.parent_process()
 

@@ -20,12 +20,12 @@ def explain(error: ValidationError, prefix: str) -> str:
     name = str(found[0]["loc"][0])
     of_this = [one for one in found if one["loc"][0] == name]
     if any(isinstance(part, int) for one in of_this for part in one["loc"]):  # an entry of a list
-        return f"{prefix}{name.upper()}: each entry must be {requirement(of_this[0])}"
-    demands = dict.fromkeys(requirement(one) for one in of_this)
+        return f"{prefix}{name.upper()}: each entry must be {_requirement(of_this[0])}"
+    demands = dict.fromkeys(_requirement(one) for one in of_this)
     return f"{prefix}{name.upper()} must be {' or '.join(demands)}"
 
 
-def requirement(error: Mapping[str, Any]) -> str:
+def _requirement(error: Mapping[str, Any]) -> str:
     """Return what pydantic asks for, to go on from "must be"."""
     limits = error.get("ctx", {})
     match error["type"]:

@@ -41,7 +41,7 @@ def traced() -> Iterator[None]:
 
     They go to the tracer provider of this process if one is set up, as ``opentelemetry-instrument`` does.
     """
-    tracer, close = open_tracer()
+    tracer, close = _open_tracer()
     tracing.start(tracer)
     try:
         yield
@@ -50,7 +50,7 @@ def traced() -> Iterator[None]:
         close()
 
 
-def open_tracer() -> tuple[trace.Tracer, Callable[[], None]]:
+def _open_tracer() -> tuple[trace.Tracer, Callable[[], None]]:
     """Return a tracer, and what sends its last spans and closes it."""
     exporter = make_exporter()  # which says that the packages are there
     from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
@@ -65,10 +65,10 @@ def open_tracer() -> tuple[trace.Tracer, Callable[[], None]]:
         resource = resource.merge(Resource({SERVICE_NAME: NAME}))
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(exporter))
-    return provider.get_tracer(NAME, version(NAME)), lambda: shut_down(provider.shutdown)
+    return provider.get_tracer(NAME, version(NAME)), lambda: _shut_down(provider.shutdown)
 
 
-def shut_down(shutdown: Callable[[], None]) -> None:
+def _shut_down(shutdown: Callable[[], None]) -> None:
     """Send the last spans, but do not wait for ever for a collector that is not there."""
     closing = threading.Thread(target=shutdown, name="recount-telemetry", daemon=True)
     closing.start()
@@ -96,13 +96,13 @@ class RequestSpans:
 
             async def answer(message: Message) -> None:
                 if message["type"] == "http.response.start":
-                    note_status(span, message["status"])
+                    _note_status(span, message["status"])
                 await send(message)
 
             try:
                 await self.app(scope, receive, answer)
             finally:
-                note_route(span, method, template(scope))
+                _note_route(span, method, template(scope))
 
     def _parent(self, scope: Scope) -> Context:
         found = [value for name, value in scope["headers"] if name == b"traceparent"]
@@ -110,14 +110,14 @@ class RequestSpans:
         return self._propagator.extract(carrier, context=Context())
 
 
-def note_status(span: Span, status: int) -> None:
+def _note_status(span: Span, status: int) -> None:
     span.set_attribute("http.response.status_code", status)
     if status >= 500:
         span.set_attribute("error.type", str(status))
         span.set_status(StatusCode.ERROR)
 
 
-def note_route(span: Span, method: str, route: str) -> None:
+def _note_route(span: Span, method: str, route: str) -> None:
     if route != "none":
         span.set_attribute("http.route", route)
         span.update_name(f"{method} {route}")

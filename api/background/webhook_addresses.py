@@ -36,7 +36,7 @@ def checked_url(url: str) -> SplitResult:
         raise AddressRefused("must be an address like https://example.org/hook")
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise AddressRefused("must not have a user name, a password or a fragment in it")
-    if parts.scheme == "http" and not leads_home(parts.hostname):
+    if parts.scheme == "http" and not _leads_home(parts.hostname):
         raise AddressRefused("must begin with https://; http:// is for this machine only (127.0.0.1)")
     return parts
 
@@ -52,17 +52,17 @@ def checked_webhook_url(url: str, *, allow_private: bool) -> str:
     return url
 
 
-def leads_home(host: str) -> bool:
+def _leads_home(host: str) -> bool:
     """Whether it is this machine by its very name."""
     if host == "localhost":
         return True
-    address = literal(host)
+    address = _literal(host)
     return address is not None and address.is_loopback
 
 
 def refuse_private(host: str) -> None:
     """Raises AddressRefused for an address that is not public; a name is looked up only when it is used."""
-    address = literal(host)
+    address = _literal(host)
     if host == "localhost" or (address is not None and not is_public(address)):
         raise AddressRefused(
             "leads into a private network: set RECOUNT_WEBHOOKS_ALLOW_PRIVATE=true on the"
@@ -70,7 +70,7 @@ def refuse_private(host: str) -> None:
         )
 
 
-def literal(host: str) -> IPv4Address | IPv6Address | None:
+def _literal(host: str) -> IPv4Address | IPv6Address | None:
     """``host`` as an address; None: it is a name."""
     try:
         return ip_address(host)

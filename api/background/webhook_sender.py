@@ -107,7 +107,7 @@ class Post(threading.Thread):
                 )
             self._socket.settimeout(ANSWER_SECONDS_MAX)
             self._socket.connect(address)
-            connection.request("POST", target, body, headers_of(self.due, body, self._clock.now()))
+            connection.request("POST", target, body, _headers_of(self.due, body, self._clock.now()))
             with closing(connection.getresponse()) as answer:
                 return answer.status
 
@@ -133,7 +133,7 @@ def trust() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def headers_of(due: Due, body: bytes, now: datetime) -> dict[str, str]:
+def _headers_of(due: Due, body: bytes, now: datetime) -> dict[str, str]:
     return {
         "Content-Type": "application/json",
         "User-Agent": f"Recount/{version('recount')}",

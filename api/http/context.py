@@ -66,7 +66,7 @@ async def caller(request: Request, store: Store, scope: str, *, key: str | None 
             else "send an API key as 'Authorization: Bearer <key>' or 'X-API-Key: <key>'"
         )
     if found is LOCAL:
-        refuse_strange_pages(request, store.settings.cors_origins)
+        _refuse_strange_pages(request, store.settings.cors_origins)
     request.scope["caller"] = found
     PROJECT.set(found.project)
     if not found.may(scope):
@@ -75,7 +75,7 @@ async def caller(request: Request, store: Store, scope: str, *, key: str | None 
     return found
 
 
-def refuse_strange_pages(request: Request, origins: Collection[str]) -> None:
+def _refuse_strange_pages(request: Request, origins: Collection[str]) -> None:
     """Keep web pages in somebody's browser from using a server without keys. Raises Forbidden.
 
     A page can send requests to 127.0.0.1, also under a name of its own (DNS rebinding); the name
@@ -99,11 +99,11 @@ def key_in(request: Request) -> str | None:
         return token.strip()
     key = request.headers.get("x-api-key")
     if key is None and scheme.lower() == "basic":
-        return key_in_basic(token)
+        return _key_in_basic(token)
     return key
 
 
-def key_in_basic(token: str) -> str:
+def _key_in_basic(token: str) -> str:
     """The password, or where that is empty the user name; empty where it is neither."""
     try:
         user, _, password = base64.b64decode(token, validate=True).decode().partition(":")
@@ -141,14 +141,14 @@ IfMatch = Annotated[str | None, Header(description="only if it is at this versio
 async def writing(
     request: Request, idempotency_key: IdempotencyKey = None, if_match: IfMatch = None
 ) -> Writing:
-    return await writing_as("write", request, idempotency_key, if_match)
+    return await _writing_as("write", request, idempotency_key, if_match)
 
 
 async def ruling(
     request: Request, idempotency_key: IdempotencyKey = None, if_match: IfMatch = None
 ) -> Writing:
     """As ``writing``, for those who look after the project."""
-    return await writing_as("admin", request, idempotency_key, if_match)
+    return await _writing_as("admin", request, idempotency_key, if_match)
 
 
 async def purging(request: Request) -> Writing:
@@ -156,10 +156,10 @@ async def purging(request: Request) -> Writing:
 
     It is many commands, of which only the first would be carried out under one Idempotency-Key.
     """
-    return await writing_as("admin", request, None, None)
+    return await _writing_as("admin", request, None, None)
 
 
-async def writing_as(scope: str, request: Request, key: str | None, if_match: str | None) -> Writing:
+async def _writing_as(scope: str, request: Request, key: str | None, if_match: str | None) -> Writing:
     here = await store(request)
     who = await caller(request, here, scope)
     request_key = await idempotency(request, key)
@@ -232,22 +232,22 @@ AskedPosition = Annotated[
 
 async def reading(request: Request, recount_position: AskedPosition = None) -> Reading:
     """What reads. The header itself is read in api.http.positions; here it is documented."""
-    return await reading_as("read", request)
+    return await _reading_as("read", request)
 
 
 async def administering(request: Request, recount_position: AskedPosition = None) -> Reading:
     """As ``reading``, for those who look after the project."""
-    return await reading_as("admin", request)
+    return await _reading_as("admin", request)
 
 
-async def following(request: Request) -> Reading:
+async def _following(request: Request) -> Reading:
     """As ``reading``, for what goes on as the log grows: at the primary."""
     here = await store(request)
     who = await caller(request, here, "read")
     return Reading(here, who.project, scope_in(request))
 
 
-async def reading_as(scope: str, request: Request) -> Reading:
+async def _reading_as(scope: str, request: Request) -> Reading:
     here = await store(request)
     who = await caller(request, here, scope)
     return Reading(await here.for_read(request), who.project, scope_in(request))
@@ -262,10 +262,10 @@ class Managing(Reading):
 
 async def managing(request: Request, idempotency_key: IdempotencyKey = None) -> Managing:
     """As ``administering``, for those who change something."""
-    return await managing_as("admin", request, idempotency_key)
+    return await _managing_as("admin", request, idempotency_key)
 
 
-async def managing_as(scope: str, request: Request, key: str | None) -> Managing:
+async def _managing_as(scope: str, request: Request, key: str | None) -> Managing:
     here = await store(request)
     who = await caller(request, here, scope)
     return Managing(here, who.project, scope_in(request), await idempotency(request, key))
@@ -280,7 +280,7 @@ async def operating(request: Request) -> Store:
 
 async def maintaining(request: Request, idempotency_key: IdempotencyKey = None) -> Managing:
     """As ``operating``, for those who change something."""
-    return await managing_as("operator", request, idempotency_key)
+    return await _managing_as("operator", request, idempotency_key)
 
 
 def name_in_path(segment: str) -> str:
@@ -312,7 +312,7 @@ Write = Annotated[Writing, Depends(writing)]
 Rule = Annotated[Writing, Depends(ruling)]
 Erase = Annotated[Writing, Depends(purging)]
 Read = Annotated[Reading, Depends(reading)]
-Follow = Annotated[Reading, Depends(following)]
+Follow = Annotated[Reading, Depends(_following)]
 Administer = Annotated[Reading, Depends(administering)]
 Manage = Annotated[Managing, Depends(managing)]
 Maintain = Annotated[Managing, Depends(maintaining)]

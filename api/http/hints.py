@@ -19,14 +19,14 @@ def hint(path: str, routes: Iterable[Route]) -> str:
     """One sentence, with the nearest address where there is one."""
     routes = list(routes)
     if len(path) <= PATH_LENGTH_MAX:
-        found = next(filter(None, (address_of(path, routes) for path in variants(path))), None)
-        found = found or nearest(path, routes)
+        found = next(filter(None, (address_of(path, routes) for path in _variants(path))), None)
+        found = found or _nearest(path, routes)
         if found is not None:
             return f"{NOWHERE}; did you mean {found}?"
     return f"{NOWHERE}; those there are begin with /v1/, and /docs lists them"
 
 
-def variants(path: str) -> Iterable[str]:
+def _variants(path: str) -> Iterable[str]:
     """The path without slashes too many, with the version in front or without it."""
     plain = re.sub("/{2,}", "/", path).rstrip("/")
     yield plain
@@ -39,11 +39,11 @@ def address_of(path: str, routes: Iterable[Route]) -> str | None:
     return next((route.path for route in routes if route.path != "/" and route.path_regex.match(path)), None)
 
 
-def nearest(path: str, routes: Iterable[Route]) -> str | None:
+def _nearest(path: str, routes: Iterable[Route]) -> str | None:
     """The address of our own that is written nearly so."""
     asked = path.split("/")
     written = {
-        "/".join(map(filled, route.path.split("/"), asked)): route.path
+        "/".join(map(_filled, route.path.split("/"), asked)): route.path
         for route in routes
         if route.include_in_schema and route.path.count("/") == path.count("/")
     }
@@ -51,6 +51,6 @@ def nearest(path: str, routes: Iterable[Route]) -> str | None:
     return written[found[0]] if found else None
 
 
-def filled(expected: str, asked: str) -> str:
+def _filled(expected: str, asked: str) -> str:
     """A segment of an address, with what was asked for where any name may be."""
     return asked if expected.startswith("{") else expected

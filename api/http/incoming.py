@@ -59,11 +59,11 @@ class Intake:
 
     def check_values(self, raw: bytes) -> None:
         """Raises HTTPException where a JSON text has too many members and elements."""
-        if values_in(raw) > self.values_max and values_in(STRING.sub(b"", raw)) > self.values_max:
+        if _values_in(raw) > self.values_max and _values_in(STRING.sub(b"", raw)) > self.values_max:
             raise HTTPException(413, f"the body may have {self.values_max} members and elements at most")
 
 
-def values_in(raw: bytes) -> int:
+def _values_in(raw: bytes) -> int:
     """At least as many as a JSON text has members and elements; no more, where its strings are left out."""
     return raw.count(b",") + raw.count(b"{") + raw.count(b"[")
 
@@ -102,7 +102,7 @@ class Sent(Request):
             raw = await self._arrived()
             if encoding in ENCODINGS and raw:
                 await self._take_turn()  # how much it is shows when it is unpacked
-                unpack = partial(unpacked, raw, self._intake.bytes_max)
+                unpack = partial(_unpacked, raw, self._intake.bytes_max)
                 raw = await self._intake.work(self._project, unpack)
             self._body = raw
         return self._body
@@ -159,7 +159,7 @@ class Sent(Request):
         return await self.made_by(read)
 
 
-def unpacked(raw: bytes, bytes_max: int) -> bytes:
+def _unpacked(raw: bytes, bytes_max: int) -> bytes:
     """What was compressed by gzip. Raises HTTPException, also where it is too much."""
     unpacking = zlib.decompressobj(wbits=31)
     try:

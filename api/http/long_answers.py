@@ -231,7 +231,7 @@ class AskAgain:
         except asyncio.CancelledError:
             if not answer.is_revoked:
                 raise
-            uncancel()
+            _uncancel()
             logger.info("a long answer was ended: its key allows it no more")
             await answer.break_off(FAREWELL)
         except Crowded:
@@ -242,7 +242,7 @@ class AskAgain:
             answer.close()
 
 
-def uncancel() -> None:
+def _uncancel() -> None:
     """Have the running task go on after a cancellation that was meant for what it did."""
     task = asyncio.current_task()
     assert task is not None

@@ -56,13 +56,13 @@ class Metrics:
             multiprocess_mode="mostrecent",
         )
 
-        self.follower_lag_events = follower_gauge(
+        self.follower_lag_events = _follower_gauge(
             "recount_follower_lag_events", "Positions in the log that a follower is behind", registry
         )
-        self.follower_lag_seconds = follower_gauge(
+        self.follower_lag_seconds = _follower_gauge(
             "recount_follower_lag_seconds", "Age of the first event that a follower has not handled", registry
         )
-        self.follower_parked_streams = follower_gauge(
+        self.follower_parked_streams = _follower_gauge(
             "recount_follower_parked_streams", "Streams with an event that it could not handle", registry
         )
 
@@ -87,6 +87,6 @@ class Metrics:
         return generate_latest(everyone)
 
 
-def follower_gauge(name: str, meaning: str, registry: CollectorRegistry) -> Gauge:
+def _follower_gauge(name: str, meaning: str, registry: CollectorRegistry) -> Gauge:
     """By follower. Any process knows it of all, so the one that was asked last is right."""
     return Gauge(name, meaning, ["follower"], registry=registry, multiprocess_mode="mostrecent")

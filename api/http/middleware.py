@@ -151,7 +151,7 @@ class ExactPaths:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             try:
-                read_exactly(scope)
+                _read_exactly(scope)
             except UnicodeDecodeError:
                 problem = Problem(400, "malformed", "Bad address", "the address is not UTF-8")
                 await problem(scope, receive, send)
@@ -159,16 +159,16 @@ class ExactPaths:
         await self.app(scope, receive, send)
 
 
-def read_exactly(scope: Scope) -> None:
+def _read_exactly(scope: Scope) -> None:
     """Read the path anew, segment by segment. Raises UnicodeDecodeError, also for the query."""
     raw_path = scope.get("raw_path") or b""
     if b"%" in raw_path:
-        scope["path"] = "/".join(map(segment, raw_path.split(b"/")))
+        scope["path"] = "/".join(map(_segment, raw_path.split(b"/")))
     if b"%" in scope["query_string"]:
         unquote_to_bytes(scope["query_string"]).decode("utf-8")
 
 
-def segment(raw: bytes) -> str:
+def _segment(raw: bytes) -> str:
     text = unquote_to_bytes(raw).decode("utf-8")
     # One sent as such would come out as a slash, and PostgreSQL takes no NUL anywhere.
     for character in (SLASH_IN_SEGMENT, "\x00"):

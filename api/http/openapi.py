@@ -56,28 +56,28 @@ def install(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = made_by_fastapi()
-            document_errors(document)
-            document_security(document)
+            _document_errors(document)
+            _document_security(document)
         assert app.openapi_schema is not None
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def document_errors(document: dict[str, Any]) -> None:
+def _document_errors(document: dict[str, Any]) -> None:
     schema = ProblemResource.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas = document["components"]["schemas"]
     schemas |= {**schema.pop("$defs"), "ProblemResource": schema}
     for path, operations in document["paths"].items():
         if path.startswith("/v1/"):
             for method, operation in operations.items():
-                operation["responses"] |= errors_of(method, operation)
+                operation["responses"] |= _errors_of(method, operation)
     if b"HTTPValidationError" not in to_json(document["paths"]):  # FastAPI's own shape of a 422
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
 
 
-def document_security(document: dict[str, Any]) -> None:
+def _document_security(document: dict[str, Any]) -> None:
     document["servers"] = [{"url": "/"}]
     document["security"] = [{name: []} for name in SECURITY_SCHEMES]
     document["components"]["securitySchemes"] = SECURITY_SCHEMES
@@ -87,7 +87,7 @@ def document_security(document: dict[str, Any]) -> None:
                 operation["security"] = []
 
 
-def errors_of(method: str, operation: dict[str, Any]) -> dict[str, Any]:
+def _errors_of(method: str, operation: dict[str, Any]) -> dict[str, Any]:
     statuses = [status for status in ERRORS if method != "get" or status not in OF_WRITES_ONLY]
     if {"webhooks", "purges"} & set(operation["tags"]):  # nobody can be in their way
         statuses = [status for status in statuses if status not in (409, 412)]

@@ -24,11 +24,11 @@ def allow_origins(app: FastAPI, origins: Sequence[str]) -> None:
         allow_origins=origins,
         allow_methods=["*"],
         allow_headers=["*"],
-        allow_private_network=not is_every_origin(origins),
+        allow_private_network=not _is_every_origin(origins),
         expose_headers=EXPOSED_HEADERS,
         max_age=DAY_SECONDS,
     )
 
 
-def is_every_origin(origins: Sequence[str]) -> bool:
+def _is_every_origin(origins: Sequence[str]) -> bool:
     return "*" in origins

@@ -112,20 +112,20 @@ def problem_for(error: RecountError) -> Problem:
     return Problem(status, slug, title, str(error))
 
 
-async def on_recount_error(request: Request, error: Exception) -> Problem:
+async def _on_recount_error(request: Request, error: Exception) -> Problem:
     assert isinstance(error, RecountError)
     if isinstance(error, RecordUnreadable):
         logger.error("%s", error)
     return problem_for(error)
 
 
-async def on_driver_error(request: Request, error: Exception) -> Problem:
+async def _on_driver_error(request: Request, error: Exception) -> Problem:
     """Answer what PostgreSQL said, wherever it got through: nobody is told of an error of ours for that."""
     assert isinstance(error, psycopg.Error)
     return problem_for(translated(error))
 
 
-async def on_validation_error(request: Request, error: Exception) -> Problem:
+async def _on_validation_error(request: Request, error: Exception) -> Problem:
     assert isinstance(error, RequestValidationError)
     found = error.errors()[:20]
     errors = [{"field": field_of(e["loc"]), "reason": reason_of(e)} for e in found]
@@ -134,12 +134,12 @@ async def on_validation_error(request: Request, error: Exception) -> Problem:
     return Problem(422, "invalid-input", "The request cannot be taken", detail, errors=errors)
 
 
-async def on_not_json(request: Request, error: Exception) -> Problem:
+async def _on_not_json(request: Request, error: Exception) -> Problem:
     assert isinstance(error, NotJson)
-    return malformed("The body is not JSON", error.reason)
+    return _malformed("The body is not JSON", error.reason)
 
 
-def malformed(title: str, reason: str) -> Problem:
+def _malformed(title: str, reason: str) -> Problem:
     return Problem(400, "malformed", title, reason, errors=[{"field": "body", "reason": reason}])
 
 
@@ -161,17 +161,19 @@ def reason_of(error: Mapping[str, Any]) -> str:
     return str(error["msg"]).removeprefix("Value error, ")
 
 
-async def on_http_exception(request: Request, error: Exception) -> Problem:
+async def _on_http_exception(request: Request, error: Exception) -> Problem:
     assert isinstance(error, HTTPException)
     match error.status_code:
         case 404:
-            return Problem(404, "no-such-route", "Not found", hint(request.scope["path"], routes_of(request)))
+            return Problem(
+                404, "no-such-route", "Not found", hint(request.scope["path"], _routes_of(request))
+            )
         case 405:
             detail = "this address does not take this method"
-            allow = {"Allow": ", ".join(methods_of(request))}
+            allow = {"Allow": ", ".join(_methods_of(request))}
             return Problem(405, "method-not-allowed", "Not allowed", detail, headers=allow)
         case 400:
-            return malformed("The request cannot be read", str(error.detail))
+            return _malformed("The request cannot be read", str(error.detail))
         case 413:
             return Problem(413, "too-large", "The body is too large", str(error.detail))
         case 415:
@@ -183,21 +185,21 @@ async def on_http_exception(request: Request, error: Exception) -> Problem:
             return Problem(status, "refused", "Refused", str(error.detail), headers=error.headers)
 
 
-def methods_of(request: Request) -> list[str]:
+def _methods_of(request: Request) -> list[str]:
     """All methods that the address takes; the router itself names those of the first route only."""
     path = request.scope["path"]
-    routes = [route for route in routes_of(request) if route.path_regex.match(path)]
+    routes = [route for route in _routes_of(request) if route.path_regex.match(path)]
     methods = set().union(*(route.methods or () for route in routes))
     if "GET" in methods and any(isinstance(route, HeadRoute) for route in routes):
         methods.add("HEAD")
     return sorted(methods)
 
 
-def routes_of(request: Request) -> list[Route]:
+def _routes_of(request: Request) -> list[Route]:
     return [route for route in request.app.routes if isinstance(route, Route)]
 
 
-async def on_unexpected(request: Request, error: Exception) -> Problem:
+async def _on_unexpected(request: Request, error: Exception) -> Problem:
     # The traceback goes to the log with no values of what was sent; the caller gets the request's id.
     request_id = request.scope.get("request_id", "")
     detail = f"an error of ours; the log has it under request {request_id}"
@@ -206,9 +208,9 @@ async def on_unexpected(request: Request, error: Exception) -> Problem:
 
 
 def install(app: FastAPI) -> None:
-    app.add_exception_handler(RecountError, on_recount_error)
-    app.add_exception_handler(psycopg.Error, on_driver_error)
-    app.add_exception_handler(NotJson, on_not_json)
-    app.add_exception_handler(RequestValidationError, on_validation_error)
-    app.add_exception_handler(HTTPException, on_http_exception)
-    app.add_exception_handler(Exception, on_unexpected)
+    app.add_exception_handler(RecountError, _on_recount_error)
+    app.add_exception_handler(psycopg.Error, _on_driver_error)
+    app.add_exception_handler(NotJson, _on_not_json)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_unexpected)

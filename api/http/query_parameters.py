@@ -28,7 +28,7 @@ SPEED_MAX = 1_000_000
 DELETED = {"false": False, "true": True, "any": None}
 
 
-def as_of_from(text: object) -> object:
+def _as_of_from(text: object) -> object:
     """``7`` → version 7; anything else is a time. Raises ValueError."""
     if not isinstance(text, str):
         return text
@@ -37,7 +37,7 @@ def as_of_from(text: object) -> object:
     return AsOf(moment=MOMENT.validate_python(text))
 
 
-Moment = Annotated[AsOf, BeforeValidator(as_of_from), WithJsonSchema({"type": "string", "maxLength": 64})]
+Moment = Annotated[AsOf, BeforeValidator(_as_of_from), WithJsonSchema({"type": "string", "maxLength": 64})]
 
 
 class PastQuery(BaseModel):
@@ -59,7 +59,7 @@ class DifferenceQuery(BaseModel):
     to: Moment | None = Field(None, description="a version or a time; else now")
 
 
-def speed_from(text: object) -> object:
+def _speed_from(text: object) -> object:
     """``max`` → 0, which is without pauses."""
     return 0 if text == "max" else text
 
@@ -70,7 +70,7 @@ class ReplayQuery(BaseModel):
     speed: Annotated[
         float,
         Field(ge=0, le=SPEED_MAX, allow_inf_nan=False),
-        BeforeValidator(speed_from),
+        BeforeValidator(_speed_from),
         WithJsonSchema(
             {
                 "anyOf": [
@@ -84,7 +84,7 @@ class ReplayQuery(BaseModel):
     to: int | None = Field(None, ge=0, lt=KEY_MAX, description="up to this version; else to the end")
 
 
-def exact_json(text: object) -> object:
+def _exact_json(text: object) -> object:
     """Return ``text``; raises ValueError where its numbers or members would not be what they are."""
     if isinstance(text, str):
         with suppress(NotJson):  # whatever reads it says so
@@ -95,7 +95,7 @@ def exact_json(text: object) -> object:
     return text
 
 
-ExactJson = Annotated[Json[Metadata], BeforeValidator(exact_json)]
+ExactJson = Annotated[Json[Metadata], BeforeValidator(_exact_json)]
 
 
 class PageQuery(BaseModel):
@@ -150,7 +150,7 @@ class ConversationQuery(MessageListQuery, PastQuery):
     """A page of one conversation's messages."""
 
 
-def checked_place(text: str) -> str:
+def _checked_place(text: str) -> str:
     """``4711``: that position of the first epoch; ``2-3f9a0c1b:4711``: of this one. Raises ValueError."""
     read_position(text)
     return text
@@ -158,7 +158,7 @@ def checked_place(text: str) -> str:
 
 Place = Annotated[
     str,
-    AfterValidator(checked_place),
+    AfterValidator(_checked_place),
     WithJsonSchema(
         {
             "anyOf": [

@@ -65,12 +65,12 @@ class NativeRoute(HeadRoute):
 
     def get_route_handler(self) -> Handle:
         handle = super().get_route_handler()
-        permission = next(permissions_in(self.dependant), None)
+        permission = next(_permissions_in(self.dependant), None)
         assert permission is not None or self.body_field is None, "whoever sends a body must be known"
 
         async def handle_safely(request: Request) -> Response:
             if request.method in BODILESS:
-                return unless_known(request, await handle(request))
+                return _unless_known(request, await handle(request))
             sent = SentJson(request.scope, request.receive)
             try:
                 if permission is not None and self.body_field is not None:
@@ -83,7 +83,7 @@ class NativeRoute(HeadRoute):
         return handle_safely
 
 
-def permissions_in(dependant: Dependant) -> Iterator[str]:
+def _permissions_in(dependant: Dependant) -> Iterator[str]:
     """What callers must be allowed, says one of the things that the route asks for."""
     for dependency in dependant.dependencies:
         if dependency.call in PERMISSIONS:
@@ -121,7 +121,7 @@ class SentJson(Sent):
             raise HTTPException(415, reason, {"Accept": "application/json"})
 
 
-def unless_known(request: Request, response: Response) -> Response:
+def _unless_known(request: Request, response: Response) -> Response:
     """The response; or 304 where the caller has it at this version already (RFC 9110, 13.1.2)."""
     tags, etag = request.headers.get("if-none-match"), response.headers.get("etag")
     if tags is None or etag is None or response.status_code != 200:

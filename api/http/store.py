@@ -127,7 +127,7 @@ class Store:
 
         def answer(answer: Outcome | BaseException) -> None:
             with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-                loop.call_soon_threadsafe(settle, answered, answer)
+                loop.call_soon_threadsafe(_settle, answered, answer)
 
         with span("execute", command=type(command)):
             self.application.send(command, context, answer)
@@ -142,7 +142,7 @@ class Store:
             note_position(epochs.spell(outcome.position))
 
 
-def settle(answered: asyncio.Future[Outcome], answer: Outcome | BaseException) -> None:
+def _settle(answered: asyncio.Future[Outcome], answer: Outcome | BaseException) -> None:
     if answered.done():  # the caller hung up
         return
     if isinstance(answer, BaseException):

@@ -26,7 +26,7 @@ def difference_resource(old: Point, new: Point, origins: Mapping[UUID, str]) -> 
         "from": old.conversation.version,
         "to": new.conversation.version,
         "patch": patch_between(before, after),
-        "words": list(words_between(old.conversation.KIND, before, after)),
+        "words": list(_words_between(old.conversation.KIND, before, after)),
     }
 
 
@@ -44,18 +44,18 @@ def patch_between(before: dict[str, Any], after: dict[str, Any]) -> list[dict[st
     return operations
 
 
-def words_between(kind: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
+def _words_between(kind: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
     """What changed, a sentence each: first of the conversation, then of its messages in their order."""
-    yield from conversation_words(kind, before[kind], after[kind])
+    yield from _conversation_words(kind, before[kind], after[kind])
     old, new = before["messages"], after["messages"]
     versions = {id: message["version"] for id, message in (old | new).items()}
     for id in sorted(versions, key=versions.__getitem__):
-        yield from message_words(
+        yield from _message_words(
             old.get(id), new.get(id), old_end=before[kind]["version"], new_end=after[kind]["version"]
         )
 
 
-def conversation_words(kind: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+def _conversation_words(kind: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
     if old[f"{kind}_id"] != new[f"{kind}_id"]:
         yield f"the {kind} was renamed"
     if old["deleted_at"] != new["deleted_at"]:
@@ -66,7 +66,7 @@ def conversation_words(kind: str, old: dict[str, Any], new: dict[str, Any]) -> I
         yield f"metadata: {change}"
 
 
-def message_words(
+def _message_words(
     old: dict[str, Any] | None, new: dict[str, Any] | None, *, old_end: int, new_end: int
 ) -> Iterator[str]:
     """``old`` and ``new``: None where it could not be seen. ``*_end``: the versions that are compared."""

@@ -43,7 +43,7 @@ TokenCount = Annotated[int, Field(strict=True, ge=0, le=2**53)]
 Version = Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)]
 
 
-def written_out(moment: object) -> object:
+def _written_out(moment: object) -> object:
     """Return ``moment``; raises ValueError for a bare number, which could be seconds or milliseconds."""
     if isinstance(moment, str) and not DATE.match(moment):
         raise ValueError("must be a time like 2026-11-20T19:50:25Z")
@@ -52,7 +52,7 @@ def written_out(moment: object) -> object:
     return moment
 
 
-SentMoment = Annotated[Moment, BeforeValidator(written_out)]
+SentMoment = Annotated[Moment, BeforeValidator(_written_out)]
 
 
 def text_or_parts(content: object) -> object:
@@ -65,14 +65,14 @@ def text_or_parts(content: object) -> object:
 SentContent = Annotated[Content, BeforeValidator(text_or_parts)]
 
 
-def known_type(topic: str) -> str:
+def _known_type(topic: str) -> str:
     """Return ``topic``; raises ValueError where no event is called so."""
     if topic not in events_by_topic():
         raise ValueError("is no type of event")
     return topic
 
 
-EventType = Annotated[str, AfterValidator(known_type)]
+EventType = Annotated[str, AfterValidator(_known_type)]
 
 
 STRANGERS_MAX = 20
@@ -265,7 +265,7 @@ class NewState(Incoming):
     state: Document
 
 
-def position_or_now(value: object) -> object:
+def _position_or_now(value: object) -> object:
     """Return a position or "now". Raises ValueError in one sentence, not one for each thing it could be."""
     if value == "now":
         return value
@@ -289,7 +289,7 @@ class NewWebhook(Incoming):
     )
     from_: Annotated[
         LogPosition | Literal["now"],
-        BeforeValidator(position_or_now),
+        BeforeValidator(_position_or_now),
         WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}]}),
     ] = Field("now", alias="from", description="what comes after this position; else from now on")
 

@@ -299,7 +299,7 @@ def aggregate_resource(state: Aggregate, origins: Mapping[UUID, str] = NO_ORIGIN
     match state:
         case Session():
             own: dict[str, Any] = {"session_id": state.name, "scope": state.scope, "user_id": state.user_id}
-            own |= {"message_count": state.message_count, "forked_from": origin_resource(state, origins)}
+            own |= {"message_count": state.message_count, "forked_from": _origin_resource(state, origins)}
             return {**own, **common}
         case Conversation():
             return {"thread_id": state.name, "message_count": state.message_count, **common}
@@ -308,7 +308,7 @@ def aggregate_resource(state: Aggregate, origins: Mapping[UUID, str] = NO_ORIGIN
     raise AssertionError(state)
 
 
-def origin_resource(session: Session, origins: Mapping[UUID, str]) -> dict[str, Any] | None:
+def _origin_resource(session: Session, origins: Mapping[UUID, str]) -> dict[str, Any] | None:
     if session.origin is None:
         return None
     stream_id, version = session.origin.stream_id, session.origin.version

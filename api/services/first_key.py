@@ -37,12 +37,12 @@ def first_key(settings: Settings) -> SecretStr | None:
     if settings.first_key is not None:
         raise SettingsInvalid("set either RECOUNT_FIRST_KEY or RECOUNT_FIRST_KEY_FILE, not both")
     try:
-        return check_first_key(SecretStr(read_line(settings.first_key_file)))
+        return check_first_key(SecretStr(_read_line(settings.first_key_file)))
     except ValueError as error:
         raise SettingsInvalid(f"the file that RECOUNT_FIRST_KEY_FILE names must hold {error}") from None
 
 
-def read_line(path: Path) -> str:
+def _read_line(path: Path) -> str:
     """Return what a small file holds, without the end of its line. Raises SettingsInvalid."""
     try:
         with path.open("rb") as file:

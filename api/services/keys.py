@@ -69,15 +69,15 @@ def create_key(
     key_id = secrets.token_hex(4)
     text = f"rk_{key_id}_{secrets.token_urlsafe(32)}"
     with database.connection() as connection, connection.transaction():
-        refuse_more_keys(connection, project, keys_max)
+        _refuse_more_keys(connection, project, keys_max)
         connection.execute(
             "INSERT INTO api_keys (id, hash, project, scopes, label) VALUES (%s, %s, %s, %s, %s)",
-            (key_id, hash_of(text), project, chosen, label),
+            (key_id, _hash_of(text), project, chosen, label),
         )
     return next(key for key in list_keys(database) if key.id == key_id), text
 
 
-def refuse_more_keys(connection: Connection, project: str, keys_max: int | None) -> None:
+def _refuse_more_keys(connection: Connection, project: str, keys_max: int | None) -> None:
     """Raise LimitReached where the project has as many keys as it may; no other is made meanwhile."""
     if keys_max is None:
         return
@@ -99,7 +99,7 @@ def create_first_key(database: Database, text: str) -> bool:
         made = connection.execute(
             "INSERT INTO api_keys (id, hash, project, scopes, label)"
             " SELECT %s, %s, %s, %s, %s WHERE NOT EXISTS (SELECT FROM api_keys) RETURNING id",
-            (secrets.token_hex(4), hash_of(text), DEFAULT_PROJECT, ["admin", "operator"], "first key"),
+            (secrets.token_hex(4), _hash_of(text), DEFAULT_PROJECT, ["admin", "operator"], "first key"),
         )
         return made.fetchone() is not None
 
@@ -129,7 +129,7 @@ def revoke_key(database: Database, key_id: str) -> None:
         raise NotFound("key")
 
 
-def hash_of(text: str) -> bytes:
+def _hash_of(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
 
 
@@ -142,13 +142,13 @@ class KeyRing:
 
     def remembered(self, text: str | None) -> tuple[bool, Caller | None]:
         """(whether the answer is fresh, the answer), without asking the database."""
-        key = None if text is None else hash_of(text)
+        key = None if text is None else _hash_of(text)
         expiry, caller = self._remembered.get(key, (0.0, None))
         return time.monotonic() < expiry, caller
 
     def caller(self, text: str | None) -> Caller | None:
         """Return whose key ``text`` is, or None. While there are no keys anyone is let in, with any text."""
-        key = None if text is None else hash_of(text)
+        key = None if text is None else _hash_of(text)
         caller = (None if key is None else self._owner(key)) or self._anonymous()
         if len(self._remembered) >= CACHED_MAX:
             self._remembered.clear()

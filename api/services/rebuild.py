@@ -45,7 +45,7 @@ class Rebuilding:
             )
             self._process.start()
             held = stack.pop_all()  # nobody else may begin one until the process has ended
-        self._watching = threading.Thread(target=watch, args=(self._process, held), name="recount-rebuild")
+        self._watching = threading.Thread(target=_watch, args=(self._process, held), name="recount-rebuild")
         self._watching.start()
 
     def stop(self) -> None:
@@ -55,7 +55,7 @@ class Rebuilding:
             self._watching.join()
 
 
-def watch(process: BaseProcess, held: ExitStack) -> None:
+def _watch(process: BaseProcess, held: ExitStack) -> None:
     process.join()
     try:
         held.close()

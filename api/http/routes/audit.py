@@ -53,10 +53,10 @@ async def list_(request: Request, reading: Administer, query: Annotated[AuditQue
     count = query.limit if "limit" in query.model_fields_set else KEY_MAX
     window = replace(query.window, limit=min(count, LINES_AT_ONCE), bytes_max=STREAM_WEIGHT_MAX)
     first = await reading.recall(page_audit, reading.project, window, criteria)
-    return StreamingResponse(lines(reading, first, window, criteria, count), media_type=JSON_LINES)
+    return StreamingResponse(_lines(reading, first, window, criteria, count), media_type=JSON_LINES)
 
 
-async def lines(
+async def _lines(
     reading: Reading, page: Page[LogEntry], window: Window, criteria: AuditFilter, count: int
 ) -> AsyncIterator[bytes]:
     """``page`` and those after it as JSON lines, ``count`` of them at most."""

@@ -66,10 +66,10 @@ def versioned(state: Aggregate, body: object, status: int = 200) -> Json:
 async def carried_out(writing: Writing, command: Command, status: int = 200) -> Json:
     """The answer to a command about a session, thread or user as a whole."""
     outcome = await writing.execute(command)
-    return await described(writing.store, outcome.state, status)
+    return await _described(writing.store, outcome.state, status)
 
 
-async def described(store: Store, state: Aggregate, status: int = 200) -> Json:
+async def _described(store: Store, state: Aggregate, status: int = 200) -> Json:
     """A session, thread or user as an answer."""
     origins = await origins_of(store, state.project, [state])
     return versioned(state, aggregate_resource(state, origins), status)
@@ -83,7 +83,7 @@ async def found(
         state = await reading.recall(state_as_of, reading.name(kind, name), query.as_of)
     else:
         state = await reading.find(get, name, deleted=query.deleted)
-    return await described(reading.store, state)
+    return await _described(reading.store, state)
 
 
 async def origins_of(store: Store, project: str, states: Sequence[Aggregate]) -> dict[UUID, str]:
@@ -169,12 +169,12 @@ def add_message_routes(
 ) -> None:
     """The messages of one kind of conversation. ``new_messages``: what adding some takes."""
     path = f"/{kind}s/{{{kind}_id}}/messages"
-    add_message_adding(router, path, kind, name_of, new_messages)
-    add_message_reads(router, path, kind, name_of)
-    add_message_changes(router, path, kind, name_of)
+    _add_message_adding(router, path, kind, name_of, new_messages)
+    _add_message_reads(router, path, kind, name_of)
+    _add_message_changes(router, path, kind, name_of)
 
 
-def add_message_adding(
+def _add_message_adding(
     router: APIRouter,
     path: str,
     kind: ConversationKind,
@@ -205,7 +205,7 @@ def add_message_adding(
     adding(add_messages)
 
 
-def add_message_reads(router: APIRouter, path: str, kind: ConversationKind, name_of: NameOf) -> None:
+def _add_message_reads(router: APIRouter, path: str, kind: ConversationKind, name_of: NameOf) -> None:
     """All messages of a conversation or one of them, now or then."""
 
     @router.get(path, response_model=PageResource[MessageResource], name=f"list {kind} messages")
@@ -233,7 +233,7 @@ def add_message_reads(router: APIRouter, path: str, kind: ConversationKind, name
         return Json(message_resource(message))
 
 
-def add_message_changes(router: APIRouter, path: str, kind: ConversationKind, name_of: NameOf) -> None:
+def _add_message_changes(router: APIRouter, path: str, kind: ConversationKind, name_of: NameOf) -> None:
     """What can be done to one message that is there."""
 
     @router.patch(f"{path}/{{message_id}}", response_model=MessageResource, name=f"change {kind} message")
@@ -249,19 +249,19 @@ def add_message_changes(router: APIRouter, path: str, kind: ConversationKind, na
             metadata=body.metadata,
             expected_version=writing.expected_version,
         )
-        return await message_answer(writing, command)
+        return await _message_answer(writing, command)
 
     @router.delete(f"{path}/{{message_id}}", response_model=MessageResource, name=f"delete {kind} message")
     async def delete_message(message_id: MessageId, writing: Write, name: str = Depends(name_of)) -> Response:
         """Delete one message; the answer is what was deleted."""
         expected = writing.expected_version
-        return await message_answer(
+        return await _message_answer(
             writing,
             DeleteMessage(kind=kind, name=name, message_id=message_id, expected_version=expected),
         )
 
 
-async def message_answer(writing: Writing, command: Command) -> Json:
+async def _message_answer(writing: Writing, command: Command) -> Json:
     """The answer to a command about one message: the message as it is after it."""
     outcome = await writing.execute(command)
     (message,) = await recorded(writing.store, outcome)

@@ -107,15 +107,15 @@ async def follow(
             store.application.log.select_project, project, topics=types, stream_id=stream_id, epochs=epochs
         )
         try:
-            part, position = await store.call(records_between, select, position, settled, epochs)
+            part, position = await store.call(_records_between, select, position, settled, epochs)
         except OlderEpoch as error:
-            yield ending_record(error)
+            yield _ending_record(error)
             return
         if part:
             yield part
 
 
-def records_between(
+def _records_between(
     select: Callable[..., Entries], position: int, settled: int, epochs: Epochs
 ) -> tuple[bytes, int]:
     """Return the next records after ``position``, and the position that they bring a reader to."""
@@ -131,11 +131,11 @@ async def ending(store: Store, position: int, epochs: Epochs) -> bytes:
     try:
         newer.check(LogPosition(epochs.current.name, position))
     except OlderEpoch as error:
-        return ending_record(error)
+        return _ending_record(error)
     return b": resume\n\n"
 
 
-def ending_record(error: OlderEpoch) -> bytes:
+def _ending_record(error: OlderEpoch) -> bytes:
     data = {"detail": str(error), "epoch": error.epoch, "resume_from": error.resume_from}
     return b"event: epoch\ndata: %b\n\n" % to_json(data)
 

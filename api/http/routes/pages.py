@@ -63,11 +63,11 @@ def routes(settings: Settings) -> Sequence[BaseRoute]:
 
     return [
         ForBrowsers("/", home),
-        Route("/docs", docs),
-        Route("/docs/{name}", asset),
-        Route("/redoc", redoc),
+        Route("/docs", _docs),
+        Route("/docs/{name}", _asset),
+        Route("/redoc", _redoc),
         Route("/openapi.json", openapi),
-        Route("/favicon.ico", icon),
+        Route("/favicon.ico", _icon),
     ]
 
 
@@ -75,21 +75,21 @@ class ForBrowsers(Route):
     """A route that is there for browsers only; for programs the routes after it count."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if scope["type"] == "http" and scope["path"] == self.path and not prefers_html(scope):
+        if scope["type"] == "http" and scope["path"] == self.path and not _prefers_html(scope):
             return Match.NONE, {}
         return super().matches(scope)
 
 
-def prefers_html(scope: Scope) -> bool:
+def _prefers_html(scope: Scope) -> bool:
     """Whether the Accept header names HTML, and takes nothing else rather. Programs do not name it."""
     accepted = b",".join(value for name, value in scope["headers"] if name == b"accept").decode("latin-1")
-    qualities = dict(map(read_range, accepted.lower().split(",")))
+    qualities = dict(map(_read_range, accepted.lower().split(",")))
     html = qualities.get("text/html", 0.0)
     wild = max(qualities.get(media_type, 0.0) for media_type in ("application/*", "*/*"))
     return html > qualities.get("application/json", 0.0) and html >= wild
 
 
-def read_range(text: str) -> tuple[str, float]:
+def _read_range(text: str) -> tuple[str, float]:
     """Return a media type of an Accept header and its quality, ``text/html;q=0.9``."""
     media_type, *parameters = (part.strip() for part in text.split(";"))
     for parameter in parameters:
@@ -106,22 +106,22 @@ async def home(request: Request) -> Response:
     """Return the page about this server."""
     store: Store = request.app.state.store
     prefix = prefix_of(request, store.settings.root_path)
-    problem = await reason_not_ready(store)
+    problem = await _reason_not_ready(store)
     values = {
         "prefix": f"{prefix}/" if prefix else "",  # else links that are relative to the page
         "version": version("recountdb"),
         "mood": "down" if problem else "up",
         "status": f"Not ready: {problem}." if problem else "Ready: the database answers.",
-        "keys": await about_keys(store),
-        "protocols": about_protocols(store.settings.protocols),
+        "keys": await _about_keys(store),
+        "protocols": _about_protocols(store.settings.protocols),
     }
     escaped = {name: escape(value) for name, value in values.items()}
     style = read("home.css")
     text = Template(read("home.html")).substitute(escaped, style=style)
-    return page(text, f"style-src {hash_of(style)}", Vary="Accept, X-Forwarded-Prefix")
+    return page(text, f"style-src {_hash_of(style)}", Vary="Accept, X-Forwarded-Prefix")
 
 
-async def reason_not_ready(store: Store) -> str | None:
+async def _reason_not_ready(store: Store) -> str | None:
     """Return why the server cannot work just now, or None."""
     try:
         await ready(store)
@@ -130,7 +130,7 @@ async def reason_not_ready(store: Store) -> str | None:
     return None
 
 
-async def about_keys(store: Store) -> str:
+async def _about_keys(store: Store) -> str:
     try:
         has_keys = await store.call(store.keys.has_keys)
     except RecountError:
@@ -140,12 +140,12 @@ async def about_keys(store: Store) -> str:
     return "No API key was ever made, so this server answers programs on its own machine only. To make one:"
 
 
-def about_protocols(names: Sequence[str]) -> str:
+def _about_protocols(names: Sequence[str]) -> str:
     others = ", ".join(PROTOCOL_NAMES[name] for name in names)
     return "The native API under /v1" + (f", and what programs for {others} send." if others else ".")
 
 
-async def docs(request: Request) -> Response:
+async def _docs(request: Request) -> Response:
     """Return the documentation that can be tried out: Swagger UI."""
     made = get_swagger_ui_html(
         openapi_url="openapi.json",
@@ -155,11 +155,11 @@ async def docs(request: Request) -> Response:
         swagger_favicon_url="favicon.ico",
     )
     text = bytes(made.body).decode()
-    scripts = " ".join(map(hash_of, INLINE_SCRIPT.findall(text)))
+    scripts = " ".join(map(_hash_of, INLINE_SCRIPT.findall(text)))
     return page(text, f"script-src 'self' {scripts}; {STYLED_BY_SCRIPTS}; connect-src 'self'")
 
 
-async def redoc(request: Request) -> Response:
+async def _redoc(request: Request) -> Response:
     """Return the documentation on one page: Redoc."""
     made = get_redoc_html(
         openapi_url="openapi.json",
@@ -172,7 +172,7 @@ async def redoc(request: Request) -> Response:
     return page(bytes(made.body).decode(), policy)
 
 
-async def asset(request: Request) -> Response:
+async def _asset(request: Request) -> Response:
     """Return a file of Swagger UI or Redoc, as the package fastapi-offline carries it."""
     media_type = MEDIA_TYPES.get(request.path_params["name"])
     if media_type is None:
@@ -181,7 +181,7 @@ async def asset(request: Request) -> Response:
     return FileResponse(path, media_type=media_type, headers={"Cache-Control": "public, max-age=86400"})
 
 
-async def icon(request: Request) -> Response:
+async def _icon(request: Request) -> Response:
     return Response(read("icon.svg"), media_type="image/svg+xml")
 
 
@@ -189,7 +189,7 @@ def read(name: str) -> str:
     return (PAGES / name).read_text(encoding="utf-8")
 
 
-def hash_of(inline: str) -> str:
+def _hash_of(inline: str) -> str:
     """Return what a content security policy allows a script or style of this text by."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()}'"
 

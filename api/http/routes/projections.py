@@ -41,13 +41,13 @@ async def list_(store: Operate) -> Response:
 async def start(request: Request, body: NewRebuild, managing: Maintain) -> Response:
     """Make views again from the log, in the background. Reads and writes go on."""
     names = checked_views(body.views or ())
-    started = await managing.store.call(start_once, managing, names, is_rehearsal=body.dry_run)
+    started = await managing.store.call(_start_once, managing, names, is_rehearsal=body.dry_run)
     answer = Json(started, 202)
     answer.headers["Location"] = f"{prefix_of(request, managing.store.settings.root_path)}/v1{REBUILD}"
     return answer
 
 
-def start_once(managing: Managing, names: Sequence[str], *, is_rehearsal: bool) -> dict[str, Any]:
+def _start_once(managing: Managing, names: Sequence[str], *, is_rehearsal: bool) -> dict[str, Any]:
     """Start a rebuild and return it as a resource; a repeat of the request is answered as the first time."""
     database = managing.store.database
 

@@ -40,13 +40,13 @@ router = native_router("threads")
 Key = Annotated[Text | None, Query(min_length=1, max_length=512, description="its own slot when left out")]
 
 
-async def thread_name(thread_id: ThreadId) -> str:
+async def _thread_name(thread_id: ThreadId) -> str:
     return str(thread_id)
 
 
-ThreadName = Annotated[str, Depends(thread_name)]
+ThreadName = Annotated[str, Depends(_thread_name)]
 
-add_message_routes(router, "thread", thread_name, NewMessages)
+add_message_routes(router, "thread", _thread_name, NewMessages)
 
 
 @router.post("/threads", response_model=ThreadResource, status_code=201)
@@ -92,6 +92,6 @@ async def get_state_(name: ThreadName, reading: Read, key: Key = None) -> Respon
     return Json({"state": await reading.find(get_state, "thread", name, key)})
 
 
-add_metadata_route(router, "thread", thread_name, ThreadResource)
-add_lifecycle_routes(router, "thread", thread_name, ThreadResource)
-add_difference_route(router, "thread", thread_name)
+add_metadata_route(router, "thread", _thread_name, ThreadResource)
+add_lifecycle_routes(router, "thread", _thread_name, ThreadResource)
+add_difference_route(router, "thread", _thread_name)

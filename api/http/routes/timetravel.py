@@ -73,10 +73,10 @@ async def fork_session(name: SessionName, body: NewFork, writing: Write) -> Resp
         expected_version=writing.expected_version,
         forks_max=writing.store.settings.forks_max,
     )
-    return await carried_out(because_of_source(writing, command), command, 201)
+    return await carried_out(_because_of_source(writing, command), command, 201)
 
 
-def because_of_source(writing: Writing, command: Command) -> Writing:
+def _because_of_source(writing: Writing, command: Command) -> Writing:
     """``writing`` whose events name the last event of a fork's source as the one that led to them."""
     if not isinstance(command, Fork):
         return writing
@@ -101,12 +101,12 @@ async def replay_session(
     Each has its version as ``id``. A pause is never longer than 5 seconds. Last comes an event ``end``.
     """
     stream_id = await reading.recall(stream_named, reading.name(Session.KIND, name))
-    first = query.from_ if last_event_id is None else version_in(last_event_id) + 1
+    first = query.from_ if last_event_id is None else _version_in(last_event_id) + 1
     last = KEY_MAX - 1 if query.to is None else query.to
     return event_stream(replayed(reading.store, stream_id, first, last, query.speed))
 
 
-def version_in(last_event_id: str) -> int:
+def _version_in(last_event_id: str) -> int:
     if last_event_id.isascii() and last_event_id.isdecimal() and len(last_event_id) <= VERSION_DIGITS_MAX:
         return int(last_event_id)
     raise InvalidInput("Last-Event-ID", "must be the id of an event, a number")
