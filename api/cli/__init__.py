@@ -17,14 +17,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         run(arguments)
     except KeyboardInterrupt:
-        leave_interrupted()
+        _leave_interrupted()
     except SystemExit as end:
         if end.code == INTERRUPTED:  # of a command that was
-            leave_interrupted()
+            _leave_interrupted()
         raise
 
 
-def leave_interrupted() -> None:
+def _leave_interrupted() -> None:
     sys.stderr.write("Interrupted.\n")
     sys.exit(INTERRUPTED)
 

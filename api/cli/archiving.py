@@ -39,14 +39,14 @@ def export_file(file: str, data: Path | None, *, as_json: bool) -> None:
         opened(place(data)) as database,
         connect(database.conninfo) as connection,
         bar(log_size(connection), "events exported") as progress,
-        written(file) as write,
+        _written(file) as write,
     ):
         archive = exporting.export_log(connection, write, progress)
-    show(archive, f"exported to {file}" if file != STDIO else "exported", as_json, err=file == STDIO)
+    _show(archive, f"exported to {file}" if file != STDIO else "exported", as_json, err=file == STDIO)
 
 
 @contextmanager
-def written(file: str) -> Iterator[Callable[[bytes], object]]:
+def _written(file: str) -> Iterator[Callable[[bytes], object]]:
     """Takes lines and writes them gzipped. A pipe or device stays what it is."""
     if file == STDIO:
         with exporting.packed(sys.stdout.buffer) as write:
@@ -63,7 +63,7 @@ def written(file: str) -> Iterator[Callable[[bytes], object]]:
 def import_file(file: str, data: Path | None, *, workers: int, as_json: bool) -> None:
     """Import the log, or the rest of it, and make the views. Raises ArchiveRefused."""
     source = partial(reading.opened, Path(file))
-    archive = checked(source)
+    archive = _checked(source)
     here = place(data)
     with told(), ExitStack() as stack:
         database = stack.enter_context(opened(here, begins=True, is_importing=True))
@@ -72,13 +72,13 @@ def import_file(file: str, data: Path | None, *, workers: int, as_json: bool) ->
         connection = stack.enter_context(connect(database.conninfo))
         stack.enter_context(importing.alone(connection))
         if importing.is_imported(connection, archive):
-            show(archive, "were imported already", as_json)
+            _show(archive, "were imported already", as_json)
             return
         with bar(archive.header.events, "events imported") as progress:
             importing.import_log(connection, source, archive, progress)
         make_views(database, workers)
         importing.finish(connection)
-    show(archive, "imported", as_json)
+    _show(archive, "imported", as_json)
 
 
 def begin_new_epoch(data: Path | None) -> None:
@@ -91,7 +91,7 @@ def begin_new_epoch(data: Path | None) -> None:
     tell(f"The log is in epoch {epoch.name} now. Up to position {epoch.shared_through} it is as before.")
 
 
-def checked(source: Source) -> Archive:
+def _checked(source: Source) -> Archive:
     with bar(reading.header_of(source).events, "events read") as progress:
         return checking.check(source, progress)
 
@@ -105,7 +105,7 @@ def make_views(database: Database, workers: int) -> None:
         shadow.forget_previous(connection)
 
 
-def show(archive: Archive, verb: str, as_json: bool, *, err: bool = False) -> None:
+def _show(archive: Archive, verb: str, as_json: bool, *, err: bool = False) -> None:
     facts: dict[str, Any] = {
         "events": archive.header.events,
         "checkpoints": archive.checkpoints,

@@ -36,7 +36,7 @@ def audit(
     as_json: bool,
 ) -> None:
     """``project`` None: all. ``named``: kind → name; one at most has one. ``filters``: see AuditFilter."""
-    moments = {name: moment_in(filters[name], name) for name in ("since", "until")}
+    moments = {name: _moment_in(filters[name], name) for name in ("since", "until")}
     criteria = AuditFilter(types=types, **{**filters, **moments})
     given = [(kind, name) for kind, name in named.items() if name is not None]
     if len(given) > 1 or (given and project is None):
@@ -54,10 +54,10 @@ def audit(
             show_all_json({"project": entry.project, **event_resource(entry)} for entry in found)
         else:
             columns = ["position", "type", "recorded", "actor", "request", "stream", "version", "payload"]
-            show_table(columns, map(entry_row, found))
+            show_table(columns, map(_entry_row, found))
 
 
-def moment_in(text: str | None, name: str) -> datetime | None:
+def _moment_in(text: str | None, name: str) -> datetime | None:
     if text is None:
         return None
     try:
@@ -66,7 +66,7 @@ def moment_in(text: str | None, name: str) -> datetime | None:
         raise InvalidInput(f"--{name}", "must be a time like 2026-11-20T19:50:25Z") from None
 
 
-def entry_row(entry: LogEntry) -> list[Any]:
+def _entry_row(entry: LogEntry) -> list[Any]:
     event = event_resource(entry)
     shown = ("position", "type", "recorded_at", "actor", "request_id", "stream_id", "version")
     return [*(event[name] for name in shown), shortened(event["payload"])]
@@ -88,9 +88,9 @@ def reads(
             show_all_json(map(vars, found))
         else:
             columns = ["read", "project", "actor", "request", "method", "route", "parameters", "status"]
-            show_table(columns, map(read_row, found))
+            show_table(columns, map(_read_row, found))
 
 
-def read_row(read: RecordedRead) -> list[Any]:
+def _read_row(read: RecordedRead) -> list[Any]:
     asked = [read.request_id, read.method, read.route, shortened(read.parameters)]
     return [read.read_at, read.project, read.actor, *asked, read.status]

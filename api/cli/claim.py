@@ -47,12 +47,12 @@ class DirectoryIsServed(Refused):
 @contextmanager
 def claimed(directory: Path) -> Iterator[Callable[[str], None]]:
     """Be the only server on ``directory``; yields what takes the address. Raises DirectoryIsServed."""
-    descriptor = open_lock(directory)
+    descriptor = _open_lock(directory)
     try:
-        if not locked(descriptor, fcntl.LOCK_EX, patience_seconds=PATIENCE_SECONDS):
-            raise DirectoryIsServed(directory, read(descriptor))
-        write(descriptor, RunningServer(os.getpid()))
-        yield lambda address: write(descriptor, RunningServer(os.getpid(), address))
+        if not _locked(descriptor, fcntl.LOCK_EX, patience_seconds=PATIENCE_SECONDS):
+            raise DirectoryIsServed(directory, _read(descriptor))
+        _write(descriptor, RunningServer(os.getpid()))
+        yield lambda address: _write(descriptor, RunningServer(os.getpid(), address))
     finally:
         os.close(descriptor)
 
@@ -61,18 +61,18 @@ def running_server(directory: Path) -> RunningServer | None:
     """The server that runs on ``directory``, if one does."""
     if not (directory / FILE).exists():
         return None
-    descriptor = open_lock(directory)
+    descriptor = _open_lock(directory)
     try:
-        return None if locked(descriptor, fcntl.LOCK_SH) else read(descriptor)
+        return None if _locked(descriptor, fcntl.LOCK_SH) else _read(descriptor)
     finally:
         os.close(descriptor)
 
 
-def open_lock(directory: Path) -> int:
+def _open_lock(directory: Path) -> int:
     return os.open(directory / FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
 
-def locked(descriptor: int, mode: int, *, patience_seconds: float = 0) -> bool:
+def _locked(descriptor: int, mode: int, *, patience_seconds: float = 0) -> bool:
     """Take the lock if nobody has it, or lets go of it in time."""
     deadline = time.monotonic() + patience_seconds
     while True:
@@ -85,12 +85,12 @@ def locked(descriptor: int, mode: int, *, patience_seconds: float = 0) -> bool:
         time.sleep(0.05)
 
 
-def write(descriptor: int, server: RunningServer) -> None:
+def _write(descriptor: int, server: RunningServer) -> None:
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, SERVER.dump_json(server), 0)
 
 
-def read(descriptor: int) -> RunningServer | None:
+def _read(descriptor: int) -> RunningServer | None:
     """None while its holder is about to write."""
     try:
         return SERVER.validate_json(os.pread(descriptor, 4096, 0))

@@ -23,7 +23,7 @@ from recountdb.domain.messages import MessageState
 from recountdb.domain.sessions import Session
 
 
-class Store(Protocol):
+class _Store(Protocol):
     """A store that takes sessions."""
 
     def key_of(self, session: Session) -> str:
@@ -48,7 +48,7 @@ def export_redis(
         lists = RedisLists(
             send, writer, PREFIXES[writer] if prefix is None else prefix, ttl_seconds, replaces
         )
-        export(lists, data, project, names)
+        _export(lists, data, project, names)
 
 
 def export_dynamodb(
@@ -68,10 +68,10 @@ def export_dynamodb(
     store = opened_table(
         client, table, writer, attribute=attribute, ttl_seconds=ttl_seconds, replaces=replaces
     )
-    export(store, data, project, names)
+    _export(store, data, project, names)
 
 
-def export(store: Store, data: Path | None, project: str, names: Sequence[str]) -> None:
+def _export(store: _Store, data: Path | None, project: str, names: Sequence[str]) -> None:
     """Write live sessions. Exits with PARTLY where some were not."""
     written: set[str] = set()
     skipped = 0

@@ -53,33 +53,33 @@ def rebuild_views(data: Path | None, wanted: Wanted, *, as_json: bool) -> None:
     with opened(here) as database:
         if wanted.is_offline:
             refuse_served(here, database, "stop it first, or leave out --offline")
-        with alone(database) as connection:
+        with _alone(database) as connection:
             number = begin(connection, names, is_rehearsal=wanted.is_rehearsal)
             with recorded(connection, number) as findings:
                 holder = connection.session_pid
-                result = carried_out(database, names, wanted, findings, holder)
+                result = _carried_out(database, names, wanted, findings, holder)
     if as_json:
         show_json(result)
     if result["set_aside"] or (wanted.must_agree and result["differences"]):
         raise typer.Exit(PARTLY)
 
 
-def carried_out(
+def _carried_out(
     database: Database, names: Sequence[str], wanted: Wanted, findings: Findings, holder: int
 ) -> dict[str, Any]:
     events, seconds = rebuilt(database, wanted.workers, names, quarantine=wanted.quarantine)
     with connect(database.conninfo) as connection:
         aside = those_aside(connection)
-        told_all(aside.values())
-        findings.differences = told_all(map(str, differences(connection)))
+        _told_all(aside.values())
+        findings.differences = _told_all(map(str, differences(connection)))
     rate = events / max(seconds, 0.001)
     tell(f"{events:,} events in {seconds:.1f} s ({rate:,.0f}/s); {findings.differences} rows differed")
     if wanted.is_rehearsal:
-        discard(database)
+        _discard(database)
         tell("This was a rehearsal: the views are as they were.")
     else:
         findings.locked_seconds = put_in_place(database.conninfo, quarantine=wanted.quarantine, holder=holder)
-        told_swap(findings.locked_seconds, "The rebuilt views")
+        _told_swap(findings.locked_seconds, "The rebuilt views")
         if aside:
             tell(f"The rows of {len(aside)} streams were kept as they were.")
     return {
@@ -88,17 +88,17 @@ def carried_out(
         "events": events,
         "differences": findings.differences,
         "set_aside": [str(stream_id) for stream_id in aside],
-        "writers_waited_seconds": rounded(findings.locked_seconds),
+        "writers_waited_seconds": _rounded(findings.locked_seconds),
     }
 
 
 def go_back(data: Path | None, *, as_json: bool) -> None:
     """Put the views from before the last rebuild back. Raises NotFound where there are none."""
-    with opened(place(data)) as database, alone(database) as connection:
+    with opened(place(data)) as database, _alone(database) as connection:
         seconds = roll_back(database.conninfo, holder=connection.session_pid)
-    told_swap(seconds, "The views from before the last rebuild")
+    _told_swap(seconds, "The views from before the last rebuild")
     if as_json:
-        show_json({"in_use": True, "writers_waited_seconds": rounded(seconds)})
+        show_json({"in_use": True, "writers_waited_seconds": _rounded(seconds)})
 
 
 def refuse_served(here: Place, database: Database, remedy: str) -> None:
@@ -110,28 +110,28 @@ def refuse_served(here: Place, database: Database, remedy: str) -> None:
 
 
 @contextmanager
-def alone(database: Database) -> Iterator[Connection]:
+def _alone(database: Database) -> Iterator[Connection]:
     with connect(database.conninfo) as connection, shadow.alone(connection):
         yield connection
 
 
-def discard(database: Database) -> None:
+def _discard(database: Database) -> None:
     with connect(database.conninfo) as connection:
         shadow.discard(connection)
 
 
-def rounded(seconds: float | None) -> float | None:
+def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 4)
 
 
-def told_swap(seconds: float, what: str) -> None:
+def _told_swap(seconds: float, what: str) -> None:
     tell(f"{what} are in use; writers waited {seconds * 1000:.0f} ms.")
     tell("'recount rebuild --rollback' puts those before in their place again.")
 
 
 def verify(data: Path | None, *, workers: int, as_json: bool) -> None:
     """Check the chains, the checkpoints and the views. Exits with PARTLY where something is wrong."""
-    with opened(place(data)) as database, alone(database):
+    with opened(place(data)) as database, _alone(database):
         with (
             connect(database.conninfo) as connection,
             bar(log_size(connection), "events checked") as progress,
@@ -139,11 +139,11 @@ def verify(data: Path | None, *, workers: int, as_json: bool) -> None:
             flaws = list(log_flaws(connection, progress))
             last = last_checkpoint(connection)
             epochs = load_epochs(connection)
-        wrong_in_log = told_all(map(str, flaws))
+        wrong_in_log = _told_all(map(str, flaws))
         try:
-            wrong_in_views = check_views(database, workers)
+            wrong_in_views = _check_views(database, workers)
         finally:
-            discard(database)
+            _discard(database)
     if as_json:
         digest = last.digest.hex() if last else None
         position = last.position if last else 0
@@ -153,11 +153,11 @@ def verify(data: Path | None, *, workers: int, as_json: bool) -> None:
                 "views": wrong_in_views,
                 "position": position,
                 "digest": digest,
-                "epochs": list(map(epoch_resource, epochs.all)),
+                "epochs": list(map(_epoch_resource, epochs.all)),
             }
         )
     else:
-        show_epochs(epochs)
+        _show_epochs(epochs)
         if last:
             typer.echo(f"checkpoint at position {last.position}: {last.digest.hex()}")
     if wrong_in_log or wrong_in_views:
@@ -166,22 +166,22 @@ def verify(data: Path | None, *, workers: int, as_json: bool) -> None:
     tell("The log is as it was recorded, and the views are as the log has them.")
 
 
-def check_views(database: Database, workers: int) -> int:
+def _check_views(database: Database, workers: int) -> int:
     """Say what is wrong with the views; returns how many things these are.
 
     Streams that cannot be read are among them; those of all others are compared.
     """
     rebuilt(database, workers, quarantine=True)
     with connect(database.conninfo) as connection:
-        return told_all([*those_aside(connection).values(), *map(str, differences(connection))])
+        return _told_all([*those_aside(connection).values(), *map(str, differences(connection))])
 
 
-def epoch_resource(epoch: Epoch) -> dict[str, Any]:
+def _epoch_resource(epoch: Epoch) -> dict[str, Any]:
     shown = ("shared_through", "begins_after", "began_at")
     return {"epoch": epoch.name, "id": epoch.id, **{name: getattr(epoch, name) for name in shown}}
 
 
-def show_epochs(epochs: Epochs) -> None:
+def _show_epochs(epochs: Epochs) -> None:
     """Say where the log may have lost something: whenever another epoch began."""
     typer.echo(f"epoch {epochs.current.name}")
     for epoch in epochs.all[1:]:
@@ -203,7 +203,7 @@ def rebuilt(
     return events, time.monotonic() - started
 
 
-def told_all(things: Iterable[str]) -> int:
+def _told_all(things: Iterable[str]) -> int:
     """Say the first of them; returns how many there are."""
     count = 0
     for count, thing in enumerate(things, 1):

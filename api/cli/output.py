@@ -34,14 +34,14 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=not console.is_terminal)
     for row in rows:
-        table.add_row(*(Text(cell_text(value, is_pipe=not console.is_terminal)) for value in row))
+        table.add_row(*(Text(_cell_text(value, is_pipe=not console.is_terminal)) for value in row))
     with console.capture() as capture:
         console.print(table)
     for line in capture.get().splitlines():
         typer.echo(line.rstrip())
 
 
-def cell_text(value: Any, *, is_pipe: bool) -> str:
+def _cell_text(value: Any, *, is_pipe: bool) -> str:
     text = shown(value)
     return " ".join(text.split()) if is_pipe else text
 

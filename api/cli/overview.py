@@ -34,20 +34,20 @@ def status(data: Path | None, *, as_json: bool) -> None:
         database = Database(addresses, connections_max=2)
         database.open()
         try:
-            facts = facts_of(here, database, server)
+            facts = _facts_of(here, database, server)
         finally:
             database.close()
     if as_json:
         show_json(facts)
     else:
-        show(facts)
+        _show(facts)
 
 
-def facts_of(here: Place, database: Database, server: RunningServer | None) -> dict[str, Any]:
+def _facts_of(here: Place, database: Database, server: RunningServer | None) -> dict[str, Any]:
     with database.connection() as connection:
         facts: dict[str, Any] = {
             "version": version("recountdb"),
-            "database": database_of(here, connection),
+            "database": _database_of(here, connection),
             "schema": schema_of(connection),
             "server": vars(server) if server else None,
             "clock_difference_seconds": round(database.clock.difference_seconds, 3),
@@ -60,7 +60,7 @@ def facts_of(here: Place, database: Database, server: RunningServer | None) -> d
     return facts
 
 
-def database_of(here: Place, connection: Connection) -> dict[str, Any]:
+def _database_of(here: Place, connection: Connection) -> dict[str, Any]:
     """Never with a password."""
     major, minor = divmod(connection.info.server_version, 10_000)
     common = {"postgresql": f"{major}.{minor}", "is_embedded": here.is_embedded}
@@ -81,32 +81,32 @@ def schema_of(connection: Connection) -> dict[str, Any]:
     return {"migrations_applied": len(applied(connection)), "problem": problem}
 
 
-def show(facts: dict[str, Any]) -> None:
-    for name, value in lines(facts):
+def _show(facts: dict[str, Any]) -> None:
+    for name, value in _lines(facts):
         typer.echo(f"{name:<18}{value}")
 
 
-def lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     schema, database, server = facts["schema"], facts["database"], facts["server"]
     found = [
         ("version", facts["version"]),
-        ("database", database_line(database)),
+        ("database", _database_line(database)),
         ("schema", schema["problem"] or f"up to date ({schema['migrations_applied']} migrations)"),
     ]
     if database["is_embedded"]:
-        found.append(("server", server_line(server)))
-    found.append(("clock", clock_line(facts["clock_difference_seconds"])))
+        found.append(("server", _server_line(server)))
+    found.append(("clock", _clock_line(facts["clock_difference_seconds"])))
     for part, count in facts.get("counts", {}).items():
         found.append((part, f"about {count['rows']:,}" if count["is_estimate"] else f"{count['rows']:,}"))
     if "settled_position" in facts:
         found.append(("settled position", f"{facts['settled_position']:,}"))
     if outdated := facts.get("outdated_views"):
-        found.append(("views", outdated_line(outdated)))
+        found.append(("views", _outdated_line(outdated)))
     followers = facts.get("followers", [])
-    return [*found, *((f"follower {lag['follower']}", lag_line(lag)) for lag in followers)]
+    return [*found, *((f"follower {lag['follower']}", _lag_line(lag)) for lag in followers)]
 
 
-def database_line(database: dict[str, Any]) -> str:
+def _database_line(database: dict[str, Any]) -> str:
     if database["is_embedded"]:
         return f"embedded PostgreSQL {database['postgresql']} in {database['directory']}"
     return (
@@ -115,12 +115,12 @@ def database_line(database: dict[str, Any]) -> str:
     )
 
 
-def outdated_line(views: Sequence[str]) -> str:
+def _outdated_line(views: Sequence[str]) -> str:
     names = " ".join(views)
     return f"{names}: made by another version of Recount; run 'recount rebuild {names}'"
 
 
-def lag_line(lag: dict[str, Any]) -> str:
+def _lag_line(lag: dict[str, Any]) -> str:
     if lag["events"] == 0:
         line = "is up to date"
     else:
@@ -131,7 +131,7 @@ def lag_line(lag: dict[str, Any]) -> str:
     return f"{line}; 1 stream is parked" if parked == 1 else f"{line}; {parked:,} streams are parked"
 
 
-def clock_line(difference_seconds: float) -> str:
+def _clock_line(difference_seconds: float) -> str:
     """``difference_seconds``: how far this machine's clock is ahead of the database's."""
     length = in_words(abs(difference_seconds))
     if abs(difference_seconds) > APART_SECONDS_MAX:
@@ -140,7 +140,7 @@ def clock_line(difference_seconds: float) -> str:
     return f"within {length} of the database's"
 
 
-def server_line(server: dict[str, Any] | None) -> str:
+def _server_line(server: dict[str, Any] | None) -> str:
     if server is None:
         return "none runs on this directory"
     return f"at {server['address'] or '(starting)'}, process {server['process']}"

@@ -29,12 +29,12 @@ def run(arguments: Sequence[str] | None = None) -> None:
         let_go_of_stdout()
         sys.exit(1)
     except Exception as error:
-        if is_debugging() and not is_expected(error):
+        if _is_debugging() and not is_expected(error):
             raise
         tell(sentence(error))
         sys.exit(exit_code_for(error))
 
 
-def is_debugging() -> bool:
+def _is_debugging() -> bool:
     """RECOUNT_DEBUG, read without the settings: they may be what failed."""
     return os.environ.get("RECOUNT_DEBUG", "").lower() in ("1", "true", "yes", "on")

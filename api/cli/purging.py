@@ -51,7 +51,7 @@ def purge(
             kind, name = given[0]
             targets = all_of(database, name_of(project, kind, name, scope))
         else:
-            days = days_in(older_than) if older_than else retention(at.settings.retention_days)
+            days = _days_in(older_than) if older_than else _retention(at.settings.retention_days)
             targets = due(database, days_ago(database, days), project)
         if is_rehearsal:
             results = [rehearse(application, target) for target in targets]
@@ -61,28 +61,28 @@ def purge(
                 application, targets, lambda _: context_for(), reason=reason, insist=bool(given)
             )
         receipts = receipts_of(database, results)
-        denied = scrub_all(database) if scrub and not is_rehearsal else []
-    show_results(results, receipts, is_rehearsal=is_rehearsal, as_json=as_json)
+        denied = _scrub_all(database) if scrub and not is_rehearsal else []
+    _show_results(results, receipts, is_rehearsal=is_rehearsal, as_json=as_json)
     if denied:
         tell(f"Scrubbed, but for what this role has no right to: {'; '.join(denied)}.")
     if denied or any(result.why_not is not None for result in results):
         raise typer.Exit(PARTLY)
 
 
-def scrub_all(database: Database) -> list[str]:
+def _scrub_all(database: Database) -> list[str]:
     """Scrub the store; returns what this role has no right to."""
     with told(), connect(database.conninfo) as connection:
         return scrub_tables(connection, store_tables())
 
 
-def retention(days: float | str) -> float:
+def _retention(days: float | str) -> float:
     """In days. Raises InvalidInput where it never ends."""
     if isinstance(days, str):
         raise InvalidInput("--older-than", "must be given, for RECOUNT_RETENTION_DAYS keeps things forever")
     return days
 
 
-def days_in(age: str) -> float:
+def _days_in(age: str) -> float:
     """``30d``, ``12h`` or ``5m`` in days. Raises InvalidInput."""
     match = AGE.fullmatch(age)
     if match is None:
@@ -90,7 +90,7 @@ def days_in(age: str) -> float:
     return int(match[1]) * DAYS[match[2]]
 
 
-def show_results(
+def _show_results(
     results: Sequence[Result], receipts: Sequence[Receipt], *, is_rehearsal: bool, as_json: bool
 ) -> None:
     if as_json:
@@ -108,7 +108,7 @@ def show_results(
         show_table(["kind", "name", "of it", "messages"], rows)
         tell(f"This was a rehearsal: {len(going)} would be purged, nothing was.")
         return
-    show_receipts(receipts)
+    _show_receipts(receipts)
     if not all(receipt.is_erased for receipt in receipts):
         left = Counter[str]()
         for receipt in receipts:
@@ -117,7 +117,7 @@ def show_results(
         tell("Erasing waits for a rebuild or check of the views; a server, or the next purge, tries again.")
 
 
-def show_receipts(receipts: Iterable[Receipt]) -> None:
+def _show_receipts(receipts: Iterable[Receipt]) -> None:
     columns = ["position", "kind", "stream", "events", "messages", "purged", "by", "reason", "chain head"]
     rows = [
         [
@@ -143,29 +143,29 @@ def purges(data: Path | None, project: str, *, limit: int | None, order: Order, 
         if as_json:
             show_all_json(map(receipt_resource, found))
         else:
-            show_receipts(found)
+            _show_receipts(found)
 
 
 def hold(
     data: Path | None, project: str, named: Mapping[str, str | None], reason: str, *, scope: str
 ) -> None:
-    target = the_one(project, named, scope)
-    rule(data, project, PlaceHold(kind=target.kind, scope=target.scope, name=target.name, reason=reason))
+    target = _the_one(project, named, scope)
+    _rule(data, project, PlaceHold(kind=target.kind, scope=target.scope, name=target.name, reason=reason))
     tell(f"The {target.kind} is not purged until 'recount release'.")
 
 
 def release(data: Path | None, project: str, named: Mapping[str, str | None], *, scope: str) -> None:
-    target = the_one(project, named, scope)
-    rule(data, project, ReleaseHold(kind=target.kind, scope=target.scope, name=target.name))
+    target = _the_one(project, named, scope)
+    _rule(data, project, ReleaseHold(kind=target.kind, scope=target.scope, name=target.name))
     tell(f"The {target.kind} may be purged again.")
 
 
-def rule(data: Path | None, project: str, command: Command) -> None:
+def _rule(data: Path | None, project: str, command: Command) -> None:
     with opened(place(data)) as database, running(database) as application:
         application.execute(command, contexts(project, database.clock)())
 
 
-def the_one(project: str, named: Mapping[str, str | None], scope: str) -> Name:
+def _the_one(project: str, named: Mapping[str, str | None], scope: str) -> Name:
     given = [(kind, name) for kind, name in named.items() if name is not None]
     if len(given) != 1:
         raise InvalidInput("hold", "name one session, thread or user")

@@ -55,22 +55,22 @@ def sessions(
     deleted: bool,
     as_json: bool,
 ) -> None:
-    wanted = None if metadata is None else metadata_in(metadata)
+    wanted = None if metadata is None else _metadata_in(metadata)
     criteria = Filter(user_id=user_id, metadata=wanted, deleted=deleted)
     with opened(place(data)) as database:
         found = listed(partial(list_sessions, database, project, criteria=criteria), limit, order)
         if as_json:
-            show_all_json(session_resource(database, project, session) for session in found)
+            show_all_json(_session_resource(database, project, session) for session in found)
         else:
             columns = ["session", "user", "messages", "version", "updated", "metadata"]
-            show_table(columns, map(session_row, found))
+            show_table(columns, map(_session_row, found))
 
 
-def session_resource(database: Database, project: str, session: Session) -> dict[str, Any]:
+def _session_resource(database: Database, project: str, session: Session) -> dict[str, Any]:
     return aggregate_resource(session, session_names(database, project, origin_ids([session])))
 
 
-def session_row(session: Session) -> list[Any]:
+def _session_row(session: Session) -> list[Any]:
     name = f"{session.name} (of {session.scope})" if session.scope else session.name
     metadata = shortened(session.metadata)
     return [name, session.user_id, session.message_count, session.version, session.updated_at, metadata]
@@ -90,14 +90,14 @@ def messages(
     moment = None if as_of is None else moment_in(as_of)
     with opened(place(data)) as database, running(database) as application:
         name = Name(project, Session.KIND, scope, session)
-        found = listed(partial(messages_page, application, name, moment), limit, order)
+        found = listed(partial(_messages_page, application, name, moment), limit, order)
         if as_json:
             show_all_json(map(message_resource, found))
         else:
-            show_table(["version", "said", "role", "content"], map(message_row, found))
+            show_table(["version", "said", "role", "content"], map(_message_row, found))
 
 
-def messages_page(
+def _messages_page(
     application: Recount, session: Name, moment: AsOf | None, window: Window
 ) -> Page[MessageState]:
     if moment is None:
@@ -106,7 +106,7 @@ def messages_page(
     return page_as_of(application, session, moment, window, Filter())
 
 
-def message_row(message: MessageState) -> list[Any]:
+def _message_row(message: MessageState) -> list[Any]:
     said_at = message.timestamp or message.recorded_at
     return [message.version, said_at, message.role, content_of(message)]
 
@@ -115,11 +115,11 @@ def content_of(message: MessageState) -> Any:
     """What was said, and the tools that were called."""
     if not message.tool_calls:
         return message.content
-    calls = "\n".join(f"→ {call_text(call)}" for call in message.tool_calls)
+    calls = "\n".join(f"→ {_call_text(call)}" for call in message.tool_calls)
     return calls if message.content is None else f"{message.content}\n{calls}"
 
 
-def call_text(call: Any) -> str:
+def _call_text(call: Any) -> str:
     match call:
         case {"function": {"name": str(name), "arguments": str(arguments)}}:
             return f"{name}({arguments})"
@@ -151,10 +151,10 @@ def audit(
             show_all_json(map(event_resource, found))
         else:
             columns = ["version", "type", "recorded", "actor", "request", "payload"]
-            show_table(columns, map(event_row, found))
+            show_table(columns, map(_event_row, found))
 
 
-def event_row(entry: LogEntry) -> list[Any]:
+def _event_row(entry: LogEntry) -> list[Any]:
     event = event_resource(entry)
     members = [event[name] for name in ("version", "type", "recorded_at", "actor", "request_id")]
     return [*members, shortened(event["payload"])]
@@ -189,7 +189,7 @@ def show_all_json(items: Iterable[Any]) -> None:
         show_json(item)
 
 
-def metadata_in(text: str) -> dict[str, Any]:
+def _metadata_in(text: str) -> dict[str, Any]:
     try:
         return METADATA.validate_python(read_json(text))
     except (NotJson, ValidationError):

@@ -45,7 +45,7 @@ WAITING_CONNECTIONS_MAX = 2048
 
 
 @dataclass(frozen=True)
-class Running:
+class _Running:
     """What the server needs once PostgreSQL is there: its address, and the socket it listens on."""
 
     settings: Settings
@@ -56,23 +56,23 @@ class Running:
 def serve(data: Path | None, **given: object) -> None:
     """Serve until told to end. Raises NotServable, DirectoryIsServed, Unavailable, SchemaMismatch."""
     here = place(data, **given)
-    logging.config.dictConfig(logs(here.settings))
+    logging.config.dictConfig(_logs(here.settings))
     with ExitStack() as stack:
         addresses = stack.enter_context(connected(here, kept_running=True))
         announce = stack.enter_context(claimed(here.directory)) if here.is_embedded else None
         migrate_at(addresses)
-        refuse_strangers(here.settings, addresses)
-        warn_of_outdated_views(addresses)
+        _refuse_strangers(here.settings, addresses)
+        _warn_of_outdated_views(addresses)
         listener = stack.enter_context(listening(here.settings.host, here.settings.port))
         address = address_of(listener)
         if announce is not None:
             announce(address)
         with suppress(KeyboardInterrupt):  # how a server is ended, not how it fails
-            greet(here, addresses, address)
-            run(Running(here.settings, addresses, listener))
+            _greet(here, addresses, address)
+            _run(_Running(here.settings, addresses, listener))
 
 
-def refuse_strangers(settings: Settings, addresses: Addresses) -> None:
+def _refuse_strangers(settings: Settings, addresses: Addresses) -> None:
     """Raises NotServable, before anything listens."""
     database = open_database(addresses, connections_max=settings.connections_max)
     try:
@@ -82,7 +82,7 @@ def refuse_strangers(settings: Settings, addresses: Addresses) -> None:
         database.close()
 
 
-def warn_of_outdated_views(addresses: Addresses) -> None:
+def _warn_of_outdated_views(addresses: Addresses) -> None:
     with connect(addresses.direct) as connection:
         if views := " ".join(outdated_views(connection)):
             logger.warning(
@@ -98,12 +98,12 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
         listener = socket.create_server(address[:2], family=family, backlog=WAITING_CONNECTIONS_MAX)
     except OSError as error:
-        raise NotServable(refusal(error, host, port)) from error
+        raise NotServable(_refusal(error, host, port)) from error
     with listener:
         yield listener
 
 
-def refusal(error: OSError, host: str, port: int) -> str:
+def _refusal(error: OSError, host: str, port: int) -> str:
     match error.errno:
         case errno.EADDRINUSE:
             return f"port {port} of {host} is in use: choose another with --port, or 0 for any that is free"
@@ -118,9 +118,9 @@ def address_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def greet(here: Place, addresses: Addresses, address: str) -> None:
+def _greet(here: Place, addresses: Addresses, address: str) -> None:
     """Say where everything is and what to try next."""
-    where = f"{here.directory} (embedded PostgreSQL)" if here.is_embedded else named_server(addresses)
+    where = f"{here.directory} (embedded PostgreSQL)" if here.is_embedded else _named_server(addresses)
     typer.echo(f"""\
 Recount {version("recountdb")}
   data      {where}
@@ -136,22 +136,22 @@ Once there are API keys, add: -H 'Authorization: Bearer KEY'. Ctrl-C stops the s
 """)
 
 
-def named_server(addresses: Addresses) -> str:
+def _named_server(addresses: Addresses) -> str:
     """A server of the user's own, without its password."""
     with connect(addresses.direct) as connection:
         info = connection.info
         return f"database {info.dbname} of PostgreSQL at {info.host}:{info.port}, as {info.user}"
 
 
-def run(running: Running) -> None:
+def _run(running: _Running) -> None:
     """Serve until a signal ends it, or raises KeyboardInterrupt. Raises Unavailable if it cannot start."""
-    is_started = serve_alone(running) if running.settings.workers == 1 else serve_together(running)
+    is_started = _serve_alone(running) if running.settings.workers == 1 else _serve_together(running)
     if not is_started:
         raise Unavailable("the server could not start: the log above says why")
 
 
-def serve_alone(running: Running) -> bool:
-    server = uvicorn.Server(uvicorn_config(running, create_lasting_app(running.settings, running.addresses)))
+def _serve_alone(running: _Running) -> bool:
+    server = uvicorn.Server(_uvicorn_config(running, create_lasting_app(running.settings, running.addresses)))
     try:
         server.run(sockets=[running.listener])
     except SystemExit:
@@ -159,30 +159,30 @@ def serve_alone(running: Running) -> bool:
     return True
 
 
-def serve_together(running: Running) -> bool:
-    with worker_environment(running):
-        config = uvicorn_config(running, "recountdb.api.app:from_environment", factory=True)
+def _serve_together(running: _Running) -> bool:
+    with _worker_environment(running):
+        config = _uvicorn_config(running, "recountdb.api.app:from_environment", factory=True)
         hang_up = signal.getsignal(signal.SIGHUP)
-        supervisor = Supervisor(config, sockets=[running.listener])
+        supervisor = _Supervisor(config, sockets=[running.listener])
         signal.signal(signal.SIGHUP, hang_up)  # a terminal that was closed asks for no restart
         supervisor.run()
     return all(worker.exitcode != STARTUP_FAILURE for worker in supervisor.processes)
 
 
-class Supervisor(Multiprocess):
+class _Supervisor(Multiprocess):
     """Its server processes know of no Ctrl-C, which would break into their start; it tells them itself."""
 
     def init_processes(self) -> None:
-        with deaf_to_ctrl_c():
+        with _deaf_to_ctrl_c():
             super().init_processes()
 
     def keep_subprocess_alive(self) -> None:
-        with deaf_to_ctrl_c():
+        with _deaf_to_ctrl_c():
             super().keep_subprocess_alive()
 
 
 @contextmanager
-def deaf_to_ctrl_c() -> Iterator[None]:
+def _deaf_to_ctrl_c() -> Iterator[None]:
     """Block SIGINT here for a moment, and for good in processes that are started meanwhile."""
     resource_tracker.ensure_running()  # its own start would unblock the signal again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -192,7 +192,7 @@ def deaf_to_ctrl_c() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def uvicorn_config(running: Running, app: Any, **more: Any) -> uvicorn.Config:
+def _uvicorn_config(running: _Running, app: Any, **more: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=BoundedProtocol,
@@ -201,7 +201,7 @@ def uvicorn_config(running: Running, app: Any, **more: Any) -> uvicorn.Config:
         lifespan="on",
         access_log=False,
         server_header=False,
-        log_config=logs(running.settings),
+        log_config=_logs(running.settings),
         workers=running.settings.workers,
         backlog=WAITING_CONNECTIONS_MAX,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
@@ -211,12 +211,12 @@ def uvicorn_config(running: Running, app: Any, **more: Any) -> uvicorn.Config:
     )
 
 
-def logs(settings: Settings) -> dict[str, Any]:
+def _logs(settings: Settings) -> dict[str, Any]:
     return configuration(settings.log_level, quotes=settings.debug)
 
 
 @contextmanager
-def worker_environment(running: Running) -> Iterator[None]:
+def _worker_environment(running: _Running) -> Iterator[None]:
     """The environment that api.app.from_environment reads in the server processes."""
     with tempfile.TemporaryDirectory(prefix="recount-metrics-") as directory:
         os.environ |= {

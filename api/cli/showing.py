@@ -29,27 +29,27 @@ PROJECT = "default"
 
 def demo(data: Path | None) -> None:
     """Uses PostgreSQL throughout, so that the commands need not start it one by one."""
-    with directory_for(data) as directory, connected(place(directory)):
-        say(f"Recount keeps conversations in {directory} for this demo.")
-        show(directory, "1. Load sample conversations (Taskmaster-4, CC BY 4.0)", "import", str(SAMPLE))
+    with _directory_for(data) as directory, connected(place(directory)):
+        _say(f"Recount keeps conversations in {directory} for this demo.")
+        _show(directory, "1. Load sample conversations (Taskmaster-4, CC BY 4.0)", "import", str(SAMPLE))
         title = "2. Find sessions by what their metadata contain"
-        show(directory, title, "sessions", "--metadata", '{"vertical": "Coffee"}', "--limit", "3")
-        name, version = change(directory)
+        _show(directory, title, "sessions", "--metadata", '{"vertical": "Coffee"}', "--limit", "3")
+        name, version = _change(directory)
         title = "4. See who changed what, and when"
-        show(directory, title, "audit", name, "--order", "newest", "--limit", "2")
-        show(directory, "5. Read it as it is now", "messages", name)
+        _show(directory, title, "audit", name, "--order", "newest", "--limit", "2")
+        _show(directory, "5. Read it as it is now", "messages", name)
         title = f"6. Read it as it was before, at version {version}"
-        show(directory, title, "messages", name, "--as-of", str(version))
-    say("")
+        _show(directory, title, "messages", name, "--as-of", str(version))
+    _say("")
     if data is None:
-        say("That was a throw-away store. Keep one, and go on there with the commands above:")
-        say("  recount demo --data ./recount-demo")
+        _say("That was a throw-away store. Keep one, and go on there with the commands above:")
+        _say("  recount demo --data ./recount-demo")
     where = data or "./recount-demo"
-    say(f"Serve it:\n  recount serve --data {shlex.quote(str(where))}")
+    _say(f"Serve it:\n  recount serve --data {shlex.quote(str(where))}")
 
 
 @contextmanager
-def directory_for(data: Path | None) -> Iterator[Path]:
+def _directory_for(data: Path | None) -> Iterator[Path]:
     if data is not None:
         yield data
         return
@@ -57,27 +57,27 @@ def directory_for(data: Path | None) -> Iterator[Path]:
         yield Path(scratch) / "data"
 
 
-def say(text: str) -> None:
+def _say(text: str) -> None:
     typer.echo(text)
 
 
-def show(directory: Path, title: str, *command: str) -> None:
+def _show(directory: Path, title: str, *command: str) -> None:
     """Run a command, under a title and the words it is typed with."""
-    say(f"\n{title}\n\n$ recount {shlex.join(command)}")
+    _say(f"\n{title}\n\n$ recount {shlex.join(command)}")
     app([*command, "--data", str(directory)], prog_name="recount", standalone_mode=False)
 
 
-def change(directory: Path) -> tuple[str, int]:
+def _change(directory: Path) -> tuple[str, int]:
     """Correct one message of a session and delete its last; returns its name and version before."""
     with opened(place(directory)) as database:
-        session, messages = chosen(database)
+        session, messages = _chosen(database)
         first, last = messages[0], messages[-1]
         correction = f"{first.content} (corrected)"
-        say("\n3. Correct a message and delete another, as a program would while 'recount serve' runs")
+        _say("\n3. Correct a message and delete another, as a program would while 'recount serve' runs")
         path = f"http://127.0.0.1:8000/v1/sessions/{session.name}/messages"
         body = shlex.quote(to_json({"content": correction}).decode())
-        say(f"\n$ curl -X PATCH {path}/{first.id} \\\n    -H 'Content-Type: application/json' -d {body}")
-        say(f"$ curl -X DELETE {path}/{last.id}")
+        _say(f"\n$ curl -X PATCH {path}/{first.id} \\\n    -H 'Content-Type: application/json' -d {body}")
+        _say(f"$ curl -X DELETE {path}/{last.id}")
         kind, name, context = Session.KIND, session.name, contexts(PROJECT, database.clock)
         edit = ChangeMessage(kind=kind, name=name, message_id=first.id, changes={"content": correction})
         deletion = DeleteMessage(kind=kind, name=name, message_id=last.id)
@@ -87,7 +87,7 @@ def change(directory: Path) -> tuple[str, int]:
     return session.name, session.version
 
 
-def chosen(database: Database) -> tuple[Session, list[MessageState]]:
+def _chosen(database: Database) -> tuple[Session, list[MessageState]]:
     """A session of a few messages, so that all of it can be shown."""
     page = list_sessions(database, PROJECT, Window(1000), Filter(metadata={"vertical": "Coffee"}))
     sessions = [session for session in page.items if session.message_count > 1]

@@ -75,7 +75,7 @@ def opened(place: Place, *, begins: bool = False, is_importing: bool = False) ->
         refuse_missing(place)
     with connected(place) as addresses:
         if begins:
-            set_up_new(addresses)
+            _set_up_new(addresses)
         connections_max = place.settings.connections_max
         database = open_database(addresses, connections_max=connections_max, is_importing=is_importing)
         try:
@@ -106,7 +106,7 @@ def is_missing(place: Place) -> bool:
     return place.is_embedded and not os.path.lexists(place.directory / "postgres")
 
 
-def set_up_new(addresses: Addresses) -> None:
+def _set_up_new(addresses: Addresses) -> None:
     """An old schema is left to 'recount migrate', for a server of its version may be using it."""
     with connect(addresses.direct) as connection:
         is_new = not applied(connection)
@@ -116,11 +116,11 @@ def set_up_new(addresses: Addresses) -> None:
 
 def contexts(project: str, clock: Clock) -> Callable[[], Context]:
     """Makes the contexts of what one command does: all with the user's name and one request id."""
-    actor, request_id = f"cli:{user_name()}", str(uuid7())
+    actor, request_id = f"cli:{_user_name()}", str(uuid7())
     return lambda: Context(check_project(project), actor, clock.now(), request_id)
 
 
-def user_name() -> str:
+def _user_name() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user id without a name

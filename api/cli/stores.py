@@ -42,51 +42,51 @@ class Into:
 
 def import_database(kind: str, where: str, into: Into) -> None:
     with ExitStack() as stack:
-        bring_in(stack, DATABASES[kind](stack.enter_context(opened_tables(where))), into)
+        _bring_in(stack, DATABASES[kind](stack.enter_context(opened_tables(where))), into)
 
 
 def import_redis(url: str, wanted: redis_lists.Wanted, into: Into) -> None:
     with ExitStack() as stack:
-        bring_in(stack, redis_lists.read(stack.enter_context(redis_commands(url)), wanted), into)
+        _bring_in(stack, redis_lists.read(stack.enter_context(redis_commands(url)), wanted), into)
 
 
 def import_upstash(url: str, token: str, wanted: redis_lists.Wanted, into: Into) -> None:
     with ExitStack() as stack:
-        bring_in(stack, redis_lists.read(stack.enter_context(upstash_commands(url, token)), wanted), into)
+        _bring_in(stack, redis_lists.read(stack.enter_context(upstash_commands(url, token)), wanted), into)
 
 
 def import_motorhead(url: str, into: Into) -> None:
     with ExitStack() as stack:
-        bring_in(stack, motorhead.read(stack.enter_context(redis_commands(url))), into)
+        _bring_in(stack, motorhead.read(stack.enter_context(redis_commands(url))), into)
 
 
 def import_dynamodb(endpoint: str | None, region: str | None, wanted: dynamodb.Wanted, into: Into) -> None:
     with ExitStack() as stack:
-        bring_in(stack, dynamodb.read(dynamodb.opened(endpoint, region), wanted), into)
+        _bring_in(stack, dynamodb.read(dynamodb.opened(endpoint, region), wanted), into)
 
 
-def bring_in(stack: ExitStack, source: Source, into: Into) -> None:
+def _bring_in(stack: ExitStack, source: Source, into: Into) -> None:
     """Import and report. Exits with PARTLY where anything was skipped."""
     options: dict[str, Any] = target(stack, place(into.data), is_rehearsal=into.is_rehearsal)
     importer = StoreImporter(
         contexts(into.project, clock_of(options)),
         user_id=checked_user(into.user_id),
-        on_account=show_json_account if into.as_json else tell_account,
+        on_account=_show_json_account if into.as_json else _tell_account,
         **options,
     )
     started = time.monotonic()
     try:
-        people = add_people(options.get("application"), source.people, into)
+        people = _add_people(options.get("application"), source.people, into)
         show_progress(importer.run(source.talks), source.messages_total, lambda report: report.messages)
     finally:
-        show_report(importer.report, time.monotonic() - started, into)
+        _show_report(importer.report, time.monotonic() - started, into)
     if people:
         tell(f"{people:,} users added")
     if importer.report.lines_skipped or importer.report.messages_skipped:
         raise typer.Exit(PARTLY)
 
 
-def add_people(application: Recount | None, people: Sequence[Person], into: Into) -> int:
+def _add_people(application: Recount | None, people: Sequence[Person], into: Into) -> int:
     """How many were not here yet."""
     added = 0
     if application is None:
@@ -107,7 +107,7 @@ def add_people(application: Recount | None, people: Sequence[Person], into: Into
     return added
 
 
-def tell_account(account: Account) -> None:
+def _tell_account(account: Account) -> None:
     """What a person must know of it, by number: the names are in what --json prints."""
     if account.reason is not None:
         tell(f"conversation {account.number} skipped: {account.reason}")
@@ -117,12 +117,12 @@ def tell_account(account: Account) -> None:
         tell(f"conversation {account.number}: {warning}")
 
 
-def show_json_account(account: Account) -> None:
+def _show_json_account(account: Account) -> None:
     skipped = [{"position": position, "reason": reason} for position, reason in account.skipped]
     show_json(vars(account) | {"skipped": skipped})
 
 
-def show_report(report: StoreReport, seconds: float, into: Into) -> None:
+def _show_report(report: StoreReport, seconds: float, into: Into) -> None:
     if into.as_json:
         counts = dict(vars(report))
         counts["conversations_skipped"] = counts.pop("lines_skipped")

@@ -35,7 +35,7 @@ def list_all(data: Path | None, *, as_json: bool) -> None:
 def resume(data: Path | None, name: str, stream: str | None) -> None:
     """Exits with PARTLY where a stream is still parked."""
     follower = follower_named(name)
-    stream_id = None if stream is None else stream_in(stream)
+    stream_id = None if stream is None else _stream_in(stream)
     with opened(place(data)) as database:
         left = resume_follower(database, follower, stream_id)
     for one in left:
@@ -45,7 +45,7 @@ def resume(data: Path | None, name: str, stream: str | None) -> None:
     tell("Nothing is set aside any more." if stream is None else "The stream goes on.")
 
 
-def stream_in(text: str) -> UUID:
+def _stream_in(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:

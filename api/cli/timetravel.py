@@ -73,10 +73,10 @@ def replay(
     pause: Pause = time.sleep,
 ) -> None:
     """Ends quietly at Ctrl-C."""
-    wanted = speed_in(speed)
+    wanted = _speed_in(speed)
     with suppress(KeyboardInterrupt), opened(place(data)) as database, running(database) as application:
         stream_id = stream_named(application, Name(project, Session.KIND, scope, session))
-        lines = Lines(application, stream_id)
+        lines = _Lines(application, stream_id)
         entries = stream_entries(application.log, stream_id, first or 1, last or KEY_MAX - 1)
         for seconds, entry in paced(entries, wanted):
             if seconds:
@@ -87,7 +87,7 @@ def replay(
                 lines.show(application.read(entry))
 
 
-def speed_in(text: str) -> float:
+def _speed_in(text: str) -> float:
     """``10x`` → 10.0; ``max`` → 0.0, which is without pauses. Raises InvalidInput."""
     if text == "max":
         return 0.0
@@ -97,7 +97,7 @@ def speed_in(text: str) -> float:
     return float(found[1])
 
 
-class Lines:
+class _Lines:
     """Prints the events of a session as a talk: what was said in full, what was done to it dimly."""
 
     def __init__(self, application: Recount, stream_id: UUID) -> None:
@@ -129,7 +129,7 @@ class Lines:
             case MetadataMerged():
                 return f"metadata: {shortened(event.metadata)}"
             case MessageEvent():
-                return f"{self.name_of(event.message_id)} {told_of_message(event)}"
+                return f"{self.name_of(event.message_id)} {_told_of_message(event)}"
             case _:
                 return event.TOPIC
 
@@ -141,7 +141,7 @@ class Lines:
         return f"message {self._versions.get(message_id, message_id)}"
 
 
-def told_of_message(event: MessageEvent) -> str:
+def _told_of_message(event: MessageEvent) -> str:
     match event:
         case MessageEdited():
             changes: dict[str, Any] = dict(event.changes)

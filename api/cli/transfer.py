@@ -48,9 +48,9 @@ def import_file(
 ) -> None:
     """Import and report. Exits with PARTLY where lines were skipped."""
     with ExitStack() as stack:
-        raw = stack.enter_context(opened_source(file))
+        raw = stack.enter_context(_opened_source(file))
         here = place(data)
-        teller = Teller()
+        teller = _Teller()
         options: dict[str, Any] = {
             "user_id": checked_user(user_id),
             "on_skip": teller.tell_skipped,
@@ -60,17 +60,17 @@ def import_file(
         importer = Importer(contexts(project, clock_of(store)), **options, **store)
         started = time.monotonic()
         try:
-            reports = importer.run(readable(conversations_in(unpacked(raw)), importer.report))
+            reports = importer.run(_readable(conversations_in(_unpacked(raw)), importer.report))
             size = Path(raw.name).stat().st_size if raw is not sys.stdin.buffer else None
             show_progress(reports, size, lambda report: raw.tell() if size else 0)
         except NotLines:
             raise  # there is nothing to report
         except BaseException:
             teller.end()
-            show_report(importer.report, time.monotonic() - started, is_rehearsal, as_json)
+            _show_report(importer.report, time.monotonic() - started, is_rehearsal, as_json)
             raise
         teller.end()
-        show_report(importer.report, time.monotonic() - started, is_rehearsal, as_json)
+        _show_report(importer.report, time.monotonic() - started, is_rehearsal, as_json)
     if importer.report.lines_skipped or importer.report.messages_skipped:
         raise typer.Exit(PARTLY)
 
@@ -96,7 +96,7 @@ def checked_user(user_id: str | None) -> str | None:
         raise InvalidInput("--user-id", str(error)) from None
 
 
-class Teller:
+class _Teller:
     """Tells what was skipped, and why; of many lines with one reason the first ones."""
 
     def __init__(self) -> None:
@@ -122,7 +122,7 @@ class Teller:
 
 
 @contextmanager
-def opened_source(file: str) -> Iterator[BinaryIO]:
+def _opened_source(file: str) -> Iterator[BinaryIO]:
     """The file as it is stored, or standard input."""
     if file == STDIO:
         yield sys.stdin.buffer
@@ -131,7 +131,7 @@ def opened_source(file: str) -> Iterator[BinaryIO]:
         yield source
 
 
-def unpacked(raw: BinaryIO) -> BinaryIO:
+def _unpacked(raw: BinaryIO) -> BinaryIO:
     """What it holds, unpacked if it is gzipped, whatever its name."""
     peek = cast(io.BufferedReader, raw).peek
     if peek(2)[:2] != GZIP:
@@ -139,7 +139,7 @@ def unpacked(raw: BinaryIO) -> BinaryIO:
     return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
 
 
-def readable(lines: Iterator[Line], report: Report) -> Iterator[Line]:
+def _readable(lines: Iterator[Line], report: Report) -> Iterator[Line]:
     """The lines up to the first damage in compressed data, which counts as a line skipped."""
     try:
         yield from lines
@@ -165,7 +165,7 @@ def show_progress(reports: Iterable[Report], total: int | None, done: Callable[[
             progress.update(task, completed=done(report), messages=report.messages, rate=rate_now)
 
 
-def show_report(report: FileReport, seconds: float, is_rehearsal: bool, as_json: bool) -> None:
+def _show_report(report: FileReport, seconds: float, is_rehearsal: bool, as_json: bool) -> None:
     rate = round(report.messages / seconds)
     if as_json:
         show_json(vars(report) | {"seconds": round(seconds, 3), "messages_per_second": rate})
@@ -195,7 +195,7 @@ def show_counts(report: Report, is_rehearsal: bool, ending: str) -> None:
 def export_file(file: str, *, data: Path | None, project: str, names: list[str]) -> None:
     """Export; says on standard error how much, where that is not mixed up with the output."""
     count = 0
-    with opened(place(data)) as database, written(file) as write:
+    with opened(place(data)) as database, _written(file) as write:
         for session in watched(sessions_to_export(database, check_project(project), names)):
             count += 1
             for line in lines_for(database, session):
@@ -216,7 +216,7 @@ def watched(sessions: Iterable[Session]) -> Iterator[Session]:
 
 
 @contextmanager
-def written(file: str) -> Iterator[Callable[[bytes], object]]:
+def _written(file: str) -> Iterator[Callable[[bytes], object]]:
     """Takes the lines. A file appears when it is whole, so half an export is never taken for one."""
     if file == STDIO:
         yield sys.stdout.buffer.write
@@ -229,7 +229,7 @@ def written(file: str) -> Iterator[Callable[[bytes], object]]:
         return
     part = path.with_name(f"{path.name}.part")
     try:
-        with part.open("wb") as target, packed(target, path) as output:
+        with part.open("wb") as target, _packed(target, path) as output:
             yield output.write
         part.replace(path)
     finally:
@@ -237,7 +237,7 @@ def written(file: str) -> Iterator[Callable[[bytes], object]]:
 
 
 @contextmanager
-def packed(target: BinaryIO, path: Path) -> Iterator[BinaryIO]:
+def _packed(target: BinaryIO, path: Path) -> Iterator[BinaryIO]:
     """Gzipped by name; the same content always makes the same file."""
     if path.suffix != ".gz":
         yield target

@@ -47,15 +47,15 @@ def lines_for(database: Database, session: Session) -> Iterator[bytes]:
     size = 0
     try:
         for message in messages_of(database, session):
-            text = to_json(chat_message(message))
+            text = to_json(_chat_message(message))
             if messages and (size + len(text) > LINE_BYTES_MAX or len(messages) == LINE_MESSAGES_MAX):
-                yield line(session, messages)
+                yield _line(session, messages)
                 messages, size = [], 0
             messages.append(text)
             size += len(text)
     except NotFound:
         return
-    yield line(session, messages)
+    yield _line(session, messages)
 
 
 def messages_of(database: Database, session: Session) -> Iterator[MessageState]:
@@ -70,13 +70,13 @@ def messages_of(database: Database, session: Session) -> Iterator[MessageState]:
             return
 
 
-def line(session: Session, messages: Sequence[bytes]) -> bytes:
+def _line(session: Session, messages: Sequence[bytes]) -> bytes:
     told = {"id": session.name, "scope": session.scope or None, "user_id": session.user_id}
-    head = to_json(given(told | {"metadata": session.metadata}))
+    head = to_json(_given(told | {"metadata": session.metadata}))
     return head[:-1] + b',"messages":[' + b",".join(messages) + b"]}\n"
 
 
-def chat_message(message: MessageState) -> dict[str, Any]:
+def _chat_message(message: MessageState) -> dict[str, Any]:
     """``content`` is always told, null for a message that only calls tools; the rest if it was given."""
     optional = {
         "name": message.name,
@@ -87,8 +87,8 @@ def chat_message(message: MessageState) -> dict[str, Any]:
         "metadata": message.metadata,
         "token_count": message.token_count,
     }
-    return {"id": message.id, "role": message.role, "content": message.content, **given(optional)}
+    return {"id": message.id, "role": message.role, "content": message.content, **_given(optional)}
 
 
-def given(members: dict[str, Any]) -> dict[str, Any]:
+def _given(members: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}

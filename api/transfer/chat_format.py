@@ -37,49 +37,49 @@ def kept_aside(member: str) -> str:
     return f"a value of '{member}' that cannot be one was kept in the metadata"
 
 
-def text(value: Any, tell: Tell) -> str | None:
+def _text(value: Any, tell: Tell) -> str | None:
     if not isinstance(value, str | bytes | bool | int | float):
         return None
     found = clean(value, tell)
     return found if isinstance(found, str) else str(found)
 
 
-def user_id(value: Any, tell: Tell) -> str | None:
-    found = text(value, tell)
+def _user_id(value: Any, tell: Tell) -> str | None:
+    found = _text(value, tell)
     return found if found is None or len(found) <= NAME_LENGTH_MAX else None
 
 
-def content(value: Any, tell: Tell) -> str | list[Any] | None:
+def _content(value: Any, tell: Tell) -> str | list[Any] | None:
     if isinstance(value, dict | list):
         found: list[Any] = clean(value if isinstance(value, list) else [value], tell)
         return found
-    return text(value, tell)
+    return _text(value, tell)
 
 
-def moment(value: Any, tell: Tell) -> datetime | None:
+def _moment(value: Any, tell: Tell) -> datetime | None:
     try:
         return MOMENT.validate_python(value)
     except (ValidationError, OverflowError):
         return None
 
 
-def calls(value: Any, tell: Tell) -> list[Any] | None:
-    return content(value, tell) if isinstance(value, dict | list) else None  # type: ignore[return-value]
+def _calls(value: Any, tell: Tell) -> list[Any] | None:
+    return _content(value, tell) if isinstance(value, dict | list) else None  # type: ignore[return-value]
 
 
-def token_count(value: Any, tell: Tell) -> int | None:
+def _token_count(value: Any, tell: Tell) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 2**53 else None
 
 
 MEMBERS: dict[str, Callable[[Any, Tell], Any]] = {
-    "role": text,
-    "content": content,
-    "name": text,
-    "user_id": user_id,
-    "timestamp": moment,
-    "tool_calls": calls,
-    "tool_call_id": text,
-    "token_count": token_count,
+    "role": _text,
+    "content": _content,
+    "name": _text,
+    "user_id": _user_id,
+    "timestamp": _moment,
+    "tool_calls": _calls,
+    "tool_call_id": _text,
+    "token_count": _token_count,
 }
 """Makes each member fit, or returns None where it cannot."""
 
@@ -108,7 +108,7 @@ def message_members(raw: Any, tell: Tell) -> dict[str, Any] | None:
         else:
             said[name] = value
             del left[name]
-    find_words(said, left, tell)
+    _find_words(said, left, tell)
     if not said.get("role"):
         tell(NO_ROLE)
         said["role"] = UNKNOWN
@@ -116,7 +116,7 @@ def message_members(raw: Any, tell: Tell) -> dict[str, Any] | None:
     return said | ({"metadata": clean(metadata, tell)} if metadata or has_metadata else {})
 
 
-def find_words(said: dict[str, Any], left: dict[str, Any], tell: Tell) -> None:
+def _find_words(said: dict[str, Any], left: dict[str, Any], tell: Tell) -> None:
     """Have words and calls that have other names at their places."""
     if not said.get("tool_calls") and isinstance(left.get("function_call"), dict):
         call = left.pop("function_call")
@@ -128,7 +128,7 @@ def find_words(said: dict[str, Any], left: dict[str, Any], tell: Tell) -> None:
         said["content"] = clean_text(audio["transcript"], tell)
     for name in SAID_INSTEAD:
         if left.get(name) and isinstance(left[name], str | list):
-            said["content"] = content(left[name], tell)
+            said["content"] = _content(left[name], tell)
             if name != "refusal":
                 del left[name]
             return

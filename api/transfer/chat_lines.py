@@ -48,7 +48,7 @@ NAMESPACE = UUID("7b1f6b1e-5d0c-5a39-9c55-0c6f2a4f6f7e")
 """Of message ids made here. Another one would have every import add everything again."""
 
 
-class ChatConversation(Incoming):
+class _ChatConversation(Incoming):
     """One line. ``scope`` and ``user_id`` go beyond the chat format, for sessions that have them."""
 
     id: Name
@@ -115,29 +115,29 @@ def understood(line: Line, project: str, user_id: str | None = None) -> Conversa
     if len(line.text) > LINE_BYTES_MAX:
         raise Skipped(f"is longer than {LINE_BYTES_MAX // 2**20} MiB")
     try:
-        said = ChatConversation.model_validate(read_json(line.text))
-        messages = with_ids(said, project)
+        said = _ChatConversation.model_validate(read_json(line.text))
+        messages = _with_ids(said, project)
     except (NotJson, InvalidInput, ValidationError, Skipped):
-        return understood_leniently(line, project, user_id)
+        return _understood_leniently(line, project, user_id)
     has_own_ids = all(message.id for message in said.messages)
-    return Conversation(line, command_for(said, messages, user_id), has_own_ids)
+    return Conversation(line, _command_for(said, messages, user_id), has_own_ids)
 
 
-def understood_leniently(line: Line, project: str, user_id: str | None) -> Conversation:
+def _understood_leniently(line: Line, project: str, user_id: str | None) -> Conversation:
     """As ``understood``, of a line that has more, or other, than the format says. Raises Skipped."""
     warnings: Counter[str] = Counter()
-    reader = LenientReader(project, lambda kind: warnings.update([kind]))
+    reader = _LenientReader(project, lambda kind: warnings.update([kind]))
     try:
         said = reader.read(line.text)
-        messages = with_ids(said, project)
+        messages = _with_ids(said, project)
     except ValidationError as error:
         raise Skipped(reason_of(error)) from None
     has_own_ids = bool(said.messages) and all(message.id for message in said.messages)
-    command = command_for(said, messages, user_id)
+    command = _command_for(said, messages, user_id)
     return Conversation(line, command, has_own_ids, messages_skipped=reader.skipped, warnings=warnings)
 
 
-def command_for(said: ChatConversation, messages: Sequence[Message], user_id: str | None) -> AddMessages:
+def _command_for(said: _ChatConversation, messages: Sequence[Message], user_id: str | None) -> AddMessages:
     return AddMessages(
         kind=Session.KIND,
         name=said.id,
@@ -150,7 +150,7 @@ def command_for(said: ChatConversation, messages: Sequence[Message], user_id: st
     )
 
 
-class LenientReader:
+class _LenientReader:
     """Makes a line of chat format out of what others write. ``tell`` takes each kind of change."""
 
     def __init__(self, project: str, tell: Tell) -> None:
@@ -158,7 +158,7 @@ class LenientReader:
         self._tell = tell
         self.skipped: list[int] = []
 
-    def read(self, text: bytes) -> ChatConversation:
+    def read(self, text: bytes) -> _ChatConversation:
         """Raises Skipped and ValidationError."""
         try:
             document = loads(text.decode())
@@ -183,7 +183,7 @@ class LenientReader:
         if metadata or has_metadata:
             members["metadata"] = clean(metadata, self._tell)
         conversation = to_json([self._project, members.get("scope", ""), members["id"]])
-        return ChatConversation(**members, messages=list(self._read_messages(raw, conversation)))
+        return _ChatConversation(**members, messages=list(self._read_messages(raw, conversation)))
 
     def _messages_in(self, left: dict[str, Any]) -> list[Any]:
         if "messages" not in left:
@@ -225,7 +225,7 @@ class LenientReader:
             if given is None:
                 yield NewMessage(**members)
                 continue
-            message_id = given if isinstance(given, UUID) else id_from(conversation, given)
+            message_id = given if isinstance(given, UUID) else _id_from(conversation, given)
             if seen.get(message_id) == members:
                 self._tell(CAME_TWICE)
                 continue
@@ -238,12 +238,12 @@ class LenientReader:
             yield NewMessage(**members, id=None if is_taken else message_id)
 
 
-def with_ids(said: ChatConversation, project: str) -> list[Message]:
+def _with_ids(said: _ChatConversation, project: str) -> list[Message]:
     """The messages, each with an id. Raises Skipped where one comes twice."""
     conversation = to_json([project, said.scope, said.id])
     messages = [
         Message.model_construct(
-            **{**dict(message), "id": message.id or made_id(conversation, place, message)}
+            **{**dict(message), "id": message.id or _made_id(conversation, place, message)}
         )
         for place, message in enumerate(said.messages)
     ]
@@ -252,12 +252,12 @@ def with_ids(said: ChatConversation, project: str) -> list[Message]:
     return messages
 
 
-def id_from(conversation: bytes, text: str) -> UUID:
+def _id_from(conversation: bytes, text: str) -> UUID:
     """The id of a message whose own is no UUID."""
     return uuid5(NAMESPACE, to_json([conversation.decode(), text]).decode())
 
 
-def made_id(conversation: bytes, place: int, message: NewMessage) -> UUID:
+def _made_id(conversation: bytes, place: int, message: NewMessage) -> UUID:
     """The id of a message that has none: the same for the same words in the same place."""
     words = hashlib.sha256(to_json([getattr(message, member) for member in SAID])).digest()
     name = NAMESPACE.bytes + b"%b %d " % (conversation, place) + words
@@ -288,13 +288,13 @@ def reason_of(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     if first["type"] == "json_invalid":
         return "is not JSON"
-    place = ".".join(map(shown, first["loc"][:3])) or "the line"
+    place = ".".join(map(_shown, first["loc"][:3])) or "the line"
     if first["type"] == "value_error":  # a rule of ours, in our words
         return f"{place}: {first['msg'].removeprefix('Value error, ')}"
     return f"{place}: {REASONS.get(first['type'], 'cannot be taken')}"
 
 
-def shown(part: str | int) -> str:
+def _shown(part: str | int) -> str:
     """A part of a path. One that is no ordinary name may be somebody's words."""
     is_ordinary = isinstance(part, int) or (part.isidentifier() and len(part) <= 40)
     return str(part) if is_ordinary else "(a member)"

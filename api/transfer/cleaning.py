@@ -35,11 +35,11 @@ Tell = Callable[[str], None]
 """Takes the kind of a change, in words, once for each change."""
 
 
-def ignore(kind: str) -> None:
+def _ignore(kind: str) -> None:
     """Take note of nothing."""
 
 
-class Inexact(str):
+class _Inexact(str):
     """A number that would not come back equal, as it was written."""
 
 
@@ -52,7 +52,7 @@ def loads(text: str | bytes) -> Any:
     if isinstance(text, str):
         text = text.removeprefix("\ufeff")  # a byte order mark
     try:
-        return json.loads(text, **reading())
+        return json.loads(text, **_reading())
     except RecursionError:
         raise ValueError("is nested too deep") from None
 
@@ -67,7 +67,7 @@ def loads_bytes(raw: bytes) -> Any:
 
 def loads_all(text: str) -> list[Any]:
     """Read the documents that a text holds one after another, as jq writes them. Raises ValueError."""
-    decoder = json.JSONDecoder(**reading())
+    decoder = json.JSONDecoder(**_reading())
     documents = []
     text = text.strip(BLANKS)
     place = 0
@@ -81,37 +81,37 @@ def loads_all(text: str) -> list[Any]:
     return documents
 
 
-def reading() -> dict[str, Any]:
+def _reading() -> dict[str, Any]:
     """Return how the library is to read."""
     return {
-        "parse_int": read_integer,
+        "parse_int": _read_integer,
         "parse_float": read_decimal,
-        "object_pairs_hook": read_members,
+        "object_pairs_hook": _read_members,
         "strict": False,
     }
 
 
-def read_integer(digits: str) -> int | Inexact:
+def _read_integer(digits: str) -> int | _Inexact:
     try:
         return integer_in(digits)
     except Refusal:
-        return Inexact(digits)
+        return _Inexact(digits)
 
 
-def read_decimal(digits: str) -> float | Inexact:
+def read_decimal(digits: str) -> float | _Inexact:
     try:
         return float_in(digits)
     except Refusal:
-        return Inexact(digits)
+        return _Inexact(digits)
 
 
-def read_members(pairs: Pairs) -> dict[str, Any]:
+def _read_members(pairs: Pairs) -> dict[str, Any]:
     """Return an object that has lost none of its members."""
     members = dict(pairs)
-    return members if len(members) == len(pairs) else doubled(pairs, members)
+    return members if len(members) == len(pairs) else _doubled(pairs, members)
 
 
-def doubled(pairs: Pairs, members: dict[str, Any]) -> Doubled:
+def _doubled(pairs: Pairs, members: dict[str, Any]) -> Doubled:
     """Return ``members``, and those of ``pairs`` that came before one of the same name."""
     found = Doubled(members)
     last = {name: place for place, (name, _) in enumerate(pairs)}
@@ -128,12 +128,12 @@ def free_name(name: str, taken: Container[str]) -> str:
     return name
 
 
-def clean_text(text: str, tell: Tell = ignore) -> str:
+def clean_text(text: str, tell: Tell = _ignore) -> str:
     """Return ``text`` as PostgreSQL can store it. Halves of a pair that stand together become one."""
     if "\x00" in text:
         tell(NUL)
         text = text.replace("\x00", REPLACEMENT)
-    if text.isascii() or not has_surrogates(text):
+    if text.isascii() or not _has_surrogates(text):
         return text
     joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if joined.count(REPLACEMENT) > text.count(REPLACEMENT):
@@ -141,7 +141,7 @@ def clean_text(text: str, tell: Tell = ignore) -> str:
     return joined
 
 
-def has_surrogates(text: str) -> bool:
+def _has_surrogates(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -149,12 +149,12 @@ def has_surrogates(text: str) -> bool:
     return False
 
 
-def clean(value: Any, tell: Tell = ignore, depth: int = 0) -> Any:
+def clean(value: Any, tell: Tell = _ignore, depth: int = 0) -> Any:
     """Return ``value`` as a document that can be stored."""
     match value:
         case None | bool():
             return value
-        case Inexact():
+        case _Inexact():
             tell(INEXACT)
             return str(value)
         case str():
@@ -173,14 +173,14 @@ def clean(value: Any, tell: Tell = ignore, depth: int = 0) -> Any:
             tell(TOO_DEEP)
             return clean_text(json.dumps(value, default=str), tell)
         case dict():
-            return clean_object(value, tell, depth)
+            return _clean_object(value, tell, depth)
         case list() | tuple():
             return [clean(one, tell, depth + 1) for one in value]
     tell(NO_JSON_TYPE)
     return clean_text(value.decode(errors="replace") if isinstance(value, bytes) else str(value), tell)
 
 
-def clean_object(value: dict[Any, Any], tell: Tell, depth: int) -> dict[str, Any]:
+def _clean_object(value: dict[Any, Any], tell: Tell, depth: int) -> dict[str, Any]:
     if isinstance(value, Doubled):
         tell(TWICE)
     members = {clean_text(str(name), tell): clean(member, tell, depth + 1) for name, member in value.items()}

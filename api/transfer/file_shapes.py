@@ -52,22 +52,22 @@ class NotLines(RecountError):
 
 def conversations_in(file: BinaryIO) -> Iterator[Line]:
     """Yield the lines of a buffered file, or the conversations of one document as lines. Raises NotLines."""
-    refuse_other_formats(cast(io.BufferedReader, file).peek(HEAD_BYTES)[:HEAD_BYTES])
+    _refuse_other_formats(cast(io.BufferedReader, file).peek(HEAD_BYTES)[:HEAD_BYTES])
     lines = lines_of(file)
     first = next(lines, None)
     if first is None:
         return
-    if begins_document(first.text):
-        yield from elements_in(chain([first], lines))
+    if _begins_document(first.text):
+        yield from _elements_in(chain([first], lines))
         return
-    if is_document(first.text):
-        yield from elements_in([first])
+    if _is_document(first.text):
+        yield from _elements_in([first])
     else:
         lines = chain([first], lines)
-    yield from until_it_is_hopeless(lines)
+    yield from _until_it_is_hopeless(lines)
 
 
-def refuse_other_formats(head: bytes) -> None:
+def _refuse_other_formats(head: bytes) -> None:
     for magic, sentence in MAGIC.items():
         if head.startswith(magic):
             raise NotLines(f"is {sentence}")
@@ -78,7 +78,7 @@ def refuse_other_formats(head: bytes) -> None:
         raise NotLines(f"is no text: {MAKE_LINES}")
 
 
-def begins_document(text: bytes) -> bool:
+def _begins_document(text: bytes) -> bool:
     """Whether a first line is no JSON by itself, but the beginning of some."""
     if len(text) > LINE_BYTES_MAX:
         return text.lstrip().startswith(b"[")  # no conversation is a list
@@ -93,25 +93,25 @@ def begins_document(text: bytes) -> bool:
     return False
 
 
-def is_document(text: bytes) -> bool:
+def _is_document(text: bytes) -> bool:
     """Whether a line is a document of its own: a list of conversations, or what another program exports."""
     try:
         document = loads(text)
     except ValueError:
         return False
     if isinstance(document, list):
-        return not document or not all(map(is_message, document))
+        return not document or not all(map(_is_message, document))
     is_wrapped = (
-        isinstance(document, dict) and "messages" not in document and bool(conversations_of(document))
+        isinstance(document, dict) and "messages" not in document and bool(_conversations_of(document))
     )
-    return is_wrapped or program_of(document) is not None
+    return is_wrapped or _program_of(document) is not None
 
 
-def is_message(value: Any) -> bool:
+def _is_message(value: Any) -> bool:
     return isinstance(value, dict) and "messages" not in value and ("role" in value or "content" in value)
 
 
-def elements_in(lines: Iterable[Line]) -> Iterator[Line]:
+def _elements_in(lines: Iterable[Line]) -> Iterator[Line]:
     """The conversations of one document, or of several after one another, each as a line. Raises NotLines."""
     parts, size = [], 0
     for line in lines:
@@ -126,31 +126,31 @@ def elements_in(lines: Iterable[Line]) -> Iterator[Line]:
         documents = loads_all(b"".join(parts).decode(errors="replace"))
     except ValueError:
         raise NotLines(f"looks like one JSON document, and is damaged: {MAKE_LINES}") from None
-    if program := program_of(documents[0]):
+    if program := _program_of(documents[0]):
         raise NotLines(f"is an export of {program}, one JSON document, which is not read yet: {MAKE_LINES}")
-    found = [one for document in documents for one in conversations_of(document)]
+    found = [one for document in documents for one in _conversations_of(document)]
     if not found:
         raise NotLines(f"is one JSON document without conversations in chat format: {MAKE_LINES}")
     for number, one in enumerate(found, 1):
         yield Line(number, json.dumps(one).encode())
 
 
-def conversations_of(document: Any) -> list[Any]:
+def _conversations_of(document: Any) -> list[Any]:
     """The conversations in chat format that a document holds; none where it is something else."""
     if isinstance(document, dict):
         if "messages" in document:
             return [document]
         lists = [value for value in document.values() if isinstance(value, list)]
-        return conversations_of(lists[0]) if len(lists) == 1 else []
+        return _conversations_of(lists[0]) if len(lists) == 1 else []
     if not isinstance(document, list) or not document:
         return []
-    if all(map(is_message, document)):
+    if all(map(_is_message, document)):
         return [document]
     has_any = any(isinstance(one, dict) and isinstance(one.get("messages"), list) for one in document)
     return document if has_any else []
 
 
-def program_of(document: Any) -> str | None:
+def _program_of(document: Any) -> str | None:
     """The program that wrote a document, where its form tells."""
     first = document[0] if isinstance(document, list) and document else document
     if not isinstance(first, dict):
@@ -158,48 +158,48 @@ def program_of(document: Any) -> str | None:
     return next((program for program, is_of in PROGRAMS.items() if is_of(first)), None)
 
 
-def is_of_librechat(one: dict[str, Any]) -> bool:
+def _is_of_librechat(one: dict[str, Any]) -> bool:
     return "conversationId" in one and isinstance(one.get("messages"), list | dict)
 
 
 PROGRAMS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "ChatGPT": lambda one: isinstance(one.get("mapping"), dict),
-    "LibreChat": is_of_librechat,
+    "LibreChat": _is_of_librechat,
     "Open WebUI": lambda one: isinstance(one.get("chat"), dict) and "history" in one["chat"],
     "Claude": lambda one: isinstance(one.get("chat_messages"), list),
 }
 
 
-def until_it_is_hopeless(lines: Iterable[Line]) -> Iterator[Line]:
+def _until_it_is_hopeless(lines: Iterable[Line]) -> Iterator[Line]:
     """The lines; raises NotLines where just the first ones are no JSON, all of them."""
     held: list[Line] = []
     rest = iter(lines)
     for line in rest:
         held.append(line)
-        if is_json(line.text):
+        if _is_json(line.text):
             break
         if len(held) == BAD_LINES_MAX:
-            raise NotLines(f"holds no JSON in its first {BAD_LINES_MAX} lines{kind_of(held)}: {MAKE_LINES}")
+            raise NotLines(f"holds no JSON in its first {BAD_LINES_MAX} lines{_kind_of(held)}: {MAKE_LINES}")
     else:
         if held:
-            raise NotLines(f"holds no JSON{kind_of(held)}: {MAKE_LINES}")
+            raise NotLines(f"holds no JSON{_kind_of(held)}: {MAKE_LINES}")
     yield from chain(held, rest)
 
 
-def kind_of(lines: list[Line]) -> str:
+def _kind_of(lines: list[Line]) -> str:
     """What lines that are no JSON look like, as a clause."""
     for separator, name in ((b",", "CSV"), (b"\t", "tab-separated values"), (b";", "CSV")):
         counts = {line.text.count(separator) for line in lines}
         if len(lines) > 1 and len(counts) == 1 and counts != {0}:
             return f" (it looks like {name})"
-    if not all(map(is_utf_8, lines)):
+    if not all(map(_is_utf_8, lines)):
         return " (it is not UTF-8 text)"
     if lines[0].text.lstrip().startswith(b"<"):
         return " (it looks like HTML or XML)"
     return ""
 
 
-def is_utf_8(line: Line) -> bool:
+def _is_utf_8(line: Line) -> bool:
     try:
         line.text.decode()
     except UnicodeDecodeError:
@@ -207,7 +207,7 @@ def is_utf_8(line: Line) -> bool:
     return True
 
 
-def is_json(text: bytes) -> bool:
+def _is_json(text: bytes) -> bool:
     try:
         loads(text)
     except ValueError:

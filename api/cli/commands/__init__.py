@@ -59,7 +59,7 @@ def show_help(
     context.find_root().command.main([*(command or ()), "--help"], prog_name="recount")
 
 
-def show_version(is_asked: bool) -> None:
+def _show_version(is_asked: bool) -> None:
     if is_asked:
         typer.echo(f"recount {version('recount')}")
         raise typer.Exit
@@ -69,7 +69,7 @@ def show_version(is_asked: bool) -> None:
 def recount(
     is_version: Annotated[
         bool,
-        typer.Option("--version", is_eager=True, callback=show_version, help="Print the version."),
+        typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version."),
     ] = False,
 ) -> None:
     pass

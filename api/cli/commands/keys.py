@@ -12,7 +12,7 @@ from recountdb.api.cli.commands.options import AsJson, Data, Project
 app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True, rich_markup_mode=None)
 
 
-class Scope(StrEnum):
+class _Scope(StrEnum):
     """What a key may do."""
 
     READ = "read"
@@ -25,7 +25,7 @@ class Scope(StrEnum):
 def create_key(
     project: Project = "default",
     scope: Annotated[
-        list[Scope] | None,
+        list[_Scope] | None,
         typer.Option(
             metavar="SCOPE",
             help="What it may do: read, write, admin or operator; may be repeated. Else read and write.",
@@ -43,7 +43,7 @@ def create_key(
     keyring.create(
         data,
         project,
-        scopes=[str(one) for one in scope or (Scope.READ, Scope.WRITE)],
+        scopes=[str(one) for one in scope or (_Scope.READ, _Scope.WRITE)],
         label=label,
         as_json=as_json,
     )

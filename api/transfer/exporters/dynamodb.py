@@ -45,7 +45,7 @@ class DynamoTable:
             try:
                 self.client.put_item(TableName=self.table, Item=item, **({} if self.replaces else condition))
             except exceptions.ClientError as error:
-                return reason_of(error.response["Error"]["Code"], error)
+                return _reason_of(error.response["Error"]["Code"], error)
         return None
 
     def _item(self, session: Session, messages: Iterable[MessageState]) -> Item:
@@ -76,7 +76,7 @@ def opened_table(
     return DynamoTable(client, table, key, writer, attribute or ATTRIBUTES[writer], ttl_seconds, replaces)
 
 
-def reason_of(code: str, error: Exception) -> str:
+def _reason_of(code: str, error: Exception) -> str:
     """Raises ``error`` where it is not about this one item."""
     if code == TAKEN:
         return "its key is taken: with --replace it would be replaced"

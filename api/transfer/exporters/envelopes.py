@@ -34,12 +34,12 @@ class Writer(StrEnum):
 
 def envelope(message: MessageState, writer: Writer) -> dict[str, Any]:
     """The message as that language's reader loads it."""
-    kind = type_of(message, writer)
+    kind = _type_of(message, writer)
     metadata = message.metadata or {}
     data: dict[str, Any] = {"content": "" if message.content is None else message.content}
-    data |= {name: member(metadata, name) for name in KEPT}
+    data |= {name: _member(metadata, name) for name in KEPT}
     if kind == "ai":
-        data |= calls(message, data["additional_kwargs"])
+        data |= _calls(message, data["additional_kwargs"])
     if kind in ("chat", "generic"):
         data["role"] = message.role
     if kind == "tool":
@@ -58,26 +58,26 @@ def envelope(message: MessageState, writer: Writer) -> dict[str, Any]:
 
 def flat(message: MessageState) -> dict[str, Any]:
     """The message as LangChain JS stores it in DynamoDB, where only text has a place."""
-    kind = type_of(message, Writer.JS)
-    extra = member(message.metadata or {}, "additional_kwargs")
+    kind = _type_of(message, Writer.JS)
+    extra = _member(message.metadata or {}, "additional_kwargs")
     if kind == "ai":
-        calls(message, extra)
+        _calls(message, extra)
     role = {"role": message.role} if kind == "generic" else {}
-    said = {"type": kind, "text": text_of(message.content), "additional_kwargs": to_json(extra).decode()}
+    said = {"type": kind, "text": _text_of(message.content), "additional_kwargs": to_json(extra).decode()}
     return said | role
 
 
-def type_of(message: MessageState, writer: Writer) -> str:
+def _type_of(message: MessageState, writer: Writer) -> str:
     return TYPES.get(message.role, "chat" if writer is Writer.PYTHON else "generic")
 
 
-def member(metadata: dict[str, Any], name: str) -> dict[str, Any]:
+def _member(metadata: dict[str, Any], name: str) -> dict[str, Any]:
     """An object of the metadata; empty where there is none."""
     value = metadata.get(name)
     return dict(value) if isinstance(value, dict) else {}
 
 
-def calls(message: MessageState, extra: dict[str, Any]) -> dict[str, Any]:
+def _calls(message: MessageState, extra: dict[str, Any]) -> dict[str, Any]:
     """What the message calls. Calls of OpenAI's form go into ``extra``, where both readers look for them."""
     wanted: list[Any] = message.tool_calls or []
     are_langchains = all(isinstance(one, dict) and "name" in one and "args" in one for one in wanted)
@@ -89,7 +89,7 @@ def calls(message: MessageState, extra: dict[str, Any]) -> dict[str, Any]:
     return told | ({"usage_metadata": usage} if isinstance(usage, dict) else {})
 
 
-def text_of(content: Any) -> str:
+def _text_of(content: Any) -> str:
     """The text of a content, its parts one after the other."""
     if isinstance(content, list):
         parts = [part.get("text") if isinstance(part, dict) else part for part in content]

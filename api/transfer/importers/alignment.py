@@ -18,12 +18,12 @@ def aligned(old: Fingerprints, new: Fingerprints) -> int | None:
     ``old`` agrees with anything, yet at least one message must be the same.
     """
     for start in range(len(old)):
-        if agree(old, new, start):
+        if _agree(old, new, start):
             return start
     return None
 
 
-def agree(old: Fingerprints, new: Fingerprints, start: int) -> bool:
+def _agree(old: Fingerprints, new: Fingerprints, start: int) -> bool:
     has_same = False
     for place in range(min(len(old) - start, len(new))):
         before = old[start + place]

@@ -78,7 +78,7 @@ def read(client: Any, wanted: Wanted) -> Source:
     """Raises SourceFailed."""
     with told_of_aws():
         key = key_of(client, wanted.table)
-    return Source(talks(client, key, wanted))
+    return Source(_talks(client, key, wanted))
 
 
 def key_of(client: Any, table: str) -> Key:
@@ -87,21 +87,21 @@ def key_of(client: Any, table: str) -> Key:
     return Key(names["HASH"], names.get("RANGE"))
 
 
-def talks(client: Any, key: Key, wanted: Wanted) -> Iterator[Talk]:
-    for item in items(client, wanted.table):
+def _talks(client: Any, key: Key, wanted: Wanted) -> Iterator[Talk]:
+    for item in _items(client, wanted.table):
         try:
-            name = name_of(item, key)
+            name = _name_of(item, key)
         except Unreadable as reason:
             yield Talk(KIND, wanted.table, "", [], refusal=f"its key {reason}")
             continue
-        if (wanted.ids and name not in wanted.ids) or (is_expired(item) and not wanted.expired):
+        if (wanted.ids and name not in wanted.ids) or (_is_expired(item) and not wanted.expired):
             continue
-        attribute = wanted.messages_attribute or messages_attribute_of(item)
+        attribute = wanted.messages_attribute or _messages_attribute_of(item)
         if attribute is not None or ENCRYPTED in item:
-            yield talk(item, name, attribute, wanted.table)
+            yield _talk(item, name, attribute, wanted.table)
 
 
-def items(client: Any, table: str) -> Iterator[Item]:
+def _items(client: Any, table: str) -> Iterator[Item]:
     """All of the table, a page at a time, as they are now."""
     start: dict[str, Any] = {}
     while True:
@@ -113,7 +113,7 @@ def items(client: Any, table: str) -> Iterator[Item]:
         start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
 
-def messages_attribute_of(item: Item) -> str | None:
+def _messages_attribute_of(item: Item) -> str | None:
     """The attribute that is a list of messages; None: there is none, the item is something else."""
     for name, value in item.items():
         if any(envelope.is_envelope(plain(one)) for one in value.get("L", ())):
@@ -121,7 +121,7 @@ def messages_attribute_of(item: Item) -> str | None:
     return None
 
 
-def name_of(item: Item, key: Key) -> str:
+def _name_of(item: Item, key: Key) -> str:
     """The partition's key, and the sort's, unless that is only the attribute's own name."""
     partition = str(plain(item[key.partition]))
     if key.sort is None or (sort := str(plain(item[key.sort]))) == key.sort:
@@ -129,37 +129,37 @@ def name_of(item: Item, key: Key) -> str:
     return f"{partition}#{sort}"
 
 
-def is_expired(item: Item) -> bool:
-    seconds = expiry_of(item)
+def _is_expired(item: Item) -> bool:
+    seconds = _expiry_of(item)
     return seconds is not None and seconds < time()
 
 
-def expiry_of(item: Item) -> int | float | None:
-    seconds = number(item[EXPIRY]["N"]) if "N" in item.get(EXPIRY, {}) else None
+def _expiry_of(item: Item) -> int | float | None:
+    seconds = _number(item[EXPIRY]["N"]) if "N" in item.get(EXPIRY, {}) else None
     return None if isinstance(seconds, str) else seconds
 
 
-def talk(item: Item, name: str, attribute: str | None, table: str) -> Talk:
+def _talk(item: Item, name: str, attribute: str | None, table: str) -> Talk:
     if ENCRYPTED in item:
         refusal = "its messages are encrypted by the program that wrote them: export them with that program"
         return Talk(KIND, table, name, [], refusal=refusal)
     elements = item.get(attribute or "", {}).get("L")
     if elements is None:
         return Talk(KIND, table, name, [], refusal="it has no list of messages under that attribute")
-    entries = [entry_of(place, partial(entry, place, element)) for place, element in enumerate(elements)]
-    details = given({"messages_attribute": attribute, "expires_at": expiry_of(item)})
+    entries = [entry_of(place, partial(_entry, place, element)) for place, element in enumerate(elements)]
+    details = given({"messages_attribute": attribute, "expires_at": _expiry_of(item)})
     return Talk(KIND, table, name, entries, details=details)
 
 
-def entry(position: int, element: dict[str, Any]) -> Entry:
+def _entry(position: int, element: dict[str, Any]) -> Entry:
     message = plain(element)
     if isinstance(message, dict) and isinstance(extra := message.get("additional_kwargs"), str):
-        message = message | {"additional_kwargs": unpacked(extra)}
+        message = message | {"additional_kwargs": _unpacked(extra)}
     said, details, warnings = envelope.read(message)
     return Entry(position, said, details=details, warnings=warnings)
 
 
-def unpacked(text: str) -> Any:
+def _unpacked(text: str) -> Any:
     """What LangChain JS stores as JSON in a text; the text, where it is none."""
     try:
         return loads(text)
@@ -174,7 +174,7 @@ def plain(value: dict[str, Any]) -> Any:
         case "S" | "BOOL":
             return held
         case "N":
-            return number(held)
+            return _number(held)
         case "NULL":
             return None
         case "L":
@@ -184,19 +184,19 @@ def plain(value: dict[str, Any]) -> Any:
         case "SS":
             return sorted(held)
         case "NS":
-            return [number(one) for one in sorted(held, key=Decimal)]
+            return [_number(one) for one in sorted(held, key=Decimal)]
         case "BS":
-            return sorted(map(base64_of, held))
+            return sorted(map(_base64_of, held))
         case _:
-            return base64_of(held)
+            return _base64_of(held)
 
 
-def base64_of(data: Any) -> str:
+def _base64_of(data: Any) -> str:
     """Binary data as a text, which JSON can hold."""
     return base64.b64encode(bytes(data)).decode()
 
 
-def number(text: str) -> int | float | str:
+def _number(text: str) -> int | float | str:
     """DynamoDB keeps up to 38 digits, and knows no difference between 1 and 1.0."""
     try:
         return int(text)

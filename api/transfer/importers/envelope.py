@@ -54,12 +54,12 @@ def read(envelope: Any) -> tuple[dict[str, Any], dict[str, Any], tuple[str, ...]
     data = envelope.get("data")
     data = dict(envelope) | {"content": envelope["text"]} if data is None else data
     content = data.get("content")
-    role, warnings = role_of(kind, data)
+    role, warnings = _role_of(kind, data)
     said = {
         "role": role,
         "content": content,
         "name": data.get("name"),
-        "tool_calls": tool_calls_of(data),
+        "tool_calls": _tool_calls_of(data),
         "tool_call_id": data.get("tool_call_id"),
         "metadata": given({name: value for name, value in data.items() if name not in SAID}),
     }
@@ -72,7 +72,7 @@ def is_envelope(envelope: Any) -> bool:
     return isinstance(envelope.get("data"), dict) or isinstance(envelope.get("text"), str)
 
 
-def role_of(kind: str, data: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
+def _role_of(kind: str, data: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
     """The role, and a warning where nobody is known to store such a type."""
     plain = kind.removesuffix(CHUNK).lower() if kind.endswith(CHUNK) else kind
     if plain in ROLES:
@@ -84,7 +84,7 @@ def role_of(kind: str, data: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
     return plain or "unknown", ("a type of message that is not known, kept as its role",)
 
 
-def tool_calls_of(data: dict[str, Any]) -> list[Any] | None:
+def _tool_calls_of(data: dict[str, Any]) -> list[Any] | None:
     """Those of today's form, verbatim; else those of OpenAI's, which older messages keep aside."""
     if calls := data.get("tool_calls"):
         return calls  # type: ignore[no-any-return] # of another type: whoever records it sees to it

@@ -41,14 +41,14 @@ def read(tables: Tables) -> Source:
     """Raises SourceFailed."""
     columns = need_columns(tables, "chat_message", "id", "role", "chatflowid", "content", "createdDate")
     has_sessions = {"chatId", "sessionId"} <= columns
-    return Source(talks(tables, has_sessions=has_sessions), count_of(tables, SQL))
+    return Source(_talks(tables, has_sessions=has_sessions), count_of(tables, SQL))
 
 
-def talks(tables: Tables, *, has_sessions: bool) -> Iterator[Talk]:
-    feedback = feedback_in(tables)
-    flows = flows_in(tables)
+def _talks(tables: Tables, *, has_sessions: bool) -> Iterator[Talk]:
+    feedback = _feedback_in(tables)
+    flows = _flows_in(tables)
     rows = tables.rows(SQL[f"{'' if has_sessions else 'first_'}messages_{tables.dialect}"])
-    for (flow, session), group in groupby(rows, key=key_of):
+    for (flow, session), group in groupby(rows, key=_key_of):
         said = list(group)
         yield Talk(
             KIND,
@@ -62,11 +62,11 @@ def talks(tables: Tables, *, has_sessions: bool) -> Iterator[Talk]:
         )
 
 
-def key_of(row: Row) -> tuple[str, str | None]:
+def _key_of(row: Row) -> tuple[str, str | None]:
     return str(row["chatflowid"]), row.get("sessionId") or row.get("chatId")
 
 
-def feedback_in(tables: Tables) -> defaultdict[Any, list[dict[str, Any]]]:
+def _feedback_in(tables: Tables) -> defaultdict[Any, list[dict[str, Any]]]:
     """By message, oldest first; SQLite's may have several."""
     found: defaultdict[Any, list[dict[str, Any]]] = defaultdict(list)
     if "messageId" in tables.columns("chat_message_feedback"):
@@ -77,7 +77,7 @@ def feedback_in(tables: Tables) -> defaultdict[Any, list[dict[str, Any]]]:
     return found
 
 
-def flows_in(tables: Tables) -> dict[str, str]:
+def _flows_in(tables: Tables) -> dict[str, str]:
     if not {"id", "name"} <= tables.columns("chat_flow"):
         return {}
     return {str(row["id"]): row["name"] for row in tables.rows(SQL["flows"])}
@@ -107,10 +107,10 @@ def entry(position: int, row: Row, feedback: list[dict[str, Any]]) -> Entry:
 def unswapped(metadata: dict[str, Any]) -> dict[str, Any]:
     """A migration of December 2023 exchanged two columns of the rows it found; they tell by their members."""
     tools, files = metadata.get("usedTools"), metadata.get("fileAnnotations")
-    if has_member(tools, "fileName") or has_member(files, "tool"):
+    if _has_member(tools, "fileName") or _has_member(files, "tool"):
         return metadata | {"usedTools": files, "fileAnnotations": tools}
     return metadata
 
 
-def has_member(value: Any, name: str) -> bool:
+def _has_member(value: Any, name: str) -> bool:
     return isinstance(value, list) and any(isinstance(one, dict) and name in one for one in value)

@@ -37,22 +37,23 @@ ELSEWHERE = frozenset({"_row", "id", "timestamp", "text", "sender_name", "sessio
 def read(tables: Tables) -> Source:
     """Raises SourceFailed."""
     need_columns(tables, "message", "id", "timestamp", "sender", "session_id", "text", "flow_id")
-    return Source(talks(tables), count_of(tables, SQL))
+    return Source(_talks(tables), count_of(tables, SQL))
 
 
-def talks(tables: Tables) -> Iterator[Talk]:
-    flows = names_of(tables, "flow", "name")
-    users = names_of(tables, "user", "username")
+def _talks(tables: Tables) -> Iterator[Talk]:
+    flows = _names_of(tables, "flow", "name")
+    users = _names_of(tables, "user", "username")
     rows = tables.rows(SQL[f"messages_{tables.dialect}"])
-    for (flow, session), group in groupby(rows, key=lambda row: (text_id(row["flow_id"]), row["session_id"])):
+    by_session = groupby(rows, key=lambda row: (_text_id(row["flow_id"]), row["session_id"]))
+    for (flow, session), group in by_session:
         said = list(group)
-        owner = text_id(said[0].get("user_id"))
+        owner = _text_id(said[0].get("user_id"))
         details = {"flow_name": flows.get(flow), "username": users.get(owner)}
         yield Talk(
             KIND,
             "message",
             session or flow or "",  # an empty session id counts as none, and then the flow's is taken
-            [entry(position, row) for position, row in enumerate(said)],
+            [_entry(position, row) for position, row in enumerate(said)],
             scope=flow or "",
             user_id=owner,
             details=given(details),
@@ -60,24 +61,24 @@ def talks(tables: Tables) -> Iterator[Talk]:
         )
 
 
-def names_of(tables: Tables, table: str, name: str) -> dict[str | None, Any]:
+def _names_of(tables: Tables, table: str, name: str) -> dict[str | None, Any]:
     if not {"id", name} <= tables.columns(table):
         return {}
-    return {text_id(row["id"]): row[name] for row in tables.rows(SQL[f"{table}s"])}
+    return {_text_id(row["id"]): row[name] for row in tables.rows(SQL[f"{table}s"])}
 
 
-def entry(position: int, row: Row) -> Entry:
-    told = {name: value_of(name, cell) for name, cell in row.items()}
+def _entry(position: int, row: Row) -> Entry:
+    told = {name: _value_of(name, cell) for name, cell in row.items()}
     said = members_of(told | {"timestamp": moment(row["timestamp"])})
     return Entry(
         position,
-        said | {"metadata": metadata_of(told)},
+        said | {"metadata": _metadata_of(told)},
         id=own_id(row["id"]),
         details=unread_moment("timestamp", row["timestamp"]),
     )
 
 
-def metadata_of(told: dict[str, Any]) -> dict[str, Any]:
+def _metadata_of(told: dict[str, Any]) -> dict[str, Any]:
     """Where Langflow's protocol reads it, so that its programs find what they had; and the mark of an error.
 
     A category that is NULL stays so, for there is a default for one that is not known.
@@ -87,14 +88,14 @@ def metadata_of(told: dict[str, Any]) -> dict[str, Any]:
     return {KEY: kept} | ({"error": True} if told.get("category") == "error" else {})
 
 
-def value_of(name: str, cell: Any) -> Any:
+def _value_of(name: str, cell: Any) -> Any:
     if cell is None:
         return None
     if name in JSON:
         return parsed(cell)
     if name in CLAIMS:
         return bool(cell)
-    return text_id(cell) if name in IDS else plain(cell)
+    return _text_id(cell) if name in IDS else plain(cell)
 
 
 def plain(cell: Any) -> Any:
@@ -102,7 +103,7 @@ def plain(cell: Any) -> Any:
     return cell if isinstance(cell, bool | int | float | str | bytes | dict | list) else str(cell)
 
 
-def text_id(cell: Any) -> str | None:
+def _text_id(cell: Any) -> str | None:
     """An id with its hyphens, which SQLite's lack; as it is, where it is no UUID."""
     if not cell:
         return None

@@ -37,7 +37,7 @@ SEPARATOR = ": "
 
 
 @dataclass
-class Listed:
+class _Listed:
     """The namespaces that list a session, and when it was last written, in seconds since 1970."""
 
     namespaces: dict[str, bool] = field(default_factory=dict)
@@ -45,31 +45,31 @@ class Listed:
 
 
 def read(send: Commands) -> Source:
-    return Source(talks(send))
+    return Source(_talks(send))
 
 
-def talks(send: Commands) -> Iterator[Talk]:
+def _talks(send: Commands) -> Iterator[Talk]:
     """A session that was deleted in one namespace is still listed in another, without messages."""
-    listed = sessions_listed(send)
+    listed = _sessions_listed(send)
     held = {key.removeprefix(PREFIX) for key in keys_like(send, f"{PREFIX}*", "list")}
     for name in held:
-        listed.setdefault(name, Listed())  # one may be in no listing
+        listed.setdefault(name, _Listed())  # one may be in no listing
     for name, told in sorted(listed.items(), key=lambda item: (item[1].written, item[0])):
-        yield talk(send, name, told, oldest_first(send, PREFIX + name) if name in held else [])
+        yield _talk(send, name, told, oldest_first(send, PREFIX + name) if name in held else [])
 
 
-def sessions_listed(send: Commands) -> dict[str, Listed]:
+def _sessions_listed(send: Commands) -> dict[str, _Listed]:
     """Without a namespace, and in each."""
-    found: defaultdict[str, Listed] = defaultdict(Listed)
+    found: defaultdict[str, _Listed] = defaultdict(_Listed)
     for key in keys_like(send, f"{LISTING}*", "zset"):
         listing, _, namespace = key.partition(":")
-        for name, score in members_of(send, key) if listing == LISTING else ():
+        for name, score in _members_of(send, key) if listing == LISTING else ():
             found[name].namespaces[namespace] = True
             found[name].written = max(found[name].written, score)
     return found
 
 
-def members_of(send: Commands, key: str) -> Iterator[tuple[str, float]]:
+def _members_of(send: Commands, key: str) -> Iterator[tuple[str, float]]:
     """The members of a sorted set with their scores; one may be told twice. One that is no UTF-8 is no id."""
     cursor = 0
     while True:
@@ -81,9 +81,9 @@ def members_of(send: Commands, key: str) -> Iterator[tuple[str, float]]:
             return
 
 
-def talk(send: Commands, name: str, listed: Listed, elements: list[bytes | str]) -> Talk:
-    context, warnings = context_of(send, name)
-    facts = {"context": context, "tokens": tokens_of(send, name), "namespaces": listed.namespaces}
+def _talk(send: Commands, name: str, listed: _Listed, elements: list[bytes | str]) -> Talk:
+    context, warnings = _context_of(send, name)
+    facts = {"context": context, "tokens": _tokens_of(send, name), "namespaces": listed.namespaces}
     return Talk(
         KIND,
         PREFIX + name,
@@ -91,14 +91,14 @@ def talk(send: Commands, name: str, listed: Listed, elements: list[bytes | str])
         [entry(place, element) for place, element in enumerate(elements)],
         metadata={KIND: facts},
         renews_metadata=True,
-        details=given({"written_at": written_at(listed.written)}),
+        details=given({"written_at": _written_at(listed.written)}),
         warnings=warnings,
     )
 
 
-def context_of(send: Commands, name: str) -> tuple[str | None, tuple[str, ...]]:
+def _context_of(send: Commands, name: str) -> tuple[str | None, tuple[str, ...]]:
     """The context, if there is one, and what is to be told of it."""
-    found = text_at(send, f"context:{name}")
+    found = _text_at(send, f"context:{name}")
     if found is None:
         return None, ()
     text = found.decode(errors="replace") if isinstance(found, bytes) else str(found)
@@ -107,14 +107,14 @@ def context_of(send: Commands, name: str) -> tuple[str | None, tuple[str, ...]]:
     )
 
 
-def tokens_of(send: Commands, name: str) -> int:
+def _tokens_of(send: Commands, name: str) -> int:
     try:
-        return int(text_of(text_at(send, f"tokens:{name}") or 0))
+        return int(text_of(_text_at(send, f"tokens:{name}") or 0))
     except ValueError:
         return 0
 
 
-def text_at(send: Commands, key: str) -> Any:
+def _text_at(send: Commands, key: str) -> Any:
     """None where there is none; what is no text is another program's."""
     try:
         return send("GET", key)
@@ -122,7 +122,7 @@ def text_at(send: Commands, key: str) -> Any:
         return None
 
 
-def written_at(seconds: float) -> str | None:
+def _written_at(seconds: float) -> str | None:
     try:
         return datetime.fromtimestamp(seconds, UTC).isoformat()
     except (ValueError, OverflowError, OSError):

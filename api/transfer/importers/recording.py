@@ -71,7 +71,7 @@ class StoreReport(Report):
 
 
 @dataclass(frozen=True)
-class Readable:
+class _Readable:
     """A message that can be taken, and the fingerprint of what it says."""
 
     entry: Entry
@@ -80,11 +80,11 @@ class Readable:
 
 
 @dataclass(frozen=True)
-class TakenTalk(Conversation):
+class _TakenTalk(Conversation):
     """A conversation of a source that was understood."""
 
     talk: Talk = field(kw_only=True)
-    readable: Sequence[Readable] = field(kw_only=True)
+    readable: Sequence[_Readable] = field(kw_only=True)
     account: Account = field(kw_only=True)
 
     @cached_property
@@ -100,7 +100,7 @@ class TakenTalk(Conversation):
         return fingerprints
 
 
-class StoreImporter(Intake[Talk, TakenTalk]):
+class StoreImporter(Intake[Talk, _TakenTalk]):
     """Imports what a source tells. ``on_account`` is told each conversation's account when it is done."""
 
     report: StoreReport
@@ -111,7 +111,7 @@ class StoreImporter(Intake[Talk, TakenTalk]):
         self._accounts: dict[int, Account] = {}
         self._on_account = on_account
 
-    def _understood(self, told: Iterable[Talk]) -> Iterator[TakenTalk]:
+    def _understood(self, told: Iterable[Talk]) -> Iterator[_TakenTalk]:
         for number, talk in enumerate(told, 1):
             self.report.conversations += 1
             self.report.messages += len(talk.entries)
@@ -119,15 +119,15 @@ class StoreImporter(Intake[Talk, TakenTalk]):
             account.warnings += talk.warnings
             self._accounts[number] = account
             try:
-                check_talk(talk)
+                _check_talk(talk)
             except Skipped as reason:
                 self._skip(Line(number, b""), reason)
                 continue
-            changes = Changes(account)
-            yield self._taken(usable(talk, changes), account, changes)
+            changes = _Changes(account)
+            yield self._taken(_usable(talk, changes), account, changes)
 
-    def _taken(self, talk: Talk, account: Account, changes: Changes) -> TakenTalk:
-        readable = list(readable_in(talk, account, changes))
+    def _taken(self, talk: Talk, account: Account, changes: _Changes) -> _TakenTalk:
+        readable = list(_readable_in(talk, account, changes))
         changes.end()
         account.session_id, account.scope = talk.name, talk.scope
         owner = talk.user_id or self._user_id
@@ -141,7 +141,7 @@ class StoreImporter(Intake[Talk, TakenTalk]):
             metadata=talk.metadata | {SOURCE: {"kind": talk.kind, "key": talk.key} | talk.details},
             existing_metadata="merge" if talk.renews_metadata else "keep",
         )
-        taken = TakenTalk(
+        taken = _TakenTalk(
             Line(account.number, b""),
             command,
             talk.has_own_ids,
@@ -152,8 +152,8 @@ class StoreImporter(Intake[Talk, TakenTalk]):
         return self._with_messages(taken, readable)
 
     def _with_messages(
-        self, taken: TakenTalk, readable: Iterable[Readable], *, generation: int = 0, start: int = 0
-    ) -> TakenTalk:
+        self, taken: _TakenTalk, readable: Iterable[_Readable], *, generation: int = 0, start: int = 0
+    ) -> _TakenTalk:
         """Those of its messages, at their positions in a generation that began ``start`` messages earlier."""
         talk = taken.talk
         messages = []
@@ -168,7 +168,7 @@ class StoreImporter(Intake[Talk, TakenTalk]):
         ids = frozenset(message.id for message in messages)
         return replace(taken, command=replace(taken.command, messages=messages, given_ids=ids))
 
-    def _id_of(self, talk: Talk, one: Readable, position: int, generation: int) -> UUID:
+    def _id_of(self, talk: Talk, one: _Readable, position: int, generation: int) -> UUID:
         """The message's own, or one that is the same whenever the same is imported."""
         if isinstance(one.entry.id, UUID):
             return one.entry.id
@@ -178,12 +178,12 @@ class StoreImporter(Intake[Talk, TakenTalk]):
         return UUID(bytes=hashlib.sha1(name, usedforsecurity=False).digest()[:16], version=5)
 
     def _known(
-        self, chunk: Sequence[TakenTalk], sessions: dict[tuple[str, str], Presence]
+        self, chunk: Sequence[_TakenTalk], sessions: dict[tuple[str, str], Presence]
     ) -> dict[UUID, list[Known]]:
         assert self._database is not None
         return find_sources(self._database, [presence.stream_id for presence in sessions.values()], SOURCE)
 
-    def _rest(self, conversation: TakenTalk, presence: Presence, known: Sequence[Known]) -> TakenTalk:
+    def _rest(self, conversation: _TakenTalk, presence: Presence, known: Sequence[Known]) -> _TakenTalk:
         if presence.is_deleted:
             raise Skipped("the session of this id is deleted: undelete or purge it first")
         here = replace(conversation, is_new=False)
@@ -191,23 +191,23 @@ class StoreImporter(Intake[Talk, TakenTalk]):
             return self._rest_by_id(here, {one.id: one.source for one in known})
         return self._rest_by_place(here, known)
 
-    def _rest_by_id(self, conversation: TakenTalk, known: dict[UUID, Any]) -> TakenTalk:
+    def _rest_by_id(self, conversation: _TakenTalk, known: dict[UUID, Any]) -> _TakenTalk:
         pairs = zip(conversation.readable, conversation.command.messages, strict=True)
         rest = []
         for one, message in pairs:
             if message.id not in known:
                 rest.append(one)
-            elif changed(known[message.id], one.fingerprint):
+            elif _changed(known[message.id], one.fingerprint):
                 self._warn(conversation, "a message was changed there since it was imported; here it was not")
         return self._with_messages(conversation, rest)
 
-    def _rest_by_place(self, conversation: TakenTalk, known: Sequence[Known]) -> TakenTalk:
+    def _rest_by_place(self, conversation: _TakenTalk, known: Sequence[Known]) -> _TakenTalk:
         talk = conversation.talk
-        marks = [one.source for one in known if is_mark(one.source, talk)]
+        marks = [one.source for one in known if _is_mark(one.source, talk)]
         if known and not marks:
             raise Skipped("the session of this id holds messages that did not come from there")
         generation = max((mark["generation"] for mark in marks), default=0)
-        old = imported_before([mark for mark in marks if mark["generation"] == generation])
+        old = _imported_before([mark for mark in marks if mark["generation"] == generation])
         if not old or not conversation.readable:
             return self._with_messages(conversation, conversation.readable, generation=generation)
         start = aligned(old, conversation.fingerprints)
@@ -222,7 +222,7 @@ class StoreImporter(Intake[Talk, TakenTalk]):
         rest = [one for one in conversation.readable if one.entry.position + start >= len(old)]
         return self._with_messages(conversation, rest, generation=generation, start=start)
 
-    def _warn(self, conversation: TakenTalk, warning: str) -> None:
+    def _warn(self, conversation: _TakenTalk, warning: str) -> None:
         if warning not in conversation.account.warnings:
             conversation.account.warnings.append(warning)
 
@@ -232,7 +232,7 @@ class StoreImporter(Intake[Talk, TakenTalk]):
         account.reason = str(reason)
         self._close(account)
 
-    def _count(self, conversation: TakenTalk, *, added: int, is_new: bool) -> None:
+    def _count(self, conversation: _TakenTalk, *, added: int, is_new: bool) -> None:
         super()._count(conversation, added=added, is_new=is_new)
         account = conversation.account
         account.added = added
@@ -246,7 +246,7 @@ class StoreImporter(Intake[Talk, TakenTalk]):
         self._on_account(account)
 
 
-class Changes:
+class _Changes:
     """Counts what was changed so that it could be taken, and has the account warn of each kind once."""
 
     def __init__(self, account: Account) -> None:
@@ -260,7 +260,7 @@ class Changes:
         self._account.warnings += [f"{kind} ({count:,}×)" for kind, count in self._counts.items()]
 
 
-def check_talk(talk: Talk) -> None:
+def _check_talk(talk: Talk) -> None:
     """Raises Skipped where it cannot be a session."""
     if talk.refusal:
         raise Skipped(talk.refusal)
@@ -270,7 +270,7 @@ def check_talk(talk: Talk) -> None:
         raise Skipped("its id is empty")
 
 
-def usable(talk: Talk, changes: Changes) -> Talk:
+def _usable(talk: Talk, changes: _Changes) -> Talk:
     """Return the conversation under names that can be one, and with metadata that can be stored."""
     return replace(
         talk,
@@ -283,7 +283,7 @@ def usable(talk: Talk, changes: Changes) -> Talk:
     )
 
 
-def readable_in(talk: Talk, account: Account, changes: Changes) -> Iterator[Readable]:
+def _readable_in(talk: Talk, account: Account, changes: _Changes) -> Iterator[_Readable]:
     """The messages that can be taken; those that cannot are told to the account."""
     ids = set()
     for entry in talk.entries:
@@ -298,15 +298,15 @@ def readable_in(talk: Talk, account: Account, changes: Changes) -> Iterator[Read
             entry = replace(entry, id=f"{entry.id} at {entry.position}", details=again)
         ids.add(entry.id)
         try:
-            message = message_from(said, changes)
+            message = _message_from(said, changes)
         except ValidationError as error:
             account.skipped.append((entry.position, reason_of(error)))
             continue
         entry = replace(entry, details=clean(entry.details, changes.tell))
-        yield Readable(entry, message, fingerprint_of(message))
+        yield _Readable(entry, message, _fingerprint_of(message))
 
 
-def message_from(said: dict[str, Any], changes: Changes) -> NewMessage:
+def _message_from(said: dict[str, Any], changes: _Changes) -> NewMessage:
     """The message as it is; where that cannot be, with what is closest to it. Raises ValidationError."""
     try:
         return NewMessage.model_validate(said)
@@ -314,20 +314,20 @@ def message_from(said: dict[str, Any], changes: Changes) -> NewMessage:
         return NewMessage.model_validate(message_members(said, changes.tell) or {})
 
 
-def fingerprint_of(message: NewMessage) -> str:
+def _fingerprint_of(message: NewMessage) -> str:
     """Of what it says, and who: enough to know it again."""
     words = to_json([message.role, message.content, message.tool_calls])
     return hashlib.sha256(words).hexdigest()[:FINGERPRINT_LENGTH]
 
 
-def is_mark(source: Any, talk: Talk) -> bool:
+def _is_mark(source: Any, talk: Talk) -> bool:
     """Whether a message says that it came from there."""
     if not isinstance(source, dict) or (source.get("kind"), source.get("key")) != (talk.kind, talk.key):
         return False
     return isinstance(source.get("position"), int) and isinstance(source.get("generation"), int)
 
 
-def imported_before(marks: Sequence[dict[str, Any]]) -> Fingerprints:
+def _imported_before(marks: Sequence[dict[str, Any]]) -> Fingerprints:
     """The fingerprints by position; None where a message was erased since, or could not be read then."""
     fingerprints: list[str | None] = [None] * max((mark["position"] + 1 for mark in marks), default=0)
     for mark in marks:
@@ -335,5 +335,5 @@ def imported_before(marks: Sequence[dict[str, Any]]) -> Fingerprints:
     return fingerprints
 
 
-def changed(source: Any, fingerprint: str) -> bool:
+def _changed(source: Any, fingerprint: str) -> bool:
     return isinstance(source, dict) and source.get("fingerprint", fingerprint) != fingerprint

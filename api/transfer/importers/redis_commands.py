@@ -67,12 +67,12 @@ def upstash_commands(url: str, token: str) -> Iterator[Commands]:
     def send(*words: Any) -> Any:
         text = json.dumps([str(word) for word in words])
         try:
-            status, body = exchanged(connection, parts.path or "/", text, headers)
+            status, body = _exchanged(connection, parts.path or "/", text, headers)
         except (OSError, http.client.HTTPException):
             raise SourceFailed("Upstash cannot be reached, or went away") from None
         if status in (401, 403):
             raise SourceFailed("Upstash wants another token")
-        return result_of(status, body, words[0])
+        return _result_of(status, body, words[0])
 
     try:
         yield send
@@ -80,7 +80,7 @@ def upstash_commands(url: str, token: str) -> Iterator[Commands]:
         connection.close()
 
 
-def exchanged(
+def _exchanged(
     connection: http.client.HTTPConnection, path: str, text: str, headers: dict[str, str]
 ) -> tuple[int, bytes]:
     """Status and body of the answer. A connection that was closed while nobody asked is opened anew, once."""
@@ -96,20 +96,20 @@ def exchanged(
     raise AssertionError
 
 
-def result_of(status: int, body: bytes, command: str) -> Any:
+def _result_of(status: int, body: bytes, command: str) -> Any:
     try:
         answer = json.loads(body)
     except ValueError:
         answer = None
     if status != http.HTTPStatus.OK or not isinstance(answer, dict) or "result" not in answer:
         raise RedisRefused(f"Upstash refused {command} ({status})")
-    return decoded(answer["result"])
+    return _decoded(answer["result"])
 
 
-def decoded(result: Any) -> Any:
+def _decoded(result: Any) -> Any:
     """Each text from base64; the simple answer OK comes plain."""
     if isinstance(result, list):
-        return [decoded(one) for one in result]
+        return [_decoded(one) for one in result]
     if isinstance(result, str) and result != "OK":
         return base64.b64decode(result)
     return result

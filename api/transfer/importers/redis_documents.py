@@ -23,32 +23,32 @@ PREFIX = "chat:"
 TYPE = "ReJSON-RL"
 
 
-class Place(NamedTuple):
+class _Place(NamedTuple):
     timestamp: float
     key: str
 
 
 def talks(send: Commands, patterns: Sequence[str]) -> Iterator[Talk]:
     """The documents are read twice: first to sort them, for the keys of no release do."""
-    for session, places in sessions_in(send, patterns).items():
+    for session, places in _sessions_in(send, patterns).items():
         entries = [
-            entry_of(position, partial(entry, send, position, place.key))
+            entry_of(position, partial(_entry, send, position, place.key))
             for position, place in enumerate(sorted(places))
         ]
         yield Talk(KIND, session, session, entries, has_own_ids=True)
 
 
-def sessions_in(send: Commands, patterns: Sequence[str]) -> dict[str, list[Place]]:
-    found: defaultdict[str, list[Place]] = defaultdict(list)
+def _sessions_in(send: Commands, patterns: Sequence[str]) -> dict[str, list[_Place]]:
+    found: defaultdict[str, list[_Place]] = defaultdict(list)
     for key in dict.fromkeys(chain.from_iterable(keys_like(send, pattern, TYPE) for pattern in patterns)):
-        document = document_at(send, key)
+        document = _document_at(send, key)
         session = None if document is None else document.get("session_id")
         if document is not None and isinstance(session, str | int):
-            found[str(session)].append(Place(seconds_of(document), key))
+            found[str(session)].append(_Place(_seconds_of(document), key))
     return found
 
 
-def document_at(send: Commands, key: str) -> dict[str, Any] | None:
+def _document_at(send: Commands, key: str) -> dict[str, Any] | None:
     """None where there is none, or no longer."""
     text = send("JSON.GET", key, ".")
     try:
@@ -62,7 +62,7 @@ def document_at(send: Commands, key: str) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def seconds_of(document: dict[str, Any]) -> float:
+def _seconds_of(document: dict[str, Any]) -> float:
     seconds = document.get("timestamp")
     try:
         found = float(seconds)  # type: ignore[arg-type] # whatever it is
@@ -71,12 +71,12 @@ def seconds_of(document: dict[str, Any]) -> float:
     return found if math.isfinite(found) else 0.0
 
 
-def entry(send: Commands, position: int, key: str) -> Entry:
-    document = document_at(send, key)
+def _entry(send: Commands, position: int, key: str) -> Entry:
+    document = _document_at(send, key)
     if document is None:
         raise Unreadable("is there no longer")
     said, details, warnings = envelope.read(document)
-    said["timestamp"] = moment_of(document)
+    said["timestamp"] = _moment_of(document)
     details |= {"message_key": key}
     if said["timestamp"] is None and document.get("timestamp"):
         details |= {"timestamp": document["timestamp"]}
@@ -84,9 +84,9 @@ def entry(send: Commands, position: int, key: str) -> Entry:
     return Entry(position, said, id=key, details=details, warnings=warnings)
 
 
-def moment_of(document: dict[str, Any]) -> datetime | None:
+def _moment_of(document: dict[str, Any]) -> datetime | None:
     """When the writer's clock said it was."""
     try:
-        return datetime.fromtimestamp(seconds_of(document), UTC) if seconds_of(document) else None
+        return datetime.fromtimestamp(_seconds_of(document), UTC) if _seconds_of(document) else None
     except (ValueError, OverflowError, OSError):
         return None

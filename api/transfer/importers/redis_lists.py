@@ -37,25 +37,25 @@ def read(send: Commands, wanted: Wanted) -> Source:
     is_default = not wanted.patterns and not wanted.keys
     patterns = [f"{wanted.prefix}*"] if is_default else wanted.patterns
     documents = [f"{redis_documents.PREFIX}*"] if is_default else wanted.patterns
-    return Source(chain(talks(send, patterns, wanted), redis_documents.talks(send, documents)))
+    return Source(chain(_talks(send, patterns, wanted), redis_documents.talks(send, documents)))
 
 
-def talks(send: Commands, patterns: Sequence[str], wanted: Wanted) -> Iterator[Talk]:
+def _talks(send: Commands, patterns: Sequence[str], wanted: Wanted) -> Iterator[Talk]:
     for key in wanted.keys:
-        yield talk(send, key, wanted.prefix)
+        yield _talk(send, key, wanted.prefix)
     found = chain.from_iterable(keys_like(send, pattern, "list") for pattern in patterns)
     for key in dict.fromkeys(key for key in found if key not in wanted.keys):
-        if holds_messages(send, key):
-            yield talk(send, key, wanted.prefix)
+        if _holds_messages(send, key):
+            yield _talk(send, key, wanted.prefix)
 
 
-def holds_messages(send: Commands, key: str) -> bool:
+def _holds_messages(send: Commands, key: str) -> bool:
     """Whether one of the newest elements is a message, or the oldest: other programs keep lists, too."""
     elements = [*send("LRANGE", key, 0, LOOKED_AT - 1), *send("LRANGE", key, -1, -1)]
-    return any(map(is_message, elements))
+    return any(map(_is_message, elements))
 
 
-def is_message(element: bytes | str) -> bool:
+def _is_message(element: bytes | str) -> bool:
     try:
         envelope.read_text(element)
     except Unreadable as reason:
@@ -63,22 +63,22 @@ def is_message(element: bytes | str) -> bool:
     return True
 
 
-def talk(send: Commands, key: str, prefix: str) -> Talk:
-    elements = oldest_first(send, key) if is_list(send, key) else []
+def _talk(send: Commands, key: str, prefix: str) -> Talk:
+    elements = oldest_first(send, key) if _is_list(send, key) else []
     return Talk(
         KIND,
         key,
         key.removeprefix(prefix),
-        [entry_of(place, partial(entry, place, element)) for place, element in enumerate(elements)],
+        [entry_of(place, partial(_entry, place, element)) for place, element in enumerate(elements)],
         details=given({"ttl_seconds": ttl_seconds(send, key)}),
         refusal="" if elements else "there is no list under this key",
     )
 
 
-def is_list(send: Commands, key: str) -> bool:
+def _is_list(send: Commands, key: str) -> bool:
     return send("TYPE", key) in (b"list", "list")
 
 
-def entry(position: int, element: bytes | str) -> Entry:
+def _entry(position: int, element: bytes | str) -> Entry:
     said, details, warnings = envelope.read_text(element)
     return Entry(position, said, details=details, warnings=warnings)

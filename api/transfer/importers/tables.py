@@ -47,7 +47,7 @@ def opened_tables(place: str) -> Iterator[Tables]:
     place = without_driver(place)
     is_file = Path(place).is_file()  # whose name may have anything in it
     is_server = not is_file and (place.startswith(POSTGRES) or "=" in place)
-    opened = postgres(place) if is_server else sqlite(Path(place))
+    opened = _postgres(place) if is_server else _sqlite(Path(place))
     with opened as tables:
         yield tables
 
@@ -59,33 +59,33 @@ def without_driver(place: str) -> str:
     return place.removeprefix(SQLITE)
 
 
-class SqliteTables:
+class _SqliteTables:
     dialect = "sqlite"
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     def columns(self, table: str) -> set[str]:
-        with told_of_sqlite():
+        with _told_of_sqlite():
             found = self._connection.execute("SELECT name FROM pragma_table_info(?)", (table,))
             return {row["name"] for row in found}
 
     def rows(self, statement: str) -> Iterator[Row]:
-        with told_of_sqlite():
+        with _told_of_sqlite():
             for row in self._connection.execute(statement):
                 yield dict(row)
 
 
 @contextmanager
-def sqlite(path: Path) -> Iterator[SqliteTables]:
+def _sqlite(path: Path) -> Iterator[_SqliteTables]:
     if not path.is_file():
         raise SourceFailed("there is no such file of SQLite's")
-    with told_of_sqlite(), closing(sqlite3.connect(sqlite_address(path), uri=True)) as connection:
+    with _told_of_sqlite(), closing(sqlite3.connect(sqlite_address(path), uri=True)) as connection:
         connection.row_factory = sqlite3.Row
         # What is no UTF-8 stays apart, for it to be told when it is replaced.
         connection.text_factory = lambda raw: raw.decode(errors="surrogateescape")
         connection.execute("BEGIN")  # one moment for all that is read
-        yield SqliteTables(connection)
+        yield _SqliteTables(connection)
 
 
 def sqlite_address(path: Path) -> str:
@@ -95,18 +95,18 @@ def sqlite_address(path: Path) -> str:
     With a -wal beside it, its newest rows are in there, and others may be writing.
     """
     has_log = path.with_name(f"{path.name}-wal").exists()
-    is_left_alone = not has_log and is_in_wal_mode(path)
+    is_left_alone = not has_log and _is_in_wal_mode(path)
     return f"file:{quote(str(path.absolute()))}?mode=ro{'&immutable=1' if is_left_alone else ''}"
 
 
-def is_in_wal_mode(path: Path) -> bool:
+def _is_in_wal_mode(path: Path) -> bool:
     with path.open("rb") as file:
         header = file.read(FORMAT_OF_WRITES + 1)
     return header[FORMAT_OF_WRITES:] == b"\x02"
 
 
 @contextmanager
-def told_of_sqlite() -> Iterator[None]:
+def _told_of_sqlite() -> Iterator[None]:
     """SQLite's errors in our words: its own may quote."""
     try:
         yield
@@ -115,7 +115,7 @@ def told_of_sqlite() -> Iterator[None]:
         raise SourceFailed(f"the file of SQLite's cannot be read ({reason})") from None
 
 
-class PostgresTables:
+class _PostgresTables:
     dialect = "postgres"
 
     def __init__(self, connection: psycopg.Connection[Row]) -> None:
@@ -127,18 +127,18 @@ class PostgresTables:
             "SELECT column_name FROM information_schema.columns"
             " WHERE table_schema = ANY (current_schemas(false)) AND table_name = %s"
         )
-        with told_of_postgres():
+        with _told_of_postgres():
             return {row["column_name"] for row in self._connection.execute(statement, (table,))}
 
     def rows(self, statement: str) -> Iterator[Row]:
         self._cursors += 1
-        with told_of_postgres(), self._connection.cursor(f"recount_{self._cursors}") as cursor:
+        with _told_of_postgres(), self._connection.cursor(f"recount_{self._cursors}") as cursor:
             cursor.itersize = ROWS_AT_ONCE
             cursor.execute(statement.encode())
             yield from cursor
 
 
-def tolerant(loader: type[Loader]) -> type[Loader]:
+def _tolerant(loader: type[Loader]) -> type[Loader]:
     """A loader that leaves a time as text where Python has none like it: infinity, and years before 1."""
 
     class Tolerant(loader):  # type: ignore[misc,valid-type]
@@ -152,15 +152,15 @@ def tolerant(loader: type[Loader]) -> type[Loader]:
 
 
 MOMENTS = {
-    "date": tolerant(DateLoader),
-    "timestamp": tolerant(TimestampLoader),
-    "timestamptz": tolerant(TimestamptzLoader),
+    "date": _tolerant(DateLoader),
+    "timestamp": _tolerant(TimestampLoader),
+    "timestamptz": _tolerant(TimestamptzLoader),
 }
 
 
 @contextmanager
-def postgres(place: str) -> Iterator[PostgresTables]:
-    with told_of_postgres():
+def _postgres(place: str) -> Iterator[_PostgresTables]:
+    with _told_of_postgres():
         try:
             connection = psycopg.connect(place, row_factory=dict_row, application_name="recount import")
         except psycopg.ProgrammingError:
@@ -172,11 +172,11 @@ def postgres(place: str) -> Iterator[PostgresTables]:
         set_json_loads(loads, connection)
         for name, loader in MOMENTS.items():
             connection.adapters.register_loader(name, loader)
-        yield PostgresTables(connection)
+        yield _PostgresTables(connection)
 
 
 @contextmanager
-def told_of_postgres() -> Iterator[None]:
+def _told_of_postgres() -> Iterator[None]:
     """PostgreSQL's errors in our words: its own may quote."""
     try:
         yield

@@ -34,14 +34,14 @@ def read(tables: Tables) -> Source:
     """Raises SourceFailed."""
     need_columns(tables, "session", "session_id", "deleted_at")
     need_columns(tables, "message", "id", "uuid", "session_id", "role", "content", "deleted_at")
-    users = users_in(tables)
-    people = [person(user) for user in users]
-    return Source(talks(tables, users), count_of(tables, SQL), [one for one in people if one.name])
+    users = _users_in(tables)
+    people = [_person(user) for user in users]
+    return Source(_talks(tables, users), count_of(tables, SQL), [one for one in people if one.name])
 
 
-def talks(tables: Tables, users: list[dict[str, Any]]) -> Iterator[Talk]:
+def _talks(tables: Tables, users: list[dict[str, Any]]) -> Iterator[Talk]:
     owners = {user.get("uuid"): user.get("user_id") for user in users}
-    summaries = summaries_in(tables)
+    summaries = _summaries_in(tables)
     for name, group in groupby(tables.rows(SQL["messages"]), key=lambda row: row["session"]["session_id"]):
         rows = list(group)
         session = rows[0]["session"]
@@ -51,7 +51,7 @@ def talks(tables: Tables, users: list[dict[str, Any]]) -> Iterator[Talk]:
             KIND,
             "message",
             name,
-            [entry(position, row) for position, row in enumerate(rows) if row["message"]],
+            [_entry(position, row) for position, row in enumerate(rows) if row["message"]],
             # Releases differ in whether a session names its user by key or by id.
             user_id=session.get("user_id") or owners.get(session.get("user_uuid")),
             metadata=as_object(session.get("metadata"), "metadata") | kept,
@@ -60,7 +60,7 @@ def talks(tables: Tables, users: list[dict[str, Any]]) -> Iterator[Talk]:
         )
 
 
-def entry(position: int, row: Row) -> Entry:
+def _entry(position: int, row: Row) -> Entry:
     message = row["message"]
     said = {
         "role": message["role"],
@@ -77,30 +77,30 @@ def entry(position: int, row: Row) -> Entry:
     )
 
 
-def users_in(tables: Tables) -> list[dict[str, Any]]:
+def _users_in(tables: Tables) -> list[dict[str, Any]]:
     """Those there are; the first releases had none."""
     if not {"user_id", "deleted_at"} <= tables.columns("users"):
         return []
     return [row["user"] for row in tables.rows(SQL["users"])]
 
 
-def person(user: dict[str, Any]) -> Person:
+def _person(user: dict[str, Any]) -> Person:
     profile = {name: user.get(name) for name in ("email", "first_name", "last_name")}
     return Person(user.get("user_id") or "", given(profile), user.get("metadata") or None)
 
 
-def summaries_in(tables: Tables) -> dict[str, dict[str, Any]]:
+def _summaries_in(tables: Tables) -> dict[str, dict[str, Any]]:
     """By session, the newest, as Zep's protocol tells it."""
     if not {"session_id", "created_at", "deleted_at"} <= tables.columns("summary"):
         return {}
     return {
-        row["summary"]["session_id"]: told(row["summary"])
+        row["summary"]["session_id"]: _told(row["summary"])
         for row in tables.rows(SQL["summaries"])
         if row["summary"].get("content")
     }
 
 
-def told(summary: dict[str, Any]) -> dict[str, Any]:
+def _told(summary: dict[str, Any]) -> dict[str, Any]:
     at = moment(summary["created_at"])
     return given(
         {member: summary.get(member) for member in ("uuid", "content", "token_count", "metadata")}
