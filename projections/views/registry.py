@@ -11,15 +11,32 @@ from recountdb.domain.messages import MessageState
 from recountdb.eventlog.log.recorder import Write
 from recountdb.eventlog.postgres.database import Connection, Database
 from recountdb.eventlog.write.ports import RecordedRequest, StreamChange
-from recountdb.projections.views import idempotency as requests
-from recountdb.projections.views import memory_functions as functions
-from recountdb.projections.views import messages, names, sessions, states, threads, users
+from recountdb.projections.views import (
+    idempotency,
+    memory_functions,
+    messages,
+    names,
+    sessions,
+    states,
+    threads,
+    users,
+)
 
-VIEWS = (names, sessions, threads, users, functions, states, messages, requests)
+BY_NAME = {
+    "names": names,
+    "sessions": sessions,
+    "threads": threads,
+    "users": users,
+    "functions": memory_functions,
+    "states": states,
+    "messages": messages,
+    "requests": idempotency,
+}
+"""Under the names that the table ``views`` has, in the order in which they are written."""
+
+VIEWS = tuple(BY_NAME.values())
 """``VERSION`` of a view counts what its rows were made by: one that changes is to be rebuilt. ``TABLES``
 are its tables, each with what names a row of it."""
-
-BY_NAME = {view.__name__.rpartition(".")[2]: view for view in VIEWS}
 
 
 class CoreViews:
@@ -35,7 +52,7 @@ class CoreViews:
         return names.find_stream(self._database, name)
 
     def find_request(self, project: str, key: str) -> RecordedRequest | None:
-        return requests.find_request(self._database, project, key)
+        return idempotency.find_request(self._database, project, key)
 
     def find_messages(
         self, stream_id: UUID, ids: Collection[UUID], instants: Collection[datetime]
