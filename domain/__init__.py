@@ -1,4 +1,4 @@
-"""What can happen: events, aggregates, decisions and the commands that ask for them.
+"""The domain: events, aggregates, decisions and the commands that ask for them.
 
-Plain Python and pydantic; never learns about SQL, HTTP or the database.
+Plain Python and pydantic; it never learns about SQL, HTTP or the database.
 """

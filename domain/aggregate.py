@@ -1,7 +1,7 @@
-"""What sessions, threads, users and functions have in common: a name, metadata, being live or deleted.
+"""The base of sessions, threads, users and functions: a name, metadata, live or deleted.
 
 States are immutable. A *decision* looks at a state and returns events or refuses; ``evolve``
-applies an event and never refuses, for it already happened.
+applies an event and never refuses, because the event already happened.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class MetadataMerged(Event):
 
 
 class MetadataReplaced(Event):
-    """``metadata`` are all there are now."""
+    """The metadata as a whole are now ``metadata``."""
 
     metadata: dict[str, JsonValue]
 
@@ -64,20 +64,20 @@ class Undeleted(Event):
 
 
 class HoldPlaced(Event):
-    """For ``reason`` it may not be purged until the hold is released."""
+    """The aggregate may not be purged, for ``reason``, until the hold is released."""
 
     reason: str
 
 
 class HoldReleased(Event):
-    """It may be purged again."""
+    """The aggregate may be purged again."""
 
 
 class Purged(Event):
     """The stream ended: its events up to here are erased, and its name is free.
 
-    ``number``: that of the stream, which no other one will have. ``events``, ``messages``: how many of
-    them there were, hidden ones too.
+    ``number`` is the stream's own; no other stream gets it. ``events`` and ``messages`` count what the
+    stream had, hidden ones included.
     """
 
     number: int
@@ -102,7 +102,7 @@ class Family:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A saved state, so that a long stream need not be read from its start: a cache, no record."""
+    """A saved state, so that a long stream need not be read from its start. It is a cache, not a record."""
 
     originator_id: UUID
     originator_version: int
@@ -111,10 +111,10 @@ class Snapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class Aggregate:
-    """State of one stream: just what decisions ask about, never what people said.
+    """State of one stream: only what decisions ask about, never what people said.
 
-    ``hold``: why it may not be purged; None: it may. ``is_purged``: the stream ended, and nothing but
-    its number is known of it (a tombstone).
+    ``hold`` is the reason why the aggregate may not be purged; None means that it may. ``is_purged``: the
+    stream ended, and only its number is known (a tombstone).
     """
 
     KIND: ClassVar[str]
@@ -140,9 +140,9 @@ class Aggregate:
 
     @classmethod
     def fold(cls, state: Self | None, event: Event | Snapshot) -> Self | None:
-        """``state`` after ``event``; a stream begins with its Started event or a snapshot.
+        """Return ``state`` after ``event``; a stream begins with its Started event or a snapshot.
 
-        None until its Purged event, where the stream was purged and its beginning erased.
+        The result is None until the Purged event of a stream that was purged and whose beginning was erased.
         """
         if isinstance(event, Snapshot):
             assert isinstance(event.state, cls)
@@ -160,7 +160,7 @@ class Aggregate:
 
     @classmethod
     def project_all(cls, state: Self | None, events: Iterable[Event | Snapshot]) -> Self | None:
-        """Fold ``events`` in order; None where there is neither state nor event."""
+        """Fold ``events`` in order; return None when there is neither a state nor an event."""
         for event in events:
             state = cls.fold(state, event)
         return state
@@ -194,8 +194,8 @@ class Aggregate:
         )
 
     def then(self, event: Event, **changes: Any) -> Self:
-        """This state after ``event``, with ``changes``."""
-        # As dataclasses.replace does, in a quarter of its time: this is most of what a fold costs.
+        """Return this state after ``event``, with ``changes``."""
+        # Does what dataclasses.replace does, in a quarter of the time: most of a fold's cost is here.
         state = object.__new__(type(self))
         state.__dict__.update(
             self.__dict__, version=event.originator_version, updated_at=event.recorded_at, **changes
@@ -203,11 +203,11 @@ class Aggregate:
         return state
 
     def evolve(self, event: Event) -> Self:
-        """Apply one event. Total and silent: events it does not care about only move the version."""
+        """Apply one event. Never raises: an event that does not concern this state only moves the version."""
         match event:
             case MetadataMerged():
                 merged = merge(self.metadata or {}, event.metadata)
-                return self.then(event, metadata=merged or self.metadata)  # nothing into nothing is nothing
+                return self.then(event, metadata=merged or self.metadata)  # None merged with {} stays None
             case MetadataReplaced():
                 return self.then(event, metadata=event.metadata)
             case Deleted():
@@ -230,9 +230,9 @@ A = TypeVar("A", bound=Aggregate)
 
 
 class Draft(Generic[A]):
-    """A decision in the making: each event is decided upon the state those before it led to.
+    """A decision in the making: each event is decided on the state that the events before it led to.
 
-    ``state`` is None while the stream has not begun; ``events`` are what was decided so far.
+    ``state`` is None while the stream has not begun; ``events`` are those decided so far.
     """
 
     def __init__(self, kind: type[A], state: A | None, context: Context, stream_id: UUID) -> None:
@@ -252,17 +252,17 @@ class Draft(Generic[A]):
         self.state = self.kind.fold(self.state, event)
 
     def because_of(self, cause: Aggregate) -> None:
-        """What is recorded from here on names the last event of ``cause`` as the one that led to it."""
+        """Name the last event of ``cause`` as the cause of every event recorded from here on."""
         self._context = replace(self._context, causation_id=f"{cause.id}/{cause.version}")
 
     def existing(self) -> A:
-        """The state, deleted or live. Raises NotFound where the stream has not begun, or was purged."""
+        """Return the state, deleted or live. Raises NotFound when the stream has not begun, or was purged."""
         if self.state is None or self.state.is_purged:
             raise NotFound(self.kind.KIND)
         return self.state
 
     def live(self) -> A:
-        """The state. Raises NotFound where the stream has not begun or is deleted."""
+        """Return the state. Raises NotFound when the stream has not begun or is deleted."""
         state = self.existing()
         if state.is_deleted:
             raise NotFound(self.kind.KIND)
@@ -270,9 +270,9 @@ class Draft(Generic[A]):
 
 
 def merge_metadata(draft: Draft[A], patch: dict[str, JsonValue], *, leaves_trace: bool = False) -> None:
-    """Merge deeply. Writing to a deleted one undeletes it; a patch that changes nothing is nothing.
+    """Merge ``patch`` deeply into the metadata. Writing to a deleted aggregate undeletes it.
 
-    Unless it is to leave a trace and nothing else of the decision does.
+    A patch that changes nothing is not recorded, unless ``leaves_trace`` and the decision has no other event.
     """
     state = draft.existing()
     revive_for_writing(draft)
@@ -283,7 +283,7 @@ def merge_metadata(draft: Draft[A], patch: dict[str, JsonValue], *, leaves_trace
 
 
 def replace_metadata(draft: Draft[A], metadata: dict[str, JsonValue]) -> None:
-    """Have just these. Writing to a deleted one undeletes it; the same as there are is nothing."""
+    """Replace all metadata. Writing to a deleted aggregate undeletes it; equal metadata are not recorded."""
     state = draft.existing()
     revive_for_writing(draft)
     if not is_same(metadata, state.metadata or {}):
@@ -291,38 +291,38 @@ def replace_metadata(draft: Draft[A], metadata: dict[str, JsonValue]) -> None:
 
 
 def set_state(draft: Draft[Any], *, key: str | None, state: JsonValue) -> None:
-    """Replace the document under ``key``; a deleted thread or user is live again by it."""
+    """Replace the document under ``key``. Writing to a deleted thread or user undeletes it."""
     draft.existing()
     revive_for_writing(draft)
     draft.record(draft.kind.STATE_SET, key=key, state=state)
 
 
 def delete(draft: Draft[A], *, reason: str | None = None) -> None:
-    """Decide to delete. Deleting twice is no error: the second call decides nothing."""
+    """Delete the aggregate. Deleting twice is no error: the second call decides nothing."""
     if not draft.existing().is_deleted:
         draft.record(draft.kind.EVENTS.deleted, reason=reason)
 
 
 def undelete(draft: Draft[A]) -> None:
-    """Bring back exactly what the last deletion removed. A live one is left as it is."""
+    """Bring back exactly what the last deletion removed. A live aggregate is left as it is."""
     if draft.existing().is_deleted:
         draft.record(draft.kind.EVENTS.undeleted, restores_content=True)
 
 
 def place_hold(draft: Draft[A], *, reason: str) -> None:
-    """Keep it from being purged; with another reason than before, that is what counts now."""
+    """Keep the aggregate from being purged. A new reason replaces the one before."""
     if draft.existing().hold != reason:
         draft.record(draft.kind.EVENTS.hold_placed, reason=reason)
 
 
 def release_hold(draft: Draft[A]) -> None:
-    """Let it be purged again. Where there is no hold, nothing changes."""
+    """Let the aggregate be purged again. Without a hold, nothing changes."""
     if draft.existing().hold is not None:
         draft.record(draft.kind.EVENTS.hold_released)
 
 
 def purge(draft: Draft[A], *, messages: int, reason: str | None) -> None:
-    """End the stream, deleted or live. Raises OnHold."""
+    """End the stream, deleted or live. Raises OnHold when a hold is placed on it."""
     state = draft.existing()
     refuse_hold(state.KIND, state.hold)
     draft.record(
@@ -335,12 +335,12 @@ def purge(draft: Draft[A], *, messages: int, reason: str | None) -> None:
 
 
 def refuse_hold(kind: str, hold: str | None) -> None:
-    """Raise OnHold for a ``hold``, which is one on a ``kind``; None is none."""
+    """Raise OnHold when there is a ``hold`` on something of this ``kind``; None means no hold."""
     if hold is not None:
         raise OnHold(kind)
 
 
 def revive_for_writing(draft: Draft[A]) -> None:
-    """A write to a deleted one makes it live; what was deleted with it stays deleted."""
+    """Undelete the aggregate before a write to it; what was deleted with it stays deleted."""
     if draft.state is not None and draft.state.is_deleted:
         draft.record(draft.kind.EVENTS.undeleted, restores_content=False)

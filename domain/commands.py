@@ -1,4 +1,4 @@
-"""The commands: what can be asked of the store, each with the decision it leads to.
+"""The commands: the requests that the store takes, each with the decision it leads to.
 
 A command names its target and decides on a Draft; the application loads the state, looks up
 the facts that the decision asks for, and records what was decided (see eventlog.application).
@@ -30,7 +30,7 @@ KINDS: dict[str, type[Aggregate]] = {kind.KIND: kind for kind in (Session, Threa
 
 
 class Name(NamedTuple):
-    """How a caller calls a stream: unique within (project, kind, scope)."""
+    """The name a caller gives a stream: unique within (project, kind, scope)."""
 
     project: str
     kind: str
@@ -39,39 +39,45 @@ class Name(NamedTuple):
 
 
 class Facts(Protocol):
-    """What a decision may ask of the store, as of its own transaction."""
+    """Questions that a decision may ask of the store, answered as of its own transaction."""
 
     def next_number(self) -> int:
-        """The number the stream will have if it starts now: dense within project and kind."""
+        """Return the number the stream gets if it starts now: dense within project and kind."""
 
     def is_taken(self, name: str) -> bool:
-        """Whether another stream of the same project, kind and scope has ``name``."""
+        """Return whether another stream of the same project, kind and scope has ``name``."""
 
     def hold_on_user(self, user_id: str) -> str | None:
-        """Why what this user owns and said may not be purged; None: it may."""
+        """Return why what this user owns and said may not be purged; None when it may."""
 
     def is_known(self, user_id: str) -> bool:
-        """Whether there is a session of this user, or anything that they said, live or deleted."""
+        """Return whether there is a session of this user, or anything that they said, live or deleted."""
 
     def count_forks(self) -> int:
         """Return how many forks the project has; nobody adds one until the transaction ends.
 
-        Call it after ``next_number``, which has others wait.
+        Call this after ``next_number``, which makes others wait.
         """
 
     def is_purged(self, stream_id: UUID) -> bool:
-        """Whether a session, thread, user or function that there was is there no more."""
+        """Return whether a session, thread, user or function that once existed was purged."""
 
     def messages(self, ids: Collection[UUID] = (), instants: Collection[datetime] = ()) -> list[MessageState]:
-        """The stream's messages, hidden ones too, with one of ``ids`` or said at one of ``instants``."""
+        """Return the stream's messages with one of ``ids`` or said at one of ``instants``, hidden too."""
 
     def other(self, name: str) -> tuple[Draft[Any], Facts]:
-        """Another stream of the same project, kind and scope, to decide upon together with this one."""
+        """Return the draft and facts of another stream of the same project, kind and scope.
+
+        The decision is then made on both streams together.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """``expected_version``: refuse unless the stream is at just this version; None: any will do."""
+    """A request to change one stream.
+
+    ``expected_version``: refuse unless the stream is at exactly this version; None accepts any version.
+    """
 
     kind: str
     name: str
@@ -79,25 +85,26 @@ class Command:
     expected_version: int | None = None
 
     STANDS_ALONE: ClassVar[bool] = False
-    """Whether it needs to see all that is before it committed, and be committed before all after it."""
+    """True when commands before it must be committed before it runs, and it before those after it."""
 
     def looks_up_messages(self) -> bool:
-        """Whether ``decide`` asks for recorded messages."""
+        """Return whether ``decide`` asks for recorded messages."""
         return False
 
     def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
-        """Record events on ``draft`` or raise; returns the ids of the messages it was about."""
+        """Record events on ``draft`` or raise; return the ids of the messages that the command was about."""
         raise NotImplementedError
 
     def along(self, events: Sequence[Event] | None = None) -> Sequence[Command]:
-        """Commands about other streams, carried out in the same transaction where this led to ``events``.
+        """Return commands on other streams, for the transaction in which this one led to ``events``.
 
-        None: whatever they may come to be. They refuse nothing, and look up no messages.
+        Called with None beforehand, it returns every command that could follow. These commands never refuse,
+        and look up no messages.
         """
         return ()
 
     def recorded_ids(self, draft: Draft[Any], facts: Facts, events: Sequence[Event]) -> list[UUID]:
-        """The ids that ``decide`` returned when it led to ``events``, for answering a repeat.
+        """Return the ids that ``decide`` returned when it led to ``events``, for answering a repeat.
 
         ``draft`` and ``facts`` are as they were then.
         """
@@ -106,7 +113,7 @@ class Command:
 
 @dataclass(frozen=True, kw_only=True)
 class Start(Command):
-    """Begin a session, thread, user or function. Raises AlreadyExists for a live or a deleted one."""
+    """Begin a session, thread, user or function. Raises AlreadyExists when there is a live or deleted one."""
 
     metadata: dict[str, JsonValue] | None = None
     user_id: str | None = None  # sessions only
@@ -131,9 +138,9 @@ class Start(Command):
 class Fork(Command):
     """Begin a session with what another one held at a moment. Raises AlreadyExists, LimitReached.
 
-    ``source``: that other session as it was then. ``messages``: those that could be seen then, in
-    order, under ids of their own. ``metadata`` are merged into the source's. ``forks_max``: how many
-    forks the project may have; None for any number.
+    ``source``: the other session as it was then. ``messages``: those visible then, in order, under ids of
+    their own. ``metadata`` are merged into the source's. ``forks_max``: how many forks the project may
+    have; None means no limit.
     """
 
     kind: str = Session.KIND
@@ -159,9 +166,9 @@ class Fork(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Refuse(Command):
-    """Raise ``error``: what was asked for could not be made into a command.
+    """Raise ``error``: the request could not be made into a command.
 
-    It is sent all the same, for a repeat of an earlier request is answered before it is decided.
+    It is sent all the same, because a repeat of an earlier request is answered before it is decided.
     """
 
     error: RecountError
@@ -172,14 +179,14 @@ class Refuse(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class AddMessages(Command):
-    """Add messages, in order, all or none; starts the conversation if there is none.
+    """Add messages, in order, all or none; start the conversation if there is none.
 
-    ``given_ids``: those of the messages whose id the caller chose, and so may have sent before.
-    ``known_ids``, ``hidden_ids``: what becomes of these then; see domain.conversation.
-    ``user_id`` and ``metadata`` are for a conversation that this starts. ``existing_metadata``: what
-    ``metadata``, unless None, do to those of one that is there; ``renewal``: what is merged into them before
-    where this brings back a deleted one, so that what was known of its past can be forgotten.
-    ``meets_users``: whoever said what is new becomes a user, in the same transaction.
+    ``given_ids``: ids that the caller chose, so their messages may have been sent before. ``known_ids`` and
+    ``hidden_ids`` say what becomes of those messages then; see domain.conversation.
+    ``user_id`` and ``metadata`` are for a conversation that this command starts. ``existing_metadata``: how
+    ``metadata``, unless None, change those of an existing conversation. ``renewal``: metadata merged before
+    them when this brings back a deleted conversation, so that what was known of its past can be forgotten.
+    ``meets_users``: every user who said something new is created, if missing, in the same transaction.
     """
 
     messages: Sequence[Message]
@@ -237,9 +244,9 @@ class AddMessages(Command):
         return [MeetUser(name=user_id, display_name=name) for user_id, name in names.items()]
 
     def recorded_ids(self, draft: Draft[Any], facts: Facts, events: Sequence[Event]) -> list[UUID]:
-        # Decided afresh, the same messages join; those without an id of their caller's have another.
+        # Deciding again adds the same messages, but those without an id from the caller get another.
         ids = self.decide(draft, facts)
-        added, recorded_then = ids_added(draft.events), ids_added(events)
+        added, recorded_then = _ids_added(draft.events), _ids_added(events)
         if len(added) != len(recorded_then):
             return recorded_then  # the others were erased since
         recorded = dict(zip(added, recorded_then, strict=True))
@@ -248,7 +255,10 @@ class AddMessages(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class MergeMetadata(Command):
-    """``leaves_trace``: it is recorded, and so moves ``updated_at``, though it change nothing."""
+    """Merge metadata deeply into the target's.
+
+    ``leaves_trace``: record the merge, and so move ``updated_at``, even if it changes nothing.
+    """
 
     metadata: dict[str, JsonValue]
     leaves_trace: bool = False
@@ -271,7 +281,7 @@ class Delete(Command):
 class Clear(Command):
     """Hide all that was said in a conversation, which goes on without it, and merge metadata.
 
-    ``is_over``: looks at the state; where it says so, the conversation is deleted instead, as it is.
+    ``is_over`` looks at the state; when it returns true, the conversation is deleted as it is instead.
     """
 
     metadata: dict[str, JsonValue] | None = None
@@ -298,7 +308,7 @@ class Undelete(Command):
 class PlaceHold(Command):
     """Keep a session, thread, user or function from being purged; a user's hold covers all that is theirs.
 
-    A user without a profile, of whom there is something else, gets one to be held by.
+    A user who is known but has no profile gets one, to place the hold on.
     """
 
     STANDS_ALONE: ClassVar[bool] = True
@@ -321,9 +331,9 @@ class ReleaseHold(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Purge(Command):
-    """End a session, thread, user or function and have all that it said erased. Raises OnHold.
+    """End a session, thread, user or function and have all its payloads erased. Raises OnHold.
 
-    ``messages``: how many it holds at ``expected_version``, hidden ones too.
+    ``messages``: how many it holds at ``expected_version``, hidden ones included.
     """
 
     STANDS_ALONE: ClassVar[bool] = True
@@ -342,9 +352,9 @@ class Purge(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class EraseMessages(Command):
-    """Have some messages of a conversation erased, deleted or live. Raises OnHold.
+    """Have some messages of a conversation, deleted or live, erased. Raises OnHold.
 
-    ``versions``: of all events about them, as of ``expected_version``.
+    ``versions``: those of all events about the messages, as of ``expected_version``.
     """
 
     STANDS_ALONE: ClassVar[bool] = True
@@ -380,11 +390,11 @@ class RenameSession(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class MoveMessages(Command):
-    """Have messages of another session join this one, which starts if there is none, and leave that one.
+    """Move messages of another session into this one, which starts if there is none.
 
-    ``source``: that other session as it was when its ``messages`` were read, in order. Both happen or
-    neither. A message keeps its id, unless this session has deleted a message of that id or has other words
-    under it. Raises NotFound, and ExpectationFailed where the source has gone on.
+    ``source``: the other session as it was when its ``messages`` were read, in order. Either both sessions
+    change or neither. A message keeps its id, unless this session has deleted a message of that id or has
+    other words under it. Raises NotFound, and ExpectationFailed when the source has gone on.
     """
 
     STANDS_ALONE: ClassVar[bool] = True
@@ -415,14 +425,14 @@ class MoveMessages(Command):
         return ids
 
     def leave(self, source: Draft[Any], facts: Facts) -> None:
-        """Decide what becomes of the session that the messages left."""
+        """Decide what happens to the session that the messages left."""
         for message in facts.messages([message.id for message in self.messages]):
             conversation.delete_message(source, message)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MergeSessions(MoveMessages):
-    """Have all messages of another session join this one, and delete that one for ``reason``."""
+    """Move all messages of another session into this one, and delete the other one for ``reason``."""
 
     reason: str | None = None
 
@@ -480,7 +490,7 @@ class DeleteMessage(MessageCommand):
 
 @dataclass(frozen=True, kw_only=True)
 class DeleteMessages(Command):
-    """Delete those of some messages that are there; the others are passed over."""
+    """Delete those of some messages that exist; the others are passed over."""
 
     message_ids: Collection[UUID]
 
@@ -497,7 +507,7 @@ class DeleteMessages(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class SetState(Command):
-    """Replace a thread's or user's document under ``key`` (None is its own slot); starts a missing one."""
+    """Replace a thread's or user's document under ``key`` (None is its own slot); start a missing one."""
 
     key: str | None = None
     state: JsonValue
@@ -513,8 +523,8 @@ class SetState(Command):
 class ChangeUser(Command):
     """Give the named members of a user's profile new values, and merge metadata.
 
-    ``changes``: see domain.users.Profile. ``replaces_metadata``: rather than merge them.
-    ``starts``: a user that is not there is one from now on.
+    ``changes``: see domain.users.Profile. ``replaces_metadata``: replace the metadata instead of merging.
+    ``starts``: create a missing user.
     """
 
     kind: str = User.KIND
@@ -537,7 +547,7 @@ class ChangeUser(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class MeetUser(Command):
-    """Have a user whom a message names, perhaps with a name for one that has none. Never refuses."""
+    """Create or undelete a user whom a message names, and name one without a name. Never refuses."""
 
     kind: str = User.KIND
     display_name: str | None = None
@@ -552,7 +562,7 @@ class MeetUser(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class DefineFunction(Command):
-    """Have a memory function that is defined so, whether there is one of this name or not."""
+    """Define a memory function, whether or not there is one of this name."""
 
     kind: str = Function.KIND
     definition: Definition
@@ -569,7 +579,7 @@ class DefineFunction(Command):
 class ChangeFunction(Command):
     """Give the named members of a function's definition new values (see domain.functions.Definition).
 
-    ``unless_defined``: how it is defined before, where nobody did so yet.
+    ``unless_defined``: the definition to start from when nobody has defined the function yet.
     """
 
     kind: str = Function.KIND
@@ -588,7 +598,7 @@ def messages_added(events: Sequence[Event]) -> list[Message]:
     return [event.message for event in events if isinstance(event, MessageAdded)]
 
 
-def ids_added(events: Sequence[Event]) -> list[UUID]:
+def _ids_added(events: Sequence[Event]) -> list[UUID]:
     return [message.id for message in messages_added(events)]
 
 

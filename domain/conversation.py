@@ -1,4 +1,4 @@
-"""What sessions and threads share: an ordered run of messages."""
+"""The base of sessions and threads: an ordered run of messages."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ class ConversationFamily(Family):
 class Conversation(Aggregate):
     """A session or a thread.
 
-    ``message_count``: live messages (those an undelete would bring back, while deleted).
-    ``hidden_through``: messages up to this version were deleted with the conversation and
-    stayed deleted when a write revived it; so a deletion costs the same however long the talk.
+    ``message_count`` counts live messages (while deleted: those that an undelete would bring back).
+    ``hidden_through``: messages up to this version were deleted with the conversation and stayed deleted
+    when a write revived it, so a deletion costs the same however long the conversation is.
     """
 
     EVENTS: ClassVar[ConversationFamily]
@@ -63,17 +63,17 @@ class Conversation(Aggregate):
 
     @classmethod
     def project_all(cls, state: Self | None, events: Iterable[Event | Snapshot]) -> Self | None:
-        """As elsewhere; messages that joined one after the other, most of a log, are counted at once."""
-        for is_added, run in groupby(events, key=joins):
+        """Fold ``events`` in order, counting runs of added messages (most of a log) at once."""
+        for is_added, run in groupby(events, key=_joins):
             if is_added and state is not None:
-                added = list(filter(joins, run))
+                added = list(filter(_joins, run))
                 state = state.then(added[-1], message_count=state.message_count + len(added))
             else:
                 state = super().project_all(state, run)
         return state
 
     def hides(self, message: MessageState) -> bool:
-        """Whether ``message`` is out of sight: deleted itself, or with the conversation."""
+        """Return whether ``message`` is hidden: deleted itself, or with the conversation."""
         return (
             self.is_deleted or message.deleted_version is not None or message.version <= self.hidden_through
         )
@@ -87,7 +87,7 @@ class Conversation(Aggregate):
             case MessagesErased():
                 return self.then(event, message_count=self.message_count - event.message_count)
             case Erased():
-                return self.then(event, message_count=self.message_count + counted(event))
+                return self.then(event, message_count=self.message_count + _counted(event))
             case Undeleted(restores_content=False) if self.deleted_version is not None:
                 hidden = {"message_count": 0, "hidden_through": self.deleted_version}
                 return self.then(event, deleted_at=None, deleted_version=None, **hidden)
@@ -95,28 +95,28 @@ class Conversation(Aggregate):
                 return super().evolve(event)
 
 
-def joins(event: object) -> TypeGuard[MessageAdded]:
+def _joins(event: object) -> TypeGuard[MessageAdded]:
     return isinstance(event, MessageAdded)
 
 
-def counted(erased: Erased) -> int:
-    """What an event of which only its topic is left did to the number of messages."""
+def _counted(erased: Erased) -> int:
+    """Return the change that an erased event, of which only its topic is left, made to the message count."""
     what = erased.topic.partition(".")[2]
     return {"message-added": 1, "message-deleted": -1}.get(what, 0)
 
 
 KnownIds = Literal["repeat", "refuse", "pass_over"]
-"""What becomes of a message that comes with an id which the conversation has.
+"""Treatment of a message that comes with an id which the conversation has.
 
 ``repeat``: it is the same again, and refused if it has other words. ``refuse``: it is refused, deleted or
 not, also if its id comes twice at once. ``pass_over``: it is the same again, whatever its words.
 """
 
 HiddenIds = Literal["refuse", "renew", "pass_over"]
-"""What becomes of a message that comes with the id of one which a deletion hides.
+"""Treatment of a message that comes with the id of one which a deletion hides.
 
-``refuse``: it is refused, for nobody could read it. ``renew``: it is said anew, under an id made from its
-own: always the same one, so that it is known if it comes once more. ``pass_over``: it stays deleted.
+``refuse``: it is refused, because nobody could read it. ``renew``: it is added under an id made from its
+own, always the same one, so that it is known if it comes once more. ``pass_over``: it stays deleted.
 """
 
 
@@ -129,10 +129,10 @@ def add_messages(
     known_ids: KnownIds = "repeat",
     hidden_ids: HiddenIds = "refuse",
 ) -> list[UUID]:
-    """Add what is not there yet, in order; returns the id each message has, new or known.
+    """Add new messages, in order; return the id of each message, new or known.
 
-    With ``by_instant`` one with a timestamp is there where a message that can be seen has the same
-    instant, role, user and content. Raises MessageIdTaken, as ``known_ids`` and ``hidden_ids`` say.
+    With ``by_instant``, a message with a timestamp is known when a visible message has the same instant,
+    role, user and content. Raises MessageIdTaken, as ``known_ids`` and ``hidden_ids`` say.
     """
     revive_for_writing(draft)
     seen = KnownMessages(by_instant=by_instant, known_ids=known_ids, hidden_ids=hidden_ids)
@@ -151,15 +151,15 @@ def add_messages(
 def joining(
     target: Conversation, messages: Iterable[Message], known: Iterable[MessageState], *, salt: str
 ) -> Iterator[Message]:
-    """``messages`` of another conversation as they can join ``target``, which has ``known`` ones.
+    """Yield ``messages`` of another conversation as they can join ``target``, which has the ``known`` ones.
 
-    One whose id is taken by a message out of sight, or by other words, gets an id of its own: the same
-    one for the same ``salt``.
+    A message whose id belongs to a hidden message, or to other words, gets an id of its own: always the
+    same id for the same ``salt``.
     """
     by_id = {message.id: message for message in known}
     for message in messages:
         same = by_id.get(message.id)
-        if same is not None and (target.hides(same) or not says_the_same(same, message)):
+        if same is not None and (target.hides(same) or not _says_the_same(same, message)):
             message = message.model_copy(update={"id": uuid5(message.id, salt)})
         yield message
 
@@ -172,7 +172,7 @@ def renew_hidden(
 ) -> tuple[list[Message], list[MessageState]]:
     """Give each of ``messages`` whose id a deletion hides the id of its successor.
 
-    ``known``: those that ``target`` has of these ids; ``find`` looks up others. Return the messages, and
+    ``known``: messages that ``target`` has of these ids; ``find`` looks up others. Return the messages, and
     all that are known of their ids. A successor that was deleted as well has a successor of its own.
     """
     by_id = {message.id: message for message in known}
@@ -195,7 +195,7 @@ def renew_hidden(
 
 
 class KnownMessages:
-    """Finds whether a message was recorded before, by its id or by what was said when."""
+    """Index that finds whether a message was recorded before, by its id or by what was said when."""
 
     def __init__(self, *, by_instant: bool, known_ids: KnownIds, hidden_ids: HiddenIds) -> None:
         self._by_id: dict[UUID, MessageState | Message] = {}
@@ -206,7 +206,7 @@ class KnownMessages:
         self._hidden_ids = hidden_ids
 
     def add(self, message: MessageState | Message, *, is_visible: bool = True) -> None:
-        """Know ``message``. One out of sight is known by its id alone: it may be said anew."""
+        """Remember ``message``. A hidden one is known by its id alone: the same words may be said again."""
         self._by_id[message.id] = message
         if not is_visible:
             self._hidden.add(message.id)
@@ -214,7 +214,7 @@ class KnownMessages:
             self._by_instant.setdefault(message.timestamp, []).append(message)
 
     def find(self, message: Message) -> UUID | None:
-        """The id under which ``message`` is recorded, or None. Raises MessageIdTaken."""
+        """Return the id under which ``message`` is recorded, or None. Raises MessageIdTaken."""
         same = self._by_id.get(message.id)
         if same is not None:
             self._refuse(message, same)
@@ -222,7 +222,7 @@ class KnownMessages:
         if message.timestamp is None:
             return None
         for other in self._by_instant.get(message.timestamp, ()):
-            if have_the_same(UTTERANCE, other, message):
+            if _have_the_same(UTTERANCE, other, message):
                 return other.id
         return None
 
@@ -233,27 +233,27 @@ class KnownMessages:
         if message.id in self._hidden:
             if self._hidden_ids != "pass_over":
                 raise MessageIsDeleted(message.id)
-        elif self._known_ids == "repeat" and not says_the_same(same, message):
+        elif self._known_ids == "repeat" and not _says_the_same(same, message):
             raise MessageIdTaken(message.id)
 
 
 UTTERANCE = ("role", "user_id", "content")
-"""What, besides the instant, makes two timestamped messages of a thread the same."""
+"""Members that, besides the instant, make two timestamped messages of a thread the same."""
 
 
-def says_the_same(known: MessageState | Message, message: Message) -> bool:
-    """Whether ``message`` repeats what ``known`` said first: the same words, not other ones."""
+def _says_the_same(known: MessageState | Message, message: Message) -> bool:
+    """Return whether ``message`` repeats what ``known`` said first; a changed ``known`` always passes."""
     was_changed = isinstance(known, MessageState) and known.changed_version != known.version
-    return was_changed or have_the_same(SAID, known, message)
+    return was_changed or _have_the_same(SAID, known, message)
 
 
-def have_the_same(members: Iterable[str], one: MessageState | Message, other: Message) -> bool:
+def _have_the_same(members: Iterable[str], one: MessageState | Message, other: Message) -> bool:
     return all(is_same(getattr(one, member), getattr(other, member)) for member in members)
 
 
 def edit_message(draft: Draft[Any], message: MessageState | None, changes: dict[str, JsonValue]) -> None:
-    """Give members new values. Raises NotFound when the message is not there or out of sight."""
-    found = visible(draft, message)
+    """Give members new values. Raises NotFound when the message does not exist or is hidden."""
+    found = _visible(draft, message)
     if not all(is_same(getattr(found, member), value) for member, value in changes.items()):
         draft.record(draft.kind.EVENTS.message_edited, message_id=found.id, changes=changes)
 
@@ -261,22 +261,25 @@ def edit_message(draft: Draft[Any], message: MessageState | None, changes: dict[
 def merge_message_metadata(
     draft: Draft[Any], message: MessageState | None, patch: dict[str, JsonValue]
 ) -> None:
-    """Merge deeply. Raises NotFound when the message is not there or out of sight."""
-    found = visible(draft, message)
+    """Merge ``patch`` deeply. Raises NotFound when the message does not exist or is hidden."""
+    found = _visible(draft, message)
     metadata = found.metadata or {}
     if not is_same(merge(metadata, patch), metadata):
         draft.record(draft.kind.EVENTS.message_metadata_merged, message_id=found.id, metadata=patch)
 
 
 def delete_message(draft: Draft[Any], message: MessageState | None) -> None:
-    """Delete one message. Raises NotFound when it is not there or out of sight already."""
-    draft.record(draft.kind.EVENTS.message_deleted, message_id=visible(draft, message).id)
+    """Delete one message. Raises NotFound when it does not exist or is already hidden."""
+    draft.record(draft.kind.EVENTS.message_deleted, message_id=_visible(draft, message).id)
 
 
 def erase_messages(
     draft: Draft[Any], messages: Sequence[MessageState], versions: Sequence[int], *, reason: str | None
 ) -> None:
-    """Have ``messages`` be gone for good. ``versions``: of all events about them. Raises OnHold."""
+    """Record that ``messages`` are gone for good. Raises OnHold.
+
+    ``versions``: those of all events about the messages.
+    """
     state = draft.existing()
     refuse_hold(state.KIND, state.hold)
     live = [m for m in messages if m.deleted_version is None and m.version > state.hidden_through]
@@ -290,13 +293,13 @@ def erase_messages(
 
 
 def clear(draft: Draft[Any]) -> None:
-    """Hide all messages for good, as a deletion does that a write ended. Raises NotFound."""
+    """Hide all messages for good, like a deletion that a write ended. Raises NotFound when it is not live."""
     if draft.live().message_count:
         delete(draft)
         revive_for_writing(draft)
 
 
-def visible(draft: Draft[Any], message: MessageState | None) -> MessageState:
+def _visible(draft: Draft[Any], message: MessageState | None) -> MessageState:
     if message is None or draft.existing().hides(message):
         raise NotFound("message")
     return message

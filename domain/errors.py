@@ -22,11 +22,11 @@ from __future__ import annotations
 
 
 class RecountError(Exception):
-    """The root of every error Recount raises on purpose."""
+    """Root of every error Recount raises on purpose."""
 
 
 class InvalidInput(RecountError):
-    """The caller's words cannot be taken; ``field`` is the path of the culprit, dotted."""
+    """The input is invalid; ``field`` is the dotted path of the offending member."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field}: {reason}")
@@ -39,7 +39,7 @@ class Refused(RecountError):
 
 
 class AlreadyExists(Refused):
-    """The name is taken. ``is_deleted``: by one that was soft-deleted and can be undeleted."""
+    """The name is taken. ``is_deleted``: the one that has it was soft-deleted and can be undeleted."""
 
     def __init__(self, kind: str, *, is_deleted: bool = False) -> None:
         hint = " (it is deleted: undelete it, or purge it to free the name)" if is_deleted else ""
@@ -56,7 +56,7 @@ class VersionConflict(Refused):
 
 
 class ExpectationFailed(Refused):
-    """The caller expected another version; ``current_version`` is what there is (0: nothing)."""
+    """The caller expected another version; ``current_version`` is the actual one (0: nothing exists)."""
 
     def __init__(self, expected_version: int, current_version: int) -> None:
         super().__init__(f"expected version {expected_version}, but it is {current_version}")
@@ -118,7 +118,7 @@ class NotFound(RecountError):
 
 
 class RecordUnreadable(RecountError):
-    """A stored payload cannot be understood. Names the stream and version, never the content."""
+    """A stored payload cannot be understood. The error names the stream and version, never the content."""
 
     def __init__(self, reason: str, *, stream_id: object, version: int, topic: str) -> None:
         super().__init__(f"{topic} at version {version} of stream {stream_id}: {reason}")
@@ -130,7 +130,7 @@ class RecordUnreadable(RecountError):
 class Unavailable(RecountError):
     """The store cannot answer now. Nothing is lost; try again after ``retry_after_seconds``.
 
-    ``why``: a sentence for whoever runs Recount, in place of the one for callers: it may name hosts,
+    ``why``: a sentence for the operator of Recount, shown instead of the one for callers; it may name hosts,
     users and tables.
     """
 
@@ -141,7 +141,7 @@ class Unavailable(RecountError):
 
 
 class DatabaseUnfit(Unavailable):
-    """This database, or the way to it, cannot be used as it is set up: a person must change that."""
+    """The database, or the way to it, cannot be used as it is set up; a person must change that."""
 
 
 class SchemaMismatch(Unavailable):

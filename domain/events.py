@@ -43,9 +43,9 @@ class Event(BaseModel):
 
 
 class Erased(Event):
-    """What is left of an event whose payload was erased: where it stood, when, and of what ``topic``.
+    """An event whose payload was erased: only its place, its time and its ``topic`` are left.
 
-    It is read where another event was stored, and never recorded itself.
+    It is read in place of the stored event, and never recorded itself.
     """
 
     actor: str = ""
@@ -54,7 +54,7 @@ class Erased(Event):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Who asks, when, and on whose behalf; the same for all events of one command."""
+    """Context of a command: the caller, the time, and on whose behalf. All events of the command share it."""
 
     project: str
     actor: str
@@ -64,7 +64,7 @@ class Context:
     idempotency: Idempotency | None = None
 
     def envelope(self, stream_id: UUID, version: int, *, not_before: datetime | None) -> dict[str, Any]:
-        """The envelope fields of the event at ``version``; time never runs backwards in a stream."""
+        """Return the envelope fields of the event at ``version``; time never runs backwards in a stream."""
         return {
             "originator_id": stream_id,
             "originator_version": version,

@@ -1,7 +1,7 @@
-"""JSON texts as values that are equal to them, or a refusal that says which member is to blame.
+"""Exact reading of JSON: values equal to their texts, or a refusal that names the offending member.
 
-JSON's numbers have no limit, those of computers do: what a double cannot hold to the last digit would
-come back changed, without a word. A member that is there twice would come back once.
+JSON's numbers have no limit, those of computers do: a number that a double cannot hold to the last digit
+would come back changed without warning, and a repeated member would come back once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NOT_EXACT = (
 
 
 class NotJson(ValueError):
-    """The text is not JSON; ``position``: where that shows, if it is known."""
+    """The text is not JSON; ``position`` is where that shows, None when unknown."""
 
     def __init__(self, reason: str, position: int | None = None) -> None:
         super().__init__(reason)
@@ -40,7 +40,7 @@ class NotJson(ValueError):
 
 
 class Refusal(ValueError):
-    """A value that cannot be taken; ``name``: the member that it is, where the value does not know."""
+    """A value that is refused; ``name`` is the member it belongs to, when the value itself does not say."""
 
     def __init__(self, reason: str, name: str = "") -> None:
         super().__init__(reason)
@@ -59,33 +59,33 @@ def read_json(text: str | bytes) -> Any:
         raise NotJson(f"not UTF-8 at byte {error.start}", error.start) from None
     except RecursionError:
         raise NotJson("nested too deep") from None
-    except ValueError:  # a Refusal, or Python's own of an integer
-        raise first_refusal(decoded) from None
+    except ValueError:  # a Refusal, or Python's own error about an integer
+        raise _first_refusal(decoded) from None
 
 
-def first_refusal(text: str) -> InvalidInput:
-    """What is wrong with a text that is JSON, and where: read anew, with refusals as values."""
+def _first_refusal(text: str) -> InvalidInput:
+    """Return the first fault of a text that is JSON, and where it is; read again with refusals as values."""
     try:
-        path, refusal = next(refusals_in(MARKER.decode(text)))
+        path, refusal = next(_refusals_in(MARKER.decode(text)))
     except RecursionError:
         return InvalidInput("body", f"must not be nested deeper than {DEPTH_MAX} levels")
     return InvalidInput(".".join(path) or "body", refusal.reason)
 
 
-def refusals_in(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Refusal]]:
-    """Each refusal among the values, with the way to it."""
+def _refusals_in(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Refusal]]:
+    """Yield each refusal among the values, with the path to it."""
     if isinstance(value, Refusal):
         yield ((*path, value.name[:NAME_SHOWN_MAX]) if value.name else path), value
     elif isinstance(value, dict):
         for key, member in value.items():
-            yield from refusals_in(member, (*path, key[:NAME_SHOWN_MAX]))
+            yield from _refusals_in(member, (*path, key[:NAME_SHOWN_MAX]))
     elif isinstance(value, list):
         for place, element in enumerate(value):
-            yield from refusals_in(element, (*path, str(place)))
+            yield from _refusals_in(element, (*path, str(place)))
 
 
-def members_in(pairs: Pairs) -> dict[str, Any]:
-    """An object. Raises Refusal where a member is there twice."""
+def _members_in(pairs: Pairs) -> dict[str, Any]:
+    """Return an object. Raises Refusal when a member appears twice."""
     members = dict(pairs)
     if len(members) != len(pairs):
         seen: set[str] = set()
@@ -95,42 +95,42 @@ def members_in(pairs: Pairs) -> dict[str, Any]:
 
 
 def integer_in(text: str) -> int:
-    """Raises Refusal."""
+    """Return an integer. Raises Refusal when it has too many digits."""
     if len(text.lstrip("-")) > INTEGER_DIGITS_MAX:
         raise Refusal(TOO_LONG)
     return int(text)
 
 
 def float_in(text: str) -> float:
-    """Raises Refusal where the double is not the number."""
+    """Return a double. Raises Refusal when it would not equal the number in the text."""
     number = float(text)
     if repr(number) != text:
-        check_exact(number, text)
+        _check_exact(number, text)
     return number
 
 
-def check_exact(number: float, text: str) -> None:
-    """Raises Refusal."""
+def _check_exact(number: float, text: str) -> None:
+    """Raise Refusal when ``number`` does not equal the number in ``text``."""
     if len(text) > INTEGER_DIGITS_MAX:
         raise Refusal(TOO_LONG)
     if not math.isfinite(number):
         raise Refusal(NOT_FINITE)
     try:
         is_exact = Decimal(text) == Decimal(repr(number))
-    except InvalidOperation:  # an exponent that no decimal has
+    except InvalidOperation:  # an exponent too large for Decimal
         is_exact = False
     if not is_exact:
         raise Refusal(NOT_EXACT)
 
 
-def constant_in(text: str) -> float:
-    """NaN, Infinity and -Infinity, which Python reads and writes. Raises Refusal."""
+def _constant_in(text: str) -> float:
+    """Raise Refusal for NaN, Infinity and -Infinity, which Python's JSON reads and writes."""
     raise Refusal(NOT_FINITE)
 
 
 @dataclass(frozen=True)
 class Marking:
-    """Calls ``read``; a refusal is what comes of it, instead of being raised."""
+    """Wrapper of ``read`` that returns a refusal instead of raising it."""
 
     read: Callable[[Any], Any]
 
@@ -142,11 +142,11 @@ class Marking:
 
 
 READER = json.JSONDecoder(
-    object_pairs_hook=members_in, parse_float=float_in, parse_constant=constant_in
-)  # integers are read by Python itself, which is fast and has the same limit
+    object_pairs_hook=_members_in, parse_float=float_in, parse_constant=_constant_in
+)  # Python itself reads integers: it is fast and has the same limit
 MARKER = json.JSONDecoder(
-    object_pairs_hook=Marking(members_in),
+    object_pairs_hook=Marking(_members_in),
     parse_float=Marking(float_in),
     parse_int=Marking(integer_in),
-    parse_constant=Marking(constant_in),
+    parse_constant=Marking(_constant_in),
 )

@@ -1,4 +1,4 @@
-"""A memory function: what is to be remembered of users or threads, and in which shape."""
+"""A memory function: what to remember about users or threads, and in which shape."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recountdb.domain.values import Metadata, Text, is_same
 
 FunctionType = Literal["user_state", "user_append_state", "user_semantic_memory", "thread_summary"]
 FUNCTION_TYPES: tuple[FunctionType, ...] = get_args(FunctionType)
-"""What comes of one: a document, many entries or many facts about each user; a document about each thread."""
+"""Results of a function: a document, many entries or many facts per user; a document per thread."""
 
 BUILT_IN = UUID("6d2bb3a3-7c0c-5f4e-9d43-0a6f1f0f3b5e")
 """The namespace of the names of built-in functions, one in each project."""
@@ -25,9 +25,10 @@ NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Definition(BaseModel):
-    """``parameters``: the JSON schema of what is made. ``instructions``: for who makes it; None: none.
+    """Definition of a memory function.
 
-    ``is_enabled``: one that is not makes nothing any more; what it made stays.
+    ``parameters``: the JSON schema of what the function makes. ``instructions``: for the program that makes
+    it; None means none. ``is_enabled``: a disabled function makes nothing more; what it made stays.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,7 +42,7 @@ class Definition(BaseModel):
 
 
 class FunctionDefined(Started):
-    """There is a function; its name is a UUID in lower-case canonical form."""
+    """A function was defined; its name is a UUID in lower-case canonical form."""
 
     TOPIC: ClassVar[str] = "function.defined"
     definition: Definition
@@ -83,7 +84,7 @@ class FunctionPurged(aggregate.Purged):
 
 
 UNKNOWN = Definition(type="user_state")
-"""Of a function that was purged."""
+"""Definition in the tombstone of a function that was purged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +117,7 @@ class Function(Aggregate):
 
 
 def change_definition(draft: Draft[Function], changes: dict[str, Any]) -> None:
-    """Give the named members new values; the others stay. A deleted one is live again by it."""
+    """Give the named members new values; the others stay. Writing to a deleted function undeletes it."""
     before = draft.existing().definition.model_dump()
     revive_for_writing(draft)
     changed = Definition.model_validate({**before, **changes})
@@ -125,7 +126,7 @@ def change_definition(draft: Draft[Function], changes: dict[str, Any]) -> None:
 
 
 def built_in(project: str) -> Function:
-    """The function that a project has from the start, until somebody changes it: it remembers facts."""
+    """Return the function that every project has until somebody changes it: it remembers facts."""
     name = uuid5(BUILT_IN, project)
     facts = Definition(
         type="user_semantic_memory",

@@ -1,4 +1,4 @@
-"""One message: what a caller said, and its state after edits and deletion."""
+"""One message: the words of a caller, and their state after edits and deletion."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ class MessageDeleted(MessageEvent):
 class MessagesErased(Event):
     """Some messages are gone for good, and all that was recorded of them is erased.
 
-    ``versions``: of the events that added and changed them, ascending. ``messages``: how many they were;
-    ``message_count``: how many of these were live.
+    ``versions``: those of the events that added and changed the messages, ascending. ``messages``: how many
+    messages were erased; ``message_count``: how many of these were live.
     """
 
     versions: list[int]
@@ -77,12 +77,12 @@ class MessagesErased(Event):
 
 
 class MessageState(NamedTuple):
-    """A message as it is now. A tuple, for there are many, and it is made in a third of the time.
+    """A message as it is now. A tuple, because there are many and it is made in a third of the time.
 
-    ``version`` is that of the event that added it, and its place in the order of the
-    conversation; ``changed_version`` that of the last event that touched it.
-    ``deleted_version`` is None unless this very message was deleted; a message of a deleted
-    conversation is hidden without it (see Conversation.hides).
+    ``version`` is that of the event that added it, and its place in the order of the conversation;
+    ``changed_version`` is that of the last event that changed it. ``deleted_version`` is None unless this
+    very message was deleted; a message of a deleted conversation is hidden without it (see
+    Conversation.hides).
     """
 
     stream_id: UUID
@@ -134,7 +134,7 @@ EDITABLE = frozenset({"role", "content", "name", "user_id", "tool_calls", "tool_
 
 
 def text_of(content: str | list[JsonValue] | None) -> str:
-    """What can be read of a message's content: the text, or those of its parts, each on a line."""
+    """Return the readable text of a message's content: the text, or that of its parts, each on a line."""
     if isinstance(content, str):
         return content
     parts = [part.get("text") if isinstance(part, dict) else part for part in content or ()]
@@ -143,7 +143,7 @@ def text_of(content: str | list[JsonValue] | None) -> str:
 
 def message_from(event: MessageAdded) -> MessageState:
     said = event.message
-    return MessageState(  # by place, which takes half the time: there are as many as messages
+    return MessageState(  # positional arguments take half the time, and one is made per message
         event.originator_id,
         event.project,
         event.originator_version,
@@ -164,7 +164,7 @@ def message_from(event: MessageAdded) -> MessageState:
 
 
 def fold_messages(messages: dict[UUID, MessageState], events: Iterable[Event]) -> dict[UUID, MessageState]:
-    """Apply ``events`` to ``messages`` (by id, in order of joining), in place; returns it.
+    """Apply ``events`` to ``messages`` (by id, in order of joining) in place; return ``messages``.
 
     An event about a message that is not in ``messages`` is passed over.
     """

@@ -15,7 +15,7 @@ from recountdb.domain.events import Event
 
 
 class Origin(BaseModel):
-    """Where a fork was taken from: the stream of another session, up to ``version``."""
+    """Origin of a fork: the stream of another session, up to ``version``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -56,7 +56,7 @@ class MetadataReplaced(aggregate.MetadataReplaced):
 
 
 class SessionRenamed(Event):
-    """The session answers to ``name`` from here on; the old name is free."""
+    """The session's name is ``name`` from here on; the old name is free."""
 
     TOPIC: ClassVar[str] = "session.renamed"
     name: str
@@ -88,9 +88,9 @@ class MessagesErased(messages.MessagesErased):
 
 @dataclass(frozen=True, kw_only=True)
 class Session(Conversation):
-    """``user_id`` and ``origin`` are set when the session starts and never change.
+    """A session. ``user_id`` and ``origin`` are set when it starts and never change.
 
-    ``user_id``: None for nobody's session. ``origin``: None unless the session is a fork.
+    ``user_id``: None when the session has no user. ``origin``: None unless the session is a fork.
     """
 
     KIND: ClassVar[str] = "session"
@@ -127,6 +127,6 @@ class Session(Conversation):
 
 
 def rename(draft: Draft[Session], name: str) -> None:
-    """Give a live session another name; the application sees to it that it is free."""
+    """Give a live session another name. The caller must check that it is free."""
     if draft.live().name != name:
         draft.record(SessionRenamed, name=name)

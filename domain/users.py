@@ -14,7 +14,7 @@ from recountdb.domain.values import Text
 
 
 class Profile(BaseModel):
-    """What is known of a person. None: not known. ``tags``: free words, in the caller's order."""
+    """A person's profile. None: not known. ``tags``: free words, in the caller's order."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -71,7 +71,7 @@ class UserPurged(aggregate.Purged):
 
 @dataclass(frozen=True, kw_only=True)
 class User(Aggregate):
-    """``hidden_through``: state documents up to this version stayed deleted when a write revived the user."""
+    """A user. State documents up to ``hidden_through`` stayed deleted when a write revived the user."""
 
     KIND: ClassVar[str] = "user"
     EVENTS: ClassVar[Family] = Family(
@@ -115,7 +115,7 @@ def change_profile(draft: Draft[User], changes: dict[str, Any]) -> None:
 
 
 def meet(draft: Draft[User], display_name: str | None) -> None:
-    """A known user spoke: a deleted one is live again, and one without a name may have got one."""
+    """Undelete a known user who spoke, and set their ``display_name`` if they have none."""
     revive_for_writing(draft)
     if display_name is not None and draft.existing().profile.display_name is None:
         change_profile(draft, {"display_name": display_name})

@@ -1,7 +1,7 @@
-"""The values events are made of, and the rules every text and document from outside keeps.
+"""The values events are made of, and the rules for every text and document from outside.
 
-A *document* is any JSON value. It must come back equal, so what PostgreSQL or JSON cannot
-hold exactly (NUL characters, lone surrogates, infinities, endless nesting) is refused.
+A *document* is any JSON value. It must come back equal, so values that PostgreSQL or JSON cannot
+hold exactly (NUL characters, lone surrogates, infinities, endless nesting) are refused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ DEPTH_MAX = 100
 """Levels of objects and arrays within each other that a document may have."""
 
 INTEGER_DIGITS_MAX = 4300
-"""Digits of an integer: those with more are written as JSON, but not read again."""
+"""Digits of an integer: Python writes longer ones as JSON, but does not read them again."""
 
 NAME_LENGTH_MAX = 512
 """Characters in the name of a session, thread or user."""
@@ -26,10 +26,10 @@ INTEGER_END = 10**INTEGER_DIGITS_MAX
 
 
 def check_text(text: str) -> str:
-    """Return ``text`` or raise ValueError when PostgreSQL could not store it."""
+    """Return ``text``. Raises ValueError when PostgreSQL could not store it."""
     if "\x00" in text:
         raise ValueError("must not contain the NUL character")
-    if not text.isascii():  # which Python knows without looking
+    if not text.isascii():  # a constant-time test
         try:
             text.encode()
         except UnicodeEncodeError:
@@ -38,7 +38,7 @@ def check_text(text: str) -> str:
 
 
 def check_name(name: str) -> str:
-    """Return ``name`` or raise ValueError: 1 to 512 characters, none of them a control character."""
+    """Return ``name``. Raises ValueError unless it has 1 to 512 characters and no control character."""
     if not 1 <= len(name) <= NAME_LENGTH_MAX:
         raise ValueError(f"must have 1 to {NAME_LENGTH_MAX} characters")
     if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
@@ -47,7 +47,7 @@ def check_name(name: str) -> str:
 
 
 def check_document(value: Any, depth: int = 0) -> Any:
-    """Return ``value`` or raise ValueError when it would not come back equal."""
+    """Return ``value``. Raises ValueError when it would not come back equal."""
     if isinstance(value, str):
         return check_text(value)
     if isinstance(value, dict | list) and depth >= DEPTH_MAX:
@@ -67,7 +67,7 @@ def check_document(value: Any, depth: int = 0) -> Any:
 
 
 def to_utc(moment: datetime) -> datetime:
-    """The same instant in UTC; a time without a zone is taken as UTC."""
+    """Return the same instant in UTC; a time without a zone is taken as UTC."""
     if moment.tzinfo is None:
         return moment.replace(tzinfo=UTC)
     try:
@@ -77,7 +77,7 @@ def to_utc(moment: datetime) -> datetime:
 
 
 def merge(old: JsonValue, patch: JsonValue) -> JsonValue:
-    """Deep merge: objects merge key by key at any depth, anything else replaces, null is stored."""
+    """Merge deeply: objects merge key by key at any depth, anything else replaces, null is stored."""
     if not isinstance(old, dict) or not isinstance(patch, dict):
         return patch
     return {
@@ -87,7 +87,7 @@ def merge(old: JsonValue, patch: JsonValue) -> JsonValue:
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Whether two JSON values are equal, as JSON sees it: unlike in Python, true is not 1."""
+    """Return whether two JSON values are equal as JSON sees it: unlike in Python, true is not 1."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(is_same(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):
@@ -99,7 +99,7 @@ Text = Annotated[str, AfterValidator(check_text)]
 NonEmptyText = Annotated[Text, Field(min_length=1)]
 Name = Annotated[str, AfterValidator(check_name)]
 UserId = Annotated[Text, Field(max_length=NAME_LENGTH_MAX)]
-"""Whose message it is. Any text, yet no longer than a user's name: messages are looked up by it."""
+"""The user whose message it is: any text no longer than a user's name, as messages are looked up by it."""
 
 Document = Annotated[JsonValue, AfterValidator(check_document)]
 Metadata = Annotated[dict[str, JsonValue], AfterValidator(check_document)]

@@ -172,7 +172,7 @@ class Recount(Application[UUID]):
         """Have ``command`` carried out while the caller goes on; the future raises as ``execute`` does."""
         future: Future[Outcome] = Future()
         future.set_running_or_notify_cancel()
-        self.send(command, context, partial(settle, future))
+        self.send(command, context, partial(_settle, future))
         return future
 
     def state_of(
@@ -181,7 +181,7 @@ class Recount(Application[UUID]):
         """The recorded state, as of ``version`` or the newest this process knows; None without events."""
         try:
             state: Aggregate = self.repository.get(
-                stream_id, version=version, projector_func=partial(fold_events, kind)
+                stream_id, version=version, projector_func=partial(_fold_events, kind)
             )
         except AggregateNotFoundError:
             return None
@@ -253,14 +253,14 @@ class Recount(Application[UUID]):
         super().close()
 
 
-def settle(future: Future[Outcome], answer: Outcome | BaseException) -> None:
+def _settle(future: Future[Outcome], answer: Outcome | BaseException) -> None:
     if isinstance(answer, BaseException):
         future.set_exception(answer)
     else:
         future.set_result(answer)
 
 
-def fold_events(
+def _fold_events(
     kind: type[Aggregate], state: Aggregate | None, events: Iterable[Event | Snapshot]
 ) -> Aggregate | None:
     """Return the state after ``events``, which are read as they are folded."""

@@ -32,7 +32,7 @@ def check(source: Source, progress: Progress) -> Archive:
                 if number % TOLD == 0:
                     progress(TOLD)
     except ChecksumWrong:
-        tell_where(source)
+        _tell_where(source)
         raise
     closing = Closing.model_validate_json(last)
     if closing.events != header.events:
@@ -40,7 +40,7 @@ def check(source: Source, progress: Progress) -> Archive:
     return Archive(header, closing.checkpoints, closing.sha256)
 
 
-def tell_where(source: Source) -> None:
+def _tell_where(source: Source) -> None:
     """Raises ArchiveRefused for the first event that is not what was recorded, if it is an event."""
     heads = Heads()
     with source() as stream, suppress(ChecksumWrong):

@@ -54,24 +54,24 @@ def export_log(connection: Connection, write: Callable[[bytes], object], progres
             epochs=[EpochMember.of(epoch) for epoch in epochs.all],
         )
         put(header.encoded())
-        for number, row in enumerate(fetched(connection, "select_events", settled), start=1):
+        for number, row in enumerate(_fetched(connection, "select_events", settled), start=1):
             put(EventLine.of(StoredLink(*row)).encoded())
             if number % FETCHED == 0:
                 progress(FETCHED)
-        for row in fetched(connection, "select_checkpoints", settled):
-            put(checkpoint_line(*row))
+        for row in _fetched(connection, "select_checkpoints", settled):
+            put(_checkpoint_line(*row))
             checkpoints += 1
     write(Closing(events=events, checkpoints=checkpoints, sha256=digest.digest()).encoded())
     return Archive(header, checkpoints, digest.digest())
 
 
-def fetched(connection: Connection, statement: str, settled: int) -> Iterator[tuple[Any, ...]]:
+def _fetched(connection: Connection, statement: str, settled: int) -> Iterator[tuple[Any, ...]]:
     with connection.cursor("recount_export") as cursor:
         cursor.itersize = FETCHED
         yield from cursor.execute(SQL[statement], [settled])
 
 
-def checkpoint_line(
+def _checkpoint_line(
     position: int, events: int, root: bytes, digest: bytes, epoch: UUID, taken_at: datetime
 ) -> bytes:
     return CheckpointLine(

@@ -93,7 +93,7 @@ def import_log(connection: Connection, source: Source, archive: Archive, progres
         try:
             store(connection, source, archive, reached, progress)
         except ArchiveRefused:
-            take_back(connection)
+            _take_back(connection)
             raise
 
 
@@ -117,28 +117,28 @@ def begin(connection: Connection, archive: Archive) -> int:
 
 
 def store(connection: Connection, source: Source, archive: Archive, reached: int, progress: Progress) -> None:
-    heads = Heads(partial(find_links, connection))
+    heads = Heads(partial(_find_links, connection))
     with connection.transaction():
         connection.execute(SQL["delete_checkpoints"])  # that a server took between two attempts
     with source() as stream:
         for kind, lines in groupby(walk(stream), key=itemgetter(1)):
             if kind == EVENT:
                 for batch in batches(events_in(lines)):
-                    store_missing(connection, batch, reached, heads)
+                    _store_missing(connection, batch, reached, heads)
                     progress(len(batch))
             elif kind == CHECKPOINT:
                 with impossible_told("the lines of checkpoints"):
                     store_rows(connection, "insert_checkpoints", checkpoints_in(lines))
             elif kind == CLOSING:
-                refuse_other(archive, *lines)
+                _refuse_other(archive, *lines)
     for flaw in checkpoint_flaws(connection):
         raise ArchiveRefused(f"a checkpoint does not hold: {flaw}")
-    store_epochs(connection, archive.header)
+    _store_epochs(connection, archive.header)
     connection.execute(SQL["set_sequence"], {"settled": archive.header.settled_position})
     connection.execute(SQL["analyze"])
 
 
-def store_epochs(connection: Connection, header: Header) -> None:
+def _store_epochs(connection: Connection, header: Header) -> None:
     """Take over the epochs of the log that was exported, and begin another."""
     settled = {"settled": header.settled_position}
     rows = [
@@ -152,17 +152,19 @@ def store_epochs(connection: Connection, header: Header) -> None:
         connection.execute(SQL["note_settled"], settled)
 
 
-def refuse_other(archive: Archive, closing: Numbered) -> None:
+def _refuse_other(archive: Archive, closing: Numbered) -> None:
     if Closing.model_validate_json(closing[2]).sha256 != archive.digest:
         raise ArchiveRefused("the file was changed while it was read: import it again")
 
 
-def find_links(connection: Connection, versions: Mapping[UUID, int]) -> dict[UUID, bytes]:
+def _find_links(connection: Connection, versions: Mapping[UUID, int]) -> dict[UUID, bytes]:
     bounds = {"ids": list(versions), "versions": list(versions.values())}
     return dict(connection.execute(LOG["select_links"], bounds).fetchall())
 
 
-def store_missing(connection: Connection, batch: Sequence[NumberedEvent], reached: int, heads: Heads) -> None:
+def _store_missing(
+    connection: Connection, batch: Sequence[NumberedEvent], reached: int, heads: Heads
+) -> None:
     """Append what is behind ``reached``, and note how far that is, together."""
     events = [event for event in batch if event.row.notification_id > reached]
     if not events:
@@ -192,7 +194,7 @@ def store_rows(connection: Connection, statement: str, rows: Iterable[Sequence[A
             connection.execute(SQL[statement], list(map(list, zip(*some, strict=True))))
 
 
-def take_back(connection: Connection) -> None:
+def _take_back(connection: Connection) -> None:
     """The log as it was before the import: empty, and open to all."""
     with connection.transaction():
         for statement in ("delete_events", "delete_checkpoints", "delete_epochs", "first_epoch"):

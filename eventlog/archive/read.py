@@ -83,7 +83,7 @@ def walk(stream: Iterable[bytes]) -> Iterator[Numbered]:
         kind = KINDS.get(line[2 : line.find(b'"', 2)])
         if before == CLOSING or kind is None or kind < before or (kind == HEADER) != (number == 1):
             raise ArchiveRefused(f"line {number} is none that can be there. Use another copy of the file")
-        if kind == CLOSING and line != closing_of(counts, digest.digest()):
+        if kind == CLOSING and line != _closing_of(counts, digest.digest()):
             raise ChecksumWrong
         before = kind
         digest.update(line)
@@ -93,7 +93,7 @@ def walk(stream: Iterable[bytes]) -> Iterator[Numbered]:
         raise cut_off()
 
 
-def closing_of(counts: Sequence[int], digest: bytes) -> bytes:
+def _closing_of(counts: Sequence[int], digest: bytes) -> bytes:
     return Closing(events=counts[EVENT], checkpoints=counts[CHECKPOINT], sha256=digest).encoded()
 
 
@@ -135,7 +135,7 @@ def events_in(lines: Iterable[Numbered]) -> Iterator[NumberedEvent]:
         try:
             row = event.row()
         except OverflowError:
-            raise not_readable(number) from None
+            raise _not_readable(number) from None
         numbered = NumberedEvent(number, len(line), row)
         if row.notification_id <= last:
             raise numbered.refused("the event is not in its place")
@@ -151,15 +151,15 @@ def checkpoints_in(lines: Iterable[Numbered]) -> Iterator[tuple[Any, ...]]:
             taken_at = moment(found.taken_at)
             yield found.checkpoint, found.events, found.root, found.digest, found.epoch, taken_at
         except OverflowError:
-            raise not_readable(number) from None
+            raise _not_readable(number) from None
 
 
 def parsed(kind: type[L], number: int, line: bytes) -> L:
     try:
         return kind.model_validate_json(line)
     except ValidationError:  # which quotes what was said
-        raise not_readable(number) from None
+        raise _not_readable(number) from None
 
 
-def not_readable(number: int) -> ArchiveRefused:
+def _not_readable(number: int) -> ArchiveRefused:
     return ArchiveRefused(f"line {number} is not as 'recount log export' writes it")

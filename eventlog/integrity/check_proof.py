@@ -21,7 +21,7 @@ class DoesNotHold(Exception):
     """What is wrong, for a person."""
 
 
-def check_events(proof: dict) -> bytes:  # type: ignore[type-arg]
+def _check_events(proof: dict) -> bytes:  # type: ignore[type-arg]
     """Work out the chain anew; returns the link at the checkpoint's event. Raises DoesNotHold."""
     stream_id = UUID(proof["stream_id"]).bytes
     checkpoint = proof["checkpoint"]
@@ -52,7 +52,7 @@ def check_events(proof: dict) -> bytes:  # type: ignore[type-arg]
     return covered
 
 
-def check_checkpoint(checkpoint: dict, link: bytes) -> None:  # type: ignore[type-arg]
+def _check_checkpoint(checkpoint: dict, link: bytes) -> None:  # type: ignore[type-arg]
     """Climb from the event to the root of its checkpoint (RFC 9162, 2.1.3.2). Raises DoesNotHold."""
     node = sha256(b"\x00" + checkpoint["event_position"].to_bytes(8, "big") + link).digest()
     index, last = checkpoint["index"], checkpoint["events"] - 1
@@ -78,9 +78,9 @@ def check(file: str, digest: str | None) -> dict:  # type: ignore[type-arg]
     """The proof in a file, which holds. Raises DoesNotHold."""
     try:
         proof: dict = json.loads(Path(file).read_text(encoding="utf-8"))  # type: ignore[type-arg]
-        link, checkpoint = check_events(proof), proof["checkpoint"]
+        link, checkpoint = _check_events(proof), proof["checkpoint"]
         if checkpoint is not None:
-            check_checkpoint(checkpoint, link)
+            _check_checkpoint(checkpoint, link)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise DoesNotHold(f"this is no proof that can be read ({type(error).__name__})") from error
     if digest and (checkpoint is None or checkpoint["digest"] != digest.lower()):

@@ -79,7 +79,7 @@ def split(count: int) -> int:
     return int(1 << ((count - 1).bit_length() - 1))
 
 
-def digest_after(previous: bytes, epoch: UUID, position: int, events: int, root: bytes) -> bytes:
+def _digest_after(previous: bytes, epoch: UUID, position: int, events: int, root: bytes) -> bytes:
     numbers = position.to_bytes(8, "big") + events.to_bytes(8, "big")
     return sha256(previous + epoch.bytes + numbers + root).digest()
 
@@ -88,7 +88,7 @@ def checkpoint_after(previous: bytes, epoch: UUID, leaves: Sequence[Leaf]) -> Ch
     """Return the checkpoint over ``leaves``, which are some, in order of position, taken in ``epoch``."""
     root = tree_hash([leaf_hash(*leaf) for leaf in leaves])
     position = leaves[-1][0]
-    digest = digest_after(previous, epoch, position, len(leaves), root)
+    digest = _digest_after(previous, epoch, position, len(leaves), root)
     return Checkpoint(epoch, position, len(leaves), root, digest)
 
 
@@ -102,12 +102,12 @@ def take_checkpoints(database: Database) -> int:
             return 0
         settled, epochs = read_settled(connection)
         covered = 0
-        while count := take_checkpoint(connection, settled, epochs.current.id):
+        while count := _take_checkpoint(connection, settled, epochs.current.id):
             covered += count
         return covered
 
 
-def take_checkpoint(connection: Connection, settled: int, epoch: UUID) -> int:
+def _take_checkpoint(connection: Connection, settled: int, epoch: UUID) -> int:
     """One checkpoint up to ``settled`` at the most; returns how many events it covers."""
     with connection.transaction():
         ((is_ours,),) = connection.execute(SQL["try_lock"], [CHECKPOINT_LOCK]).fetchall()

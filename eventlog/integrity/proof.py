@@ -26,16 +26,16 @@ def proof_of(database: Database, stream_id: UUID) -> dict[str, Any]:
     """The proof of a stream, as can be written as JSON; bytes are hexadecimal."""
     with database.connection() as connection:
         rows = [StoredLink(*row) for row in connection.execute(SQL["select_stream_links"], [stream_id])]
-        covers = (checkpoint_over(connection, row) for row in reversed(rows))
+        covers = (_checkpoint_over(connection, row) for row in reversed(rows))
         return {
             "format": FORMAT,
             "stream_id": str(stream_id),
-            "events": [event_of(row) for row in rows],
+            "events": [_event_of(row) for row in rows],
             "checkpoint": next(filter(None, covers), None),
         }
 
 
-def event_of(row: StoredLink) -> dict[str, Any]:
+def _event_of(row: StoredLink) -> dict[str, Any]:
     """``payload`` and ``salt`` are null where the event was erased; its commitment stays."""
     commitment = commitment_of(row)
     return {
@@ -50,7 +50,7 @@ def event_of(row: StoredLink) -> dict[str, Any]:
     }
 
 
-def checkpoint_over(connection: Connection, row: StoredLink) -> dict[str, Any] | None:
+def _checkpoint_over(connection: Connection, row: StoredLink) -> dict[str, Any] | None:
     """The checkpoint that covers an event, and the way there; None where none does yet."""
     for place in connection.execute(CHECKPOINTS["select_checkpoint_over"], [row.notification_id]):
         epoch, position, events, root, digest, before, digest_before = place

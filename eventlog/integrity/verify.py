@@ -72,13 +72,13 @@ def log_flaws(connection: Connection, progress: Progress = lambda count: None) -
 
 def chain_flaws(connection: Connection, progress: Progress) -> Iterator[Flaw]:
     """The first flaw of each stream."""
-    for _, rows in groupby(stored_links(connection, progress), key=attrgetter("originator_id")):
-        flaw = first_flaw(rows)
+    for _, rows in groupby(_stored_links(connection, progress), key=attrgetter("originator_id")):
+        flaw = _first_flaw(rows)
         if flaw is not None:
             yield flaw
 
 
-def first_flaw(rows: Iterable[StoredLink]) -> Flaw | None:
+def _first_flaw(rows: Iterable[StoredLink]) -> Flaw | None:
     """Of one stream, by version."""
     version, link = 0, GENESIS
     erased: dict[int, StoredLink] = {}
@@ -90,7 +90,7 @@ def first_flaw(rows: Iterable[StoredLink]) -> Flaw | None:
         if row.salt is None:
             erased[version] = row
         else:
-            for explained in erasures_of(row, erased):
+            for explained in _erasures_of(row, erased):
                 erased.pop(explained, None)
     for row in erased.values():
         reason = "the event was erased, though its stream does not say so"
@@ -98,7 +98,7 @@ def first_flaw(rows: Iterable[StoredLink]) -> Flaw | None:
     return None
 
 
-def erasures_of(row: StoredLink, erased: Collection[int]) -> list[int]:
+def _erasures_of(row: StoredLink, erased: Collection[int]) -> list[int]:
     """Which of the ``erased`` versions an event says are to be so."""
     match row.topic.partition(".")[2]:
         case "purged":
@@ -110,7 +110,7 @@ def erasures_of(row: StoredLink, erased: Collection[int]) -> list[int]:
             return []
 
 
-def stored_links(connection: Connection, progress: Progress) -> Iterator[StoredLink]:
+def _stored_links(connection: Connection, progress: Progress) -> Iterator[StoredLink]:
     """The whole log by stream and version. Needs an open transaction."""
     with connection.cursor("recount_log") as cursor:
         cursor.execute(SQL["select_log"])
@@ -140,12 +140,12 @@ def commitment_of(row: StoredLink) -> bytes | None:
         return commitment_to(row.salt, row.state.encode())
     try:
         commitment = from_json(row.state)["erased"]["commitment"]
-        return bytes.fromhex(commitment) if row.state == erased_state(row, commitment) else None
+        return bytes.fromhex(commitment) if row.state == _erased_state(row, commitment) else None
     except (ValueError, TypeError, KeyError):
         return None
 
 
-def erased_state(row: StoredLink, commitment: str) -> str:
+def _erased_state(row: StoredLink, commitment: str) -> str:
     """What is left of an event, as SQL erase_payloads spells it; besides the commitment, as in its columns.
 
     To the letter: no hash covers it, and a member that stands there twice is read once.

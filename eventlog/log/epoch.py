@@ -175,7 +175,7 @@ def enter_epoch(connection: Connection) -> Epochs:
             connection.execute(SQL["set_origin"], [origin])
         elif not is_same(origin, before):
             connection.execute(SQL["begin_epoch"], [origin])
-            log_beginning(load_epochs(connection).current)
+            _log_beginning(load_epochs(connection).current)
         return load_epochs(connection)
 
 
@@ -216,7 +216,7 @@ def is_same(origin: str, other: str | None) -> bool:
     return place == other_place and (cluster == other_cluster or UNKNOWN in (cluster, other_cluster))
 
 
-def log_beginning(epoch: Epoch) -> None:
+def _log_beginning(epoch: Epoch) -> None:
     logger.warning(
         "the database failed over or was restored: the log is in epoch %s from position %s on; what was"
         " recorded after position %s before may be lost, and cursors given out before are refused",

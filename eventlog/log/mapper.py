@@ -92,7 +92,7 @@ class EventMapper(Mapper[UUID]):
 
     def _read_step_by_step(self, stored_event: StoredEvent) -> Event:
         if stored_event.state.startswith(ERASED):
-            return erased_from(stored_event)
+            return _erased_from(stored_event)
         event_class = self._catalog.get(stored_event.topic)
         if event_class is None:
             raise unreadable(stored_event, "an unknown topic; is a newer Recount writing here?")
@@ -102,7 +102,7 @@ class EventMapper(Mapper[UUID]):
             raise unreadable(stored_event, "the payload is not JSON") from None
         if not isinstance(payload, dict):
             raise unreadable(stored_event, "the payload is not an object")
-        payload = upcast(stored_event, event_class, payload)
+        payload = _upcast(stored_event, event_class, payload)
         payload["originator_id"] = stored_event.originator_id
         payload["originator_version"] = stored_event.originator_version
         try:
@@ -111,7 +111,7 @@ class EventMapper(Mapper[UUID]):
             raise unreadable(stored_event, where(error)) from None
 
 
-def erased_from(stored: StoredEvent) -> Erased:
+def _erased_from(stored: StoredEvent) -> Erased:
     """What is left of an event. Raises RecordUnreadable."""
     payload = from_json(stored.state)
     assert isinstance(stored.originator_id, UUID)
@@ -135,7 +135,7 @@ def encode(event: Event) -> bytes:
     return b'{"class_version":%d,' % event.class_version + body[1:]
 
 
-def upcast(stored: StoredEvent, event_class: type[Event], payload: dict[str, Any]) -> dict[str, Any]:
+def _upcast(stored: StoredEvent, event_class: type[Event], payload: dict[str, Any]) -> dict[str, Any]:
     """``payload`` in the newest shape. Raises RecordUnreadable for one newer than the code."""
     version = payload.pop("class_version", 1)
     if type(version) is not int:
@@ -170,12 +170,12 @@ class SnapshotMapper(Mapper[UUID]):
 
     def __init__(self, kinds: Mapping[str, type[Aggregate]]) -> None:
         super().__init__(JSONTranscoder())
-        self._adapters = {snapshot_topic(kind): TypeAdapter(kind) for kind in kinds.values()}
+        self._adapters = {_snapshot_topic(kind): TypeAdapter(kind) for kind in kinds.values()}
 
     def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> StoredEvent:
         snapshot = domain_event
         assert isinstance(snapshot, Snapshot)
-        topic = snapshot_topic(type(snapshot.state))
+        topic = _snapshot_topic(type(snapshot.state))
         return StoredEvent(
             originator_id=snapshot.originator_id,
             originator_version=snapshot.originator_version,
@@ -193,7 +193,7 @@ class SnapshotMapper(Mapper[UUID]):
         return list(self._adapters)
 
 
-def snapshot_topic(kind: type[Aggregate]) -> str:
+def _snapshot_topic(kind: type[Aggregate]) -> str:
     """Changes with the members of the state, so that an old snapshot is passed over, not misread."""
     members = ",".join(sorted(kind.__dataclass_fields__))
     return f"{kind.KIND}.snapshot.{zlib.crc32(members.encode()):08x}"

@@ -48,7 +48,7 @@ def settled_position(connection: Connection, *, wait_seconds_max: float = WAIT_S
         return last or 0
     began = time.monotonic()
     is_noticed = is_ended = False
-    awaited = find_holders(connection)
+    awaited = _find_holders(connection)
     while awaited:
         waited_seconds = time.monotonic() - began
         if waited_seconds > NOTICE_SECONDS and not is_noticed:
@@ -63,11 +63,11 @@ def settled_position(connection: Connection, *, wait_seconds_max: float = WAIT_S
         if waited_seconds > wait_seconds_max:
             raise Unavailable("an append that stands still keeps the log from being read; retry")
         time.sleep(POLL_SECONDS)
-        awaited = still_held(awaited, find_holders(connection))
+        awaited = still_held(awaited, _find_holders(connection))
     return int(last)
 
 
-def find_holders(connection: Connection) -> Holders:
+def _find_holders(connection: Connection) -> Holders:
     """Return who holds the append lock now."""
     return dict(connection.execute(SQL["holders"], prepare=True).fetchall())
 

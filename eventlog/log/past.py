@@ -52,15 +52,15 @@ def with_changes(
     application: Recount, stream_id: UUID, added: Iterable[MessageState], changes: Changes
 ) -> Iterator[MessageState]:
     """Yield messages of a stream, given as they were added, as ``changes`` leave them; in order."""
-    for messages in in_batches(added, changes):
+    for messages in _in_batches(added, changes):
         by_id = {message.id: message for message in messages}
-        for batch in in_versions([change for id in by_id for change in changes.get(id, ())]):
+        for batch in _in_versions([change for id in by_id for change in changes.get(id, ())]):
             stored = application.log.select_versions(stream_id, batch)
             fold_messages(by_id, map(application.read, stored))
         yield from by_id.values()
 
 
-def in_batches(messages: Iterable[MessageState], changes: Changes) -> Iterator[list[MessageState]]:
+def _in_batches(messages: Iterable[MessageState], changes: Changes) -> Iterator[list[MessageState]]:
     """Yield ``messages`` in pieces whose changes are not too heavy, but for a single message's."""
     batch: list[MessageState] = []
     weight = 0
@@ -75,7 +75,7 @@ def in_batches(messages: Iterable[MessageState], changes: Changes) -> Iterator[l
         yield batch
 
 
-def in_versions(changes: Sequence[Change]) -> Iterator[list[int]]:
+def _in_versions(changes: Sequence[Change]) -> Iterator[list[int]]:
     """Yield the versions of ``changes`` in order, in pieces that are not too heavy but for a single one."""
     batch: list[int] = []
     weight = 0

@@ -134,7 +134,7 @@ class LogRecorder(ApplicationRecorder):
         writes: Sequence[Write],
     ) -> list[int]:
         sql = append_statement(tuple(write.sql for write in writes))
-        rows = [events_as_json(stored_events, links), *(as_json(write.rows) for write in writes)]
+        rows = [_events_as_json(stored_events, links), *(as_json(write.rows) for write in writes)]
         asked_at = elapsed_seconds()
         # One statement is one round trip, and a transaction by itself where none is open.
         inserted = connection.execute(sql, rows, prepare=True).fetchall()
@@ -332,13 +332,13 @@ def as_json(rows: Sequence[dict[str, Any]]) -> str:
     return to_json(rows).decode()
 
 
-def events_as_json(stored_events: Sequence[StoredEvent], links: Sequence[Link]) -> str:
+def _events_as_json(stored_events: Sequence[StoredEvent], links: Sequence[Link]) -> str:
     """The rows as a JSON array, with each payload verbatim in its place."""
-    rows = (event_as_json(*row) for row in zip(stored_events, links, strict=True))
+    rows = (_event_as_json(*row) for row in zip(stored_events, links, strict=True))
     return (b"[" + b",".join(rows) + b"]").decode()
 
 
-def event_as_json(stored: StoredEvent, link: Link) -> bytes:
+def _event_as_json(stored: StoredEvent, link: Link) -> bytes:
     assert isinstance(stored, StoredRow)
     columns = to_json(
         {
@@ -347,14 +347,14 @@ def event_as_json(stored: StoredEvent, link: Link) -> bytes:
             "project": stored.project,
             "topic": stored.topic,
             "recorded_at": stored.recorded_at,
-            "salt": bytea(link.salt),
-            "link": bytea(link.link),
+            "salt": _bytea(link.salt),
+            "link": _bytea(link.link),
         }
     )
     return b'%b,"state":%b}' % (columns[:-1], stored.state)
 
 
-def bytea(value: bytes | None) -> str | None:
+def _bytea(value: bytes | None) -> str | None:
     """As PostgreSQL reads bytes."""
     return None if value is None else rf"\x{value.hex()}"
 

@@ -112,7 +112,7 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     def wait(self, gen: PQGen[RV], *args: Any, **kwargs: Any) -> RV:
         """As psycopg's. Raises DatabaseSilent, and is closed then: what comes later answers nobody."""
         if self.silence_seconds is not None:
-            gen = impatient(gen, self.silence_seconds, self.is_there)
+            gen = _impatient(gen, self.silence_seconds, self.is_there)
         try:
             return super().wait(gen, *args, **kwargs)
         except DatabaseSilent:
@@ -145,7 +145,7 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
         if self.closed:
             return False
         has_rested = time.monotonic() - self._heard_at > RESTED_SECONDS
-        if not has_rested and not has_news(self):  # an end of the session is news, too
+        if not has_rested and not _has_news(self):  # an end of the session is news, too
             return True
         try:
             with self.patience(PING_SECONDS_MAX):
@@ -155,7 +155,7 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
         return not self.closed
 
 
-def impatient(gen: PQGen[RV], seconds: float, is_there: Callable[[], bool] | None) -> PQGen[RV]:
+def _impatient(gen: PQGen[RV], seconds: float, is_there: Callable[[], bool] | None) -> PQGen[RV]:
     """Go on like ``gen`` as long as something comes or goes, or PostgreSQL ``is_there`` and is at it.
 
     Raises DatabaseSilent.
@@ -175,7 +175,7 @@ def impatient(gen: PQGen[RV], seconds: float, is_there: Callable[[], bool] | Non
         return result
 
 
-def has_news(connection: Connection) -> bool:
+def _has_news(connection: Connection) -> bool:
     """Return whether anything came that was not asked for."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
@@ -224,7 +224,7 @@ def set_up(connection: Connection, limits: Limits, settings: Mapping[str, str] |
     prepare(connection, limits)
     newer = {"transaction_timeout": "0"} if connection.info.server_version >= 170_000 else {}
     # The limits first: those of the role or database count until then.
-    put_settings(connection, timeouts(limits) | SESSION | newer | dict(settings or {}))
+    _put_settings(connection, _timeouts(limits) | SESSION | newer | dict(settings or {}))
     ((connection.session_pid, _),) = connection.execute(BEGIN_SESSION).fetchall()
 
 
@@ -232,7 +232,7 @@ def set_up_pooled(connection: Connection, limits: Limits) -> None:
     """As ``set_up``, for a session whose every transaction may run on another server connection."""
     prepare(connection, limits)
     connection.prepare_threshold = None
-    put_settings(connection, TRACKED)
+    _put_settings(connection, TRACKED)
 
 
 def prepare(connection: Connection, limits: Limits) -> None:
@@ -240,11 +240,11 @@ def prepare(connection: Connection, limits: Limits) -> None:
     set_json_loads(from_json, connection)  # JSON is read exactly: big integers stay integers
 
 
-def put_settings(connection: Connection, settings: Mapping[str, str]) -> None:
+def _put_settings(connection: Connection, settings: Mapping[str, str]) -> None:
     connection.execute("; ".join(f"SET {name} TO '{value}'" for name, value in settings.items()))
 
 
-def timeouts(limits: Limits) -> dict[str, str]:
+def _timeouts(limits: Limits) -> dict[str, str]:
     """Return PostgreSQL's settings that keep ``limits``; 0, without one, also where a DBA set one."""
     seconds = {
         "statement_timeout": limits.statement,

@@ -88,12 +88,12 @@ def translated(error: psycopg.Error) -> RecountError:
         case errors.ProgramLimitExceeded():  # an index takes less than 2704 bytes
             return InvalidInput("request", "a name, scope or user id in it is too long to be looked up by")
         case errors.InsufficientPrivilege():
-            return right_missing(error)
+            return _right_missing(error)
         case _:
-            return unavailable(error)
+            return _unavailable(error)
 
 
-def unavailable(error: psycopg.Error) -> Unavailable:
+def _unavailable(error: psycopg.Error) -> Unavailable:
     match error:
         case errors.DiskFull():
             reason = "the database's disk is full: make room there; nothing was recorded"
@@ -125,7 +125,7 @@ def unavailable(error: psycopg.Error) -> Unavailable:
             return Unavailable(f"the database refused ({error.sqlstate})")
 
 
-def right_missing(error: psycopg.Error) -> Unavailable:
+def _right_missing(error: psycopg.Error) -> Unavailable:
     """Say which right it is as PostgreSQL does: its sentence names a table or schema, and no content."""
     reason = error.diag.message_primary or "a right is missing"
     why = (

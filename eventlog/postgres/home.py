@@ -46,7 +46,7 @@ def refuse_strangers(connection: Connection, tables: Collection[str]) -> None:
     taken = connection.execute(SQL["taken"], [list(tables)]).fetchall()
     home = find_home(connection)
     if home is not None:
-        refuse_hidden(connection, home, tables)
+        _refuse_hidden(connection, home, tables)
     elif taken:
         ((schema, _),) = taken[:1]
         names = ", ".join(name for _, name in taken)
@@ -56,7 +56,7 @@ def refuse_strangers(connection: Connection, tables: Collection[str]) -> None:
         )
 
 
-def refuse_hidden(connection: Connection, home: str, tables: Collection[str]) -> None:
+def _refuse_hidden(connection: Connection, home: str, tables: Collection[str]) -> None:
     """Refuse a search path that finds another program's table before one of the store's."""
     for name, schema in connection.execute(SQL["hidden"], {"home": home, "tables": list(tables)}):
         raise DatabaseUnfit(

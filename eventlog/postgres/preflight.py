@@ -67,7 +67,7 @@ def refuse_unfit(connection: Connection) -> Facts:
 
 def refuse_nowhere_to_create(facts: Facts) -> None:
     """Refuse a role that cannot make tables where they would go."""
-    role = quoted(facts.role)
+    role = _quoted(facts.role)
     if facts.schema is None:
         raise DatabaseUnfit(
             f"no schema of the search path ({facts.search_path}) is there and may be used by the role {role}:"
@@ -75,7 +75,7 @@ def refuse_nowhere_to_create(facts: Facts) -> None:
             f" {role}'"
         )
     if not facts.may_create:
-        schema = quoted(facts.schema)
+        schema = _quoted(facts.schema)
         raise DatabaseUnfit(
             f"the role {role} may not make tables in the schema {schema}: let its owner run 'GRANT CREATE ON"
             f" SCHEMA {schema} TO {role}', or give the role a schema of its own with 'CREATE SCHEMA"
@@ -93,14 +93,14 @@ def refuse_missing_rights(connection: Connection, facts: Facts, tables: Collecti
         return
     lacks = [name for name in PRIVILEGES if any(name in rights for rights in missing.values())]
     what = f"{', '.join(lacks)} on {len(missing)} of Recount's tables" if missing else "SELECT on a sequence"
-    role, schema = quoted(facts.role), quoted(facts.schema or "public")
+    role, schema = _quoted(facts.role), _quoted(facts.schema or "public")
     raise DatabaseUnfit(
         f"the role {role} lacks {what}: let their owner run 'GRANT {', '.join(PRIVILEGES)} ON ALL TABLES IN"
         f" SCHEMA {schema} TO {role}' and 'GRANT SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {role}'"
     )
 
 
-def quoted(name: str) -> str:
+def _quoted(name: str) -> str:
     """Return a name as it stands in SQL."""
     return Identifier(name).as_string(None) if not name.isidentifier() or name != name.lower() else name
 
@@ -123,7 +123,7 @@ def is_pooled(connection: Connection, address: str) -> bool:
     pooler can hide that for a round, not for several.
     """
     with told():
-        mine = backend_of(connection)
+        mine = _backend_of(connection)
         if mine == connection.info.backend_pid:
             return False
         with ExitStack() as stack:
@@ -133,12 +133,12 @@ def is_pooled(connection: Connection, address: str) -> bool:
                     other.execute("BEGIN")
                 except psycopg.Error:  # a pooler of statements refuses that
                     return True
-                if backend_of(other) == mine or backend_of(connection) != mine:
+                if _backend_of(other) == mine or _backend_of(connection) != mine:
                     return True
     return False
 
 
-def backend_of(connection: Connection) -> int:
+def _backend_of(connection: Connection) -> int:
     ((pid,),) = connection.execute(SQL["backend"], prepare=False).fetchall()
     return int(pid)
 

@@ -110,8 +110,8 @@ class Programs:
 
 def account_for_postgres() -> Account:
     if os.geteuid() == 0:
-        return service_account()
-    if (account := lookup(pwd.getpwuid, os.geteuid())) is None:
+        return _service_account()
+    if (account := _lookup(pwd.getpwuid, os.geteuid())) is None:
         raise EmbeddedPostgresFailed(
             f"The user id {os.geteuid()} that Recount runs as has no name, and PostgreSQL needs"
             f" one: add it to /etc/passwd, or start Recount as another user."
@@ -119,13 +119,13 @@ def account_for_postgres() -> Account:
     return account
 
 
-def service_account() -> Account:
+def _service_account() -> Account:
     """The system user that runs PostgreSQL for root, made if missing."""
-    if (account := lookup(pwd.getpwnam, SERVICE_USER)) is not None:
+    if (account := _lookup(pwd.getpwnam, SERVICE_USER)) is not None:
         return account
     reason = add_service_user()
     # Looked up even if adding failed: another process may just have been faster.
-    if (account := lookup(pwd.getpwnam, SERVICE_USER)) is None:
+    if (account := _lookup(pwd.getpwnam, SERVICE_USER)) is None:
         raise EmbeddedPostgresFailed(
             f"PostgreSQL refuses to run as root, and the system user {SERVICE_USER} could not be"
             f" made for it ({reason}): make it (useradd --system {SERVICE_USER}), or start Recount"
@@ -134,7 +134,7 @@ def service_account() -> Account:
     return account
 
 
-def lookup(find: Callable[[Key], pwd.struct_passwd], key: Key) -> Account | None:
+def _lookup(find: Callable[[Key], pwd.struct_passwd], key: Key) -> Account | None:
     try:
         entry = find(key)
     except KeyError:
@@ -166,7 +166,7 @@ def programs_for(account: Account) -> Programs:
     if programs.are_usable():
         return programs
     if not account.is_ours:
-        programs = Programs(shared_copy(programs.home), account)
+        programs = Programs(_shared_copy(programs.home), account)
         if programs.are_usable():
             return programs
     raise EmbeddedPostgresFailed(
@@ -189,7 +189,7 @@ def packaged_home() -> Path:
     )
 
 
-def shared_copy(home: Path) -> Path:
+def _shared_copy(home: Path) -> Path:
     """A copy of PostgreSQL that every user can run; made on the first call, whole or not at all."""
     version = importlib.metadata.version(PACKAGE)
     copy = COPIES / f"postgresql-{MAJOR_VERSION}-pgserver-{version}"
@@ -199,7 +199,7 @@ def shared_copy(home: Path) -> Path:
             COPIES.chmod(0o755)  # whatever our umask
         with locked(COPIES / "copy.lock"):
             if not copy.exists():
-                copy_programs(home, copy)
+                _copy_programs(home, copy)
     except OSError as error:
         raise EmbeddedPostgresFailed(
             f"The user {SERVICE_USER} cannot reach PostgreSQL's programs in {home}, and they could"
@@ -209,7 +209,7 @@ def shared_copy(home: Path) -> Path:
     return copy / home.parent.name / home.name
 
 
-def copy_programs(home: Path, copy: Path) -> None:
+def _copy_programs(home: Path, copy: Path) -> None:
     staging = copy.with_name("copying")
     shutil.rmtree(staging, ignore_errors=True)
     unneeded = shutil.ignore_patterns("include", "pkgconfig", "pgxs", "*.a")

@@ -94,27 +94,27 @@ def migrate(connection: Connection, migrations: Sequence[Migration]) -> list[Mig
         refuse_strangers(connection, created_tables(migrations))
         if find_home(connection) is not None:
             refuse_missing_rights(connection, facts, created_tables(migrations))
-        if not missing_from(connection, migrations):
+        if not _missing_from(connection, migrations):
             return []
         with connection.transaction():
             create_at_home(connection)
             refuse_nowhere_to_create(facts_of(connection))
-            take_turns(connection)
+            _take_turns(connection)
             connection.execute(NOTES)
-            missing = missing_from(connection, migrations)  # another process may have been faster
+            missing = _missing_from(connection, migrations)  # another process may have been faster
             for migration in missing:
-                apply(connection, migration)
+                _apply(connection, migration)
     return missing
 
 
-def missing_from(connection: Connection, migrations: Sequence[Migration]) -> list[Migration]:
+def _missing_from(connection: Connection, migrations: Sequence[Migration]) -> list[Migration]:
     """Return the migrations that the database has not seen. Raises SchemaMismatch when it is newer."""
     done = applied(connection)
-    refuse_newer(done, migrations)
+    _refuse_newer(done, migrations)
     return [migration for migration in migrations if (migration.component, migration.number) not in done]
 
 
-def take_turns(connection: Connection) -> None:
+def _take_turns(connection: Connection) -> None:
     """Wait until no other process migrates; it has to wait until the end of this transaction.
 
     A transaction that its process has forgotten, or cannot end because it is frozen, is ended by PostgreSQL.
@@ -128,7 +128,7 @@ def take_turns(connection: Connection) -> None:
         ) from error
 
 
-def apply(connection: Connection, migration: Migration) -> None:
+def _apply(connection: Connection, migration: Migration) -> None:
     connection.execute(migration.sql)
     connection.execute(
         "INSERT INTO schema_migrations (component, number, name) VALUES (%s, %s, %s)",
@@ -139,13 +139,13 @@ def apply(connection: Connection, migration: Migration) -> None:
 def check_schema(connection: Connection, migrations: Sequence[Migration]) -> None:
     """Raises SchemaMismatch, saying what to do, unless the database has just these migrations."""
     with told():
-        missing = missing_from(connection, migrations)
+        missing = _missing_from(connection, migrations)
         if find_home(connection) is not None:
             refuse_strangers(connection, created_tables(migrations))
     if missing:
         raise SchemaMismatch(f"the database lacks {len(missing)} migration(s): run 'recount migrate' first")
 
 
-def refuse_newer(done: set[tuple[str, int]], migrations: Sequence[Migration]) -> None:
+def _refuse_newer(done: set[tuple[str, int]], migrations: Sequence[Migration]) -> None:
     if done - {(migration.component, migration.number) for migration in migrations}:
         raise SchemaMismatch("the database was upgraded by a newer Recount: use that version, or a newer one")

@@ -163,9 +163,10 @@ class Writer:
             messages = 0
             while self._waiting and len(batch) < BATCH_MAX:
                 request = self._waiting[0]
-                key = idempotency_key(request)
+                key = _idempotency_key(request)
                 messages += messages_in(request)
-                if batch and (must_see_committed(request, touched) or key in keys or messages > MESSAGES_MAX):
+                is_full = messages > MESSAGES_MAX
+                if batch and (is_full or key in keys or _must_see_committed(request, touched)):
                     break
                 batch.append(self._waiting.popleft())
                 touched.update(request.names)
@@ -193,7 +194,7 @@ class Writer:
             committed = self._attempt_twice(requests)
         except Unavailable as error:
             self._forget(requests)
-            answer_all([*requests, *self._waiting_in_vain()], error)
+            _answer_all([*requests, *self._waiting_in_vain()], error)
         except Exception:
             # One command's conflict, or a fault it brings out, is not its neighbours'.
             for request in requests:
@@ -275,7 +276,7 @@ class Writer:
                 self._application.forget(stream_id)
 
 
-def must_see_committed(request: Request, touched: Collection[Name]) -> bool:
+def _must_see_committed(request: Request, touched: Collection[Name]) -> bool:
     """Whether the command looks at rows that a command before it in the batch may be about to change."""
     command = request.command
     if command.STANDS_ALONE:
@@ -287,11 +288,11 @@ def messages_in(request: Request) -> int:
     return len(request.command.messages) if isinstance(request.command, AddMessages) else 0
 
 
-def idempotency_key(request: Request) -> tuple[str, str] | None:
+def _idempotency_key(request: Request) -> tuple[str, str] | None:
     idempotency = request.context.idempotency
     return (request.context.project, idempotency.key) if idempotency else None
 
 
-def answer_all(requests: Sequence[Request], error: BaseException) -> None:
+def _answer_all(requests: Sequence[Request], error: BaseException) -> None:
     for request in requests:
         request.answer(error)
