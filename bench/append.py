@@ -57,7 +57,7 @@ Rates = dict[int, list[list[float | None]]]
 """Writers → rounds → the rate of each contestant."""
 
 
-class Follower(threading.Thread):
+class _Follower(threading.Thread):
     """Follows the log from its start and keeps the positions it was given."""
 
     def __init__(self, application: Recount) -> None:
@@ -85,8 +85,8 @@ class Follower(threading.Thread):
 
 
 @contextmanager
-def following(application: Recount) -> Iterator[Follower]:
-    follower = Follower(application)
+def _following(application: Recount) -> Iterator[_Follower]:
+    follower = _Follower(application)
     follower.start()
     try:
         yield follower
@@ -95,7 +95,7 @@ def following(application: Recount) -> Iterator[Follower]:
 
 
 @contextmanager
-def contestants_on(conninfo: str, application: Recount, processes: int) -> Iterator[list[Contestant]]:
+def _contestants_on(conninfo: str, application: Recount, processes: int) -> Iterator[list[Contestant]]:
     """Recount first, then those it is compared with."""
     with ExitStack() as resources:
         ours: Contestant = Ours(application)
@@ -105,7 +105,7 @@ def contestants_on(conninfo: str, application: Recount, processes: int) -> Itera
         yield [ours, stock, PsycopgInsert(conninfo), PgbenchInsert(conninfo)]
 
 
-def measure(contestants: Sequence[Contestant], writers: Sequence[int], rounds: int, seconds: float) -> Rates:
+def _measure(contestants: Sequence[Contestant], writers: Sequence[int], rounds: int, seconds: float) -> Rates:
     rates: Rates = {count: [] for count in writers}
     with progress(rounds * len(writers) * len(contestants)) as advance:
         for number in range(rounds):
@@ -120,7 +120,7 @@ def measure(contestants: Sequence[Contestant], writers: Sequence[int], rounds: i
     return rates
 
 
-def report_rates(contestants: Sequence[Contestant], rates: Rates) -> None:
+def _report_rates(contestants: Sequence[Contestant], rates: Rates) -> None:
     names = [contestant.name for contestant in contestants]
     rows = []
     for count, rounds in rates.items():
@@ -149,7 +149,7 @@ def cell(rates: Sequence[float | None]) -> str:
     return f"{median(known):,.0f}\n[dim]{min(known):,.0f}–{max(known):,.0f}[/]"
 
 
-def check_follower(follower: Follower, conninfo: str) -> bool:
+def _check_follower(follower: _Follower, conninfo: str) -> bool:
     """Whether it saw each event of the table once and in order; prints what it saw."""
     positions = [p for (p,) in rows_of(conninfo, "SELECT notification_id FROM stored_events")]
     follower.wait_for(max(positions, default=0))
@@ -189,11 +189,11 @@ def main(
         print_conditions(conninfo)
         with (
             application_on(conninfo) as application,
-            following(application) as follower,
-            contestants_on(conninfo, application, processes) as contestants,
+            _following(application) as follower,
+            _contestants_on(conninfo, application, processes) as contestants,
         ):
-            report_rates(contestants, measure(contestants, counts, rounds, seconds))
-            is_complete = check_follower(follower, conninfo)
+            _report_rates(contestants, _measure(contestants, counts, rounds, seconds))
+            is_complete = _check_follower(follower, conninfo)
     if not is_complete:
         raise typer.Exit(1)
 

@@ -54,14 +54,14 @@ def run(main: Callable[..., None]) -> None:
 def scratch_database() -> Iterator[str]:
     """Where to connect to a migrated database that lasts as long as the block."""
     url = os.environ.get("RECOUNT_DATABASE_URL")
-    with database_on(url) if url else embedded_database() as conninfo:
+    with _database_on(url) if url else _embedded_database() as conninfo:
         with connect(conninfo) as connection:
             migrate(connection, migrations_of(eventlog) + migrations_of(projections))
         yield conninfo
 
 
 @contextmanager
-def embedded_database() -> Iterator[str]:
+def _embedded_database() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="recount-bench-") as directory:
         postgres = EmbeddedPostgres(Path(directory))
         try:
@@ -71,7 +71,7 @@ def embedded_database() -> Iterator[str]:
 
 
 @contextmanager
-def database_on(url: str) -> Iterator[str]:
+def _database_on(url: str) -> Iterator[str]:
     """A new database on the server that ``url`` names; nothing else there is touched."""
     name = f"recount_bench_{secrets.token_hex(6)}"
     with connect(url) as connection:

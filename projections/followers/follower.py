@@ -126,7 +126,7 @@ def advance(
     try:
         with connection.transaction():
             position = lock_checkpoint(connection, follower.name)
-            entries, end = batch_after(connection, follower, position, settled, limit)
+            entries, end = _batch_after(connection, follower, position, settled, limit)
             take(connection, follower, entries, end)
             return end < settled
     except OUTAGES:  # the same batch is tried again later, with the follower's lead up for anyone
@@ -137,19 +137,19 @@ def advance(
         if len(entries) > 1:  # one of them it is: smaller and smaller batches find out which
             return advance(connection, follower, settled, limit=len(entries) // 2)
         if attempt == ATTEMPTS_MAX:
-            park(connection, follower, entries[0], error)
+            _park(connection, follower, entries[0], error)
             return True
     time.sleep(RETRY_SECONDS)
     return advance(connection, follower, settled, limit=1, attempt=attempt + 1)
 
 
-def batch_after(
+def _batch_after(
     connection: Connection, follower: Follower, position: int, settled: int, limit: int
 ) -> tuple[Sequence[LogEntry], int]:
     """The next events that the follower wants, and the position that they bring it to."""
     if position >= settled:
         return (), position
-    bounds = {"gt": position, "lte": settled, "limit": limit, "topics": topics_of(follower)}
+    bounds = {"gt": position, "lte": settled, "limit": limit, "topics": _topics_of(follower)}
     bounds["weight_max"] = BATCH_WEIGHT_MAX
     entries = Entries(connection.execute(LOG["select_notifications"], bounds))
     # Else nothing more is there for it up to the settled position.
@@ -170,7 +170,7 @@ def take(connection: Connection, follower: Follower, entries: Sequence[LogEntry]
     connection.execute(SQL["move_checkpoint"], {"name": follower.name, "position": end})
 
 
-def park(connection: Connection, follower: Follower, entry: LogEntry, error: Exception) -> None:
+def _park(connection: Connection, follower: Follower, entry: LogEntry, error: Exception) -> None:
     """Set the stream aside from ``entry`` on, and go on behind it."""
     with connection.transaction():
         row = {
@@ -192,7 +192,7 @@ def name_of(error: Exception) -> str:
     return type(error).__qualname__
 
 
-def topics_of(follower: Follower) -> list[str] | None:
+def _topics_of(follower: Follower) -> list[str] | None:
     return None if follower.topics is None else list(follower.topics)
 
 
@@ -206,13 +206,13 @@ def resume(database: Database, follower: Follower, stream_id: UUID | None = None
         raise NotFound("parked stream")
     with database.connection() as connection:
         for one in parked:
-            while resume_batch(connection, follower, one.stream_id, BATCH_MAX):
+            while _resume_batch(connection, follower, one.stream_id, BATCH_MAX):
                 pass
     resumed = {one.stream_id for one in parked}
     return [one for one in parked_streams(database, follower.name) if one.stream_id in resumed]
 
 
-def resume_batch(connection: Connection, follower: Follower, stream_id: UUID, limit: int) -> bool:
+def _resume_batch(connection: Connection, follower: Follower, stream_id: UUID, limit: int) -> bool:
     """Handle the stream's next events that were set aside, up to the checkpoint. False: that was all.
 
     What cannot be handled even now stays parked, and all after it.
@@ -223,7 +223,7 @@ def resume_batch(connection: Connection, follower: Follower, stream_id: UUID, li
             # While we have it, nobody adds to what was set aside.
             position = lock_checkpoint(connection, follower.name)
             key = {"follower": follower.name, "stream_id": stream_id}
-            bounds = {"position": position, "topics": topics_of(follower), "limit": limit}
+            bounds = {"position": position, "topics": _topics_of(follower), "limit": limit}
             bounds["weight_max"] = BATCH_WEIGHT_MAX
             entries = Entries(connection.execute(SQL["select_set_aside"], key | bounds))
             if entries:
@@ -239,7 +239,7 @@ def resume_batch(connection: Connection, follower: Follower, stream_id: UUID, li
         if not entries:
             raise
         if limit > 1:  # those before the culprit are handled one by one
-            return all(resume_batch(connection, follower, stream_id, 1) for _ in entries)
+            return all(_resume_batch(connection, follower, stream_id, 1) for _ in entries)
         first = entries[0]
         row = {"version": first.originator_version, "error": name_of(error)}
         connection.execute(SQL["park_stream"], {"follower": follower.name, "stream_id": stream_id, **row})

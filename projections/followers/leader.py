@@ -32,7 +32,7 @@ WELL_SECONDS = 10.0  # without a failure; the next one is another outage
 logger = logging.getLogger(__name__)
 
 
-class Bell:
+class _Bell:
     """Wakes the one thread that waits for it; ringing it early is as good."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Bell:
 class Lead:
     """Held by the work that is under way: its connection, and whether it is to end."""
 
-    def __init__(self, connection: Connection, bell: Bell, stopped: threading.Event) -> None:
+    def __init__(self, connection: Connection, bell: _Bell, stopped: threading.Event) -> None:
         self.connection = connection
         self.ring = bell.ring
         self._bell = bell
@@ -100,7 +100,7 @@ class Leader(threading.Thread):
         self._conninfo = conninfo
         self._lock_name = f"recount {name}"
         self._work = work
-        self._bell = Bell()
+        self._bell = _Bell()
         self._stopped = threading.Event()
 
     def run(self) -> None:

@@ -25,18 +25,20 @@ def scrub(connection: Connection, tables: Sequence[str]) -> list[str]:
     Returns what this role has no right to, in words. Raises Unavailable where a transaction is open that can
     still see what was erased.
     """
-    wait_for_older_transactions(connection)
+    _wait_for_older_transactions(connection)
     denied = []
     for schema, table in connection.execute(SQL["tables"], [list(tables)]).fetchall():
-        if not is_allowed(connection, sql.SQL("VACUUM (FULL, ANALYZE) {}").format(Identifier(schema, table))):
+        if not _is_allowed(
+            connection, sql.SQL("VACUUM (FULL, ANALYZE) {}").format(Identifier(schema, table))
+        ):
             denied.append(f"rewriting {table}, which its owner may, and the database's")
     # The old files go with it.
-    if not is_allowed(connection, sql.SQL("CHECKPOINT")):
+    if not _is_allowed(connection, sql.SQL("CHECKPOINT")):
         denied.append("CHECKPOINT, which GRANT pg_checkpoint allows: old files stay until the next one")
     return denied
 
 
-def is_allowed(connection: Connection, work: sql.SQL | sql.Composed) -> bool:
+def _is_allowed(connection: Connection, work: sql.SQL | sql.Composed) -> bool:
     """Do ``work``; return whether this role has the right to. VACUUM only warns, and passes a table over."""
     warnings: list[Diagnostic] = []
 
@@ -54,7 +56,7 @@ def is_allowed(connection: Connection, work: sql.SQL | sql.Composed) -> bool:
     return not warnings
 
 
-def wait_for_older_transactions(connection: Connection) -> None:
+def _wait_for_older_transactions(connection: Connection) -> None:
     """A table that is rewritten keeps all rows that an open transaction may still look at."""
     ((following, unseen),) = connection.execute(SQL["begin"]).fetchall()
     deadline = time.monotonic() + OLDER_SECONDS_MAX

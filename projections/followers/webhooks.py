@@ -146,14 +146,14 @@ def create_webhook(
         # The follower stands still meanwhile: what lies behind it is ours to write down, what lies
         # before it is its own. Whoever else makes a webhook waits, too, so they can be counted.
         position = lock_checkpoint(connection, FOLLOWER.name)
-        refuse_more_webhooks(connection, project, webhooks_max)
+        _refuse_more_webhooks(connection, project, webhooks_max)
         settled = settled_position(connection)
         if after is not None and after > settled:
             raise InvalidInput("from", f"the log goes up to position {settled}")
         start = settled if after is None else after
-        webhook_id, secret = insert_webhook(connection, project, url, types, start)
-        make_up(connection, webhook_id, start, position)
-        return find_webhook(connection, project, webhook_id), secret
+        webhook_id, secret = _insert_webhook(connection, project, url, types, start)
+        _make_up(connection, webhook_id, start, position)
+        return _find_webhook(connection, project, webhook_id), secret
 
     with database.connection() as connection:
         begin(connection, FOLLOWER)
@@ -161,14 +161,14 @@ def create_webhook(
             return carry_out_once(connection, project, idempotency, create, CREATED)
 
 
-def refuse_more_webhooks(connection: Connection, project: str, webhooks_max: int | None) -> None:
+def _refuse_more_webhooks(connection: Connection, project: str, webhooks_max: int | None) -> None:
     """Raise LimitReached where the project has as many webhooks as it may."""
     ((count,),) = connection.execute(SQL["count_webhooks"], {"project": project}).fetchall()
     if webhooks_max is not None and count >= webhooks_max:
         raise LimitReached("webhooks", webhooks_max, remedy="delete one")
 
 
-def insert_webhook(
+def _insert_webhook(
     connection: Connection, project: str, url: str, types: Sequence[str] | None, starts_after: int
 ) -> tuple[str, str]:
     """Insert a new webhook. Return its id and its secret."""
@@ -180,7 +180,7 @@ def insert_webhook(
     return webhook_id, secret
 
 
-def make_up(connection: Connection, webhook_id: str, gt: int, lte: int) -> None:
+def _make_up(connection: Connection, webhook_id: str, gt: int, lte: int) -> None:
     """Write down what a webhook is to be sent of what the follower has passed already."""
     bounds = {"webhook_id": webhook_id, "gt": gt, "lte": lte}
     connection.execute(SQL["insert_past_deliveries"], bounds)
@@ -189,10 +189,10 @@ def make_up(connection: Connection, webhook_id: str, gt: int, lte: int) -> None:
 
 def get_webhook(database: Database, project: str, webhook_id: str) -> Webhook:
     """Return a webhook of the project. Raises NotFound."""
-    return database.read(lambda connection: find_webhook(connection, project, webhook_id))
+    return database.read(lambda connection: _find_webhook(connection, project, webhook_id))
 
 
-def find_webhook(connection: Connection, project: str, webhook_id: str) -> Webhook:
+def _find_webhook(connection: Connection, project: str, webhook_id: str) -> Webhook:
     """Return a webhook of the project. Raises NotFound."""
     for row in connection.execute(SQL["select_webhook"], {"project": project, "id": webhook_id}):
         return Webhook(*row)
@@ -202,11 +202,11 @@ def find_webhook(connection: Connection, project: str, webhook_id: str) -> Webho
 def list_webhooks(database: Database, project: str, window: Window) -> Page[Webhook]:
     """In the order they were made."""
     sql = SQL["page_webhooks_descending" if window.order == "newest" else "page_webhooks"]
-    rows = database.fetch(sql, {"project": project, **bounds_of(window)})
+    rows = database.fetch(sql, {"project": project, **_bounds_of(window)})
     return page_of([Webhook(*row) for row in rows], window, lambda webhook: webhook.number)
 
 
-def bounds_of(window: Window) -> dict[str, int]:
+def _bounds_of(window: Window) -> dict[str, int]:
     after = window.after()
     end = KEY_MAX if window.order == "newest" else 0
     return {"after": end if after is None else after, "limit": window.limit + 1}
@@ -218,7 +218,7 @@ def delete_webhook(
     """Send it nothing more, and forget what was sent; returns what it was. Raises NotFound, KeyReused."""
 
     def delete() -> Webhook:
-        webhook = find_webhook(connection, project, webhook_id)
+        webhook = _find_webhook(connection, project, webhook_id)
         deleted = connection.execute(SQL["delete_webhook"], {"project": project, "id": webhook_id})
         if not deleted.rowcount:
             raise NotFound("webhook")
@@ -245,9 +245,9 @@ def resume_webhook(
     def resume() -> Webhook:
         position = lock_checkpoint(connection, FOLLOWER.name)
         for (last,) in connection.execute(SQL["resume_webhook"], key).fetchall():
-            make_up(connection, webhook_id, last, position)
+            _make_up(connection, webhook_id, last, position)
             connection.execute(SQL["skip_head" if skip else "retry_head"], {"webhook_id": webhook_id})
-        return find_webhook(connection, project, webhook_id)
+        return _find_webhook(connection, project, webhook_id)
 
     with database.connection() as connection:
         begin(connection, FOLLOWER)
@@ -259,7 +259,7 @@ def page_deliveries(database: Database, project: str, webhook_id: str, window: W
     """What was sent to a webhook and is to be sent, by position. Raises NotFound."""
     get_webhook(database, project, webhook_id)
     sql = SQL["page_deliveries_descending" if window.order == "newest" else "page_deliveries"]
-    rows = database.fetch(sql, {"webhook_id": webhook_id, **bounds_of(window)})
+    rows = database.fetch(sql, {"webhook_id": webhook_id, **_bounds_of(window)})
     return page_of([Delivery(*row) for row in rows], window, lambda delivery: delivery.position)
 
 
@@ -307,7 +307,7 @@ def record_attempt(connection: Connection, due: Due, attempt: Attempt, *, delay_
     is_taken = attempt.error is None
     made = {
         "webhook_id": due.webhook_id,
-        "webhook_status": None if is_taken else status_after(due, attempt),
+        "webhook_status": None if is_taken else _status_after(due, attempt),
         "delay": 0 if is_taken else delay_seconds,
         "position": due.entry.id,
         "status": "delivered" if is_taken else "pending",
@@ -317,7 +317,7 @@ def record_attempt(connection: Connection, due: Due, attempt: Attempt, *, delay_
     connection.execute(SQL["record_attempt"], made)
 
 
-def status_after(due: Due, attempt: Attempt) -> str:
+def _status_after(due: Due, attempt: Attempt) -> str:
     """What a webhook is after a failure."""
     if attempt.status == 410:
         return "disabled"

@@ -64,7 +64,7 @@ def page_audit(
 
 
 def parameters(database: Database, project: str | None, criteria: AuditFilter) -> dict[str, Any]:
-    causes, root_stream, root_version = causes_of(database, project, criteria)
+    causes, root_stream, root_version = _causes_of(database, project, criteria)
     return {
         "actor": criteria.actor,
         "stream": criteria.stream_id,
@@ -79,7 +79,7 @@ def parameters(database: Database, project: str | None, criteria: AuditFilter) -
     }
 
 
-def causes_of(
+def _causes_of(
     database: Database, project: str | None, criteria: AuditFilter
 ) -> tuple[list[str] | None, UUID | None, int | None]:
     """The events one of which must have led to an entry, and the one that is an entry itself."""

@@ -55,25 +55,25 @@ def compare(application: Recount, name: Name, old: AsOf, new: AsOf) -> tuple[Poi
     from_version = version_as_of(application, stream_id, old, field="from")
     to_version = version_as_of(application, stream_id, new, field="to")
     earlier, later = (
-        conversation_at(application, name.kind, stream_id, version)
+        _conversation_at(application, name.kind, stream_id, version)
         for version in sorted((from_version, to_version))
     )
-    before, after = points(application, earlier, later)
+    before, after = _points(application, earlier, later)
     return (before, after) if from_version <= to_version else (after, before)
 
 
-def conversation_at(application: Recount, kind: str, stream_id: UUID, version: int) -> Conversation:
+def _conversation_at(application: Recount, kind: str, stream_id: UUID, version: int) -> Conversation:
     conversation = state_at(application, kind, stream_id, version)
     assert isinstance(conversation, Conversation)
     return conversation
 
 
-def points(application: Recount, earlier: Conversation, later: Conversation) -> tuple[Point, Point]:
-    refuse_too_many(later.version - earlier.version)
-    events = list(events_between(application, earlier, later))
+def _points(application: Recount, earlier: Conversation, later: Conversation) -> tuple[Point, Point]:
+    _refuse_too_many(later.version - earlier.version)
+    events = list(_events_between(application, earlier, later))
     changed = {event.message_id for event in events if isinstance(event, MessageEvent)}
     before = messages_at(application, earlier, changed) if changed else {}
-    before |= {message.id: message for message in hidden_between(application, earlier, later)}
+    before |= {message.id: message for message in _hidden_between(application, earlier, later)}
     after = fold_messages(dict(before), events)
     return (
         Point(earlier, seen(earlier, before.values())),
@@ -81,20 +81,20 @@ def points(application: Recount, earlier: Conversation, later: Conversation) -> 
     )
 
 
-def events_between(application: Recount, earlier: Conversation, later: Conversation) -> Iterator[Event]:
+def _events_between(application: Recount, earlier: Conversation, later: Conversation) -> Iterator[Event]:
     """Yield what was recorded between the two. Raises InvalidInput where that is too large."""
     after, size = earlier.version, 0
     while after < later.version:
         entries = application.log.select_stream(later.id, gt=after, lt=later.version + 1, limit=LIMIT_MAX)
         size += sum(len(entry.state) for entry in entries)
-        refuse_too_large(size)
+        _refuse_too_large(size)
         yield from map(application.read, entries)
         after = entries[-1].originator_version
 
 
-def hidden_between(application: Recount, earlier: Conversation, later: Conversation) -> list[MessageState]:
+def _hidden_between(application: Recount, earlier: Conversation, later: Conversation) -> list[MessageState]:
     """Messages of ``earlier``, as they were, that the conversation as a whole hides at one of both only."""
-    one, other = (shown_after(conversation, earlier.version) for conversation in (earlier, later))
+    one, other = (_shown_after(conversation, earlier.version) for conversation in (earlier, later))
     low, high = min(one, other), max(one, other)
     if low == high:
         return []
@@ -104,12 +104,12 @@ def hidden_between(application: Recount, earlier: Conversation, later: Conversat
     for message in takewhile(lambda message: message.version <= high, messages):
         found.append(message)
         size += size_of(message)
-        refuse_too_many(len(found))
-        refuse_too_large(size)
+        _refuse_too_many(len(found))
+        _refuse_too_large(size)
     return found
 
 
-def shown_after(conversation: Conversation, end: int) -> int:
+def _shown_after(conversation: Conversation, end: int) -> int:
     """Of the messages up to version ``end``, those after this version were not deleted as a whole."""
     return end if conversation.is_deleted else min(conversation.hidden_through, end)
 
@@ -119,14 +119,14 @@ def seen(conversation: Conversation, messages: Iterable[MessageState]) -> list[M
     return sorted(visible, key=lambda message: message.version)
 
 
-def refuse_too_many(count: int) -> None:
+def _refuse_too_many(count: int) -> None:
     if count > EVENTS_MAX:
         raise InvalidInput(
             "from", f"more than {EVENTS_MAX:,} events or messages lie in between: name two nearer moments"
         )
 
 
-def refuse_too_large(size: int) -> None:
+def _refuse_too_large(size: int) -> None:
     if size > EVENTS_BYTES_MAX:
         raise InvalidInput(
             "from", f"more than {EVENTS_BYTES_MAX // 2**20} MiB lie in between: name two nearer moments"

@@ -60,13 +60,13 @@ def fork(
     """
     try:
         stream_id = stream_named(application, name)
-        refuse_unexpected(application, stream_id, expected_version)
-        source, last = source_at(application, stream_id, cut)
+        _refuse_unexpected(application, stream_id, expected_version)
+        source, last = _source_at(application, stream_id, cut)
         return Fork(
             name=new_name,
             scope=name.scope,
             source=source,
-            messages=[copy_of(message) for message in seen_until(application, source, last)],
+            messages=[_copy_of(message) for message in _seen_until(application, source, last)],
             metadata=metadata,
             forks_max=forks_max,
         )
@@ -74,13 +74,13 @@ def fork(
         return Refuse(kind=Session.KIND, name=new_name, scope=name.scope, error=error)
 
 
-def refuse_unexpected(application: Recount, stream_id: UUID, expected_version: int | None) -> None:
+def _refuse_unexpected(application: Recount, stream_id: UUID, expected_version: int | None) -> None:
     current = application.log.last_version(stream_id)
     if expected_version is not None and expected_version != current:
         raise ExpectationFailed(expected_version, current)
 
 
-def source_at(application: Recount, stream_id: UUID, cut: Cut) -> tuple[Session, int]:
+def _source_at(application: Recount, stream_id: UUID, cut: Cut) -> tuple[Session, int]:
     """The session as it was at ``cut``, and the version of the last message to take."""
     added_at = None
     if cut.message_id is not None:
@@ -95,17 +95,17 @@ def source_at(application: Recount, stream_id: UUID, cut: Cut) -> tuple[Session,
     if source.is_deleted:
         raise NotFound(Session.KIND)
     if cut.message_id is not None:
-        refuse_hidden(application, source, cut.message_id)
+        _refuse_hidden(application, source, cut.message_id)
     return source, version if added_at is None else added_at
 
 
-def refuse_hidden(application: Recount, source: Session, message_id: UUID) -> None:
+def _refuse_hidden(application: Recount, source: Session, message_id: UUID) -> None:
     message = messages_at(application, source, [message_id]).get(message_id)
     if message is None or source.hides(message):
         raise NotFound("message")
 
 
-def seen_until(application: Recount, source: Session, last: int) -> Iterator[MessageState]:
+def _seen_until(application: Recount, source: Session, last: int) -> Iterator[MessageState]:
     """The messages that could be seen then, oldest first, up to the one at version ``last``."""
     count = size = 0
     window = Window(LIMIT_MAX, "oldest", cursor_for(source.hidden_through, "oldest"))
@@ -125,7 +125,7 @@ def seen_until(application: Recount, source: Session, last: int) -> Iterator[Mes
         yield message
 
 
-def copy_of(message: MessageState) -> Message:
+def _copy_of(message: MessageState) -> Message:
     """What the message said, under an id of its own."""
     members: dict[str, Any] = {member: getattr(message, member) for member in Message.model_fields}
     return Message.model_construct(**{**members, "id": uuid7()})

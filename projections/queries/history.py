@@ -101,7 +101,7 @@ def messages_as_of(
 ) -> Iterator[MessageState]:
     """All messages up to the conversation's version, from the window's cursor on, in its order."""
     changes = past.changes_until(application, conversation.id, conversation.version)
-    for added in added_until(application, conversation, window):
+    for added in _added_until(application, conversation, window):
         yield from past.with_changes(application, conversation.id, added, changes)
 
 
@@ -113,7 +113,7 @@ def messages_at(
     return past.messages_at(application, conversation.id, conversation.version, today)
 
 
-def added_until(
+def _added_until(
     application: Recount, conversation: Conversation, window: Window
 ) -> Iterator[list[MessageState]]:
     """Yield the messages as they were added, as many at a time as a page has."""
@@ -157,10 +157,10 @@ def contains(document: Any, part: Any) -> bool:
         return isinstance(document, list) and all(
             any(contains(member, wanted) for member in document) for wanted in part
         )
-    return (type(document) is type(part) and bool(document == part)) or is_same_number(document, part)
+    return (type(document) is type(part) and bool(document == part)) or _is_same_number(document, part)
 
 
-def is_same_number(document: Any, part: Any) -> bool:
+def _is_same_number(document: Any, part: Any) -> bool:
     numbers = (int, float)
     if isinstance(document, bool) or isinstance(part, bool):
         return False

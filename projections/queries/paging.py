@@ -156,10 +156,10 @@ def read_page(
             return page_of(rows.found, window, key, epochs)
         for item in rows.found:
             if len(items) < window.limit and is_full(window, size):
-                refuse_half(window)
-                return page_until(items, window, key, epochs)
+                _refuse_half(window)
+                return _page_until(items, window, key, epochs)
             if len(items) == window.limit:
-                return page_until(items, window, key, epochs)
+                return _page_until(items, window, key, epochs)
             items.append(item)
             size += size_of(item)
         if is_all:
@@ -177,7 +177,7 @@ def is_full(window: Window, size: int) -> bool:
     return size >= window.bytes_max
 
 
-def refuse_half(window: Window) -> None:
+def _refuse_half(window: Window) -> None:
     """Raises TooLarge where a page that ends early is of no use. How large it would be, nobody knows yet."""
     if window.is_whole:
         raise TooLarge(2 * window.bytes_max)
@@ -197,10 +197,12 @@ def page_of(
     """
     if len(rows) <= window.limit:
         return Page(rows)
-    return page_until(rows[: window.limit], window, key, epochs)
+    return _page_until(rows[: window.limit], window, key, epochs)
 
 
-def page_until(items: Sequence[T], window: Window, key: Callable[[T], int], epochs: Epochs | None) -> Page[T]:
+def _page_until(
+    items: Sequence[T], window: Window, key: Callable[[T], int], epochs: Epochs | None
+) -> Page[T]:
     """A page of ``items``, behind which there are more."""
     epoch = None if epochs is None else epochs.current.name
     return Page(items, cursor_for(key(items[-1]), window.order, epoch))

@@ -110,7 +110,7 @@ def due(database: Database, before: datetime, project: str | None = None) -> Ite
 def named(database: Database, name: Name) -> Target:
     """A session, thread or user, deleted or live. Raises NotFound."""
     for row in database.fetch(SQL["select_named"], name._asdict()):
-        return target_from(row)
+        return _target_from(row)
     raise NotFound(name.kind)
 
 
@@ -138,14 +138,14 @@ def found(database: Database, statement: str, which: dict[str, Any]) -> Iterator
     after = NOBODY
     while True:
         page = {"after": after, "limit": FOUND, **which}
-        targets = [target_from(row) for row in database.fetch(SQL[statement], page, prepare=False)]
+        targets = [_target_from(row) for row in database.fetch(SQL[statement], page, prepare=False)]
         yield from targets
         if len(targets) < FOUND:
             return
         after = targets[-1].stream_id
 
 
-def target_from(row: Sequence[Any]) -> Target:
+def _target_from(row: Sequence[Any]) -> Target:
     kind, project, scope, name, stream_id, version, what = row
     whole = (what, None) if isinstance(what, int) else (len(what), what)
     return Target(kind, project, scope, name, stream_id, version, *whole)
@@ -230,7 +230,7 @@ def receipts_of(database: Database, results: Sequence[Result]) -> list[Receipt]:
     """By position."""
     places = [(result.target.stream_id, version) for result in results for version in result.versions]
     which = {"ids": [stream for stream, _ in places], "versions": [version for _, version in places]}
-    return [receipt_from(database, *row) for row in database.fetch(SQL["select_receipts"], which)]
+    return [_receipt_from(database, *row) for row in database.fetch(SQL["select_receipts"], which)]
 
 
 def page_receipts(application: Recount, project: str, window: Window) -> Page[Receipt]:
@@ -240,11 +240,11 @@ def page_receipts(application: Recount, project: str, window: Window) -> Page[Re
     within = {"project": project, "gt": low, "lt": high, "limit": window.limit + 1}
     sql = SQL["page_receipts_descending" if window.order == "newest" else "page_receipts"]
     rows = application.database.fetch(sql, within, prepare=False)
-    receipts = [receipt_from(application.database, *row) for row in rows]
+    receipts = [_receipt_from(application.database, *row) for row in rows]
     return page_of(receipts, window, lambda receipt: receipt.position, epochs)
 
 
-def receipt_from(
+def _receipt_from(
     database: Database,
     position: int,
     stream_id: UUID,

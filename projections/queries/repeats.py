@@ -41,7 +41,7 @@ def carry_out_once(
     key = {"project": project, "key": idempotency.key}
     began = connection.execute(SQL["begin_request"], key | {"fingerprint": idempotency.fingerprint})
     if began.fetchone() is None:
-        return first_answer(connection, key, idempotency, kind)
+        return _first_answer(connection, key, idempotency, kind)
     ((is_in_log,),) = connection.execute(SQL["is_in_log"], key).fetchall()
     if is_in_log:
         raise KeyReused
@@ -50,7 +50,7 @@ def carry_out_once(
     return answer
 
 
-def first_answer(
+def _first_answer(
     connection: Connection, key: dict[str, str], idempotency: Idempotency, kind: TypeAdapter[T]
 ) -> T:
     """Return what the request was answered before. Raises KeyReused."""

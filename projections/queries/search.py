@@ -89,15 +89,15 @@ def rank_messages(
     conversation. Raises InvalidInput, and TooLarge where they have more than ``bytes_max``.
     """
     paths: list[str] = []
-    where = composed(search.where, paths)
-    check_paths(paths)
+    where = _composed(search.where, paths)
+    _check_paths(paths)
     bound: dict[str, Any] = {f"path_{place}": path for place, path in enumerate(paths)}
     bound |= {"project": project, "kind": kind, "scope": scope, "name": name}
     bound |= {"text": search.text, "since": search.since, "until": search.until, "limit": search.limit}
     statement = sql.SQL(SQL["rank_messages"]).format(where=where)
 
     def fetch(weighing: dict[str, Any]) -> list[tuple[Any, ...]]:
-        return read_in_time(
+        return _read_in_time(
             database, lambda connection: connection.execute(statement, bound | weighing, prepare=False)
         )
 
@@ -105,7 +105,7 @@ def rank_messages(
     return [Ranked(MessageState(*row[2:]), row[0], frozenset(row[1])) for row in rows]
 
 
-def composed(condition: Condition, paths: list[str]) -> sql.Composable:
+def _composed(condition: Condition, paths: list[str]) -> sql.Composable:
     """The condition in SQL, its paths bound by name; they are put to ``paths``."""
     if isinstance(condition, Holds):
         paths.append(condition.path)
@@ -113,18 +113,18 @@ def composed(condition: Condition, paths: list[str]) -> sql.Composable:
         return sql.SQL("jsonb_path_exists(m.metadata::jsonb, {}::jsonpath)").format(path)
     if not condition.conditions:
         return sql.SQL("true")
-    parts = [composed(part, paths) for part in condition.conditions]
+    parts = [_composed(part, paths) for part in condition.conditions]
     return sql.SQL("({})").format(sql.SQL(" AND " if condition.which == "all" else " OR ").join(parts))
 
 
-def check_paths(paths: Sequence[str]) -> None:
+def _check_paths(paths: Sequence[str]) -> None:
     if len(paths) > CONDITIONS_MAX:
         raise InvalidInput("where", f"has more than {CONDITIONS_MAX} conditions")
     if any(len(path) > PATH_LENGTH_MAX or "\x00" in path for path in paths):
         raise InvalidInput("where", f"a path has a NUL character, or more than {PATH_LENGTH_MAX} others")
 
 
-def read_in_time(database: Database, execute: Callable[[Connection], Any]) -> list[tuple[Any, ...]]:
+def _read_in_time(database: Database, execute: Callable[[Connection], Any]) -> list[tuple[Any, ...]]:
     """The rows that ``execute`` finds. Raises InvalidInput for a path or time that PostgreSQL cannot take."""
 
     def read(connection: Connection) -> list[tuple[Any, ...]]:

@@ -66,7 +66,7 @@ def refuse(error: RecordUnreadable) -> None:
 
 
 @contextmanager
-def no_garbage_collection() -> Iterator[None]:
+def _no_garbage_collection() -> Iterator[None]:
     """Looking for circles, of which there are none, among ever more events takes more time than all else."""
     gc.disable()
     try:
@@ -96,7 +96,7 @@ class Folder:
 
         ``take``: with ``take_free_unit``, only one that nobody is at.
         """
-        with told(), self._connection.transaction(), no_garbage_collection():
+        with told(), self._connection.transaction(), _no_garbage_collection():
             self._connection.execute(SQL["flush_later"])
             for number, low, high, events in self._connection.execute(SQL[take]).fetchall():
                 with self._connection.cursor("recount_streams") as cursor:
@@ -237,7 +237,7 @@ def log_size(connection: Connection) -> int:
 def fill(conninfo: str, workers: int, progress: Progress, *, quarantine: bool = False) -> None:
     """Fold all units that are not done."""
     if workers > 1:
-        fill_together(conninfo, workers, progress, quarantine=quarantine)
+        _fill_together(conninfo, workers, progress, quarantine=quarantine)
     # PostgreSQL may be at a unit yet for a rebuild that was killed. Who waits for it folds it, unless it
     # was finished after all.
     with connect(conninfo) as connection, kept_alive(connection):
@@ -245,11 +245,11 @@ def fill(conninfo: str, workers: int, progress: Progress, *, quarantine: bool = 
             progress(events)
 
 
-def fill_together(conninfo: str, workers: int, progress: Progress, *, quarantine: bool) -> None:
+def _fill_together(conninfo: str, workers: int, progress: Progress, *, quarantine: bool) -> None:
     """Fold the units that nobody is at, in processes."""
     spawning = multiprocessing.get_context("spawn")
     initial = (conninfo, quarantine)
-    with ProcessPoolExecutor(workers, spawning, initializer=begin_work, initargs=initial) as pool:
+    with ProcessPoolExecutor(workers, spawning, initializer=_begin_work, initargs=initial) as pool:
         running = {pool.submit(fold_unit) for _ in range(workers)}
         while running:
             done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -266,7 +266,7 @@ _kept = ExitStack()
 """In a process of the pool: what lasts as long as it does."""
 
 
-def begin_work(conninfo: str, quarantine: bool) -> None:
+def _begin_work(conninfo: str, quarantine: bool) -> None:
     end_with_parent()
     connection = connect(conninfo)
     _kept.enter_context(kept_alive(connection))  # to the end of the process
@@ -314,13 +314,13 @@ def put_in_place(conninfo: str, *, quarantine: bool = False, holder: int | None 
         def catch_up() -> Callable[[], object]:
             tried = folder.for_one_try()
             tried.catch_up(settled_position(connection))
-            return lambda: tried.catch_up(last_position(connection))
+            return lambda: tried.catch_up(_last_position(connection))
 
         folder.come_close()
         return shadow.swap(connection, catch_up, holder=holder)
 
 
-def last_position(connection: Connection) -> int:
+def _last_position(connection: Connection) -> int:
     ((last,),) = connection.execute(SQL["last_position"]).fetchall()
     return int(last)
 

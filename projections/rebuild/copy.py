@@ -43,12 +43,12 @@ def line_maker(columns: Mapping[str, str]) -> Callable[[Row], bytes]:
                 values[place] = to_json(value).decode()
         made = to_json(values)[1:-1]
         # JSON within JSON has none: rare, for most of what people say is in documents.
-        return ESCAPE.sub(unescaped, made) if HAS_CONTROL_CHARACTERS.match(made) else made
+        return ESCAPE.sub(_unescaped, made) if HAS_CONTROL_CHARACTERS.match(made) else made
 
     return line
 
 
-def unescaped(escape: re.Match[bytes]) -> bytes:
+def _unescaped(escape: re.Match[bytes]) -> bytes:
     """A control character itself, as CSV has it; the other two escapes as they are."""
     found = escape[0]
     if found in (rb"\"", rb"\\"):

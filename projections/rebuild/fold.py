@@ -23,14 +23,14 @@ def fold_streams(rows: Iterable[Row], mapper: EventMapper, set_aside: SetAside) 
     """One change for each stream. ``rows``: whole streams, one after the other, by version."""
     for _, stream in groupby(rows, key=lambda row: row[0].int):
         try:
-            change = fold_stream(list(stream), mapper)
+            change = _fold_stream(list(stream), mapper)
         except RecordUnreadable as error:
             set_aside(error)
         else:
             yield change
 
 
-def fold_stream(rows: Sequence[Row], mapper: EventMapper) -> StreamChange:
+def _fold_stream(rows: Sequence[Row], mapper: EventMapper) -> StreamChange:
     """Raises RecordUnreadable, also for a stream that does not begin with its beginning."""
     events = mapper.to_domain_events(rows)
     _, _, topic, _ = rows[0]

@@ -131,10 +131,10 @@ def end(connection: Connection, number: int, findings: Findings, error: str | No
 
 def last_rebuild(database: Database) -> Rebuild | None:
     """The one under way, else the last; None where there was none."""
-    return database.read(find_last)
+    return database.read(_find_last)
 
 
-def find_last(connection: Connection) -> Rebuild | None:
+def _find_last(connection: Connection) -> Rebuild | None:
     # In this order: whoever gave back the lock had noted the end before.
     holders = [pid for (pid,) in connection.execute(SQL["lock_holders"], [REBUILD_LOCK])]
     row = connection.execute(SQL["last_rebuild"]).fetchone()
@@ -143,7 +143,7 @@ def find_last(connection: Connection) -> Rebuild | None:
     number, process_id, views, is_rehearsal, seconds, started_at, ended_at, events, *found = row
     differences, locked_seconds, error = found
     state = state_of(is_under_way=process_id in holders, has_ended=ended_at is not None, error=error)
-    done, before = (events, 0) if state == "done" else units_done(connection, started_at)
+    done, before = (events, 0) if state == "done" else _units_done(connection, started_at)
     per_second = (done - before) / seconds if state == "running" and done > before else None
     return Rebuild(
         number=number,
@@ -171,7 +171,7 @@ def state_of(*, is_under_way: bool, has_ended: bool, error: str | None) -> State
     return "done" if error is None else "failed"
 
 
-def units_done(connection: Connection, started_at: datetime) -> tuple[int, int]:
+def _units_done(connection: Connection, started_at: datetime) -> tuple[int, int]:
     """How many events were folded, and how many of them before ``started_at``."""
     try:
         ((done, before),) = connection.execute(SQL["units_done"], [started_at]).fetchall()

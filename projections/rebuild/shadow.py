@@ -81,8 +81,8 @@ def alone(connection: Connection) -> Iterator[None]:
     """
     lock = store_lock(connection, REBUILD_LOCK)
     with exclusive(connection, lock, refusal=RebuildUnderWay(), patience_seconds=PATIENCE_SECONDS):
-        end_forerunners(connection)
-        wait_for_erasure(connection)
+        _end_forerunners(connection)
+        _wait_for_erasure(connection)
         try:
             yield
         finally:
@@ -91,7 +91,7 @@ def alone(connection: Connection) -> Iterator[None]:
                     connection.execute(SQL["leave_alone"], [SHADOW_LOCK])
 
 
-def end_forerunners(connection: Connection) -> None:
+def _end_forerunners(connection: Connection) -> None:
     """End sessions that an earlier rebuild, which lost its lock, left at the shadow tables; they are undone.
 
     A process that stands still within a COPY is waited for by PostgreSQL without limit, and with it by all
@@ -114,7 +114,7 @@ def refuse_usurped(connection: Connection, holder: int | None) -> None:
         raise Unavailable("this rebuild stood still for too long and lost its lock: run it again")
 
 
-def wait_for_erasure(connection: Connection) -> None:
+def _wait_for_erasure(connection: Connection) -> None:
     """Take the lock that those who erase share; they queue up behind us. Raises Unavailable."""
     try:
         with connection.transaction():  # that the limit ends with; the lock stays
@@ -171,7 +171,7 @@ def those_aside(connection: Connection) -> dict[UUID, str]:
     return dict(connection.execute(SQL["those_aside"]).fetchall())
 
 
-def keep_rows(connection: Connection, streams: Sequence[UUID]) -> None:
+def _keep_rows(connection: Connection, streams: Sequence[UUID]) -> None:
     """Have these streams' rows in the shadow tables be those in use; no number is drawn twice."""
     if not streams:
         return
@@ -191,11 +191,11 @@ def differences(connection: Connection, *, but: Sequence[UUID]) -> Iterator[Diff
         if table == "counters" and but:
             continue  # a number may have been drawn since
         columns = list(columns_of(connection, table))
-        for place, live, made in connection.execute(comparison(table, key), {"but": but}).fetchall():
-            yield Difference(table, place, reason_for(columns, live, made))
+        for place, live, made in connection.execute(_comparison(table, key), {"but": but}).fetchall():
+            yield Difference(table, place, _reason_for(columns, live, made))
 
 
-def comparison(table: str, key: tuple[str, ...]) -> sql.Composed:
+def _comparison(table: str, key: tuple[str, ...]) -> sql.Composed:
     """Compares rows as texts: json has no equality of its own, and must be the same to the letter."""
     columns = [Identifier(column) for column in key]
     same = sql.SQL(" AND ").join(sql.SQL(EQUAL).format(c) for c in columns)
@@ -215,7 +215,7 @@ def comparison(table: str, key: tuple[str, ...]) -> sql.Composed:
     )
 
 
-def reason_for(columns: Sequence[str], live: dict[str, Any] | None, made: dict[str, Any] | None) -> str:
+def _reason_for(columns: Sequence[str], live: dict[str, Any] | None, made: dict[str, Any] | None) -> str:
     if live is None:
         return "is missing"
     if made is None:
@@ -238,7 +238,7 @@ def swap(
     for _ in range(SWAP_ATTEMPTS_MAX):
         try:
             with connection.transaction():
-                keep_vacuum_away(connection)
+                _keep_vacuum_away(connection)
                 seconds = exchange(connection, catch_up())
                 refuse_usurped(connection, holder)
         except errors.LockNotAvailable:
@@ -250,7 +250,7 @@ def swap(
     raise Unavailable("other transactions hold the tables for too long: try again later")
 
 
-def keep_vacuum_away(connection: Connection) -> None:
+def _keep_vacuum_away(connection: Connection) -> None:
     """For the rest of the transaction; in nobody else's way. A vacuum yields to whoever waits patiently."""
     connection.execute(SQL["wait_for_locks"], [f"{QUIET_SECONDS_MAX}s"])
     tables = tables_in(connection)
@@ -265,8 +265,8 @@ def lock(connection: Connection, tables: Iterable[Identifier], mode: LiteralStri
 def exchange(connection: Connection, catch_up: Callable[[], object]) -> float:
     """Within a transaction. Locks in the order appends do, so that neither waits for the other for ever."""
     tables = tables_in(connection)
-    views = views_on(connection, list(tables))
-    renaming = changes_of_names(connection, list(tables))
+    views = _views_on(connection, list(tables))
+    renaming = _changes_of_names(connection, list(tables))
     connection.execute(SQL["wait_for_locks"], [f"{LOCKED_SECONDS_MAX * 1000:.0f}ms"])
     started = time.monotonic()
     lock(connection, [Identifier("counters")], "EXCLUSIVE")
@@ -274,7 +274,7 @@ def exchange(connection: Connection, catch_up: Callable[[], object]) -> float:
     # Readers too, before anything is done: whether it succeeds shows early.
     lock(connection, [*map(Identifier, tables), *(view for view, _ in views)], "ACCESS EXCLUSIVE")
     catch_up()
-    keep_rows(connection, list(those_aside(connection)))
+    _keep_rows(connection, list(those_aside(connection)))
     connection.execute(SQL["exchange_versions"])
     run_all(connection, renaming)
     for view, definition in views:  # they still read the tables they were made on
@@ -282,13 +282,13 @@ def exchange(connection: Connection, catch_up: Callable[[], object]) -> float:
     return time.monotonic() - started
 
 
-def views_on(connection: Connection, tables: Sequence[str]) -> list[tuple[Identifier, sql.SQL]]:
+def _views_on(connection: Connection, tables: Sequence[str]) -> list[tuple[Identifier, sql.SQL]]:
     """Return the views of PostgreSQL that read one of these tables, ours or others of the same owner."""
     found = connection.execute(SQL["views_on"], [tables]).fetchall()
     return [(Identifier(schema, name), sql.SQL(definition)) for schema, name, definition in found]
 
 
-def changes_of_names(connection: Connection, tables: Sequence[str]) -> list[sql.Composed]:
+def _changes_of_names(connection: Connection, tables: Sequence[str]) -> list[sql.Composed]:
     """Return what puts the shadow tables in the place of those in use, and these in PREVIOUS.
 
     The notes of a rebuild go with the latter, so that those put aside can be caught up with too.

@@ -20,8 +20,8 @@ def puts_for(
     touched: list[dict[str, Any]] = []
     for change in changes:
         if isinstance(change.state, kind) and not change.state.is_purged:
-            if all(map(is_about_messages, change.events)):
-                touched.append(counts_of(change.state))
+            if all(map(_is_about_messages, change.events)):
+                touched.append(_counts_of(change.state))
             else:
                 put.append(row_of(change.state))
     return [
@@ -37,7 +37,7 @@ def purged_streams(changes: Sequence[StreamChange], kind: type[Aggregate]) -> li
     return [{"stream_id": state.id} for state in states if isinstance(state, kind) and state.is_purged]
 
 
-def is_about_messages(event: object) -> bool:
+def _is_about_messages(event: object) -> bool:
     return isinstance(event, MessageAdded | MessageEvent)
 
 
@@ -47,7 +47,7 @@ def row_of(state: Any) -> dict[str, Any]:
     return row
 
 
-def counts_of(state: Any) -> dict[str, Any]:
+def _counts_of(state: Any) -> dict[str, Any]:
     return {
         "stream_id": state.id,
         "message_count": state.message_count,

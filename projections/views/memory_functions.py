@@ -28,7 +28,7 @@ def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
     ]
 
 
-def function_from(definition: dict[str, Any], **columns: Any) -> Function:
+def _function_from(definition: dict[str, Any], **columns: Any) -> Function:
     return Function(definition=Definition.model_validate(definition), **columns)
 
 
@@ -43,7 +43,7 @@ def get_function(database: Database, project: str, name: str, *, deleted: bool =
 def functions_named(database: Database, project: str, names: Collection[str]) -> list[Function]:
     """Those of ``names`` that there are, live or deleted, in no order."""
     bound = {"project": project, "names": list(names)}
-    found = database.fetch_as(function_from, SQL["functions_named"], bound)
+    found = database.fetch_as(_function_from, SQL["functions_named"], bound)
     always = built_in(project)
     if always.name in names and all(function.name != always.name for function in found):
         found.append(always)
@@ -62,7 +62,7 @@ def list_functions(
         "types": None if types is None else list(types),
         "but": always.name,
     }
-    found = database.fetch_as(function_from, SQL["list_functions"], bound, prepare=False)
+    found = database.fetch_as(_function_from, SQL["list_functions"], bound, prepare=False)
     if window.cursor is None:
         (always,) = functions_named(database, project, [always.name])
         if not always.is_deleted and (types is None or always.definition.type in types):

@@ -25,7 +25,7 @@ def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
     return puts_for(changes, Session, SQL, "sessions")
 
 
-def session_from(origin: dict[str, Any] | None, **columns: Any) -> Session:
+def _session_from(origin: dict[str, Any] | None, **columns: Any) -> Session:
     return Session(origin=None if origin is None else Origin.model_validate(origin), **columns)
 
 
@@ -34,7 +34,7 @@ def get_session(
 ) -> Session:
     """The session, live, or with ``deleted`` in either state. Raises NotFound."""
     key = {"project": project, "scope": scope, "name": name}
-    for session in database.fetch_as(session_from, SQL["get_session"], key):
+    for session in database.fetch_as(_session_from, SQL["get_session"], key):
         if deleted or not session.is_deleted:
             return session
     raise NotFound(Session.KIND)
@@ -46,7 +46,7 @@ def list_sessions(
     """Sessions by the order they began in."""
     sql = SQL[f"list_sessions_{window.order}_first"]
     bound = (criteria or Filter()).parameters()
-    return list_rows(database, session_from, sql, bound | {"project": project}, window)
+    return list_rows(database, _session_from, sql, bound | {"project": project}, window)
 
 
 def list_sessions_last_spoken_in(
@@ -58,7 +58,7 @@ def list_sessions_last_spoken_in(
     """
     bound = (criteria or Filter()).parameters() | page.parameters() | {"project": project}
     sql = SQL["list_sessions_last_spoken_in"]
-    return database.fetch_as(session_from, sql, bound, prepare=False)
+    return database.fetch_as(_session_from, sql, bound, prepare=False)
 
 
 def count_forks(database: Database, project: str) -> int:

@@ -28,13 +28,13 @@ def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
     ]
 
 
-def user_from(profile: dict[str, Any], **columns: Any) -> User:
+def _user_from(profile: dict[str, Any], **columns: Any) -> User:
     return User(profile=Profile.model_validate(profile), **columns)
 
 
 def get_user(database: Database, project: str, name: str, *, deleted: bool = False) -> User:
     """The user, live, or with ``deleted`` in either state. Raises NotFound."""
-    for user in database.fetch_as(user_from, SQL["get_user"], {"project": project, "name": name}):
+    for user in database.fetch_as(_user_from, SQL["get_user"], {"project": project, "name": name}):
         if deleted or not user.is_deleted:
             return user
     raise NotFound(User.KIND)
@@ -60,7 +60,7 @@ def list_users(
     """Users by the order they were created in."""
     sql = SQL[f"list_users_{window.order}_first"]
     bound = (criteria or Filter()).parameters()
-    return list_rows(database, user_from, sql, bound | {"project": project}, window)
+    return list_rows(database, _user_from, sql, bound | {"project": project}, window)
 
 
 def find_users(
@@ -76,4 +76,4 @@ def find_users(
         "names": None if names is None else list(names),
         "display_names": None if display_names is None else list(display_names),
     }
-    return database.fetch_as(user_from, SQL["find_users"], bound, prepare=False)
+    return database.fetch_as(_user_from, SQL["find_users"], bound, prepare=False)
