@@ -1,5 +1,5 @@
-"""Foreign protocols: each module reads like the contract of the server it stands in for.
+"""Foreign protocols; each module reads like the contract of the server it stands in for.
 
-A module has models of its own both ways and translates them into commands and queries of ours; nothing
-foreign leaves it. Its router is served at the very paths its clients call.
+A module has models of its own for requests and responses, and translates them into Recount's commands and
+queries; nothing foreign leaves it. Its router serves the very paths that its clients call.
 """

@@ -1,4 +1,4 @@
-"""What all protocols have in common: who calls, on which project, and errors in the protocol's own shape."""
+"""The common ground of all protocols: who calls, on which project, and errors in the protocol's own shape."""
 
 from __future__ import annotations
 
@@ -39,13 +39,14 @@ UNHELD_BYTES = 2**20
 """A list that weighs no more is read without more ado."""
 
 ErrorAnswer = Callable[[Request, Exception], Response]
-"""How a protocol tells a RecountError, a RequestValidationError, a BodyInvalid or an HTTPException."""
+"""How a protocol answers a RecountError, a RequestValidationError, a BodyInvalid or an HTTPException."""
 
 
 class BodyInvalid(RecountError):
-    """The request's body is not what the protocol takes; ``field`` is the path of the culprit, dotted.
+    """Error of a request whose body the protocol does not accept.
 
-    ``kind``: what pydantic calls what is wrong.
+    ``field``: the dotted path of the member at fault. ``reason``: what is wrong with it. ``is_json``: False
+    when the body is not JSON at all. ``kind``: pydantic's name for the kind of error.
     """
 
     def __init__(self, field: str, reason: str, *, is_json: bool = True, kind: str = "value_error") -> None:
@@ -57,7 +58,7 @@ class BodyInvalid(RecountError):
 
 
 def route_class(answer: ErrorAnswer) -> type[APIRoute]:
-    """Routes of a router whose errors are told by ``answer``; what nobody expected stays a 500 of ours."""
+    """Return a class of routes that answer errors with ``answer``; unexpected errors stay native 500s."""
 
     class ProtocolRoute(BoundedRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -67,16 +68,16 @@ def route_class(answer: ErrorAnswer) -> type[APIRoute]:
                 try:
                     return await handle(request)
                 except (RecountError, RequestValidationError, HTTPException) as error:
-                    return told_by(answer, request, error)
+                    return _told_by(answer, request, error)
                 except psycopg.Error as error:
-                    return told_by(answer, request, translated(error))
+                    return _told_by(answer, request, translated(error))
 
             return handle_or_tell
 
     return ProtocolRoute
 
 
-def told_by(answer: ErrorAnswer, request: Request, error: Exception) -> Response:
+def _told_by(answer: ErrorAnswer, request: Request, error: Exception) -> Response:
     """Return the answer, with the headers that belong to the error in every protocol."""
     told = answer(request, error)
     match error:
@@ -88,14 +89,15 @@ def told_by(answer: ErrorAnswer, request: Request, error: Exception) -> Response
 
 
 def protocol_router(route: type[APIRoute]) -> APIRouter:
-    """A router of such routes. The OpenAPI document leaves them out: it is of the native API."""
+    """Return a router of such routes, left out of the OpenAPI document, which describes the native API."""
     return APIRouter(route_class=route, include_in_schema=False)
 
 
 def status_of(error: Exception, *, invalid: int, refused: int = 409) -> int:
-    """The status that fits an error of ours, for protocols with no table of their own.
+    """Return the HTTP status for an error, for protocols without a table of their own.
 
-    ``invalid``: of what cannot be taken; ``refused``: of what a rule forbids.
+    ``invalid``: the status of invalid input; ``refused``: that of what a rule forbids. Any other error is
+    raised again.
     """
     match error:
         case HTTPException():
@@ -110,7 +112,7 @@ def status_of(error: Exception, *, invalid: int, refused: int = 409) -> int:
 
 @dataclass(frozen=True)
 class Visit(Reading):
-    """A request of a foreign client that we know: it reads, and writes if its key may."""
+    """A request of an authenticated foreign client, which may read, and write if its key allows it."""
 
     context: Context
     answer: Answer
@@ -132,19 +134,20 @@ class Visit(Reading):
                 held = bytes_max
 
     async def execute(self, command: Command) -> Outcome:
-        """Carry out a command. Raises Refused, NotFound or Unavailable."""
+        """Execute a command. Raises Refused, NotFound or Unavailable."""
         return await self.store.execute(command, self.context)
 
     def because_of(self, cause: Aggregate) -> Visit:
-        """This visit, whose events name the last event of ``cause`` as the one that led to them."""
+        """Return this visit with the last event of ``cause`` as the cause of the events that it writes."""
         context = replace(self.context, causation_id=f"{cause.id}/{cause.version}")
         return replace(self, context=context)
 
 
 async def visit(request: Request, *, scope: str | None = None, key: str | None = None) -> Visit:
-    """Who calls. ``scope``: what they must be allowed; None: reading for GET and HEAD, else writing.
+    """Authenticate the caller and return the visit. Raises Unauthorized, Forbidden.
 
-    ``key``: where a client sends it in a way of its own. Raises Unauthorized, Forbidden.
+    ``scope``: the scope that the caller needs; None: read for GET and HEAD, else write. ``key``: the API key,
+    where the client sends it in a way of its own.
     """
     if scope is None:
         scope = "read" if request.method in ("GET", "HEAD") else "write"
@@ -158,9 +161,9 @@ ATTEMPTS_MAX = 20
 
 
 async def again(attempt: Callable[[], Awaitable[R]]) -> R:
-    """What ``attempt`` comes to, made anew where others wrote between its reading and its writing.
+    """Run ``attempt``, retrying when another writer got in between its read and its write.
 
-    Raises what the last attempt met: ExpectationFailed or AlreadyExists.
+    Raises the error of the last attempt: ExpectationFailed or AlreadyExists.
     """
     for _ in range(ATTEMPTS_MAX - 1):
         with suppress(ExpectationFailed, AlreadyExists):
@@ -169,7 +172,7 @@ async def again(attempt: Callable[[], Awaitable[R]]) -> R:
 
 
 async def document_in(request: Request, model: Callable[[Any], R]) -> R:
-    """What ``model`` makes of the body as JSON, whatever the Content-Type says. Raises BodyInvalid."""
+    """Return ``model`` applied to the JSON body, whatever the Content-Type says. Raises BodyInvalid."""
     assert isinstance(request, Sent)
     try:
         return await request.read_as(model)
@@ -180,7 +183,7 @@ async def document_in(request: Request, model: Callable[[Any], R]) -> R:
 
 
 async def body_as(request: Request, model: type[M]) -> M:
-    """The body as JSON, whatever the Content-Type says. Raises BodyInvalid."""
+    """Return the JSON body as a ``model``, whatever the Content-Type says. Raises BodyInvalid."""
 
     def validated(document: Any) -> M:
         try:

@@ -1,7 +1,7 @@
-"""What a chat endpoint as OpenAI's answers, whole or by parts: the words in it.
+"""Readers of the text in answers of OpenAI-compatible chat endpoints, complete or streamed.
 
-Endpoints add chunks of their own: what filters found, what was used, a sign of life. One without words is
-passed over. What cannot be read at all fails, for there may have been words in it.
+Endpoints add chunks of their own, such as filter results, usage and keep-alives. A chunk without text is
+skipped. A chunk that cannot be read fails the answer, because it may have held text.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ DONE = "[DONE]"
 PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 THOUGHTS = ("reasoning", "thinking", "redacted_thinking", "reasoning_text", "summary_text")
 WORDS = ("text", "value", "refusal", "transcript")
-"""The members of a part that hold words, the first that does."""
+"""The members of a part that may hold its text; the first that is not empty counts."""
 
 NO_CHAT = "the responder's answer is not that of a chat endpoint"
 
 
 def whole_answer(raw: bytes) -> str:
-    """The text of an answer that comes at once. Raises Failed."""
-    document = parsed(raw)
+    """Return the text of an answer that was not streamed. Raises Failed."""
+    document = _parsed(raw)
     if not isinstance(document, dict):
         raise Failed(NO_CHAT, 502)
-    refuse_error(document)
-    choice = first_choice(document)
+    _refuse_error(document)
+    choice = _first_choice(document)
     message = None if choice is None else choice.get("message", choice if "text" in choice else None)
     if not isinstance(message, dict):
         raise Failed(NO_CHAT, 502)
-    return clean_text(text_in(message))
+    return clean_text(_text_in(message))
 
 
 class Answer:
-    """Reads an answer that was asked for by parts; it comes as events, or whole where nobody streams."""
+    """Reader of an answer that was asked for as a stream, and may come as events or as one document."""
 
     def __init__(self) -> None:
-        self._chunks = Chunks()
+        self._chunks = _Chunks()
         self._whole: bytes | None = None
         self._has_begun = False
 
@@ -50,26 +50,26 @@ class Answer:
         if not self._has_begun:
             part = part.removeprefix(codecs.BOM_UTF8).lstrip()
             self._has_begun = bool(part)
-            self._whole = b"" if part.startswith(b"{") else None  # no line of an event stream begins so
+            self._whole = b"" if part.startswith(b"{") else None  # no line of an event stream begins with {
         if self._whole is None:
             yield from self._chunks.feed(part)
         else:
             self._whole += part
 
     def end(self) -> Iterator[str]:
-        """Yield what is left. Raises Failed."""
+        """Yield the remaining text, if any. Raises Failed."""
         if self._whole is None:
             yield from self._chunks.end()
         elif text := whole_answer(self._whole):
             yield text
 
 
-class Chunks:
-    """Reads an answer that comes by parts, as a stream of events."""
+class _Chunks:
+    """Reader of an answer that comes as a stream of events."""
 
     def __init__(self) -> None:
         self._events = Events()
-        self._held = ""  # half a character, whose other half comes with the next chunk
+        self._held = ""  # a high surrogate; its low one comes with the next chunk
         self._is_chat = False
         self._is_done = False
 
@@ -79,7 +79,7 @@ class Chunks:
             yield from self._take(event)
 
     def end(self) -> Iterator[str]:
-        """Yield what is left. Raises Failed, also where nothing came that a chat endpoint sends."""
+        """Yield the remaining text, if any. Raises Failed, also when the answer was not a chat endpoint's."""
         for event in self._events.end():
             yield from self._take(event)
         if not self._is_chat:
@@ -93,15 +93,18 @@ class Chunks:
                 self._is_chat = self._is_done = True
                 return
             if event.name == "error":
-                refuse_error({"error": document})
+                _refuse_error({"error": document})
             if isinstance(document, dict):
-                refuse_error(document)
+                _refuse_error(document)
                 yield from self._text_in(document)
 
     def _documents_in(self, event: Event) -> list[Any]:
-        """What an event holds; of another kind than messages it may be any text. Raises Failed."""
+        """Return the documents in an event. Raises Failed if a message cannot be read.
+
+        The data of any other kind of event may be arbitrary text, and is returned as it is.
+        """
         try:
-            return list(documents_in(event.data))
+            return list(_documents_in(event.data))
         except Failed:
             if event.name == "message":
                 raise
@@ -109,11 +112,11 @@ class Chunks:
 
     def _text_in(self, chunk: dict[str, Any]) -> Iterator[str]:
         self._is_chat |= "choices" in chunk
-        choice = first_choice(chunk) or {}
+        choice = _first_choice(chunk) or {}
         delta = choice.get("delta")
         if not isinstance(delta, dict):
             delta = choice.get("message") or choice
-        text = self._held + (text_in(delta) if isinstance(delta, dict) else "")
+        text = self._held + (_text_in(delta) if isinstance(delta, dict) else "")
         is_half = "\ud800" <= text[-1:] <= "\udbff"
         self._held = text[-1:] if is_half else ""
         text = text[:-1] if is_half else text
@@ -121,8 +124,11 @@ class Chunks:
             yield clean_text(text)
 
 
-def documents_in(data: str) -> Iterator[Any]:
-    """What an event holds: one JSON document, or one in each line where the empty lines were left out."""
+def _documents_in(data: str) -> Iterator[Any]:
+    """Yield the JSON document in an event. Raises Failed if it cannot be read.
+
+    If the blank lines between events are missing, yield the document in each line.
+    """
     if data.strip() == DONE:
         yield DONE
         return
@@ -131,18 +137,18 @@ def documents_in(data: str) -> Iterator[Any]:
     except ValueError:
         for line in data.split("\n"):
             if line.strip():
-                yield DONE if line.strip() == DONE else parsed(line)
+                yield DONE if line.strip() == DONE else _parsed(line)
 
 
-def parsed(text: str | bytes) -> Any:
+def _parsed(text: str | bytes) -> Any:
     try:
         return loads_bytes(text) if isinstance(text, bytes) else loads(text)
     except ValueError:
         raise Failed(NO_CHAT, 502) from None
 
 
-def refuse_error(document: dict[str, Any]) -> None:
-    """Raise Failed where a document says that there is no answer; with its code, never its words."""
+def _refuse_error(document: dict[str, Any]) -> None:
+    """Raise Failed if a document reports an error, with the error's code and never its text."""
     error = document.get("error")
     if not error:
         return
@@ -151,8 +157,8 @@ def refuse_error(document: dict[str, Any]) -> None:
     raise Failed(f"the responder answered with an error{f' ({plain[0]})' if plain else ''}", 502)
 
 
-def first_choice(document: dict[str, Any]) -> dict[str, Any] | None:
-    """The choice that counts, of which there may be several; None where there is none."""
+def _first_choice(document: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the first choice, the only one that counts; None if there is none."""
     choices = document.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         if isinstance(choice, dict) and choice.get("index") in (0, None):
@@ -160,8 +166,8 @@ def first_choice(document: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def text_in(message: dict[str, Any]) -> str:
-    """The words of a message or a part of one; a refusal is what is said instead."""
+def _text_in(message: dict[str, Any]) -> str:
+    """Return the text of a message or of a part of one; a refusal counts as its text."""
     for member in ("content", "text", "refusal", "audio"):
         if text := text_of_parts(message.get(member)):
             return text
@@ -169,7 +175,7 @@ def text_in(message: dict[str, Any]) -> str:
 
 
 def text_of_parts(content: Any) -> str:
-    """The words of a content: a text, or a list of parts, whose texts belong together."""
+    """Return the text of a content, which is a text or a list of parts whose texts are joined."""
     if isinstance(content, str):
         return content
     if isinstance(content, dict) and content.get("type") not in THOUGHTS:

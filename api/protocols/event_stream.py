@@ -1,7 +1,6 @@
-"""Reads event streams as the HTML standard (WHATWG, 9.2) says, from bytes as they come.
+"""Readers of event streams as the HTML standard (WHATWG, 9.2) defines them, from bytes as they arrive.
 
-A library would do where nothing else is wanted of the stream; what is relayed goes on as it came, and is
-read on the way.
+A library would do if the stream were only read; a relayed stream is passed on unchanged and read on the way.
 """
 
 from __future__ import annotations
@@ -15,14 +14,17 @@ LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
 class Event(NamedTuple):
-    """``data`` is that of all its lines, joined; ``name`` is "message" unless the stream names it."""
+    """An event of a stream.
+
+    ``data`` joins the data of all its lines; ``name`` is "message" unless the stream names the event.
+    """
 
     name: str
     data: str
 
 
 class Lines:
-    """Cuts bytes into lines, which end with CR, LF or CRLF and nothing else."""
+    """Splitter of bytes into lines, which end with CR, LF or CRLF and nothing else."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -31,7 +33,7 @@ class Lines:
     def feed(self, part: bytes) -> Iterator[str]:
         """Yield the lines that ``part`` completes."""
         rest = self._rest + part
-        if rest.endswith(b"\r"):  # perhaps the first half of an end
+        if rest.endswith(b"\r"):  # may be the first half of CRLF
             rest, held = rest[:-1], b"\r"
         else:
             held = b""
@@ -41,7 +43,7 @@ class Lines:
             yield self._decode(line)
 
     def end(self) -> Iterator[str]:
-        """Yield what is left, if anything is."""
+        """Yield the rest as a last line, unless it is empty."""
         for line in LINE_END.split(self._rest):
             if line:
                 yield self._decode(line)
@@ -55,7 +57,7 @@ class Lines:
 
 
 class Events:
-    """Puts lines together to events."""
+    """Parser that assembles lines into events."""
 
     def __init__(self) -> None:
         self._lines = Lines()
@@ -68,7 +70,7 @@ class Events:
             yield from self._take(line)
 
     def end(self) -> Iterator[Event]:
-        """Yield an event that nothing came after: the standard drops it, and words would be lost."""
+        """Yield the event that the stream ended within; the standard drops it, which would lose text."""
         for line in self._lines.end():
             yield from self._take(line)
         yield from self._take("")

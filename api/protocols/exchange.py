@@ -1,6 +1,6 @@
-"""An exchange: a question is recorded, somebody answers it knowing what was said before, and so is that.
+"""An exchange: a question is recorded, answered by somebody who knows the conversation, and so is the answer.
 
-The question is recorded before anybody is asked, so it stays when no answer comes.
+The question is recorded before the responder is asked, so it stays even if no answer comes.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ from recountdb.domain.values import check_name
 from recountdb.projections.queries.recent_messages import Said, newest_messages
 
 HISTORY_MAX = 100
-"""How many earlier messages a responder is given."""
+"""The number of earlier messages that a responder is given."""
 
 ROLES = {"user": "user", "human": "user", "assistant": "assistant", "ai": "assistant", "system": "system"}
-"""Role → that of a chat endpoint. What others said, tools for one, is not told."""
+"""Role → role at a chat endpoint. Messages with other roles, such as tools, are not sent."""
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """A question and its answer in one session."""
+    """A session in which a question and its answer are recorded."""
 
     here: Visit
     scope: str
     session: str
 
     async def history(self, without: dict[str, Any] | None = None) -> list[MessageState]:
-        """What was said last, the oldest first; not messages whose metadata contain ``without``."""
+        """Return the newest messages, oldest first, except those whose metadata contain ``without``."""
         said = Said(scope=self.scope, session=self.session, without=without)
         found = await self.here.find_whole(newest_messages, said, limit=HISTORY_MAX)
         return [one.message for one in reversed(found)]
 
     async def record(self, members: Mapping[str, Any], message_id: UUID | None = None) -> Message:
-        """Record a message, said now unless it tells when. Raises InvalidInput."""
+        """Record a message, timestamped now unless its members give a time. Raises InvalidInput."""
         message = message_with(message_id or uuid7(), {**members}, now=self.here.store.now())
         command = AddMessages(
             kind=Session.KIND,
-            name=session_named(self.session),
+            name=_session_named(self.session),
             scope=self.scope,
             messages=[message],
             given_ids=frozenset([message.id] if message_id is not None else []),
@@ -61,7 +61,7 @@ class Exchange:
 
 
 def message_with(message_id: UUID, members: dict[str, Any], *, now: datetime) -> Message:
-    """Make a message, said ``now`` unless its members tell when. Raises InvalidInput."""
+    """Return a message, timestamped ``now`` unless its members give a time. Raises InvalidInput."""
     members["timestamp"] = members.get("timestamp") or now
     try:
         return Message(id=message_id, **members)
@@ -70,8 +70,8 @@ def message_with(message_id: UUID, members: dict[str, Any], *, now: datetime) ->
         raise InvalidInput(".".join(map(str, first["loc"])), str(first["msg"])) from None
 
 
-def session_named(name: str) -> str:
-    """Raises InvalidInput for a text that no session can be called."""
+def _session_named(name: str) -> str:
+    """Return ``name``. Raises InvalidInput when it is not a valid name of a session."""
     try:
         return check_name(name)
     except ValueError as error:
@@ -79,7 +79,7 @@ def session_named(name: str) -> str:
 
 
 def turns_of(history: Sequence[MessageState], question: str) -> list[Turn]:
-    """What a chat endpoint is told: what was said before, and the question."""
+    """Return the turns to send to a chat endpoint: the conversation so far, and the question."""
     told = (
         Turn(ROLES[message.role], message.content)
         for message in history
@@ -89,7 +89,7 @@ def turns_of(history: Sequence[MessageState], question: str) -> list[Turn]:
 
 
 async def streamed(parts: AsyncIterator[bytes], headers: Mapping[str, str] | None = None) -> Response:
-    """An answer that goes out as it comes. What fails before its first part fails as a whole."""
+    """Return a response that streams ``parts`` as they come. Raises an error that precedes the first part."""
     first = await anext(parts, b"")
 
     async def all_parts() -> AsyncIterator[bytes]:

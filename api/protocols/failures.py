@@ -1,4 +1,4 @@
-"""Why a responder gave no answer."""
+"""The error of a responder that gives no answer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from recountdb.domain.errors import RecountError
 
 
 class Failed(RecountError):
-    """There is no answer; ``status`` is what HTTP calls the reason."""
+    """Error of a responder that gave no answer; ``status`` is the HTTP status for the reason."""
 
     def __init__(self, reason: str, status: int) -> None:
         super().__init__(reason)

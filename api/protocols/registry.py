@@ -1,4 +1,4 @@
-"""The protocols there are, by name, each with what makes its router."""
+"""The protocols by name, each with the function that makes its router."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ PROTOCOLS: dict[str, Callable[[Settings], APIRouter]] = {
     "langflow": langflow.router,
     "langflux": langflux.router,
 }
-"""Name, as in the setting ``protocols`` → its router, as these settings want it."""
+"""Name, as in the setting ``protocols`` → the function that makes its router for some settings."""

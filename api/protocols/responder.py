@@ -1,7 +1,7 @@
-"""Who answers: a chat endpoint as OpenAI's, or the very server that a protocol stands in for.
+"""Responders: an OpenAI-compatible chat endpoint, or the very server that a protocol stands in for.
 
 Recount keeps conversations and has no model. A protocol whose clients want an answer, not just a store,
-asks one of these; which, the settings say.
+asks one of these responders; the settings determine which.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from recountdb.api.transfer.cleaning import clean, loads_bytes
 
 CONNECT_SECONDS_MAX = 10
 Route = Sequence[str]
-"""The segments of a path, as they are, not encoded."""
+"""The segments of a path, unencoded."""
 
 RELAYED = (400, 404, 422)
-"""Statuses of the server behind us that are about the request; with any other it is at fault."""
+"""Statuses by which the upstream server faults the request; with any other the server itself is at fault."""
 
 
 class NotConfigured(Failed):
-    """Nobody is there to answer."""
+    """Error of a request for an answer when no responder is configured."""
 
     def __init__(self, upstream: str) -> None:
         super().__init__(
@@ -41,15 +41,15 @@ class NotConfigured(Failed):
 
 
 class Turn(NamedTuple):
-    """What was said before, as chat endpoints have it: by ``user``, ``assistant`` or ``system``."""
+    """A message as chat endpoints take it, with the role ``user``, ``assistant`` or ``system``."""
 
     role: str
     content: str
 
 
 @asynccontextmanager
-async def client(seconds: float) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client whose failures are ours. ``seconds``: how long the other side may keep silent."""
+async def _client(seconds: float) -> AsyncIterator[httpx2.AsyncClient]:
+    """Yield an HTTP client whose errors are raised as Failed. ``seconds``: the read timeout."""
     timeout = httpx2.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS_MAX))
     try:
         async with httpx2.AsyncClient(timeout=timeout) as one:
@@ -62,7 +62,7 @@ async def client(seconds: float) -> AsyncIterator[httpx2.AsyncClient]:
 
 @dataclass(frozen=True)
 class Chat:
-    """An OpenAI-compatible API at ``url``, as ``https://api.example.org/v1``."""
+    """An OpenAI-compatible API at ``url``, such as ``https://api.example.org/v1``."""
 
     url: str
     model: str
@@ -70,17 +70,17 @@ class Chat:
     seconds: float
 
     async def answer(self, turns: Sequence[Turn]) -> str:
-        """What is said next. Raises Failed."""
-        async with client(self.seconds) as asking:
+        """Return the answer to ``turns``. Raises Failed."""
+        async with _client(self.seconds) as asking:
             response = await asking.post(**self._request(turns, stream=False))
-            refuse_failure(response)
+            _refuse_failure(response)
             return whole_answer(response.content)
 
     async def answer_by_parts(self, turns: Sequence[Turn]) -> AsyncIterator[str]:
-        """As ``answer``, as it comes."""
+        """Yield the answer to ``turns`` in parts as they come. Raises Failed."""
         request = self._request(turns, stream=True)
-        async with client(self.seconds) as asking, asking.stream("POST", **request) as response:
-            refuse_failure(response)
+        async with _client(self.seconds) as asking, asking.stream("POST", **request) as response:
+            _refuse_failure(response)
             answer = Answer()
             async for part in response.aiter_bytes():
                 for text in answer.feed(part):
@@ -98,16 +98,16 @@ class Chat:
         }
 
 
-def refuse_failure(response: httpx2.Response) -> None:
+def _refuse_failure(response: httpx2.Response) -> None:
     if not response.is_success:
         raise Failed(f"the responder answered {response.status_code}", 502)
 
 
 @dataclass(frozen=True)
 class Upstream:
-    """The server that the protocol stands in for, which gets the requests as they came.
+    """The server that the protocol stands in for, to which requests are passed on unchanged.
 
-    ``headers``: with the key that it knows us by.
+    ``headers``: sent with every request; they hold Recount's key at that server.
     """
 
     url: str
@@ -115,28 +115,28 @@ class Upstream:
     seconds: float
 
     async def forward(self, route: Route, body: JsonValue, query: Mapping[str, str] | None = None) -> Relayed:
-        """Its answer, JSON. Raises Failed, unless the answer tells what is wrong with the request."""
-        async with client(self.seconds) as asking:
-            return relayed(await asking.post(**self._request(route, body, query)))
+        """Post a request and return the JSON answer. Raises Failed unless the answer faults the request."""
+        async with _client(self.seconds) as asking:
+            return _relayed(await asking.post(**self._request(route, body, query)))
 
     async def look_up(self, route: Route) -> Relayed:
-        """What it has there, JSON. Raises Failed as ``forward`` does."""
-        async with client(self.seconds) as asking:
-            return relayed(await asking.get(address(self.url, route), headers=dict(self.headers)))
+        """Return the JSON document at ``route``. Raises Failed as ``forward`` does."""
+        async with _client(self.seconds) as asking:
+            return _relayed(await asking.get(_address(self.url, route), headers=dict(self.headers)))
 
     async def forward_by_parts(
         self, route: Route, body: JsonValue, query: Mapping[str, str] | None = None
     ) -> AsyncIterator[bytes]:
-        """Its answer, an event stream, as it comes. Raises Failed."""
+        """Post a request and yield the event stream that answers it, as it comes. Raises Failed."""
         request = self._request(route, body, query)
-        async with client(self.seconds) as asking, asking.stream("POST", **request) as response:
-            refuse_failure(response)
+        async with _client(self.seconds) as asking, asking.stream("POST", **request) as response:
+            _refuse_failure(response)
             async for part in response.aiter_bytes():
                 yield part
 
     def _request(self, route: Route, body: JsonValue, query: Mapping[str, str] | None) -> dict[str, Any]:
         return {
-            "url": address(self.url, route),
+            "url": _address(self.url, route),
             "json": body,
             "params": dict(query or {}),
             "headers": dict(self.headers),
@@ -144,10 +144,10 @@ class Upstream:
 
 
 def is_segment(name: str) -> bool:
-    """Whether ``name`` can be one segment of a path, whatever server or proxy reads it.
+    """Return whether ``name`` is safe as one segment of a path, whatever server or proxy reads it.
 
-    Some decode a segment before they look for slashes and dots, also more than once, or cut it at a
-    semicolon, and would come to another route.
+    Some servers decode a segment before they look for slashes and dots, even more than once, or cut it at a
+    semicolon, and would end up at another route.
     """
     if not name or any(c in "/\\" or not c.isprintable() for c in name):
         return False
@@ -156,24 +156,24 @@ def is_segment(name: str) -> bool:
     return not any(part.partition(";")[0] in (".", "..") for part in re.split(r"[/\\]", name))
 
 
-def address(url: str, route: Route) -> str:
-    """The address of a route of the server at ``url``. Raises Failed for a segment that leads elsewhere."""
+def _address(url: str, route: Route) -> str:
+    """Return the URL of a route of the server at ``url``. Raises Failed if a segment leads elsewhere."""
     if not all(map(is_segment, route)):
         raise Failed("there is no such address at the responder", 404)
     return "/".join([url.rstrip("/"), *(quote(name, safe="") for name in route)])
 
 
 class Relayed(NamedTuple):
-    """What the server behind us answered."""
+    """An answer of the upstream server."""
 
     status: int
     body: Any
 
 
-def relayed(response: httpx2.Response) -> Relayed:
-    """Raises Failed, unless the answer tells what is wrong with the request."""
+def _relayed(response: httpx2.Response) -> Relayed:
+    """Return a response's status and JSON body. Raises Failed unless it succeeded or faults the request."""
     if response.status_code not in RELAYED:
-        refuse_failure(response)
+        _refuse_failure(response)
     try:
         return Relayed(response.status_code, clean(loads_bytes(response.content)))
     except ValueError:
@@ -181,7 +181,7 @@ def relayed(response: httpx2.Response) -> Relayed:
 
 
 def chat_in(settings: Settings) -> Chat | None:
-    """The chat endpoint that is configured."""
+    """Return the chat endpoint in the settings; None if there is none."""
     if settings.responder_url is None:
         return None
     return Chat(
@@ -190,7 +190,7 @@ def chat_in(settings: Settings) -> Chat | None:
 
 
 def langflow_in(settings: Settings) -> Upstream | None:
-    """The Langflow that is configured."""
+    """Return the Langflow server in the settings; None if there is none."""
     if settings.langflow_upstream is None:
         return None
     key = settings.langflow_upstream_key
@@ -199,7 +199,7 @@ def langflow_in(settings: Settings) -> Upstream | None:
 
 
 def langflux_in(settings: Settings) -> Upstream | None:
-    """The Flowise that is configured."""
+    """Return the Flowise server in the settings; None if there is none."""
     if settings.langflux_upstream is None:
         return None
     key = settings.langflux_upstream_key

@@ -1,14 +1,14 @@
 """Langflow 1.13: ``/api/v1/monitor/messages…``, ``/api/v1/run/{flow}``, and its in-process message store.
 
-What Langflow calls a flow is the scope of a session, the session id its name. What a Langflow message has
-that ours has no place for is kept in the message's metadata under ``langflow``, as it came.
+A Langflow flow is the scope of a session, the session id its name. The members of a Langflow message that
+have no counterpart in Recount are kept unchanged in the message's metadata under ``langflow``.
 
-- ``messages``: a message in Langflow's shapes, and in ours
-- ``flows``: which flows a request is about, and how those that are shared are kept apart
-- ``visiting``: who asks, and about which flows
+- ``messages``: a message in Langflow's shapes, and in Recount's
+- ``flows``: the flows that a request is about, and how those that are shared are kept apart
+- ``visiting``: the caller of a request, and the flows it is about
 - ``reading``, ``changing``: messages and sessions over HTTP
-- ``changes``: what a change is in commands of ours
-- ``sessions``: which session a run belongs to
+- ``changes``: changes as Recount's commands
+- ``sessions``: the session that a run belongs to
 - ``runs``: running a flow, by the responder that is configured
 - ``store``: the calls of Langflow's own message store, for use inside its process
 """
@@ -28,7 +28,7 @@ SHARED = f"{MESSAGES}/shared"
 
 
 def router(settings: Settings) -> APIRouter:
-    """Langflow's routes, as ``settings`` want them."""
+    """Return a router of Langflow's routes for these settings."""
     router = protocol_router(route_class(tell))
     is_capped = not settings.langflow_list_all
     reading.add_routes(router, MESSAGES, one_or_every_flow, is_capped=is_capped)

@@ -1,7 +1,7 @@
-"""Langflow's changes of messages and sessions as commands of ours, over HTTP and in its own process alike.
+"""Langflow's changes of messages and sessions as Recount's commands, for HTTP and Langflow's own process.
 
-Each function reads what is there and makes commands upon it. What others write between the two has a
-command refused (ExpectationFailed, AlreadyExists): the function is called again then.
+Each function reads the current state and makes commands from it. A command is refused (ExpectationFailed,
+AlreadyExists) if another writer got in between; the caller then calls the function again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from recountdb.projections.views.sessions import get_session
 
 
 def find(application: Recount, project: str, message_id: UUID, flows: Flows = ALL) -> FoundMessage:
-    """The message with this id, in a session of these flows. Raises NotFound."""
+    """Return the message with this id in a session of ``flows``. Raises NotFound."""
     found = get_message(application.database, project, message_id)
     if found.kind != Session.KIND or not flows.have(found.scope):
         raise NotFound("message")
@@ -49,17 +49,17 @@ def update(
     *,
     is_edit: bool,
 ) -> ChangeMessage | MoveMessages:
-    """The command that gives a message the members ``given``. Raises NotFound, InvalidInput.
+    """Return the command that sets the members ``given`` of a message. Raises NotFound, InvalidInput.
 
-    With another session id it moves there, changed. ``is_edit``: whether somebody edits it, and no component:
-    another text marks it as edited then, and files have to be uploads.
+    A new session id moves the message there, changed. ``is_edit``: whether a person edits the message, rather
+    than a component: a changed text then marks it as edited, and its files must be uploads.
     """
     found = find(application, project, message_id, flows)
-    # The version before the message: whatever is written in between has the command refused.
+    # Read the version before the message, so that any write in between has the command refused.
     session = get_session(application.database, project, found.conversation, scope=found.scope)
     found = find(application, project, message_id, flows)
     if is_edit:
-        refuse_files(given.get("files"), found, flows)
+        _refuse_files(given.get("files"), found, flows)
     changes, metadata = changes_of(given, found.message, is_edit=is_edit)
     new_session = given.get("session_id") or found.conversation
     if new_session != found.conversation:
@@ -79,10 +79,11 @@ def update(
     )
 
 
-def refuse_files(files: Iterable[str] | None, found: FoundMessage, flows: Flows) -> None:
-    """Keep a message from naming a file that is no upload: ``<flow id>/<name>``. Raises InvalidInput.
+def _refuse_files(files: Iterable[str] | None, found: FoundMessage, flows: Flows) -> None:
+    """Raise InvalidInput if a message names a file that is not an upload, as ``<flow id>/<name>``.
 
-    Folders are of flows, and of people: those of others than the message's are not theirs to name.
+    A folder belongs to a flow or a user; a message may name those of its own flow and user only. Files that
+    it names already are allowed.
     """
     folders = {flow_in(found.scope), flows.source, found.message.user_id}
     for file in files or ():
@@ -93,7 +94,7 @@ def refuse_files(files: Iterable[str] | None, found: FoundMessage, flows: Flows)
 
 
 def session_named(session_id: str) -> str:
-    """Raises InvalidInput for an id that no session can have."""
+    """Return ``session_id``. Raises InvalidInput when it is not a valid name of a session."""
     try:
         return check_name(session_id)
     except ValueError as error:
@@ -101,20 +102,20 @@ def session_named(session_id: str) -> str:
 
 
 def rename(application: Recount, project: str, scope: str, old: str, new: str) -> Command:
-    """What ``old`` says is found under ``new`` after it. Raises NotFound."""
+    """Return the command that renames ``old`` to ``new``, or merges it into ``new``. Raises NotFound."""
     name = Name(project, Session.KIND, scope, old)
     return rename_or_merge(application, name, new, reason="its messages joined another session")
 
 
 def cause_of(command: Command) -> Session | None:
-    """The session that messages came from, for them to name it as what led to them."""
+    """Return the session that a command takes messages from, as the cause of its events; None if none."""
     return command.source if isinstance(command, MergeSessions | MoveMessages) else None
 
 
 def deletions(
     application: Recount, project: str, ids: Collection[UUID], flows: Flows = ALL
 ) -> list[DeleteMessages]:
-    """One command for each session that has any of these messages."""
+    """Return one command for each session with any of these messages; unknown ids are ignored."""
     found = []
     for message_id in dict.fromkeys(ids):
         try:
@@ -137,7 +138,7 @@ def deletions_of(found: Iterable[FoundMessage]) -> list[DeleteMessages]:
 def deletions_of_session(
     application: Recount, project: str, session_id: str, flows: Flows = ALL
 ) -> list[Delete]:
-    """One command for each of these flows that has a session of this id with any message."""
+    """Return one command for each of these flows that has a session of this id with any message."""
     try:
         check_name(session_id)
     except ValueError:
@@ -149,5 +150,5 @@ def deletions_of_session(
 
 
 def scopes_of(database: Database, project: str, session_id: str, flows: Flows) -> list[str]:
-    """The scopes of those of these flows in which a session of this id has a message."""
+    """Return the scopes among ``flows`` in which a session of this id has a message."""
     return [scope for scope in scopes_spoken_in(database, project, session_id) if flows.have(scope)]

@@ -31,16 +31,16 @@ P = ParamSpec("P")
 SESSIONS_MAX = 500  # in one bulk deletion
 
 
-class MessageIds(RootModel[list[UUID]]):
+class _MessageIds(RootModel[list[UUID]]):
     """The body of a deletion of messages."""
 
 
-class SessionIds(RootModel[list[str]]):
+class _SessionIds(RootModel[list[str]]):
     """The body of a deletion of sessions."""
 
 
 def add_routes(router: APIRouter, path: str, visiting: Visiting) -> None:
-    """Changing under ``path`` a message or a session of the flows that ``visiting`` finds in a request."""
+    """Add routes under ``path`` that change a message or session of the flows that ``visiting`` finds."""
 
     @router.put(f"{path}/{{message_id}}")
     async def update(message_id: UUID, request: Request, visited: Visited = Depends(visiting)) -> Response:
@@ -50,7 +50,7 @@ def add_routes(router: APIRouter, path: str, visiting: Visiting) -> None:
         if not given.get("session_id", "new"):
             raise BodyInvalid("session_id", "must not be empty")
         try:
-            change = partial(carry_out, here, changes.update, message_id, given, flows, is_edit=True)
+            change = partial(_carry_out, here, changes.update, message_id, given, flows, is_edit=True)
             outcome = await again(change)
             return Json(single(await here.find(get_message, outcome.message_ids[0])))
         except NotFound:
@@ -60,13 +60,13 @@ def add_routes(router: APIRouter, path: str, visiting: Visiting) -> None:
     async def rename(
         session_id: str, new_session_id: Words, visited: Visited = Depends(visiting)
     ) -> Response:
-        """Give what a session says another session id. One that has it already is joined."""
+        """Move the messages of a session to another session id, joining the session that has it, if any."""
         here, flows = visited
         old, new = in_path(session_id), changes.session_named(new_session_id)
         moved: list[FoundMessage] = []
         for scope in await here.find(changes.scopes_of, old, flows):
             with suppress(NotFound):
-                moved += await rename_in(here, scope, old, new)
+                moved += await _rename_in(here, scope, old, new)
         if not moved:
             raise Refused(404, "No messages found with the given session ID")
         return Json([list_item(one) for one in reversed(moved)])
@@ -76,62 +76,62 @@ def add_routes(router: APIRouter, path: str, visiting: Visiting) -> None:
         """Delete all messages of a session."""
         here, flows = visited
         name = in_path(session_id)
-        await delete_all(here, await here.recall(changes.deletions_of_session, here.project, name, flows))
-        return no_content()
+        await _delete_all(here, await here.recall(changes.deletions_of_session, here.project, name, flows))
+        return _no_content()
 
 
 def add_bulk_routes(router: APIRouter, path: str, visiting: Visiting) -> None:
-    """Deleting many messages or sessions at once. Langflow has these not for shared flows."""
+    """Add routes that delete many messages or sessions at once, which Langflow lacks for shared flows."""
 
     @router.delete(path)
     async def delete_messages(request: Request, visited: Visited = Depends(visiting)) -> Response:
-        """Delete messages by their ids; unknown ones are passed over."""
+        """Delete messages by their ids; unknown ids are ignored."""
         here, flows = visited
-        ids = (await body_as(request, MessageIds)).root
-        await delete_all(here, await here.recall(changes.deletions, here.project, ids, flows))
-        return no_content()
+        ids = (await body_as(request, _MessageIds)).root
+        await _delete_all(here, await here.recall(changes.deletions, here.project, ids, flows))
+        return _no_content()
 
     @router.delete(f"{path}/sessions")
     async def delete_sessions(request: Request, visited: Visited = Depends(visiting)) -> Response:
-        """Delete all messages of some sessions; tells how many had any."""
+        """Delete all messages of some sessions, and answer how many sessions had any."""
         here, flows = visited
-        names = (await body_as(request, SessionIds)).root
+        names = (await body_as(request, _SessionIds)).root
         if len(names) > SESSIONS_MAX:
             raise Refused(400, f"Cannot delete more than {SESSIONS_MAX} sessions at once")
         count = 0
         for name in dict.fromkeys(names):
             deletions = await here.recall(changes.deletions_of_session, here.project, name, flows)
-            count += await delete_all(here, deletions)
+            count += await _delete_all(here, deletions)
         message = f"Deleted the messages of {count} session(s)" if count else "No sessions to delete"
         return Json({"message": message, "deleted_count": count})
 
 
-def no_content() -> Response:
+def _no_content() -> Response:
     return Response(status_code=204, media_type="application/json")
 
 
-# ---- what is done -------------------------------------------------------------------------------
+# ---- execution ----------------------------------------------------------------------------------
 
 
-async def carry_out(
+async def _carry_out(
     here: Visit, make: Callable[Concatenate[Recount, str, P], Command], *given: P.args, **more: P.kwargs
 ) -> Outcome:
-    """Carry out what ``make`` makes. Raises ExpectationFailed, AlreadyExists: see ``again``."""
+    """Execute the command that ``make`` returns. Raises ExpectationFailed, AlreadyExists: see ``again``."""
     command = await here.recall(make, here.project, *given, **more)
     cause = changes.cause_of(command)
     return await (here if cause is None else here.because_of(cause)).execute(command)
 
 
-async def rename_in(here: Visit, scope: str, old: str, new: str) -> list[FoundMessage]:
-    """Rename the session of one flow; returns its messages, the newest first."""
-    outcome = await again(partial(carry_out, here, changes.rename, scope, old, new))
+async def _rename_in(here: Visit, scope: str, old: str, new: str) -> list[FoundMessage]:
+    """Rename the session of one flow, and return the messages that it had, newest first."""
+    outcome = await again(partial(_carry_out, here, changes.rename, scope, old, new))
     found = await here.find_whole(newest_messages, Flows(scope).said(session=new), limit=None)
-    has_joined = bool(outcome.message_ids)  # else it was renamed, and all there is has the new name
+    has_joined = bool(outcome.message_ids)  # else it was renamed, and every message found was its own
     return [one for one in found if not has_joined or one.message.id in outcome.message_ids]
 
 
-async def delete_all(here: Visit, commands: Sequence[Command]) -> bool:
-    """Carry out deletions of what may be gone since it was looked for; tells whether there were any."""
+async def _delete_all(here: Visit, commands: Sequence[Command]) -> bool:
+    """Execute deletions, ignoring what was deleted meanwhile; return whether there were any."""
     for command in commands:
         with suppress(NotFound):
             await here.execute(command)

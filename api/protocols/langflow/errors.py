@@ -1,4 +1,4 @@
-"""Langflow's errors: ``{"detail": …}``, a text, or for what fails its validation a list."""
+"""Langflow's error responses: ``{"detail": …}``, a text, or a list for a failed validation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recountdb.domain.errors import InvalidInput
 
 
 class Refused(HTTPException):
-    """One of Langflow's own refusals: a status and a text."""
+    """Error of a request that Langflow itself refuses, with a status and a text."""
 
 
 def tell(request: Request, error: Exception) -> Response:
@@ -26,13 +26,13 @@ def tell(request: Request, error: Exception) -> Response:
         case Failed():
             return Json({"detail": str(error)}, error.status)
         case Unauthorized():
-            # Only a bad login token is a 401; no key and an unknown one are forbidden.
+            # Only an invalid login token is a 401; a missing and an unknown key are a 403.
             scheme = request.headers.get("authorization", "").partition(" ")[0].lower()
             return Json({"detail": str(error)}, 401 if scheme == "bearer" else 403)
         case HTTPException():
             return Json({"detail": error.detail}, error.status_code)
         case RequestValidationError():
-            return Json({"detail": [told(one) for one in error.errors()]}, 422)
+            return Json({"detail": [_told(one) for one in error.errors()]}, 422)
         case BodyInvalid():
             names = filter(None, error.field.split("."))
             location = ["body", *(int(name) if name.isdigit() else name for name in names)]
@@ -43,14 +43,14 @@ def tell(request: Request, error: Exception) -> Response:
     return Json({"detail": str(error)}, status_of(error, invalid=400))
 
 
-def told(error: dict[str, Any]) -> dict[str, Any]:
-    """A failed validation without what was sent."""
+def _told(error: dict[str, Any]) -> dict[str, Any]:
+    """Return a validation error without the input."""
     members = {member: error[member] for member in ("type", "loc", "msg")}
-    context = {name: value for name, value in error.get("ctx", {}).items() if is_json(value)}
+    context = {name: value for name, value in error.get("ctx", {}).items() if _is_json(value)}
     return {**members, **({"ctx": context} if context else {})}
 
 
-def is_json(value: object) -> bool:
+def _is_json(value: object) -> bool:
     try:
         to_json(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A message in Langflow's words: its two shapes on the wire, and how it becomes one of ours and back."""
+"""A message in Langflow's two shapes, and its translation into Recount's message and back."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from recountdb.domain.values import Document, Metadata, Text
 from recountdb.projections.views.messages import FoundMessage
 
 KEY = "langflow"
-"""Under this key of a message's metadata is what ours have no place for."""
+"""The key of a message's metadata that holds the members without a counterpart in Recount."""
 
 SENDERS = {"user": "User", "human": "User", "assistant": "Machine", "ai": "Machine"}
-"""Role → sender, for messages that were not written by Langflow; any other role is its own sender."""
+"""Role → sender, for messages that Langflow did not write; any other role is its own sender."""
 
 SENDER_NAMES = {"user": "User", "human": "User", "assistant": "AI", "ai": "AI"}
-"""Role → display name, likewise."""
+"""Role → display name, for the same messages."""
 
 EXTRAS = (
     "sender",
@@ -41,7 +41,7 @@ EXTRAS = (
 """The members of a Langflow message that are kept in the metadata."""
 
 
-# ---- what comes in ------------------------------------------------------------------------------
+# ---- requests -----------------------------------------------------------------------------------
 
 
 class Source(BaseModel):
@@ -57,7 +57,7 @@ class Usage(BaseModel):
 
 
 class Properties(BaseModel):
-    """How the user interface shows a message. Only what was given is kept."""
+    """The way the user interface shows a message. Only the members that were given are kept."""
 
     text_color: Text | None = None
     background_color: Text | None = None
@@ -80,7 +80,7 @@ class Properties(BaseModel):
 
 
 class MessageUpdate(BaseModel):
-    """The body of a PUT. None is as good as not given; members that are not named here are passed over."""
+    """The body of a PUT. Null counts as absent, and unknown members are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -98,20 +98,20 @@ class MessageUpdate(BaseModel):
     content_blocks: list[Metadata] | None = None
 
     def given(self) -> dict[str, Any]:
-        """The members that were given, as JSON."""
+        """Return the members that were given, as JSON."""
         return self.model_dump(exclude_unset=True, exclude_none=True, mode="json")
 
 
 def changes_of(
     update: Mapping[str, Any], message: MessageState, *, is_edit: bool
 ) -> tuple[dict[str, JsonValue], dict[str, JsonValue]]:
-    """What an update is to us: new values of members, and a patch of the metadata.
+    """Return an update as new values of Recount's members, and a patch of the metadata.
 
     ``is_edit``: whether another text marks the message as edited.
     """
     changes: dict[str, JsonValue] = {}
-    extras = {name: whole(update[name]) for name in EXTRAS if name in update}
-    if "text" in update and update["text"] != text_of(message):
+    extras = {name: _whole(update[name]) for name in EXTRAS if name in update}
+    if "text" in update and update["text"] != _text_of(message):
         changes["content"] = update["text"]
         if is_edit:
             extras["edit"] = True
@@ -119,14 +119,17 @@ def changes_of(
         changes["name"] = update["sender_name"]
     if "sender" in update or "category" in update:
         kept = extras_of(message)
-        sender = update.get("sender", sender_of(message))
-        changes["role"] = role_of(sender, update.get("category", kept.get("category")))
+        sender = update.get("sender", _sender_of(message))
+        changes["role"] = _role_of(sender, update.get("category", kept.get("category")))
         extras["sender"] = sender
     return changes, {KEY: extras} if extras else {}
 
 
-def whole(value: JsonValue) -> JsonValue:
-    """``value`` so that it replaces what was there: objects are merged into objects, lists are not."""
+def _whole(value: JsonValue) -> JsonValue:
+    """Return ``value`` as a patch that replaces the old value.
+
+    An object is wrapped in a list, because a patch merges objects but replaces lists.
+    """
     return [value] if isinstance(value, dict) else value
 
 
@@ -137,11 +140,11 @@ def unwrapped(value: JsonValue) -> JsonValue:
     return value
 
 
-# ---- into ours and back -------------------------------------------------------------------------
+# ---- translation --------------------------------------------------------------------------------
 
 
-def role_of(sender: str, category: object = None) -> str:
-    """The role that a message of this sender has with us. What it was is kept in the metadata."""
+def _role_of(sender: str, category: object = None) -> str:
+    """Return the role for a message of this sender. The sender itself is kept in the metadata."""
     if sender == "User":
         return "user"
     if sender == "Machine" or category == "error":
@@ -150,10 +153,10 @@ def role_of(sender: str, category: object = None) -> str:
 
 
 def members_of(message: Mapping[str, Any]) -> dict[str, Any]:
-    """Members of domain.messages.Message, all but the id, for a message with Langflow's members."""
+    """Return the members of domain.messages.Message, except the id, for a Langflow message."""
     extras = {name: message[name] for name in EXTRAS if message.get(name) is not None}
     return {
-        "role": role_of(message["sender"], message.get("category")),
+        "role": _role_of(message["sender"], message.get("category")),
         "content": message.get("text") or "",
         "name": message.get("sender_name"),
         "user_id": message.get("user_id"),
@@ -167,47 +170,47 @@ def extras_of(message: MessageState) -> dict[str, Any]:
     return kept if isinstance(kept, dict) else {}
 
 
-def sender_of(message: MessageState) -> str:
+def _sender_of(message: MessageState) -> str:
     sender = extras_of(message).get("sender")
     return sender if isinstance(sender, str) else SENDERS.get(message.role, message.role)
 
 
-def sender_name_of(message: MessageState) -> str:
+def _sender_name_of(message: MessageState) -> str:
     return SENDER_NAMES.get(message.role, message.role) if message.name is None else message.name
 
 
 def roles_with(names: Mapping[str, str], name: str) -> list[str]:
-    """The roles to which ``name`` belongs, by one of the two tables above."""
+    """Return the roles that ``names``, one of the two tables above, maps to ``name``."""
     found = [role for role, other in names.items() if other == name]
     return found if name in names else [*found, name]
 
 
-def text_of(message: MessageState) -> str:
-    """What was said, as a text; of a list of parts, those that are text."""
+def _text_of(message: MessageState) -> str:
+    """Return the content as a text; for a list of parts, that of the text parts."""
     if isinstance(message.content, str):
         return message.content
     texts = (part.get("text") if isinstance(part, dict) else part for part in message.content or [])
     return "\n".join(text for text in texts if isinstance(text, str))
 
 
-def wire_time(moment: datetime) -> str:
-    """Langflow's way to write a time, which its user interface parses."""
+def _wire_time(moment: datetime) -> str:
+    """Format a time as Langflow does and its user interface parses it."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} UTC"
 
 
 def flow_in(scope: str) -> str | None:
-    """The flow that a session is of; None where its scope names none."""
+    """Return the flow id that a session's scope holds; None if the scope holds none."""
     try:
         return str(UUID(scope))
     except ValueError:
         return None
 
 
-# ---- what goes out ------------------------------------------------------------------------------
+# ---- responses ----------------------------------------------------------------------------------
 
 
 def list_item(found: FoundMessage) -> dict[str, Any]:
-    """Shape A: of lists."""
+    """Return a message in shape A, that of lists."""
     told = told_by(found)
     told["files"] = json.dumps(told["files"])
     names = (
@@ -218,7 +221,7 @@ def list_item(found: FoundMessage) -> dict[str, Any]:
 
 
 def single(found: FoundMessage) -> dict[str, Any]:
-    """Shape B: of one message."""
+    """Return a message in shape B, that of a single message."""
     told = told_by(found)
     names = (
         "timestamp sender sender_name session_id context_id text files error edit properties category"
@@ -228,17 +231,17 @@ def single(found: FoundMessage) -> dict[str, Any]:
 
 
 def told_by(found: FoundMessage) -> dict[str, Any]:
-    """Every member that either shape has."""
+    """Return the members of both shapes."""
     message, extras = found.message, extras_of(found.message)
     return {
         "id": str(message.id),
         "flow_id": flow_in(found.scope),
-        "timestamp": wire_time(message.timestamp or message.recorded_at),
-        "sender": sender_of(message),
-        "sender_name": sender_name_of(message),
+        "timestamp": _wire_time(message.timestamp or message.recorded_at),
+        "sender": _sender_of(message),
+        "sender_name": _sender_name_of(message),
         "session_id": found.conversation,
         "context_id": extras.get("context_id"),
-        "text": text_of(message),
+        "text": _text_of(message),
         "files": extras.get("files") or [],
         "error": bool(extras.get("error")),
         "edit": bool(extras.get("edit")),
@@ -252,7 +255,7 @@ def told_by(found: FoundMessage) -> dict[str, Any]:
 
 
 def properties_of(extras: Mapping[str, Any]) -> dict[str, Any]:
-    """Complete, whatever was stored; a member of a type that it cannot have is passed over."""
+    """Return all properties, with defaults for absent ones; a value of the wrong type is ignored."""
     stored = unwrapped(extras.get("properties"))
     complete = Properties()
     for name, value in stored.items() if isinstance(stored, dict) else ():
@@ -271,23 +274,23 @@ STEPS = "Agent Steps"
 
 
 def groups_of(stored: object) -> list[dict[str, Any]]:
-    """The content blocks as its clients know them: groups only, of leaves that hold nothing else.
+    """Return the content blocks as Langflow's clients know them: groups of leaves, not nested deeper.
 
-    What is said beside the groups is the end of the first that has an agent's steps.
+    Text beside the groups becomes the end of the first group with an agent's steps.
     """
     nodes = [node for node in map(decoded, stored if isinstance(stored, list) else []) if node is not None]
-    groups = [node for node in nodes if is_group(node)]
-    leaves = [node for node in nodes if not is_group(node)]
+    groups = [node for node in nodes if _is_group(node)]
+    leaves = [node for node in nodes if not _is_group(node)]
     if not groups:
         is_agent = any(leaf.get("type") == "tool_use" for leaf in leaves)
-        return [group({"title": STEPS, "contents": leaves})] if is_agent else []
+        return [_group({"title": STEPS, "contents": leaves})] if is_agent else []
     output = "".join(str(leaf.get("text") or "") for leaf in leaves if leaf.get("type") == "text")
     steps = next((place for place, node in enumerate(groups) if node.get("title") == STEPS), None)
-    return [group(node, output if place == steps else "") for place, node in enumerate(groups)]
+    return [_group(node, output if place == steps else "") for place, node in enumerate(groups)]
 
 
 def decoded(node: object) -> dict[str, Any] | None:
-    """A node, which may be JSON within a text; None for what is none."""
+    """Return a node, decoding one that is JSON in a text; None if it is not a node."""
     if isinstance(node, str):
         try:
             node = loads(node)
@@ -296,14 +299,14 @@ def decoded(node: object) -> dict[str, Any] | None:
     return node if isinstance(node, dict) else None
 
 
-def is_group(node: Mapping[str, Any]) -> bool:
-    """Older ones have no type, and are known by what they hold."""
+def _is_group(node: Mapping[str, Any]) -> bool:
+    """Return whether a node is a group. Old nodes have no type, and are recognized by their members."""
     return node["type"] == "group" if "type" in node else {"title", "contents"} <= node.keys()
 
 
-def group(node: Mapping[str, Any], output: str = "") -> dict[str, Any]:
-    """``output``: what is said beside the group, as its last leaf."""
-    contents = leaves_of(node.get("contents"))
+def _group(node: Mapping[str, Any], output: str = "") -> dict[str, Any]:
+    """Return a node as a group; ``output``, the text beside it, is appended as its last leaf."""
+    contents = _leaves_of(node.get("contents"))
     if output:
         header = {"title": "Output", "icon": "MessageSquare"}
         contents.append({"type": "text", "duration": None, "header": header, "text": output})
@@ -315,7 +318,7 @@ def group(node: Mapping[str, Any], output: str = "") -> dict[str, Any]:
     }
 
 
-def leaves_of(contents: object) -> list[dict[str, Any]]:
+def _leaves_of(contents: object) -> list[dict[str, Any]]:
     nodes: Iterable[object] = contents if isinstance(contents, list) else []
     return [
         {name: value for name, value in leaf.items() if name not in ("id", "contents")}

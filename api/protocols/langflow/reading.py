@@ -20,13 +20,16 @@ LIMIT_DEFAULT = 100
 LIMIT_MAX = 200
 
 END_USERS = uuid5(NAMESPACE_DNS, "end-user.serving.langflow.ai")
-"""The namespace of the ids that Langflow makes of end users who have no UUID."""
+"""The namespace of the ids that Langflow makes for end users without a UUID."""
 
 ORDER_BY = ("timestamp", "sender", "sender_name", "session_id", "text")
 
 
 def add_routes(router: APIRouter, path: str, visiting: Visiting, *, is_capped: bool) -> None:
-    """Reading under ``path`` what was said in the flows that ``visiting`` finds in a request."""
+    """Add routes under ``path`` that read what was said in the flows that ``visiting`` finds.
+
+    ``is_capped``: whether the number of rows in a response is limited.
+    """
 
     @router.get(path)
     async def messages(
@@ -40,49 +43,49 @@ def add_routes(router: APIRouter, path: str, visiting: Visiting, *, is_capped: b
         limit: Count = 0,
         offset: Count = 0,
     ) -> Response:
-        """The newest ``limit`` messages after skipping ``offset`` of them, and only then in ``order``."""
-        refuse_strange_order(order_by, order)
+        """List the newest ``limit`` messages after skipping ``offset``, and only then sort them."""
+        _refuse_strange_order(order_by, order)
         said = visited.flows.said(
-            session=readable(session_id),
-            users=by_owner(end_user_id),
-            label=by_sender(sender),
-            speaker=by_sender_name(sender_name),
+            session=_readable(session_id),
+            users=_by_owner(end_user_id),
+            label=_by_sender(sender),
+            speaker=_by_sender_name(sender_name),
         )
-        rows = cap(limit, is_capped)
+        rows = _cap(limit, is_capped)
         found = await visited.here.find_whole(newest_messages, said, limit=rows, offset=offset)
-        return Json(in_order([list_item(one) for one in found], order_by, order))
+        return Json(_in_order([list_item(one) for one in found], order_by, order))
 
     @router.get(f"{path}/sessions")
     async def sessions(visited: Visited = Depends(visiting), limit: Count = 0, offset: Count = 0) -> Response:
-        """Session ids, the one that was last spoken in first."""
-        said, rows = visited.flows.said(), cap(limit, is_capped)
+        """List session ids, the one with the newest message first."""
+        said, rows = visited.flows.said(), _cap(limit, is_capped)
         found = await visited.here.find(
             latest_sessions, said, limit=rows, offset=offset, unless_begins="agentic_"
         )
         return Json([session.name for session in found])
 
 
-def refuse_strange_order(order_by: str, order: str) -> None:
+def _refuse_strange_order(order_by: str, order: str) -> None:
     if order_by not in ("", *ORDER_BY):
         raise Refused(400, f"order_by must be one of {', '.join(ORDER_BY)}")
     if order.upper() not in ("ASC", "DESC"):
         raise Refused(400, "order must be ASC or DESC")
 
 
-def cap(limit: int, is_capped: bool) -> int | None:
-    """How many rows a list may have; None for all."""
+def _cap(limit: int, is_capped: bool) -> int | None:
+    """Return the maximum number of rows in a list; None for all."""
     if not is_capped:
         return limit or None
     return min(limit or LIMIT_DEFAULT, LIMIT_MAX)
 
 
-def readable(session_id: str) -> str | None:
-    """A session id in a query, decoded once more, as the web interface encodes it twice."""
+def _readable(session_id: str) -> str | None:
+    """Return a session id in a query decoded once more, because the web interface encodes it twice."""
     return unquote(session_id).replace("\x00", IN_NO_NAME) or None
 
 
-def by_owner(end_user_id: str) -> list[str] | None:
-    """Who wrote what an end user wrote: they, and whom Langflow takes them for."""
+def _by_owner(end_user_id: str) -> list[str] | None:
+    """Return the ids under which an end user writes: the given id and Langflow's; None if not given."""
     if not end_user_id:
         return None
     try:
@@ -92,18 +95,18 @@ def by_owner(end_user_id: str) -> list[str] | None:
     return [end_user_id, str(known_as)]
 
 
-def by_sender(sender: str) -> Label | None:
+def _by_sender(sender: str) -> Label | None:
     return Label((KEY, "sender"), [sender], roles_with(SENDERS, sender)) if sender else None
 
 
-def by_sender_name(name: str) -> Speaker | None:
+def _by_sender_name(name: str) -> Speaker | None:
     return Speaker(name, roles_with(SENDER_NAMES, name)) if name else None
 
 
-def in_order(items: list[dict[str, Any]], order_by: str, order: str) -> list[dict[str, Any]]:
-    """``items``, the newest first, as they were asked for.
+def _in_order(items: list[dict[str, Any]], order_by: str, order: str) -> list[dict[str, Any]]:
+    """Return ``items``, which come newest first, in the order asked for.
 
-    Those that are equal in another order than time's stay so: the newest of them first, either way.
+    Unless the order is by time, items that are equal in it stay newest first in either direction.
     """
     is_descending = order.upper() == "DESC"
     if order_by == "":

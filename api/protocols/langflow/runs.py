@@ -39,13 +39,13 @@ from recountdb.domain.values import Text
 from recountdb.projections.views.messages import FoundMessage, get_message
 
 SHOWN = ("message", "text")
-"""The names of outputs that are words: those of Chat Output, and of Text Output."""
+"""The names of outputs that hold text: those of Chat Output, and of Text Output."""
 
 OUTPUT_ID = "ChatOutput-recount"
 
 
-class RunRequest(BaseModel):
-    """The body of a run. One that does not fit is dropped as a whole, as Langflow does."""
+class _RunRequest(BaseModel):
+    """The body of a run. An invalid body is dropped as a whole, as Langflow does."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -68,7 +68,7 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
         """Run a flow."""
         if chat is None and upstream is None:
             raise NotConfigured("RECOUNT_LANGFLOW_UPSTREAM")
-        asked = await run_request(request)
+        asked = await _run_request(request)
         scope = scope_of(in_path(flow))
         if upstream is not None and not is_segment(scope):
             raise Refused(404, f"Flow identifier {scope} not found")
@@ -78,7 +78,7 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
             component=component_session(asked.tweaks or {}),
             order=settings.run_compat,
         )
-        one = Run(Exchange(here, scope, resolved.session_id), asked, resolved, str(uuid4()))
+        one = _Run(Exchange(here, scope, resolved.session_id), asked, resolved, str(uuid4()))
         headers: dict[str, str] = {"X-Recount-Session-Id-From": resolved.level}
         if upstream is not None:
             await one.ask()
@@ -101,19 +101,19 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
         return Json(await one.told(answer, perf_counter() - started), headers=headers)
 
 
-async def run_request(request: Request) -> RunRequest:
+async def _run_request(request: Request) -> _RunRequest:
     assert isinstance(request, Sent)
     content_type = request.headers.get("content-type", "")
     try:
         if content_type.lower().startswith("multipart/form-data"):
-            return await request.made_by(lambda raw: RunRequest.model_validate(form_in(raw, content_type)))
-        return await request.read_as(RunRequest.model_validate)
-    except ValueError:  # NotJson, or pydantic's own
-        return RunRequest()
+            return await request.made_by(lambda raw: _RunRequest.model_validate(_form_in(raw, content_type)))
+        return await request.read_as(_RunRequest.model_validate)
+    except ValueError:  # NotJson, or pydantic's ValidationError
+        return _RunRequest()
 
 
-def form_in(raw: bytes, content_type: str) -> dict[str, Any]:
-    """The fields of a multipart form; objects are JSON texts there. Raises ValueError."""
+def _form_in(raw: bytes, content_type: str) -> dict[str, Any]:
+    """Return the fields of a multipart form; objects in it are JSON texts. Raises ValueError."""
     head = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1")
     form = BytesParser(policy=policy.HTTP).parsebytes(head + raw)
     fields: dict[str, Any] = {}
@@ -128,7 +128,7 @@ def form_in(raw: bytes, content_type: str) -> dict[str, Any]:
 
 
 def scope_of(flow: str) -> str:
-    """The scope of a flow's sessions: its id, or the name of its endpoint as it is."""
+    """Return the scope of a flow's sessions: the flow's id, or the name of its endpoint unchanged."""
     try:
         return str(UUID(flow))
     except ValueError:
@@ -136,8 +136,8 @@ def scope_of(flow: str) -> str:
 
 
 @dataclass
-class Told:
-    """What a Langflow has told of its answer so far."""
+class _Told:
+    """The parts of its answer that a Langflow has sent so far."""
 
     tokens: list[str] = field(default_factory=list)
     message: str = ""
@@ -146,16 +146,16 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Run:
-    """One run: what was asked, in which session, and under which id."""
+class _Run:
+    """One run: the request, its session, and the id of the run."""
 
     exchange: Exchange
-    asked: RunRequest
+    asked: _RunRequest
     resolved: Resolved
     run_id: str
 
     async def ask(self) -> Message:
-        """Record what the user said."""
+        """Record the user's message and return it."""
         return await self.exchange.record(self._message("User", "User", self.asked.input_value or ""))
 
     async def record_answer(self, text: str, message_id: UUID | None = None) -> Message:
@@ -166,12 +166,12 @@ class Run:
         told = {"sender": by, "sender_name": by_name, "text": text, "category": "message", "context_id": ""}
         return members_of({**told, **of_run, **more})
 
-    # ---- answered by a model ----
+    # ---- a model answers ----
 
     async def told(self, answer: Message, seconds: float) -> dict[str, Any]:
-        """The answer of a run, in Langflow's shape."""
+        """Return the response of a run, in Langflow's shape."""
         here = self.exchange.here
-        shown = shown_as(await here.find(get_message, answer.id))
+        shown = _shown_as(await here.find(get_message, answer.id))
         data = shown["data"]
         text = data["text"]
         artifacts = {
@@ -211,36 +211,36 @@ class Run:
         }
 
     async def tell(self, question: Message, parts: AsyncIterator[str]) -> AsyncIterator[bytes]:
-        """The events of a run whose answer comes by parts; it is recorded when it is whole."""
+        """Yield the events of a run whose answer comes in parts; record the answer when it is complete."""
         started, answer_id, texts = perf_counter(), uuid7(), list[str]()
         first = await anext(parts, "")
         here = self.exchange.here
-        yield event("add_message", shown_as(await here.find(get_message, question.id)))
+        yield _event("add_message", _shown_as(await here.find(get_message, question.id)))
         try:
             if first:
                 texts.append(first)
-                yield event("token", {"chunk": first, "id": str(answer_id)})
+                yield _event("token", {"chunk": first, "id": str(answer_id)})
             async for part in parts:
                 texts.append(part)
-                yield event("token", {"chunk": part, "id": str(answer_id)})
+                yield _event("token", {"chunk": part, "id": str(answer_id)})
             answer = await self.record_answer("".join(texts), answer_id)
         except RecountError as error:
-            yield event("error", {"error": str(error)})
+            yield _event("error", {"error": str(error)})
             return
         result = await self.told(answer, perf_counter() - started)
-        yield event("add_message", shown_as(await here.find(get_message, answer.id)))
-        yield event("end", {"result": result})
+        yield _event("add_message", _shown_as(await here.find(get_message, answer.id)))
+        yield _event("end", {"result": result})
 
-    # ---- answered by a Langflow ----
+    # ---- a Langflow answers ----
 
     def forwarded(self) -> JsonValue:
-        """The request for the Langflow behind us, which is told the session."""
+        """Return the request to pass on to the upstream Langflow, with the session resolved here."""
         body: dict[str, JsonValue] = self.asked.model_dump(mode="json", exclude_unset=True)
         return {**body, "session_id": self.resolved.session_id}
 
     async def relay_by_parts(self, upstream: Upstream, route: Route, body: JsonValue) -> AsyncIterator[bytes]:
-        """Langflow's events as they come; the answer is recorded before the last of them is passed on."""
-        lines, told = Lines(), Told()
+        """Yield Langflow's events as they come, and record the answer before the last of them."""
+        lines, told = Lines(), _Told()
         has_begun = False
         try:
             async for part in upstream.forward_by_parts(route, body, {"stream": "true"}):
@@ -250,17 +250,17 @@ class Run:
         except RecountError as error:
             if not has_begun:
                 raise
-            yield event("error", {"error": str(error)})
+            yield _event("error", {"error": str(error)})
             return
         await self.note(lines.end(), told)
         text = "".join(told.tokens) or told.message
         if text and not told.is_recorded and not told.has_failed:
             await self.record_answer(clean_text(text))
 
-    async def note(self, lines: Iterable[str], told: Told) -> None:
-        """Note what lines of Langflow's tell of the answer, and record it once it is whole."""
+    async def note(self, lines: Iterable[str], told: _Told) -> None:
+        """Collect the parts of the answer in lines of Langflow's; record the answer once it is complete."""
         for line in lines:
-            name, data = event_in(line)
+            name, data = _event_in(line)
             if name == "token":
                 told.tokens += [data["chunk"]] if isinstance(data.get("chunk"), str) else []
             elif name == "add_message" and data.get("sender") == "Machine":
@@ -273,8 +273,8 @@ class Run:
                 told.has_failed = True
 
     async def record_answer_in(self, answer: object, text: str = "") -> bool:
-        """Record what a Langflow answered, as it told it; without that, ``text``. False: there is neither."""
-        data = clean(message_in(answer))
+        """Record a Langflow's message, or else ``text`` as its answer. Return False if there is neither."""
+        data = clean(_message_in(answer))
         text = text_of_parts(data.get("text")) or clean_text(text)
         if not data and not text:
             return False
@@ -282,25 +282,25 @@ class Run:
         kept = {name: data[name] for name in EXTRAS if name in data and name != "sender"}
         members = self._message("Machine", "AI", text, **texts, **kept)
         try:
-            await self.exchange.record(members, uuid_in(data.get("id")))
+            await self.exchange.record(members, _uuid_in(data.get("id")))
         except MessageIdTaken:
             await self.exchange.record(members)
         return True
 
 
-def shown_as(found: FoundMessage) -> dict[str, Any]:
-    """A message as runs tell it: an object whose members stand in its ``data`` once more."""
+def _shown_as(found: FoundMessage) -> dict[str, Any]:
+    """Return a message as responses of runs show it: an object that repeats its members in ``data``."""
     data = single(found) | {"duration": None}
     return {"text_key": "text", "data": data, "default_value": "", **data}
 
 
-def event(name: str, data: object) -> bytes:
-    """A record of Langflow's event streams: JSON and an empty line, without the words of SSE."""
+def _event(name: str, data: object) -> bytes:
+    """Return a record of Langflow's event streams: JSON and a blank line, without the field names of SSE."""
     return to_json({"event": name, "data": data}) + b"\n\n"
 
 
-def event_in(line: str) -> tuple[str | None, dict[str, Any]]:
-    """The event that a line holds, bare or as SSE's data; (None, {}) where it holds none."""
+def _event_in(line: str) -> tuple[str | None, dict[str, Any]]:
+    """Return the event in a line, which is bare JSON or SSE data; (None, {}) if there is none."""
     try:
         document = loads(line.removeprefix("data:"))
     except ValueError:
@@ -311,32 +311,32 @@ def event_in(line: str) -> tuple[str | None, dict[str, Any]]:
     return document["event"], data if isinstance(data, dict) else {}
 
 
-def message_in(answer: object) -> dict[str, Any]:
-    """The last message in the answer of a run; empty where none is told."""
-    for output in reversed(outputs_in(answer)):
-        results = member(output, "results")
-        shown = member(output, "outputs")
-        for told in (*(member(results, name) for name in SHOWN), *(member(shown, name) for name in SHOWN)):
-            if isinstance(data := member(told, "data", told), dict):
+def _message_in(answer: object) -> dict[str, Any]:
+    """Return the last message in the response of a run; empty if it has none."""
+    for output in reversed(_outputs_in(answer)):
+        results = _member(output, "results")
+        shown = _member(output, "outputs")
+        for told in (*(_member(results, name) for name in SHOWN), *(_member(shown, name) for name in SHOWN)):
+            if isinstance(data := _member(told, "data", told), dict):
                 return data if "text" in data else {"text": data.get("message")}
             if isinstance(told, str):
                 return {"text": told}
     return {}
 
 
-def outputs_in(answer: object) -> list[Any]:
-    """The outputs of all components that a run tells, in order."""
-    groups = member(answer, "outputs")
-    inner = [member(group, "outputs") for group in groups] if isinstance(groups, list) else []
+def _outputs_in(answer: object) -> list[Any]:
+    """Return the outputs of all components in the response of a run, in order."""
+    groups = _member(answer, "outputs")
+    inner = [_member(group, "outputs") for group in groups] if isinstance(groups, list) else []
     return [output for outputs in inner if isinstance(outputs, list) for output in outputs]
 
 
-def member(value: object, name: str, default: object = None) -> Any:
-    """A member of an object; the default where it is none, or lacks it."""
+def _member(value: object, name: str, default: object = None) -> Any:
+    """Return a member of an object; the default if ``value`` is not an object or lacks the member."""
     return value.get(name, default) if isinstance(value, dict) else default
 
 
-def uuid_in(value: object) -> UUID | None:
+def _uuid_in(value: object) -> UUID | None:
     try:
         return UUID(str(value))
     except ValueError:

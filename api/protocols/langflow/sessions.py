@@ -1,4 +1,4 @@
-"""Which session a run belongs to."""
+"""Resolution of the session that a run belongs to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Order = Literal["documented", "langflow-1.13"]
 
 
 class Resolved(NamedTuple):
-    """A session id, and whose word it was: the ``request``'s, a ``component``'s, or nobody's (``flow``)."""
+    """A session id, and where it comes from: the ``request``, a ``component``, or neither (``flow``)."""
 
     session_id: str
     level: Level
@@ -19,10 +19,10 @@ class Resolved(NamedTuple):
 def resolve_session(
     flow: str, *, requested: str | None, component: str | None, order: Order = "documented"
 ) -> Resolved:
-    """The session id of a run; an empty one is as good as none.
+    """Return the session id of a run; an empty id counts as none.
 
     ``documented``: the id in the request, else that set in a component, else the id of the flow.
-    ``langflow-1.13``: what that release does: a component's is overwritten by the flow's.
+    ``langflow-1.13``: as in that release, where the flow's id overwrites a component's.
     """
     if requested:
         return Resolved(requested, "request")
@@ -32,7 +32,7 @@ def resolve_session(
 
 
 def component_session(tweaks: Mapping[str, Any]) -> str | None:
-    """The session id that the tweaks of a run set in one of its components; the first that is not empty."""
+    """Return the first non-empty session id that the tweaks of a run set in a component; None if none."""
     for tweak in tweaks.values():
         session_id = tweak.get("session_id") if isinstance(tweak, Mapping) else None
         if isinstance(session_id, str) and session_id:

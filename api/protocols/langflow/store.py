@@ -1,10 +1,10 @@
-"""Langflow's message store on Recount's, for use inside Langflow's process: the same calls, as its own has.
+"""Langflow's message store on Recount, for use inside Langflow's process, with the calls of its own store.
 
     with message_store("postgresql://…", make=Message) as store:   # lfx.schema.message.Message
         langflow.memory.aget_messages = store.aget_messages
 
-Each call is there twice: plain, and with an ``a`` in front for use in coroutines. A message is anything with
-Langflow's members: an object, or a mapping.
+Each call exists twice: plain, and with the prefix ``a`` for use in coroutines. A message is any object or
+mapping with Langflow's members.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ UPDATABLE = ("text", "sender", "sender_name", "session_id", *EXTRAS[1:])
 
 
 class StoredMessage(BaseModel):
-    """A message as Langflow's components know it; ``data`` says all of it once more."""
+    """A message as Langflow's components know it; ``data`` repeats all its members."""
 
     id: str
     text: str
@@ -94,9 +94,10 @@ class StoredMessage(BaseModel):
 
 
 class Executing(NamedTuple):
-    """The flow that runs, and for whom; None: nobody knows. ``is_kept``: whether what it says is stored.
+    """The flow that is running, and the user it runs for; None where unknown.
 
-    ``executor_id``: who runs it, where that is somebody else; older components name them.
+    ``is_kept``: whether its messages are stored. ``executor_id``: the user who started it, if somebody else;
+    older components name them.
     """
 
     flow_id: str | UUID | None
@@ -108,15 +109,15 @@ class Executing(NamedTuple):
 NOTHING = Executing(None, None)
 
 
-class Whose(NamedTuple):
-    """The flow and the user that a call is about; None: of nobody's."""
+class _Whose(NamedTuple):
+    """The flow and the user that a call is about; None where the call is about no particular one."""
 
     flow_id: str | None
     user_id: str | None
 
 
 class ElsewhereError(ValueError):
-    """What a flow does is about that flow and whom it runs for, whatever else its components name."""
+    """Error of a call that names another flow or user than those that are executing."""
 
 
 executing_now: ContextVar[Executing] = ContextVar("langflow_executing", default=NOTHING)
@@ -124,7 +125,10 @@ executing_now: ContextVar[Executing] = ContextVar("langflow_executing", default=
 
 @contextmanager
 def executing(flow_id: str | UUID, user_id: str | UUID) -> Iterator[None]:
-    """What is asked of a store within is about this flow and user, unless it says otherwise."""
+    """Set the flow and user of all store calls in this context.
+
+    A call that names others is refused, or finds nothing.
+    """
     token = executing_now.set(Executing(flow_id, user_id))
     try:
         yield
@@ -140,10 +144,10 @@ def message_store(
     make: Callable[..., T] = StoredMessage,  # type: ignore[assignment]
     now: Callable[[], Executing] = executing_now.get,
 ) -> Iterator[MessageStore[T]]:
-    """A store on the database at ``conninfo``. ``make``: makes a message of its members.
+    """Yield a store on the database at ``conninfo``. Raises Unavailable, SchemaMismatch.
 
-    ``now``: tells what is executing, where Langflow knows (lfx.memory.flow_context); else ``executing``
-    does. Raises Unavailable, SchemaMismatch.
+    ``make``: makes a message from its members. ``now``: returns what is executing, for a Langflow that knows
+    it (lfx.memory.flow_context); the default is what ``executing`` has set.
     """
     with closing(open_database(conninfo, connections_max=4)) as database:
         application = Recount(database, CoreViews(database))
@@ -155,7 +159,7 @@ def message_store(
 
 @dataclass(frozen=True)
 class MessageStore(Generic[T]):
-    """The calls of langflow.memory."""
+    """The calls of langflow.memory on a store."""
 
     application: Recount
     make: Callable[..., T]
@@ -177,10 +181,10 @@ class MessageStore(Generic[T]):
         limit: int | None = None,
         user_id: str | UUID | None = None,
     ) -> list[T]:
-        """Messages without the mark of an error, the newest first unless ``order`` is ASC.
+        """Return messages that are not marked as errors, newest first unless ``order`` is ASC.
 
-        None at all where flow or user is neither given nor known from what is executing, or is another.
-        Raises ValueError for an order that there is not.
+        Return an empty list if the flow or user is neither given nor known from what is executing, or differs
+        from it. Raises ValueError for an unknown order.
         """
         if order_by and order_by not in ORDER_BY:
             raise ValueError(f"messages have no order by {order_by}; there is {', '.join(ORDER_BY)}")
@@ -203,7 +207,7 @@ class MessageStore(Generic[T]):
         newest = partial(newest_messages, self.application.database, self.project, said)
         found = newest(limit=(limit or None) if is_newest_first else None)
         if not is_newest_first:
-            found = sorted_by(found, order_by or "timestamp", order)[: limit or None]
+            found = _sorted_by(found, order_by or "timestamp", order)[: limit or None]
         return list(map(self._made, found))
 
     # ---- writing ----
@@ -215,16 +219,16 @@ class MessageStore(Generic[T]):
         run_id: str | UUID | None = None,
         user_id: str | UUID | None = None,
     ) -> list[T]:
-        """Add a message, or change the one that has its id. Raises ValueError where a member is missing.
+        """Add a message, or change the one with its id. Raises ValueError when a required member is missing.
 
-        One that another flow said, which this one ran, stays as it is: it is said here once more.
+        A message of another flow, as when that flow ran this one, stays as it is and is added here anew.
         """
         if not message:
             return []
         if not self.now().is_kept:
             return [message]
-        members = members_in(message)
-        refuse_incomplete(members)
+        members = _members_in(message)
+        _refuse_incomplete(members)
         self._whose(flow_id, user_id)
         if members.get("id"):
             changed = self.update_messages([message])
@@ -241,9 +245,9 @@ class MessageStore(Generic[T]):
         run_id: str | UUID | None = None,
         user_id: str | UUID | None = None,
     ) -> list[T]:
-        """Add one message or many: all of a session together, or none of it. Raises ValueError.
+        """Add one message or many, those of one session in one transaction. Raises ValueError.
 
-        ``user_id``: whose they are, whatever they say. What a flow says is of whom it runs for.
+        ``user_id``: the owner, overriding the messages'; what is executing overrides it in turn.
         """
         many = list(messages) if isinstance(messages, list | tuple) else [messages]
         if not self.now().is_kept:
@@ -251,8 +255,8 @@ class MessageStore(Generic[T]):
         here = self._whose(flow_id, user_id)
         by_session: dict[tuple[str, str], list[Message]] = {}
         ids = []
-        for members in map(members_in, many):
-            refuse_incomplete(members)
+        for members in map(_members_in, many):
+            _refuse_incomplete(members)
             if run_id and not members.get("run_id"):
                 members["run_id"] = str(run_id)
             owner = here.user_id or members.get("user_id")
@@ -269,7 +273,7 @@ class MessageStore(Generic[T]):
         return [self._found(recorded[message_id]) for message_id in ids]
 
     def _record(self, scope: str, name: str, said: list[Message]) -> dict[UUID, UUID]:
-        """Record what was said in a session; return by id the one that each message has now."""
+        """Record messages in a session; return, by given id, the id that each message has now."""
         ids = [message.id for message in said]
         adding = AddMessages(
             kind=Session.KIND,
@@ -282,15 +286,16 @@ class MessageStore(Generic[T]):
         return dict(zip(ids, self._execute(adding).message_ids, strict=True))
 
     def update_messages(self, messages: Any) -> list[T]:
-        """Change messages by their ids; one that is not there, or not of what is executing, is passed over.
+        """Change messages by their ids; one that is missing, or not of what is executing, is skipped.
 
-        Whether a person edited it, a message says itself: components change what they said as it comes.
+        A change alone does not mark a message as edited, since components change their own messages as they
+        come; ``edit`` in the message does.
         """
         many = list(messages) if isinstance(messages, list | tuple) else [messages]
         if not self.now().is_kept:
             return many
         changed = []
-        for members in map(members_in, many):
+        for members in map(_members_in, many):
             given = {name: members[name] for name in UPDATABLE if members.get(name) is not None}
             try:
                 message_id = self._own(members.get("id")).message.id
@@ -313,9 +318,9 @@ class MessageStore(Generic[T]):
         flow_id: str | UUID | None = None,
         user_id: str | UUID | None = None,
     ) -> None:
-        """Delete what a user has in a session, or in a context; where both are given, the latter.
+        """Delete a user's messages in a session, or in a context, which wins if both are given.
 
-        Raises ValueError where neither is, and where nobody knows of which flow and user.
+        Raises ValueError when neither is given, or when the flow or user is unknown.
         """
         if not session_id and not context_id:
             raise ValueError("session_id or context_id must be given to delete messages")
@@ -332,14 +337,14 @@ class MessageStore(Generic[T]):
             self._execute(command)
 
     def delete_message_by_id(self, id_: str | UUID) -> None:
-        """Delete one message; one that is not there, or not of what is executing, is no error."""
-        if not self.now().is_kept:  # nor has it an id of ours
+        """Delete one message; one that is missing, or not of what is executing, is skipped."""
+        if not self.now().is_kept:  # nothing is stored, so no id is known
             return
         with suppress(NotFound):
             for command in changes.deletions_of([self._own(id_)]):
                 self._execute(command)
 
-    # ---- the same for coroutines ----
+    # ---- coroutines ----
 
     async def aget_messages(self, *given: Any, **named: Any) -> list[T]:
         """See get_messages."""
@@ -362,19 +367,19 @@ class MessageStore(Generic[T]):
         await asyncio.to_thread(self.delete_messages, *given, **named)
 
     async def delete_message(self, id_: str | UUID) -> None:
-        """See delete_message_by_id; Langflow's own is a coroutine without an ``a``."""
+        """See delete_message_by_id. Langflow's own is a coroutine without an ``a``."""
         await asyncio.to_thread(self.delete_message_by_id, id_)
 
-    # ---- within ----
+    # ---- helpers ----
 
-    def _whose(self, flow_id: str | UUID | None = None, user_id: str | UUID | None = None) -> Whose:
-        """What a call is about that names these. Raises ElsewhereError."""
+    def _whose(self, flow_id: str | UUID | None = None, user_id: str | UUID | None = None) -> _Whose:
+        """Return the flow and user of a call that names these. Raises ElsewhereError."""
         now = self.now()
         if not now.flow_id:
-            return Whose(text_of_id(flow_id), text_of_id(user_id or now.user_id))
-        here = Whose(text_of_id(now.flow_id), text_of_id(now.user_id or user_id))
-        users = (None, here.user_id, text_of_id(now.executor_id))
-        if text_of_id(flow_id) not in (None, here.flow_id) or text_of_id(user_id) not in users:
+            return _Whose(_text_of_id(flow_id), _text_of_id(user_id or now.user_id))
+        here = _Whose(_text_of_id(now.flow_id), _text_of_id(now.user_id or user_id))
+        users = (None, here.user_id, _text_of_id(now.executor_id))
+        if _text_of_id(flow_id) not in (None, here.flow_id) or _text_of_id(user_id) not in users:
             raise ElsewhereError("flow_id and user_id must be those of what is executing")
         return here
 
@@ -386,7 +391,7 @@ class MessageStore(Generic[T]):
         return True
 
     def _own(self, message_id: object) -> FoundMessage:
-        """The message with this id, if what is executing may know of it. Raises NotFound."""
+        """Return the message with this id, if what is executing may access it. Raises NotFound."""
         flow, user = self._whose()
         flows = Flows(scope_of(flow)) if flow else ALL
         try:
@@ -405,7 +410,7 @@ class MessageStore(Generic[T]):
         return self.application.execute(command, context)
 
     def _again(self, make: Callable[..., Command]) -> Outcome:
-        """Carry out what ``make`` makes; made anew where others wrote in between."""
+        """Execute the command that ``make`` returns; make a new one when another writer got in between."""
         for attempt in range(ATTEMPTS_MAX):
             command = make(self.application, self.project)
             try:
@@ -421,7 +426,7 @@ class MessageStore(Generic[T]):
     def _made(self, found: FoundMessage) -> T:
         told = told_by(found)
         extras = extras_of(found.message)
-        # Components get what was stored, not what the wire's clients know of it.
+        # Components get the blocks as stored, not in the form of the HTTP API's clients.
         blocks = map(decoded, extras.get("content_blocks") or [])
         told["content_blocks"] = [block for block in blocks if block is not None]
         told["user_id"], told["is_output"] = found.message.user_id, bool(extras.get("is_output"))
@@ -429,13 +434,13 @@ class MessageStore(Generic[T]):
         return self.make(**told)
 
 
-def text_of_id(given: str | UUID | None) -> str | None:
-    """An id as it is compared and kept; None for none."""
+def _text_of_id(given: str | UUID | None) -> str | None:
+    """Return an id as it is compared and stored; None if there is none."""
     return scope_of(str(given)) if given else None
 
 
-def sorted_by(found: list[FoundMessage], order_by: str, order: str | None) -> list[FoundMessage]:
-    """``found``, the newest first, in the order of one of Langflow's columns."""
+def _sorted_by(found: list[FoundMessage], order_by: str, order: str | None) -> list[FoundMessage]:
+    """Return ``found``, which comes newest first, in the order of one of Langflow's columns."""
     is_descending = order == "DESC"
     rows = found if is_descending else found[::-1]
     if order_by == "timestamp":
@@ -443,11 +448,10 @@ def sorted_by(found: list[FoundMessage], order_by: str, order: str | None) -> li
     return sorted(rows, key=lambda one: str(told_by(one).get(order_by)), reverse=is_descending)
 
 
-def members_in(message: Any) -> dict[str, Any]:
-    """The members of a message, as JSON has them; those that are not there are left out.
+def _members_in(message: Any) -> dict[str, Any]:
+    """Return the members of a message as JSON, without absent ones. Raises ValueError if its time is invalid.
 
-    A text that is still coming is empty for now: its component stores the message again when it is whole.
-    Raises ValueError for a time that is none.
+    A text that is still streaming is empty for now; its component stores the message again when it is whole.
     """
     if isinstance(message, Mapping):
         members = dict(message)
@@ -474,7 +478,7 @@ def members_in(message: Any) -> dict[str, Any]:
     return plain
 
 
-def refuse_incomplete(members: Mapping[str, Any]) -> None:
+def _refuse_incomplete(members: Mapping[str, Any]) -> None:
     missing = [name for name in REQUIRED if not members.get(name)]
     if missing:
         raise ValueError(f"a message needs {', '.join(REQUIRED)}; missing: {', '.join(missing)}")
@@ -484,7 +488,7 @@ SPACED_OFFSET = re.compile(r"\s+(?=[+-]\d\d:?\d\d$)")
 
 
 def moment_in(timestamp: str | datetime) -> datetime:
-    """A time as Langflow writes it, or by ISO 8601; without a zone it is UTC. Raises ValueError."""
+    """Parse a time in Langflow's format or ISO 8601; without a zone it is UTC. Raises ValueError."""
     if isinstance(timestamp, datetime):
         return to_utc(timestamp)
     text = timestamp.strip()

@@ -1,4 +1,4 @@
-"""Who asks over HTTP, and about which flows: what the monitor's routes have in common."""
+"""FastAPI dependencies of the monitor's routes: the caller, and the flows that the request is about."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from recountdb.api.protocols.langflow.flows import Flows, shared, unshared
 from recountdb.domain.values import Text
 
 
-async def visitor(request: Request) -> Visit:
-    """Langflow's clients may also send their key in the query."""
+async def _visitor(request: Request) -> Visit:
+    """Authenticate the caller, whose key may also be in the query as Langflow's clients send it."""
     return await visit(request, key=request.query_params.get("x-api-key"))
 
 
-Here = Annotated[Visit, Depends(visitor)]
+Here = Annotated[Visit, Depends(_visitor)]
 Words = Annotated[Text, Query()]
 Count = Annotated[int, Query(ge=0, le=2**62)]
 
@@ -32,7 +32,7 @@ class Visited(NamedTuple):
 
 
 Visiting = Callable[..., Awaitable[Visited]]
-"""What makes a Visited of a request: one of the following."""
+"""A dependency that makes a Visited of a request: one of the following."""
 
 
 async def every_flow(here: Here) -> Visited:

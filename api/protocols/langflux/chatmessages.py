@@ -124,7 +124,7 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
         at = None if body.createdDate is None else moment_in("createdDate", body.createdDate)
         exchange = Exchange(here, scope, given.get("sessionId") or chat_id)
         if body.id is not None:
-            await refuse_taken(here, exchange, body.id)
+            await _refuse_taken(here, exchange, body.id)
         message = await exchange.record(members_of(given, at), body.id)
         return Json(chat_message(await here.find(get_message, message.id), as_strings=as_strings))
 
@@ -135,10 +135,10 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
         scope = chatflow_id(chatflow)
         query = Query(request)
         query.refuse_unclear()
-        # As Flowise has it: beside a chat, what is empty filters nothing.
+        # As in Flowise, empty values filter nothing if a chat is given.
         wanted = query.wanted(scope, has_feedback=True, is_strict=not query.one("chatId"))
         found = await find(here, wanted, with_one_before=False)
-        return Json({"raw": [], "affected": await delete_all(here, found)})
+        return Json({"raw": [], "affected": await _delete_all(here, found)})
 
     @router.put("/api/v1/chatmessage/abort/{chatflow}/{chat_id}")
     async def abort(chatflow: str, chat_id: str, request: Request) -> Response:
@@ -147,7 +147,7 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
         return Json({"status": 200, "message": "Chat message aborted"})
 
 
-# ---- what a request says ------------------------------------------------------------------------
+# ---- parsing of requests ------------------------------------------------------------------------
 
 
 def scope_in(chatflow: str) -> str:
@@ -226,11 +226,11 @@ class Query:
         }
         session = equal["sessionId"]
         if session == "":
-            session, kept["sessionId"] = None, ""  # no session is called so
+            session, kept["sessionId"] = None, ""  # no session has an empty name
         until = self.moment("endDate")
         types = chat_types or self.many("chatType")
         said = Said(
-            # A message id that is none belongs to no message.
+            # An invalid message id belongs to no message.
             scope=scope if message_id is None or scope_of(message_id) else IN_NO_NAME,
             session=session,
             message_id=as_uuid(message_id),
@@ -241,7 +241,7 @@ class Query:
             until=None if until is None else until + MILLISECOND,
         )
         ratings = self.many("feedbackType") if has_feedback else []
-        page, limit = self.count("page"), self.count("limit")  # refused also where they do not count
+        page, limit = self.count("page"), self.count("limit")  # validated even where they are ignored
         return Wanted(said, ratings or None, page, limit) if has_feedback else Wanted(said)
 
 
@@ -278,7 +278,7 @@ def moment_in(name: str, text: str) -> datetime:
     raise refused(400, f"{name} is not a date")
 
 
-# ---- what is done -------------------------------------------------------------------------------
+# ---- execution ----------------------------------------------------------------------------------
 
 
 async def find(
@@ -286,17 +286,17 @@ async def find(
 ) -> list[FoundMessage]:
     """The messages that are wanted, the oldest first unless ``is_descending``."""
     if wanted.is_paged:
-        found = await page_of_sessions(here, wanted, is_descending=is_descending)
+        found = await _page_of_sessions(here, wanted, is_descending=is_descending)
     else:
         found = await here.find_whole(newest_messages, wanted.said, limit=None)
     if wanted.ratings is not None:
-        return chosen(found[::-1], wanted.ratings, with_one_before=with_one_before)
+        return _chosen(found[::-1], wanted.ratings, with_one_before=with_one_before)
     return found if is_descending else found[::-1]
 
 
-async def page_of_sessions(here: Visit, wanted: Wanted, *, is_descending: bool) -> list[FoundMessage]:
+async def _page_of_sessions(here: Visit, wanted: Wanted, *, is_descending: bool) -> list[FoundMessage]:
     """All messages of the sessions on a page, the newest first."""
-    names = await sessions_with(here, wanted)
+    names = await _sessions_with(here, wanted)
     if not is_descending:
         names = names[::-1]
     first = (wanted.page - 1) * wanted.limit
@@ -306,16 +306,16 @@ async def page_of_sessions(here: Visit, wanted: Wanted, *, is_descending: bool) 
     return sorted(found, key=lambda one: created(one.message), reverse=True)
 
 
-async def sessions_with(here: Visit, wanted: Wanted) -> list[str]:
+async def _sessions_with(here: Visit, wanted: Wanted) -> list[str]:
     """The names of the sessions with what is wanted, the one with the newest of it first."""
     if wanted.ratings is None:
         return [session.name for session in await here.find(latest_sessions, wanted.said, limit=None)]
     found = await here.find_whole(newest_messages, wanted.said, limit=None)
-    rated = (one for one in found if is_rated(one, wanted.ratings) and session_id_of(one))
+    rated = (one for one in found if _is_rated(one, wanted.ratings) and session_id_of(one))
     return list(dict.fromkeys(one.conversation for one in rated))
 
 
-def chosen(
+def _chosen(
     found: Sequence[FoundMessage], ratings: Collection[str], *, with_one_before: bool
 ) -> list[FoundMessage]:
     """The messages with such a rating, each with the one before it in its session.
@@ -327,7 +327,7 @@ def chosen(
     for one in found:
         if not session_id_of(one) and with_one_before:
             continue
-        if is_rated(one, ratings):
+        if _is_rated(one, ratings):
             previous = before.get(one.conversation)
             if previous is not None and with_one_before:
                 picked[previous.message.id] = previous
@@ -336,12 +336,12 @@ def chosen(
     return sorted(picked.values(), key=lambda one: created(one.message))
 
 
-def is_rated(found: FoundMessage, ratings: Collection[str]) -> bool:
+def _is_rated(found: FoundMessage, ratings: Collection[str]) -> bool:
     feedback = extras_of(found.message).get("feedback") or {}
     return role_of(found.message) == "apiMessage" and feedback.get("rating") in ratings
 
 
-async def refuse_taken(here: Visit, exchange: Exchange, message_id: UUID) -> None:
+async def _refuse_taken(here: Visit, exchange: Exchange, message_id: UUID) -> None:
     """Keep an id from being that of messages in two sessions. Raises MessageIdTaken."""
     with suppress(NotFound):
         found = await here.find(get_message, message_id)
@@ -349,7 +349,7 @@ async def refuse_taken(here: Visit, exchange: Exchange, message_id: UUID) -> Non
             raise MessageIdTaken(message_id)
 
 
-async def delete_all(here: Visit, found: Sequence[FoundMessage]) -> int:
+async def _delete_all(here: Visit, found: Sequence[FoundMessage]) -> int:
     """Delete messages, by one command for each session; returns how many are gone by that."""
     by_session: dict[str, list[FoundMessage]] = {}
     for one in found:

@@ -23,18 +23,18 @@ def tell(request: Request, error: Exception) -> Response:
         case Unauthorized():
             return Json({"error": "Unauthorized Access"}, 401)
         case Failed():
-            return told(error.status, str(error))
+            return _told(error.status, str(error))
         case HTTPException():
-            return told(error.status_code, str(error.detail))
+            return _told(error.status_code, str(error.detail))
         case NotFound():
-            return told(404, f"there is no such {error.kind}")
+            return _told(404, f"there is no such {error.kind}")
         case RequestValidationError():
             first = error.errors()[0]
-            return told(400, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+            return _told(400, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
         case BodyInvalid():
-            return told(400, str(error))
-    return told(status_of(error, invalid=400), str(error))
+            return _told(400, str(error))
+    return _told(status_of(error, invalid=400), str(error))
 
 
-def told(status: int, message: str) -> Json:
+def _told(status: int, message: str) -> Json:
     return Json({"statusCode": status, "success": False, "message": message, "stack": {}}, status)

@@ -28,7 +28,7 @@ from recountdb.projections.views.messages import FoundMessage, get_message
 Rating = Literal["THUMBS_UP", "THUMBS_DOWN"]
 
 
-class NewFeedback(BaseModel):
+class _NewFeedback(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     chatflowid: Text | None = None
@@ -44,38 +44,38 @@ def add_routes(router: APIRouter) -> None:
         """Rate an answer."""
         here = await visit(request)
         scope = chatflow_id(chatflow)
-        body = await body_as(request, NewFeedback)
+        body = await body_as(request, _NewFeedback)
         if not body.messageId:
             raise refused(400, "Message ID is required")
-        found = await message_with(here, body.messageId)
-        check_place(found, body)
+        found = await _message_with(here, body.messageId)
+        _check_place(found, body)
         if found.scope != scope:
-            raise elsewhere()
+            raise _elsewhere()
         if body.rating is None:
             raise refused(500, "Error: rating is required")
         told = {
             "id": str(found.message.id),
             "chatflowid": scope,
-            "chatId": chat_of(found),
+            "chatId": _chat_of(found),
             "messageId": str(found.message.id),
             "rating": body.rating,
             "content": body.content,
             "createdDate": wire_time(here.store.now()),
         }
-        await keep(here, found, told)
+        await _keep(here, found, told)
         return Json(told)
 
     @router.put("/api/v1/feedback/{feedback}")
     async def change(feedback: str, request: Request) -> Response:
         """Change what was thought."""
         here = await visit(request)
-        body = await body_as(request, NewFeedback)
-        found = await rated(here, feedback)
-        check_place(found, body)
+        body = await body_as(request, _NewFeedback)
+        found = await _rated(here, feedback)
+        _check_place(found, body)
         given = body.model_dump(include={"rating", "content"}, exclude_unset=True)
         if given.get("rating", "") is None:
             raise refused(500, "Error: rating is required")
-        await keep(here, found, given)
+        await _keep(here, found, given)
         return Json({"status": "OK"})
 
     @router.get("/api/v1/feedback/{chatflow}")
@@ -96,23 +96,23 @@ def add_routes(router: APIRouter) -> None:
         return Json(told[::-1] if query.is_descending else told)
 
 
-def chat_of(found: FoundMessage) -> str:
+def _chat_of(found: FoundMessage) -> str:
     return str(extras_of(found.message).get("chatId", found.conversation))
 
 
-def check_place(found: FoundMessage, body: NewFeedback) -> None:
+def _check_place(found: FoundMessage, body: _NewFeedback) -> None:
     """Refuse a feedback that says of a message that it is in another chatflow or chat; it may say nothing."""
-    if body.chatId and body.chatId != chat_of(found):
-        raise elsewhere()
+    if body.chatId and body.chatId != _chat_of(found):
+        raise _elsewhere()
     if body.chatflowid and scope_of(body.chatflowid) != found.scope:
-        raise elsewhere()
+        raise _elsewhere()
 
 
-def elsewhere() -> HTTPException:
+def _elsewhere() -> HTTPException:
     return refused(400, "the message is not one of this chatflow and chat")
 
 
-async def message_with(here: Visit, message_id: str) -> FoundMessage:
+async def _message_with(here: Visit, message_id: str) -> FoundMessage:
     """Raises a refusal where there is no such message."""
     found_id = scope_of(message_id)
     try:
@@ -125,7 +125,7 @@ async def message_with(here: Visit, message_id: str) -> FoundMessage:
     raise refused(404, f"Message with id {message_id[:100]} not found")
 
 
-async def rated(here: Visit, feedback_id: str) -> FoundMessage:
+async def _rated(here: Visit, feedback_id: str) -> FoundMessage:
     """The message that a feedback is about: of the same id, or one that was imported with another."""
     said = Said(message_id=as_uuid(feedback_id), metadata={KEY: {"feedback": {}}})
     found = await here.find_whole(newest_messages, said, limit=1) if said.message_id is not None else []
@@ -137,7 +137,7 @@ async def rated(here: Visit, feedback_id: str) -> FoundMessage:
     return found[0]
 
 
-async def keep(here: Visit, found: FoundMessage, feedback: dict[str, Any]) -> None:
+async def _keep(here: Visit, found: FoundMessage, feedback: dict[str, Any]) -> None:
     await here.execute(
         ChangeMessage(
             kind=Session.KIND,

@@ -115,7 +115,7 @@ def wire_time(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"
 
 
-def text_of(message: MessageState) -> str:
+def _text_of(message: MessageState) -> str:
     """What was said, as a text; of a list of parts, those that are text."""
     if isinstance(message.content, str):
         return message.content
@@ -131,13 +131,13 @@ def session_id_of(found: FoundMessage) -> str | None:
 def chat_message(found: FoundMessage, *, as_strings: bool = False, feedback: bool = False) -> dict[str, Any]:
     """``as_strings``: the JSON columns as texts, as servers up to 2.0.5 told them."""
     message, extras = found.message, extras_of(found.message)
-    column = json_text if as_strings else decoded
+    column = _json_text if as_strings else _decoded
     told = {
         "id": str(message.id),
         "role": role_of(message),
         "chatflowid": found.scope,
         "executionId": extras.get("executionId"),
-        "content": text_of(message),
+        "content": _text_of(message),
     }
     told |= {name: column(extras.get(name)) for name in JSON_COLUMNS}
     prompts = extras.get("followUpPrompts")
@@ -148,7 +148,7 @@ def chat_message(found: FoundMessage, *, as_strings: bool = False, feedback: boo
         "sessionId": session_id_of(found),
         "createdDate": wire_time(created(message)),
         "leadEmail": extras.get("leadEmail"),
-        "followUpPrompts": json_text(prompts),
+        "followUpPrompts": _json_text(prompts),
         "execution": None,
     }
     if feedback:
@@ -156,7 +156,7 @@ def chat_message(found: FoundMessage, *, as_strings: bool = False, feedback: boo
     return told
 
 
-def decoded(value: object) -> object:
+def _decoded(value: object) -> object:
     """A column decoded by itself; what cannot be decoded, or would not be the same, stays a text."""
     if isinstance(value, str):
         try:
@@ -166,6 +166,6 @@ def decoded(value: object) -> object:
     return value
 
 
-def json_text(value: object) -> object:
+def _json_text(value: object) -> object:
     """As JavaScript writes it."""
     return value if value is None or isinstance(value, str) else to_json(value).decode()

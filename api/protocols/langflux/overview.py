@@ -41,7 +41,7 @@ STORED = "stored-file"
 """The type of an upload that Flowise keeps, and tells the path of."""
 
 
-class ExportRequest(BaseModel):
+class _ExportRequest(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     chatflowId: Text = ""  # noqa: N815 - the contract's names
@@ -72,10 +72,10 @@ def add_routes(router: APIRouter) -> None:
     async def export(request: Request) -> Response:
         """The conversations of a chatflow, the newest first."""
         here = await visit(request, scope="read")
-        body = await body_as(request, ExportRequest)
+        body = await body_as(request, _ExportRequest)
         if not body.chatflowId:
             raise refused(400, "Error: chatflowId is required!")
-        types, ratings = listed(body.chatType), listed(body.feedbackType)
+        types, ratings = _listed(body.chatType), _listed(body.feedbackType)
         until = moment_in("endDate", body.endDate) + MILLISECOND if body.endDate else None
         said = Said(
             scope=scope_in(body.chatflowId),
@@ -83,28 +83,28 @@ def add_routes(router: APIRouter) -> None:
             since=moment_in("startDate", body.startDate) if body.startDate else None,
             until=until,
         )
-        return Json(conversations(await find(here, Wanted(said, ratings or None))))
+        return Json(_conversations(await find(here, Wanted(said, ratings or None))))
 
 
-def listed(value: list[str] | str | None) -> list[str]:
+def _listed(value: list[str] | str | None) -> list[str]:
     """One, several, or a JSON array of them."""
     return many_in([value] if isinstance(value, str) else value or ())
 
 
-def conversations(found: list[FoundMessage]) -> list[dict[str, Any]]:
+def _conversations(found: list[FoundMessage]) -> list[dict[str, Any]]:
     """``found``, which ascends, by chat, memory and session."""
     by_key: dict[tuple[str, str | None, str | None], list[dict[str, Any]]] = {}
     for one in found:
         told = chat_message(one, feedback=True)
         key = (str(told["chatId"]), told["memoryType"], told["sessionId"])
-        # Put at the end again by each message: so the conversation spoken in last is last.
+        # Each message moves its conversation to the end, so the one with the newest message is last.
         messages = by_key.pop(key, [])
         messages.append(told)
         by_key[key] = messages
-    return [conversation(*key, messages) for key, messages in reversed(by_key.items())]
+    return [_conversation(*key, messages) for key, messages in reversed(by_key.items())]
 
 
-def conversation(
+def _conversation(
     chat_id: str, memory: str | None, session_id: str | None, messages: list[dict[str, Any]]
 ) -> dict[str, Any]:
     emails = (message["leadEmail"] for message in reversed(messages) if message["leadEmail"])
@@ -114,11 +114,11 @@ def conversation(
         "sessionId": session_id,
         "memoryType": memory,
         "email": next(emails, None),
-        "messages": [exported(message) for message in messages],
+        "messages": [_exported(message) for message in messages],
     }
 
 
-def exported(message: dict[str, Any]) -> dict[str, Any]:
+def _exported(message: dict[str, Any]) -> dict[str, Any]:
     told = {
         "content": message["content"],
         "role": "user" if message["role"] == "userMessage" else "bot",

@@ -98,9 +98,9 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
         scope = chatflow_id(chatflow)
         if chat is None and upstream is None:
             raise NotConfigured("RECOUNT_LANGFLUX_UPSTREAM")
-        body = await body_in(request)
+        body = await _body_in(request)
         ids = resolve_ids(body, is_internal=is_internal, fresh=str(uuid7()))
-        one = Prediction(here, scope, body, ids, is_internal, here.store.now())
+        one = _Prediction(here, scope, body, ids, is_internal, here.store.now())
         if upstream is not None:
             route = ("api", "v1", f"{'internal-' if is_internal else ''}prediction", scope)
             if one.is_streaming:
@@ -108,7 +108,7 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
             return await one.relay(upstream, route)
         assert chat is not None
         turns = turns_of(await one.exchange.history(), one.question)
-        turns = [*told_before(body), *turns]
+        turns = [*_told_before(body), *turns]
         await one.ask()
         if one.is_streaming:
             return await streamed(one.tell(chat.answer_by_parts(turns)))
@@ -117,7 +117,7 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
         return Json({"text": text, **one.metadata(str(message.id)), "isStreamValid": False})
 
 
-async def body_in(request: Request) -> dict[str, Any]:
+async def _body_in(request: Request) -> dict[str, Any]:
     """The body; nothing is an empty question. Raises a refusal."""
     if not (await request.body()).strip():
         return {}
@@ -130,7 +130,7 @@ async def body_in(request: Request) -> dict[str, Any]:
     return body
 
 
-def told_before(body: Mapping[str, Any]) -> list[Turn]:
+def _told_before(body: Mapping[str, Any]) -> list[Turn]:
     """What the request says was said before."""
     history = body.get("history")
     turns = []
@@ -143,7 +143,7 @@ def told_before(body: Mapping[str, Any]) -> list[Turn]:
 
 
 @dataclass(frozen=True)
-class Prediction:
+class _Prediction:
     """One question in a chat, which arrived ``at`` this time."""
 
     here: Visit
@@ -203,23 +203,23 @@ class Prediction:
     async def tell(self, parts: AsyncIterator[str]) -> AsyncIterator[bytes]:
         """The events of an answer that comes by parts; it is recorded when it is whole."""
         texts = [await anext(parts, "")]
-        yield event("start", "")
+        yield _event("start", "")
         try:
             if texts[0]:
-                yield event("token", texts[0])
+                yield _event("token", texts[0])
             async for part in parts:
                 texts.append(part)
-                yield event("token", part)
+                yield _event("token", part)
             message = await self.exchange.record(self.api_message({"text": "".join(texts)}))
         except RecountError as error:
-            yield event("error", str(error))
+            yield _event("error", str(error))
             return
-        yield event("metadata", self.metadata(str(message.id)))
-        yield event("end", "[DONE]")
+        yield _event("metadata", self.metadata(str(message.id)))
+        yield _event("end", "[DONE]")
 
     # ---- answered by a Flowise ----
 
-    def now_known(self, answer: Mapping[str, Any]) -> Prediction:
+    def now_known(self, answer: Mapping[str, Any]) -> _Prediction:
         """This, under the ids that the Flowise chose where the request left them open."""
         if self.ids.is_given:
             return self
@@ -228,7 +228,7 @@ class Prediction:
         session = session_id if isinstance(session_id, str) and session_id else chat or self.ids.session_id
         return replace(self, ids=Ids(chat, session, True))
 
-    async def settled(self, asked: Message | None, answer: Mapping[str, Any]) -> Prediction:
+    async def settled(self, asked: Message | None, answer: Mapping[str, Any]) -> _Prediction:
         """This as it is now known; the question, which may not be recorded yet (None), goes by it as well."""
         one, memory = self.now_known(answer), answer.get("memoryType")
         memory = memory if isinstance(memory, str) else MEMORY
@@ -274,20 +274,20 @@ class Prediction:
         try:
             async for part in upstream.forward_by_parts(route, dict(self.body)):
                 for one_event in events.feed(part):
-                    note(one_event.data, told)
+                    _note(one_event.data, told)
                 has_begun = True
                 yield part
         except RecountError as error:
             failure = error
         for one_event in events.end():
-            note(one_event.data, told)
+            _note(one_event.data, told)
         one = await self.settled(asked, told)
-        if failure is None and is_answer(told):
+        if failure is None and _is_answer(told):
             await one.record_answer(told)
         if failure is not None:
             if not has_begun:
                 raise failure
-            yield event("error", str(failure))
+            yield _event("error", str(failure))
 
     async def record_answer(self, answer: Mapping[str, Any]) -> None:
         """Record what a Flowise answered, under its id where that is free."""
@@ -298,12 +298,12 @@ class Prediction:
             await self.exchange.record(members)
 
 
-def event(name: str, data: JsonValue) -> bytes:
+def _event(name: str, data: JsonValue) -> bytes:
     """A record of Flowise's event streams."""
     return b"message:\ndata:" + to_json({"event": name, "data": data}) + b"\n\n"
 
 
-def note(data: str, told: dict[str, Any]) -> None:
+def _note(data: str, told: dict[str, Any]) -> None:
     """Note what an event of Flowise's stream tells of the answer."""
     try:
         record = loads(data)
@@ -322,6 +322,6 @@ def note(data: str, told: dict[str, Any]) -> None:
         told[FAILED] = value
 
 
-def is_answer(told: Mapping[str, Any]) -> bool:
+def _is_answer(told: Mapping[str, Any]) -> bool:
     """Whether a Flowise answered: it may end a stream without a word, and tells its failures as events."""
     return FAILED not in told and bool(told["text"] or "chatMessageId" in told)

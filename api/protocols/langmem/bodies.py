@@ -14,57 +14,57 @@ from recountdb.domain.values import NonEmptyText, Text, check_document
 K_DEFAULT = 200
 
 
-def check_object(value: Any) -> Any:
+def _check_object(value: Any) -> Any:
     """Return ``value``, a JSON object. Raises ValueError."""
     if not isinstance(value, dict):
         raise ValueError("must be an object")
     return check_document(value)
 
 
-def id_in(value: Any) -> Any:
+def _id_in(value: Any) -> Any:
     """Of an object with an id, as old examples pass them, just that."""
     return value.get("id") if isinstance(value, dict) else value
 
 
-def renamed_type(value: Any) -> Any:
+def _renamed_type(value: Any) -> Any:
     """As the first pre-releases called it → as it is called since."""
     return "user_state" if value == "user" else value
 
 
-# Any, not dict: what is wrong in a caller's document is told without the way into it.
-Object = Annotated[Any, AfterValidator(check_object)]
+# Typed Any, not dict, so that an error in a caller's document is reported without the path into it.
+Object = Annotated[Any, AfterValidator(_check_object)]
 AnyDocument = Annotated[Any, AfterValidator(check_document)]
 Key = Annotated[NonEmptyText, Field(max_length=512)]
-Type = Annotated[FunctionType, BeforeValidator(renamed_type)]
-IdOf = Annotated[UUID, BeforeValidator(id_in)]
+Type = Annotated[FunctionType, BeforeValidator(_renamed_type)]
+IdOf = Annotated[UUID, BeforeValidator(_id_in)]
 
 
-class Body(BaseModel):
+class _Body(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class NewThread(Body):
+class NewThread(_Body):
     id: UUID | None = None
     messages: list[SentMessage] | None = None
     metadata: Object | None = None
 
 
-class NewMessages(Body):
+class NewMessages(_Body):
     messages: list[SentMessage]
 
 
-class NewThreadState(Body):
+class NewThreadState(_Body):
     """``key``: None is a slot of its own."""
 
     state: AnyDocument
     key: Key | None = None
 
 
-class ThreadStateQuery(Body):
+class ThreadStateQuery(_Body):
     key: Key | None = None
 
 
-class NewUser(Body):
+class NewUser(_Body):
     id: UUID | None = None
     name: Text | None = None
     tags: list[Text] | None = None
@@ -76,14 +76,14 @@ class NewUser(Body):
         return {member: value for member, value in given.items() if value is not None}
 
 
-class UserQuery(Body):
+class UserQuery(_Body):
     """None filters nothing."""
 
     name: list[Text] | None = None
     id: list[UUID] | None = None
 
 
-class Schema(BaseModel):
+class _Schema(BaseModel):
     """What a function makes. ``name`` and ``description``: None where the schema says nothing."""
 
     name: Text | None = None
@@ -91,9 +91,9 @@ class Schema(BaseModel):
     parameters: Any
 
 
-def schema_from(value: Any) -> Schema:
+def _schema_from(value: Any) -> _Schema:
     """Three keys as they are, or a bare JSON schema, whose title is the name. Raises ValueError."""
-    document = check_object(value)
+    document = _check_object(value)
     parameters, name = document, document.get("title")
     if isinstance(document.get("parameters"), dict):
         parameters, name = document["parameters"], document.get("name")
@@ -102,13 +102,13 @@ def schema_from(value: Any) -> Schema:
     description = document.get("description")
     if not isinstance(name, str | None) or not isinstance(description, str | None):
         raise ValueError("its name and description must be texts")
-    return Schema(name=name or None, description=description or None, parameters=parameters)
+    return _Schema(name=name or None, description=description or None, parameters=parameters)
 
 
-SentSchema = Annotated[Any, AfterValidator(schema_from)]
+SentSchema = Annotated[Any, AfterValidator(_schema_from)]
 
 
-class FunctionChanges(Body):
+class FunctionChanges(_Body):
     """Members that are None stay as they are."""
 
     type: Type | None = None
@@ -123,7 +123,7 @@ class FunctionChanges(Body):
 
     def changes(self) -> dict[str, Any]:
         """What is given, as members of the definition."""
-        schema = self.schema_ or Schema(parameters=None)
+        schema = self.schema_ or _Schema(parameters=None)
         given = {
             "type": self.type,
             "name": schema.name if self.name is None else self.name,
@@ -140,18 +140,18 @@ class NewFunction(FunctionChanges):
     type: Type
 
 
-class FunctionQuery(Body):
+class FunctionQuery(_Body):
     """``target_type``: kinds (user, thread) or exact types; None is all."""
 
     target_type: list[str] | None = None
     cursor: str | None = None
 
 
-class NewUserState(Body):
+class NewUserState(_Body):
     state: AnyDocument
 
 
-class MemoryQuery(Body):
+class MemoryQuery(_Body):
     """``state``: the functions whose document is wanted; the others are about memories, which nobody makes.
 
     ``thread_query``: anything, for the client sends a list in the place of a number.

@@ -20,68 +20,68 @@ from recountdb.projections.views.memory_functions import get_function, list_func
 PAGE_SIZE = 100
 
 
-async def create_memory_function(request: Request) -> Response:
+async def _create_memory_function(request: Request) -> Response:
     """A function; one that has the id is this one from now on."""
     here = await visit(request)
     body = await body_as(request, NewFunction)
     definition = Definition(**body.changes())
-    return await carried_out(here, DefineFunction(name=str(body.id or uuid7()), definition=definition))
+    return await _carried_out(here, DefineFunction(name=str(body.id or uuid7()), definition=definition))
 
 
-async def get_memory_function(request: Request, function_id: UUID) -> Response:
+async def _get_memory_function(request: Request, function_id: UUID) -> Response:
     here = await visit(request)
     return Json(function_object(await here.find(get_function, str(function_id))))
 
 
-async def list_memory_functions(request: Request) -> Response:
+async def _list_memory_functions(request: Request) -> Response:
     """A page, the built-in one first."""
     here = await visit(request, scope="read")
     body = await body_as(request, FunctionQuery)
     window = Window(PAGE_SIZE, "oldest", body.cursor)
-    page = await here.find(list_functions, window, types=types_in(body.target_type))
+    page = await here.find(list_functions, window, types=_types_in(body.target_type))
     functions = [function_object(function) for function in page.items]
     return Json({"memory_functions": functions, "next_cursor": page.next_cursor})
 
 
-def types_in(target_types: list[str] | None) -> list[FunctionType] | None:
+def _types_in(target_types: list[str] | None) -> list[FunctionType] | None:
     """The types that are named, by themselves or by their kind; None for all."""
     if target_types is None:
         return None
     return [one for one in FUNCTION_TYPES if {one, one.partition("_")[0]}.intersection(target_types)]
 
 
-async def update_memory_function(request: Request, function_id: UUID) -> Response:
+async def _update_memory_function(request: Request, function_id: UUID) -> Response:
     """What is given replaces what was there."""
     here = await visit(request)
     body = await body_as(request, FunctionChanges)
-    return await carried_out(here, changing(here, function_id, body))
+    return await _carried_out(here, _changing(here, function_id, body))
 
 
-async def delete_memory_function(request: Request, function_id: UUID) -> Response:
+async def _delete_memory_function(request: Request, function_id: UUID) -> Response:
     """It is in no list from now on; what it made is not shown."""
     here = await visit(request)
-    # The built-in one may have no stream yet.
-    await here.execute(changing(here, function_id, FunctionChanges()))
+    # The built-in function may have no stream yet.
+    await here.execute(_changing(here, function_id, FunctionChanges()))
     await here.execute(Delete(kind=Function.KIND, name=str(function_id)))
     return Json({})
 
 
-async def carried_out(here: Visit, command: DefineFunction | ChangeFunction) -> Response:
+async def _carried_out(here: Visit, command: DefineFunction | ChangeFunction) -> Response:
     """The answer to a command: the function as it is after it."""
     outcome = await here.execute(command)
     assert isinstance(outcome.state, Function)
     return Json(function_object(outcome.state))
 
 
-def changing(here: Visit, function_id: UUID, body: FunctionChanges) -> ChangeFunction:
+def _changing(here: Visit, function_id: UUID, body: FunctionChanges) -> ChangeFunction:
     always = built_in(here.project)
     unless_defined = always.definition if always.name == str(function_id) else None
     return ChangeFunction(name=str(function_id), changes=body.changes(), unless_defined=unless_defined)
 
 
 def add_routes(router: APIRouter) -> None:
-    router.post("/memory-functions")(create_memory_function)
-    router.post("/memory-functions/query")(list_memory_functions)
-    router.get("/memory-functions/{function_id}")(get_memory_function)
-    router.patch("/memory-functions/{function_id}")(update_memory_function)
-    router.delete("/memory-functions/{function_id}")(delete_memory_function)
+    router.post("/memory-functions")(_create_memory_function)
+    router.post("/memory-functions/query")(_list_memory_functions)
+    router.get("/memory-functions/{function_id}")(_get_memory_function)
+    router.patch("/memory-functions/{function_id}")(_update_memory_function)
+    router.delete("/memory-functions/{function_id}")(_delete_memory_function)

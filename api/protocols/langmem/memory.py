@@ -20,13 +20,13 @@ from recountdb.projections.views.states import get_state, list_states
 from recountdb.projections.views.threads import get_thread
 
 
-async def list_thread_memory(request: Request, thread_id: UUID) -> Response:
+async def _list_thread_memory(request: Request, thread_id: UUID) -> Response:
     """Nothing was made of any thread."""
     await visit(request)
     return Json([])
 
 
-async def get_thread_memory(request: Request, thread_id: UUID, function_id: UUID) -> Response:
+async def _get_thread_memory(request: Request, thread_id: UUID, function_id: UUID) -> Response:
     """Nothing was made of any thread: it is not found, whether there is such a thread or not."""
     here = await visit(request)
     await here.find(get_thread, str(thread_id))
@@ -34,19 +34,19 @@ async def get_thread_memory(request: Request, thread_id: UUID, function_id: UUID
     raise NotFound("memory")
 
 
-async def list_user_memory(request: Request, user_id: UUID) -> Response:
+async def _list_user_memory(request: Request, user_id: UUID) -> Response:
     here = await visit(request)
-    states = await states_of(here, user_id)
+    states = await _states_of(here, user_id)
     return Json([{"memory_function_id": name, "type": kind, "state": state} for name, kind, state in states])
 
 
-async def get_user_memory(request: Request, user_id: UUID, function_id: UUID) -> Response:
+async def _get_user_memory(request: Request, user_id: UUID, function_id: UUID) -> Response:
     """The bare document; null where there is none, also of a user or a function that is no more."""
     here = await visit(request)
-    return Json(await state_of(here, user_id, function_id))
+    return Json(await _state_of(here, user_id, function_id))
 
 
-async def update_user_memory(request: Request, user_id: UUID, function_id: UUID) -> Response:
+async def _update_user_memory(request: Request, user_id: UUID, function_id: UUID) -> Response:
     """Put a document in the place of what there is, whatever the function's schema says."""
     here = await visit(request)
     body = await body_as(request, NewUserState)
@@ -55,29 +55,29 @@ async def update_user_memory(request: Request, user_id: UUID, function_id: UUID)
     return Json({})
 
 
-async def delete_user_memory(request: Request, user_id: UUID, function_id: UUID) -> Response:
+async def _delete_user_memory(request: Request, user_id: UUID, function_id: UUID) -> Response:
     here = await visit(request)
-    if await state_of(here, user_id, function_id) is not None:
+    if await _state_of(here, user_id, function_id) is not None:
         await here.execute(SetState(kind=User.KIND, name=str(user_id), key=str(function_id), state=None))
     return Json({})
 
 
-async def delete_individual_memories(request: Request, user_id: UUID) -> Response:
+async def _delete_individual_memories(request: Request, user_id: UUID) -> Response:
     """There are none, and ids that are not known are passed over."""
     await visit(request)
     return Json({})
 
 
-async def query_user_memory(request: Request, user_id: UUID) -> Response:
+async def _query_user_memory(request: Request, user_id: UUID) -> Response:
     """The documents asked for, each in its place; memories and summaries there are none."""
     here = await visit(request, scope="read")
     body = await body_as(request, MemoryQuery)
-    found = {name: state for name, _, state in await states_of(here, user_id)} if body.state else {}
+    found = {name: state for name, _, state in await _states_of(here, user_id)} if body.state else {}
     states = [found.get(str(function_id)) for function_id in body.state or ()]
     return Json({"memories": [], "state": states, "thread_summaries": []})
 
 
-async def state_of(here: Visit, user_id: UUID, function_id: UUID) -> Any:
+async def _state_of(here: Visit, user_id: UUID, function_id: UUID) -> Any:
     """Raises NotFound for a function that never was."""
     function = await here.find(get_function, str(function_id), deleted=True)
     if function.is_deleted:
@@ -85,7 +85,7 @@ async def state_of(here: Visit, user_id: UUID, function_id: UUID) -> Any:
     return await here.find(get_state, "user", str(user_id), function.name)
 
 
-async def states_of(here: Visit, user_id: UUID) -> list[tuple[str, str, Any]]:
+async def _states_of(here: Visit, user_id: UUID) -> list[tuple[str, str, Any]]:
     """Id and type of each function that is there, and the user's document of it."""
     states = await here.find(list_states, "user", str(user_id))
     functions: dict[str, Function] = {
@@ -99,11 +99,11 @@ async def states_of(here: Visit, user_id: UUID) -> list[tuple[str, str, Any]]:
 
 
 def add_routes(router: APIRouter) -> None:
-    router.get("/threads/{thread_id}/memory")(list_thread_memory)
-    router.get("/threads/{thread_id}/memory/{function_id}/state")(get_thread_memory)
-    router.get("/users/{user_id}/memory")(list_user_memory)
-    router.post("/users/{user_id}/memory/query")(query_user_memory)
-    router.delete("/users/{user_id}/memory/individual")(delete_individual_memories)
-    router.get("/users/{user_id}/memory/{function_id}/state")(get_user_memory)
-    router.put("/users/{user_id}/memory/{function_id}/state")(update_user_memory)
-    router.delete("/users/{user_id}/memory/{function_id}/state")(delete_user_memory)
+    router.get("/threads/{thread_id}/memory")(_list_thread_memory)
+    router.get("/threads/{thread_id}/memory/{function_id}/state")(_get_thread_memory)
+    router.get("/users/{user_id}/memory")(_list_user_memory)
+    router.post("/users/{user_id}/memory/query")(_query_user_memory)
+    router.delete("/users/{user_id}/memory/individual")(_delete_individual_memories)
+    router.get("/users/{user_id}/memory/{function_id}/state")(_get_user_memory)
+    router.put("/users/{user_id}/memory/{function_id}/state")(_update_user_memory)
+    router.delete("/users/{user_id}/memory/{function_id}/state")(_delete_user_memory)

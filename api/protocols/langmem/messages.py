@@ -19,7 +19,7 @@ OWN = "langmem"
 Format = Literal["openai", "langmem"]
 
 
-def canonical(value: Any) -> Any:
+def _canonical(value: Any) -> Any:
     """A UUID in its one spelling; another id as it is, as a text. Raises ValueError."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
@@ -31,17 +31,17 @@ def canonical(value: Any) -> Any:
         return check_name(value)
 
 
-def check_content(value: Any) -> Any:
+def _check_content(value: Any) -> Any:
     return check_document(text_or_parts(value))
 
 
-# Any, not what it is: what is wrong in a caller's document is told without the way into it.
-UserId = Annotated[Any, AfterValidator(canonical)]
-Content = Annotated[Any, AfterValidator(check_content)]
+# Typed Any, so that an error in a caller's document is reported without the path into it.
+UserId = Annotated[Any, AfterValidator(_canonical)]
+Content = Annotated[Any, AfterValidator(_check_content)]
 Part = Annotated[Any, AfterValidator(check_document)]
 
 
-def listed(value: Any) -> Any:
+def _listed(value: Any) -> Any:
     """Return ``value``, a list of documents. Raises ValueError."""
     if not isinstance(value, list):
         raise ValueError("must be a list")
@@ -81,7 +81,7 @@ class SentMessage(BaseModel):
     user: SentUser | None = None
     timestamp: SentMoment | None = None
     metadata: SentMetadata | None = None
-    tool_calls: Annotated[Any, AfterValidator(listed)] | None = None
+    tool_calls: Annotated[Any, AfterValidator(_listed)] | None = None
     tool_call_id: Text | None = None
     function_call: Part | None = None
 
@@ -102,9 +102,9 @@ class SentMessage(BaseModel):
             id=self.id or uuid7(),
             role=user.role or self.role or "user",
             content=self.content,
-            name=first(user.user_name, self.name, metadata.user_name),
-            user_id=first(user.user_id, metadata.user_id),
-            timestamp=first(metadata.timestamp, self.timestamp),
+            name=_first(user.user_name, self.name, metadata.user_name),
+            user_id=_first(user.user_id, metadata.user_id),
+            timestamp=_first(metadata.timestamp, self.timestamp),
             tool_calls=self.tool_calls,
             tool_call_id=self.tool_call_id,
             metadata=self.kept() or None,
@@ -121,32 +121,32 @@ class SentMessage(BaseModel):
         return {**others, OWN: own} if own else others
 
 
-def first(*values: Any) -> Any:
+def _first(*values: Any) -> Any:
     """The first that is not None."""
     return next((value for value in values if value is not None), None)
 
 
 def told(message: MessageState, shape: Format) -> dict[str, Any]:
-    return openai(message) if shape == "openai" else langmem(message)
+    return _openai(message) if shape == "openai" else _langmem(message)
 
 
-def openai(message: MessageState) -> dict[str, Any]:
+def _openai(message: MessageState) -> dict[str, Any]:
     """With no member that a chat API would not take, but for ``name`` and ``metadata``."""
     metadata: dict[str, Any] = dict(message.metadata or {})
     own = metadata.pop(OWN, None)
-    if not isinstance(own, dict):  # some other program's
+    if not isinstance(own, dict):  # written by another program
         own = {} if own is None else {"metadata": own}
     if "metadata" in own:
         metadata[OWN] = own["metadata"]
     metadata.setdefault("id", str(message.id))
-    metadata["timestamp"] = said_at(message)
-    metadata |= given(user_id=message.user_id, user_name=own.get("user_name"))
+    metadata["timestamp"] = _said_at(message)
+    metadata |= _given(user_id=message.user_id, user_name=own.get("user_name"))
     return {
         "role": message.role,
         "content": message.content,
-        **given(name=message.name),
+        **_given(name=message.name),
         "metadata": metadata,
-        **given(
+        **_given(
             tool_calls=message.tool_calls,
             tool_call_id=message.tool_call_id,
             function_call=own.get("function_call"),
@@ -154,17 +154,17 @@ def openai(message: MessageState) -> dict[str, Any]:
     }
 
 
-def langmem(message: MessageState) -> dict[str, Any]:
+def _langmem(message: MessageState) -> dict[str, Any]:
     user = {"user_id": message.user_id, "user_name": message.name, "role": message.role}
-    return {"id": message.id, "content": message.content, "timestamp": said_at(message), "user": user}
+    return {"id": message.id, "content": message.content, "timestamp": _said_at(message), "user": user}
 
 
-def said_at(message: MessageState) -> str:
+def _said_at(message: MessageState) -> str:
     """As told by the caller, or else when it was received."""
     moment: datetime = message.timestamp or message.recorded_at
     return moment.isoformat()
 
 
-def given(**members: Any) -> dict[str, Any]:
+def _given(**members: Any) -> dict[str, Any]:
     """Those that are not None."""
     return {name: value for name, value in members.items() if value is not None}

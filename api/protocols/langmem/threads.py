@@ -28,24 +28,24 @@ PAGE_SIZE_DEFAULT = 100
 PAGE_SIZE_MAX = 1000
 
 
-async def create_thread(request: Request) -> Response:
+async def _create_thread(request: Request) -> Response:
     """A thread, new or known: of a known one the metadata that are given are all it has from now on."""
     here = await visit(request)
     body = await body_as(request, NewThread)
-    outcome = await add(here, body.id or uuid7(), body.messages or (), metadata=body.metadata)
+    outcome = await _add(here, body.id or uuid7(), body.messages or (), metadata=body.metadata)
     assert isinstance(outcome.state, Thread)
     return Json(thread_object(outcome.state))
 
 
-async def add_messages(request: Request, thread_id: UUID) -> Response:
+async def _add_messages(request: Request, thread_id: UUID) -> Response:
     """What is not there yet is added; the answer has the id of each message, new or known."""
     here = await visit(request)
     body = await body_as(request, NewMessages)
-    outcome = await add(here, thread_id, body.messages)
+    outcome = await _add(here, thread_id, body.messages)
     return Json({"message_ids": outcome.message_ids})
 
 
-async def add(
+async def _add(
     here: Visit,
     thread_id: UUID,
     messages: Sequence[SentMessage],
@@ -68,19 +68,19 @@ async def add(
     )
 
 
-async def get_thread_(request: Request, thread_id: UUID) -> Response:
+async def _get_thread(request: Request, thread_id: UUID) -> Response:
     here = await visit(request)
     return Json(thread_object(await here.find(get_thread, str(thread_id))))
 
 
-async def list_threads_(request: Request) -> Response:
+async def _list_threads(request: Request) -> Response:
     """All of them, the newest first."""
     here = await visit(request)
     threads = await everything(here, list_threads, Window(order="newest"))
     return Json([thread_object(thread) for thread in threads])
 
 
-async def list_messages(
+async def _list_messages(
     request: Request,
     thread_id: UUID,
     response_format: Format = "openai",
@@ -100,7 +100,7 @@ async def list_messages(
     return Json({"messages": messages, "next_cursor": page.next_cursor})
 
 
-async def add_thread_state(request: Request, thread_id: UUID) -> Response:
+async def _add_thread_state(request: Request, thread_id: UUID) -> Response:
     """Replace the document under a key; there is a thread from then on."""
     here = await visit(request)
     body = await body_as(request, NewThreadState)
@@ -108,24 +108,24 @@ async def add_thread_state(request: Request, thread_id: UUID) -> Response:
     return Json({})
 
 
-async def get_thread_state(request: Request, thread_id: UUID) -> Response:
+async def _get_thread_state(request: Request, thread_id: UUID) -> Response:
     here = await visit(request, scope="read")
     body = await body_as(request, ThreadStateQuery)
     return Json({"state": await here.find(get_state, "thread", str(thread_id), body.key)})
 
 
-async def trigger_all_for_thread(request: Request, thread_id: UUID) -> Response:
+async def _trigger_all_for_thread(request: Request, thread_id: UUID) -> Response:
     """Nothing is made of messages: there is nothing to do."""
     await visit(request)
     return Json({})
 
 
 def add_routes(router: APIRouter) -> None:
-    router.post("/threads")(create_thread)
-    router.get("/threads")(list_threads_)
-    router.get("/threads/{thread_id}")(get_thread_)
-    router.post("/threads/{thread_id}/add_messages")(add_messages)
-    router.get("/threads/{thread_id}/messages")(list_messages)
-    router.post("/threads/{thread_id}/trigger-all")(trigger_all_for_thread)
-    router.post("/threads/{thread_id}/thread_state")(add_thread_state)
-    router.post("/threads/{thread_id}/thread_state/query")(get_thread_state)
+    router.post("/threads")(_create_thread)
+    router.get("/threads")(_list_threads)
+    router.get("/threads/{thread_id}")(_get_thread)
+    router.post("/threads/{thread_id}/add_messages")(_add_messages)
+    router.get("/threads/{thread_id}/messages")(_list_messages)
+    router.post("/threads/{thread_id}/trigger-all")(_trigger_all_for_thread)
+    router.post("/threads/{thread_id}/thread_state")(_add_thread_state)
+    router.post("/threads/{thread_id}/thread_state/query")(_get_thread_state)

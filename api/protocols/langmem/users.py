@@ -17,20 +17,20 @@ from recountdb.domain.users import User
 from recountdb.projections.views.users import find_users, get_user
 
 
-async def create_user(request: Request) -> Response:
+async def _create_user(request: Request) -> Response:
     """A user, new or known: of a known one what is given replaces what was there."""
     here = await visit(request)
     body = await body_as(request, NewUser)
-    return await changed(here, body.id or uuid7(), body, starts=True)
+    return await _changed(here, body.id or uuid7(), body, starts=True)
 
 
-async def update_user(request: Request, user_id: UUID) -> Response:
+async def _update_user(request: Request, user_id: UUID) -> Response:
     """What is given replaces what was there."""
     here = await visit(request)
-    return await changed(here, user_id, await body_as(request, NewUser), starts=False)
+    return await _changed(here, user_id, await body_as(request, NewUser), starts=False)
 
 
-async def changed(here: Visit, user_id: UUID, body: NewUser, *, starts: bool) -> Response:
+async def _changed(here: Visit, user_id: UUID, body: NewUser, *, starts: bool) -> Response:
     outcome = await here.execute(
         ChangeUser(
             name=str(user_id),
@@ -44,12 +44,12 @@ async def changed(here: Visit, user_id: UUID, body: NewUser, *, starts: bool) ->
     return Json(user_object(outcome.state))
 
 
-async def get_user_(request: Request, user_id: UUID) -> Response:
+async def _get_user(request: Request, user_id: UUID) -> Response:
     here = await visit(request)
     return Json(user_object(await here.find(get_user, str(user_id))))
 
 
-async def list_users(request: Request) -> Response:
+async def _list_users(request: Request) -> Response:
     """All whose name and id are among those asked for."""
     here = await visit(request, scope="read")
     body = await body_as(request, UserQuery)
@@ -58,15 +58,15 @@ async def list_users(request: Request) -> Response:
     return Json({"users": [user_object(user) for user in users]})
 
 
-async def trigger_all_for_user(request: Request, user_id: UUID) -> Response:
+async def _trigger_all_for_user(request: Request, user_id: UUID) -> Response:
     """Nothing is made of messages: there is nothing to do."""
     await visit(request)
     return Json({})
 
 
 def add_routes(router: APIRouter) -> None:
-    router.post("/users")(create_user)
-    router.get("/users/{user_id}")(get_user_)
-    router.patch("/users/{user_id}")(update_user)
-    router.post("/users/query")(list_users)
-    router.post("/users/{user_id}/trigger-all")(trigger_all_for_user)
+    router.post("/users")(_create_user)
+    router.get("/users/{user_id}")(_get_user)
+    router.patch("/users/{user_id}")(_update_user)
+    router.post("/users/query")(_list_users)
+    router.post("/users/{user_id}/trigger-all")(_trigger_all_for_user)

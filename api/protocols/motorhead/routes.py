@@ -1,9 +1,9 @@
-"""Motorhead, the memory server of Metal: self-hosted, and the managed edition that wrapped each answer.
+"""Motorhead, the memory server of Metal: self-hosted, and the managed edition that wrapped each response.
 
-It has no ids and no times of messages. A session's memory is its newest messages, a context that an
+Motorhead's messages have no ids and no times. A session's memory is its newest messages, a context that an
 application or a model made of the older ones, and the tokens that this took. All but the messages is
 in the session's metadata under ``motorhead``, as ``{"context": …, "tokens": …, "namespaces": {"": true}}``:
-the namespaces are the listings that the session is in, the empty one that without a name.
+the namespaces are the listings that the session is in; the empty one is the listing without a name.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from recountdb.projections.views.messages import page_messages
 from recountdb.projections.views.sessions import get_session, list_sessions_last_spoken_in
 
 OURS = "motorhead"
-"""Under this key of a session's metadata is what the store has no place for."""
+"""The key of a session's metadata that holds the members without a counterpart in Recount."""
 
 PAGE_MAX = 100
 SIZE_MAX = 2**53
@@ -54,33 +54,33 @@ HITS_MAX = 10
 M = TypeVar("M", bound=BaseModel)
 
 
-# What comes in. Members that are not known are passed over.
+# Request models. Unknown members are ignored.
 
 
-class Utterance(BaseModel):
+class _Utterance(BaseModel):
     role: Text
     content: Text
 
 
-class NewMemory(BaseModel):
-    messages: list[Utterance]
+class _NewMemory(BaseModel):
+    messages: list[_Utterance]
     context: Text | None = None
 
 
-class Question(BaseModel):
+class _Question(BaseModel):
     text: Text
 
 
-# What goes out.
+# Responses.
 
 
-def health() -> dict[str, Any]:
+def _health() -> dict[str, Any]:
     return {"now": time.time_ns() // 1_000_000}
 
 
-def memory(session: Session, messages: Sequence[MessageState]) -> dict[str, Any]:
-    """``messages``: the newest first, as they stay."""
-    context, tokens = known(session).get("context"), known(session).get("tokens")
+def _memory(session: Session, messages: Sequence[MessageState]) -> dict[str, Any]:
+    """Return the memory of a session. ``messages``: newest first, an order that is kept."""
+    context, tokens = _known(session).get("context"), _known(session).get("tokens")
     return {
         "messages": [{"role": message.role, "content": text_of(message.content)} for message in messages],
         "context": context if isinstance(context, str) else None,
@@ -92,7 +92,7 @@ NO_MEMORY: dict[str, Any] = {"messages": [], "context": None, "tokens": 0}
 DONE: dict[str, Any] = {"status": "Ok"}
 
 
-def hit(found: Ranked) -> dict[str, Any]:
+def _hit(found: Ranked) -> dict[str, Any]:
     message, distance = found.message, 1 - found.score
     return {
         "role": message.role,
@@ -101,7 +101,7 @@ def hit(found: Ranked) -> dict[str, Any]:
     }
 
 
-def error_answer(request: Request, error: Exception) -> Response:
+def _error_answer(request: Request, error: Exception) -> Response:
     headers = {}
     match error:
         case RequestValidationError():
@@ -118,38 +118,41 @@ def error_answer(request: Request, error: Exception) -> Response:
     return Json({"error": reason}, status_of(error, invalid=400), headers)
 
 
-# The routes.
+# Routes.
 
 Shape = Callable[[Any], Any]
 
 
-def plain(answer: Any) -> Any:
+def _plain(answer: Any) -> Any:
     return answer
 
 
-def wrapped(answer: Any) -> Any:
+def _wrapped(answer: Any) -> Any:
     return {"data": answer}
 
 
 def router(settings: Settings) -> APIRouter:
-    """Self-hosted at the prefix of the settings, and managed at ``/v1/motorhead`` under it."""
+    """Return a router of both editions.
+
+    The self-hosted one is at the prefix in the settings, the managed one at ``/v1/motorhead`` below it.
+    """
     base = settings.motorhead_prefix.rstrip("/")
-    router = protocol_router(route_class(error_answer))
-    add_edition(router, settings, plain, base)
-    add_edition(router, settings, wrapped, f"{base}/v1/motorhead")
-    add_keys(router, base)
+    router = protocol_router(route_class(_error_answer))
+    _add_edition(router, settings, _plain, base)
+    _add_edition(router, settings, _wrapped, f"{base}/v1/motorhead")
+    _add_keys(router, base)
     return router
 
 
-def add_edition(router: APIRouter, settings: Settings, shape: Shape, prefix: str) -> None:
-    """All that a Motorhead server at ``prefix`` answers, each answer in this ``shape``."""
+def _add_edition(router: APIRouter, settings: Settings, shape: Shape, prefix: str) -> None:
+    """Add all routes of a Motorhead server at ``prefix``; ``shape`` is applied to each response."""
     at_memory = f"{prefix}/sessions/{{session_id}}/memory"
 
     async def get_health() -> Response:
         headers = (
             {} if prefix else {"Vary": "Accept"}
         )  # a browser gets a page there; see api.http.routes.pages
-        return Json(shape(health()), headers=headers)
+        return Json(shape(_health()), headers=headers)
 
     for path in {prefix, f"{prefix}/"} - {""}:
         router.get(path)(get_health)
@@ -161,125 +164,128 @@ def add_edition(router: APIRouter, settings: Settings, shape: Shape, prefix: str
         size: Annotated[int, Query(ge=1, le=SIZE_MAX)] = 10,
         namespace: Text = "",
     ) -> Response:
-        visitor = await visit_with_key(request)
+        visitor = await _visit_with_key(request)
         if page > PAGE_MAX:
             return PlainTextResponse("Page size must not exceed 100", 400)
-        return Json(shape(await listed(visitor, namespace, Numbered(page, size))))
+        return Json(shape(await _listed(visitor, namespace, Numbered(page, size))))
 
     @router.get(at_memory)
     async def get_memory(request: Request, session_id: NameInPath) -> Response:
-        visitor = await visit_with_key(request)
-        return Json(shape(await remembered(visitor, session_id, settings.motorhead_window + 1)))
+        visitor = await _visit_with_key(request)
+        return Json(shape(await _remembered(visitor, session_id, settings.motorhead_window + 1)))
 
     @router.post(at_memory)
     async def post_memory(request: Request, session_id: NameInPath, namespace: Text = "") -> Response:
-        visitor = await visit_with_key(request)
-        await visitor.execute(addition(session_id, await json_body(request, NewMemory), namespace))
+        visitor = await _visit_with_key(request)
+        await visitor.execute(_addition(session_id, await _json_body(request, _NewMemory), namespace))
         return Json(shape(DONE))
 
     @router.delete(at_memory)
     async def delete_memory(request: Request, session_id: NameInPath, namespace: Text = "") -> Response:
-        visitor = await visit_with_key(request)
-        await forget(visitor, session_id, namespace)
+        visitor = await _visit_with_key(request)
+        await _forget(visitor, session_id, namespace)
         return Json(shape(DONE))
 
     @router.post(f"{prefix}/sessions/{{session_id}}/retrieval")
     async def post_retrieval(request: Request, session_id: NameInPath) -> Response:
-        visitor = await visit_with_key(request, scope="read")
-        question = await json_body(request, Question)
+        visitor = await _visit_with_key(request, scope="read")
+        question = await _json_body(request, _Question)
         if not settings.motorhead_long_term_memory:
             return PlainTextResponse("Long term memory is disabled", 400)
         search = Search(text=question.text, limit=HITS_MAX)
         found = await visitor.find_whole(rank_messages, "session", session_id, search)
-        return Json(shape(list(map(hit, found))))
+        return Json(shape(list(map(_hit, found))))
 
 
-def add_keys(router: APIRouter, base: str) -> None:
-    """Where clients of the managed edition see whether their key is good."""
+def _add_keys(router: APIRouter, base: str) -> None:
+    """Add the routes at which clients of the managed edition check their key."""
 
     @router.get(f"{base}/v1/keys/current")
     @router.get(f"{base}/v1/motorhead/keys/current")
     async def get_current_key(request: Request) -> Response:
-        await visit_with_key(request)
-        return Json(wrapped(DONE))
+        await _visit_with_key(request)
+        return Json(_wrapped(DONE))
 
 
-async def visit_with_key(request: Request, scope: str | None = None) -> Visit:
+async def _visit_with_key(request: Request, scope: str | None = None) -> Visit:
     return await visit(request, scope=scope, key=request.headers.get("x-metal-api-key"))
 
 
-async def json_body(request: Request, model: type[M]) -> M:
-    """The body, unless it is said to be something other than JSON. Raises BodyInvalid."""
+async def _json_body(request: Request, model: type[M]) -> M:
+    """Return the body as a ``model``. Raises BodyInvalid, also if the Content-Type is not JSON."""
     media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise BodyInvalid("", "the content type must be application/json", is_json=False)
     return await body_as(request, model)
 
 
-# The translation.
+# Translation into commands and queries.
 
 
-async def listed(visitor: Visit, namespace: str, page: Numbered) -> list[str]:
-    """The names of the sessions of a namespace that were not posted to for the longest time, first."""
+async def _listed(visitor: Visit, namespace: str, page: Numbered) -> list[str]:
+    """Return the names of the sessions in a namespace, the one whose last message is oldest first."""
     in_namespace = Filter(scope="", metadata={OURS: {"namespaces": {namespace: True}}})
     sessions = await visitor.find(list_sessions_last_spoken_in, page, in_namespace)
     return [session.name for session in sessions]
 
 
-async def remembered(visitor: Visit, name: str, limit: int) -> dict[str, Any]:
+async def _remembered(visitor: Visit, name: str, limit: int) -> dict[str, Any]:
     try:
         session = await visitor.find(get_session, name)
-        page = await visitor.find_whole(newest_of, name, limit)
+        page = await visitor.find_whole(_newest_of, name, limit)
     except NotFound:
         return NO_MEMORY
-    return memory(session, page.items)
+    return _memory(session, page.items)
 
 
-def newest_of(
+def _newest_of(
     database: Database, project: str, name: str, limit: int, *, bytes_max: int = PAGE_BYTES_MAX
 ) -> Page[MessageState]:
-    """Return the newest messages of a session, the newest first. Raises NotFound, TooLarge."""
+    """Return the newest messages of a session, newest first. Raises NotFound, TooLarge."""
     window = Window(limit, "newest", bytes_max=bytes_max, is_whole=True)
     return page_messages(database, project, "session", name, window)
 
 
-def addition(name: str, new: NewMemory, namespace: str) -> AddMessages:
-    """What was known of a deleted session is forgotten where this brings it back."""
+def _addition(name: str, new: _NewMemory, namespace: str) -> AddMessages:
+    """Return the command that adds messages.
+
+    If it brings a deleted session back, the session's former context, tokens and namespaces are dropped.
+    """
     facts: dict[str, JsonValue] = {"namespaces": {namespace: True}}
     if new.context is not None:
         facts["context"] = new.context
     return AddMessages(
         kind=Session.KIND,
         name=name,
-        messages=[message_from(utterance) for utterance in new.messages],
+        messages=[_message_from(utterance) for utterance in new.messages],
         metadata={OURS: facts},
         existing_metadata="merge",
         renewal={OURS: None},
     )
 
 
-def message_from(utterance: Utterance) -> Message:
+def _message_from(utterance: _Utterance) -> Message:
     return Message(id=uuid7(), role=utterance.role, content=utterance.content)
 
 
-async def forget(visitor: Visit, name: str, namespace: str) -> None:
-    """Delete a session; one that another namespace lists stays there, with nothing in it."""
+async def _forget(visitor: Visit, name: str, namespace: str) -> None:
+    """Delete a session, or empty it and keep it in the other namespaces that list it."""
     nothing: JsonValue = {"context": None, "tokens": 0, "namespaces": {namespace: False}}
 
     def is_over(session: Session) -> bool:
-        return namespaces(session) <= {namespace}
+        return _namespaces(session) <= {namespace}
 
     with suppress(NotFound):
         await visitor.execute(Clear(kind=Session.KIND, name=name, metadata={OURS: nothing}, is_over=is_over))
 
 
-def known(session: Session) -> dict[str, JsonValue]:
-    """What the session's metadata hold for this protocol."""
+def _known(session: Session) -> dict[str, JsonValue]:
+    """Return the members of the session's metadata that belong to this protocol."""
     ours = (session.metadata or {}).get(OURS)
     return ours if isinstance(ours, dict) else {}
 
 
-def namespaces(session: Session) -> set[str]:
-    """The listings that a session is in."""
-    named = known(session).get("namespaces")
+def _namespaces(session: Session) -> set[str]:
+    """Return the namespaces whose listings include a session."""
+    named = _known(session).get("namespaces")
     return {name for name, is_in in named.items() if is_in is True} if isinstance(named, dict) else set()

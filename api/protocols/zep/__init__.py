@@ -1,7 +1,8 @@
 """The REST API of Zep Open Source v0.x (``/api/v1``), as zep-python 1.5 and zep-js 0.10 call it.
 
-Sessions are ours of the empty scope; Zep's ``uuid`` is our stream or message id, its ``id`` our number.
-Left out are its document collections, its summaries, and its admin pages (see docs/protocols/zep.md).
+Zep's sessions are Recount's sessions of the empty scope; Zep's ``uuid`` is the stream or message id, its
+``id`` the number. Document collections, the making of summaries, and the admin pages are left out (see
+docs/protocols/zep.md).
 """
 
 from recountdb.api.protocols.zep.routes import router

@@ -1,4 +1,4 @@
-"""How Zep answers: JSON, or plain text for errors and three routes; with its version, always."""
+"""Zep's responses: JSON, or plain text for errors and three routes, always with Zep's version."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recountdb.api.schemas.responses import Json
 from recountdb.domain.errors import InvalidInput, MessageIdTaken, NotFound
 
 VERSION = {"X-Zep-Version": "0.27.2-recount"}
-"""Clients warn of servers before 0.21.0; they want a dash in it."""
+"""The header with Zep's version. Clients warn of servers before 0.21.0, and require a dash in the version."""
 
 COOKIE = "jwt"
 
@@ -33,12 +33,12 @@ def ok() -> PlainTextResponse:
 
 
 def refuse(reason: str) -> NoReturn:
-    """Raise what becomes a 400."""
+    """Raise an error that is answered with 400."""
     raise HTTPException(400, reason)
 
 
 def told(request: Request, error: Exception) -> PlainTextResponse:
-    """The answer to an error: its reason and a newline."""
+    """Return the response to an error: its reason and a newline."""
     status = 400 if isinstance(error, MessageIdTaken) else status_of(error, invalid=400)
     match error:
         case NotFound():

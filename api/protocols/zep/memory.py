@@ -1,7 +1,7 @@
 """Zep's memory of a session: its newest messages, and the summary of those before them.
 
-None is made here. One that was imported is in the session's metadata under ``zep``, and counts as long as the
-message that it ends with can be seen: what is deleted or erased from there takes it along.
+Recount makes no summaries. An imported one is in the session's metadata under ``zep``, and counts as long as
+the last message that it covers is visible; deleting or erasing that message drops the summary.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from recountdb.projections.views.sessions import get_session
 def memory_of(
     database: Database, project: str, name: str, *, last: int, window: int, bytes_max: int = PAGE_BYTES_MAX
 ) -> tuple[Sequence[MessageState], Summary | None]:
-    """A session's newest messages, oldest first, and the summary if there is one. Raises NotFound, TooLarge.
+    """Return a session's newest messages, oldest first, and its summary or None. Raises NotFound, TooLarge.
 
-    ``last``: how many; 0 for those after the summary, at most ``window``.
+    ``last``: how many messages; 0 for those after the summary, at most ``window``.
     """
     newest = Window(limit=last or window, order="newest", bytes_max=bytes_max, is_whole=True)
     found = page_messages(database, project, "session", name, newest).items[::-1]
-    summary = summary_in(get_session(database, project, name))
+    summary = _summary_in(get_session(database, project, name))
     if summary is None:
         return found, None
     try:
@@ -39,8 +39,11 @@ def memory_of(
     return [message for message in found if last or message.version > end.version], summary
 
 
-def summary_in(session: Session) -> Summary | None:
-    """What is kept of a session's summary, if it is one: anybody may write metadata."""
+def _summary_in(session: Session) -> Summary | None:
+    """Return the summary in a session's metadata; None if it has no valid one.
+
+    Anybody may write metadata, so it is validated.
+    """
     kept = (session.metadata or {}).get(KEY)
     try:
         return Summary.model_validate(kept.get("summary")) if isinstance(kept, dict) else None

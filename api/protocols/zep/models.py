@@ -1,4 +1,4 @@
-"""Zep's objects: what comes in, and what goes out of ours."""
+"""Zep's request models, and its response objects made of Recount's states."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recountdb.domain.values import Metadata, Text
 from recountdb.projections.queries.search import Ranked
 
 KEY = "zep"
-"""Under this key of a session's metadata is what ours have no place for."""
+"""The key of a session's metadata that holds the members without a counterpart in Recount."""
 
 NOBODY = UUID(int=0)
 TOKENS_MAX = 2**53
@@ -28,33 +28,33 @@ NO_SUMMARY = {
     "recent_message_uuid": str(NOBODY),
     "token_count": 0,
 }
-"""What Zep sends as long as it has made none."""
+"""Zep's own placeholder for a summary that it has not made yet."""
 
 
-class Body(BaseModel):
-    """What comes in. Unknown members are ignored, and null is as good as nothing; types must be right."""
+class _Body(BaseModel):
+    """A request body: unknown members are ignored, null counts as absent, and types must match exactly."""
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
 
-class NewSession(Body):
+class NewSession(_Body):
     session_id: Text | None = None
     user_id: Text | None = None
     metadata: Metadata | None = None
 
 
-class MetadataPatch(Body):
-    """Of a session or message. What else Zep's clients send back with it changes nothing."""
+class MetadataPatch(_Body):
+    """A patch of a session's or message's metadata; other members that Zep's clients send are ignored."""
 
     metadata: Metadata | None = None
 
     @property
     def merged(self) -> dict[str, Any]:
-        """What is to be merged: Zep keeps the top-level key ``system`` to itself."""
+        """Return the metadata to merge, without the top-level key ``system``, which Zep keeps to itself."""
         return {key: value for key, value in (self.metadata or {}).items() if key != "system"}
 
 
-class NewMessage(Body):
+class NewMessage(_Body):
     uuid: Annotated[UUID, Field(strict=False)] | None = None
     role: Text | None = None
     content: Text | None = None
@@ -76,11 +76,11 @@ class NewMessage(Body):
         return None if self.uuid == NOBODY else self.uuid
 
 
-class NewMemory(Body):
+class NewMemory(_Body):
     messages: list[NewMessage] | None = None
 
 
-class UserMembers(Body):
+class UserMembers(_Body):
     """A user to create or to change."""
 
     user_id: Text | None = None
@@ -91,13 +91,13 @@ class UserMembers(Body):
 
     @property
     def profile(self) -> dict[str, str]:
-        """Those members of the profile that say something."""
+        """Return the members of the profile that are not empty."""
         said = {"email": self.email, "first_name": self.first_name, "last_name": self.last_name}
         return {name: value for name, value in said.items() if value}
 
 
-class Summary(Body):
-    """What a session was about up to a message, with its id."""
+class Summary(_Body):
+    """A summary of a session up to a message, with that message's id."""
 
     uuid: Annotated[UUID, Field(strict=False)]
     created_at: Text
@@ -107,7 +107,7 @@ class Summary(Body):
     metadata: Metadata | None = None
 
 
-class SearchPayload(Body):
+class SearchPayload(_Body):
     text: Text | None = None
     metadata: dict[str, Any] | None = None
     search_scope: str | None = None
@@ -140,7 +140,7 @@ def message_object(message: MessageState) -> dict[str, Any]:
         "updated_at": moment(message.updated_at),
         "role": message.role,
         "content": text_of(message.content),
-        **said({"metadata": message.metadata}),
+        **_said({"metadata": message.metadata}),
         "token_count": message.token_count or 0,
     }
 
@@ -154,22 +154,22 @@ def user_object(user: User) -> dict[str, Any]:
         "updated_at": moment(user.updated_at),
         "deleted_at": None,
         "user_id": user.name,
-        **said({"email": profile.email, "first_name": profile.first_name, "last_name": profile.last_name}),
-        **said({"metadata": user.metadata}),
+        **_said({"email": profile.email, "first_name": profile.first_name, "last_name": profile.last_name}),
+        **_said({"metadata": user.metadata}),
     }
 
 
 def search_result(ranked: Ranked) -> dict[str, Any]:
-    """``embedding`` is null: there is none (see projections.queries.search)."""
+    """Return a search result; its ``embedding`` is always null (see projections.queries.search)."""
     found = message_object(ranked.message)
     return {"message": found, "summary": None, "dist": ranked.score, "embedding": None}
 
 
-def said(members: dict[str, Any]) -> dict[str, Any]:
+def _said(members: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value}
 
 
 def moment(when: datetime) -> str:
-    """RFC 3339 in UTC, with microseconds as far as they are not zeros."""
+    """Format a time by RFC 3339 in UTC, with microseconds less their trailing zeros."""
     text = when.astimezone(UTC).replace(tzinfo=None).isoformat()
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text}Z"

@@ -1,4 +1,4 @@
-"""Zep's search of a session, in words of ours: its payload, and its filters."""
+"""Translation of the payload and filters of Zep's search of a session into Recount's search."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ WEIGHT_DEFAULT = 0.5
 
 
 def search_for(payload: SearchPayload, limit: int) -> Search:
-    """What is looked for. ``limit``: as Zep has it, 0 for the default and negative for none."""
+    """Return the search that a payload asks for. ``limit``: 0 means the default, negative none, as in Zep.
+
+    Raises an error that is answered with 400 if the payload is invalid.
+    """
     wanted = payload.metadata or {}
     if (payload.search_scope or "messages") not in SCOPES:
         refuse("search_scope must be messages or summary")
@@ -25,9 +28,9 @@ def search_for(payload: SearchPayload, limit: int) -> Search:
         refuse("mmr needs text")
     return Search(
         text=payload.text or "",
-        where=condition(wanted.get("where")),
-        since=time(wanted, "start_date"),
-        until=time(wanted, "end_date"),
+        where=_condition(wanted.get("where")),
+        since=_time(wanted, "start_date"),
+        until=_time(wanted, "end_date"),
         limit=None if limit < 0 else min(limit or LIMIT_DEFAULT, LIMIT_MAX),
     )
 
@@ -41,19 +44,19 @@ def weight(payload: SearchPayload) -> float:
 
 
 def candidates(limit: int | None) -> int | None:
-    """Of how many of the most similar MMR chooses ``limit``."""
+    """Return how many of the most similar messages MMR chooses ``limit`` from; None means all."""
     return None if limit is None else max(2 * limit, 10)
 
 
-def time(wanted: dict[str, Any], member: str) -> str | None:
+def _time(wanted: dict[str, Any], member: str) -> str | None:
     found = wanted.get(member)
     if found is not None and (not isinstance(found, str) or "\x00" in found):
         refuse(f"metadata.{member} must be a time")
     return found
 
 
-def condition(node: Any, depth: int = 0) -> Condition:
-    """A ``where`` node: what its keys say, all of it."""
+def _condition(node: Any, depth: int = 0) -> Condition:
+    """Return the condition of a ``where`` node, which requires everything that its keys say."""
     if node is None:
         return Group("all", ())
     if not isinstance(node, dict) or depth > 100:
@@ -69,6 +72,6 @@ def condition(node: Any, depth: int = 0) -> Condition:
         if nodes is not None:
             if not isinstance(nodes, list):
                 refuse(f"metadata.where: {key} must be a list")
-            group = [condition(each, depth + 1) for each in nodes]
+            group = [_condition(each, depth + 1) for each in nodes]
             parts.append(Group("any" if which == "any" else "all", group))
     return Group("all", parts)
