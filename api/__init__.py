@@ -1,1 +1,1 @@
-"""How it is reached: the one place where things are wired, the routes, and the command line."""
+"""The ways to reach Recount: the application where everything is wired, the routes, and the command line."""

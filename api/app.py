@@ -1,4 +1,4 @@
-"""The one place where things are wired: database, application, views, routes."""
+"""The application, wired in one place: database, application, views, routes."""
 
 from __future__ import annotations
 
@@ -82,19 +82,20 @@ NO_TELEMETRY: TelemetryConfig = {
     "operation_spans": False,
     "auto_configure": False,
 }
-"""FastAPI's own spans carry whole paths and queries, and so keys and names; ours are in api.telemetry."""
+"""FastAPI's own spans, switched off: they carry whole paths and queries, and so keys and names. For ours see
+api.telemetry."""
 
 WRITES_AT_ONCE = 2048
 WRITES_EACH = 32
-"""Writes under way, in all and of one project: so many may be before another project's next."""
+"""Limits on writes under way, in total and of one project: so many may come before another project's next."""
 
 
 class NotServable(RecountError):
-    """The server must not start like this."""
+    """The server must not start with these settings on this database."""
 
 
 def refuse_open_server(settings: Settings, keys: KeyRing) -> None:
-    """Without keys only this machine may reach the server. Raises NotServable."""
+    """Raise NotServable when other machines could reach the server and there are no API keys."""
     if not settings.is_loopback and not keys.has_keys():
         raise NotServable(
             f"without API keys Recount listens on this machine only, not on {settings.host}: make "
@@ -103,7 +104,7 @@ def refuse_open_server(settings: Settings, keys: KeyRing) -> None:
 
 
 def _refuse_unrecorded_reads(settings: Settings, database: Database) -> None:
-    """Raises NotServable where reads are to be recorded, in a database that takes no writes."""
+    """Raise NotServable when reads are to be recorded in a database that takes no writes."""
     if settings.audit_reads and database.read(is_standby):
         raise NotServable(
             "reads cannot be recorded on a standby, which takes no writes: name the primary in"
@@ -112,14 +113,14 @@ def _refuse_unrecorded_reads(settings: Settings, database: Database) -> None:
 
 
 class Part(Protocol):
-    """What runs beside the requests."""
+    """A background part of the server, which runs beside the requests."""
 
     def start(self) -> None: ...
     def stop(self) -> None: ...
 
 
 def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
-    """The server's application on the database ``where``, which must be migrated."""
+    """Return the server's application on the database ``where``, which must be migrated."""
     addresses = Addresses.of(where)
     metrics = Metrics(is_multiprocess="PROMETHEUS_MULTIPROC_DIR" in os.environ)
     reads = ReadRecorder(addresses.direct) if settings.audit_reads else None
@@ -137,7 +138,7 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
             refuse_open_server(settings, keys)
             application = Recount(database, CoreViews(database))
             stack.callback(application.close)
-            # As many threads as there are connections to wait for.
+            # There are as many threads as connections that they may wait for.
             threads = ThreadPoolExecutor(settings.connections_max, thread_name_prefix="recount-reader")
             stack.callback(threads.shutdown, cancel_futures=True)
             intake = Intake(settings.body_bytes_max, settings.body_values_max)
@@ -208,23 +209,23 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
 
 
 NATIVE = (sessions, threads, timetravel, messages, users, events, webhooks, audit, purges, projections)
-"""What is asked for most comes first: each request is compared with one route after the other."""
+"""The native routes, the most requested first: each request is compared with one route after another."""
 
 
 def _all_routes(settings: Settings) -> Iterator[BaseRoute]:
-    """Yield all routes there are. The application takes them as its own.
+    """Yield all routes, for the application to take as its own.
 
-    For routers that it includes FastAPI makes each route a second time, and looks one up in each of them.
+    FastAPI would copy each route of an included router, and search those routers one after another.
     """
     for module in (*NATIVE, system):
         yield from module.router.routes
-    yield from pages.routes(settings)  # before Motorhead, which answers programs at / as well
+    yield from pages.routes(settings)  # these come before Motorhead, which answers programs at / as well
     for name in settings.protocols:
         yield from PROTOCOLS[name](settings).routes
 
 
 def _chores(settings: Settings, application: Recount) -> Iterator[Periodic]:
-    """What the server does again and again."""
+    """Yield the periodic tasks of the server."""
     yield Periodic(
         "checkpoints", settings.checkpoint_seconds, partial(take_checkpoints, application.database)
     )
@@ -235,9 +236,9 @@ def _chores(settings: Settings, application: Recount) -> Iterator[Periodic]:
 
 
 def create_lasting_app(settings: Settings, where: Addresses | str) -> FastAPI:
-    """As ``create_app``, in a process that does nothing else to its end.
+    """Return the application of ``create_app``, for a process that does nothing else until it ends.
 
-    What was made so far stays: the garbage collector need not look through it again and again, which
+    All objects made so far are kept out of garbage collection. Looking through them again and again
     would hold up all requests for 40 ms, three times a second under load.
     """
     if not settings.debug:
@@ -249,7 +250,7 @@ def create_lasting_app(settings: Settings, where: Addresses | str) -> FastAPI:
 
 
 def from_environment() -> FastAPI:
-    """For server processes that a supervisor starts: all they need is in the environment."""
+    """Return the application of a process that a supervisor starts, as the environment sets it up."""
     _end_with_supervisor()
     settings = read_settings()
     assert settings.addresses is not None, "the supervisor sets RECOUNT_DATABASE_URL"
@@ -257,7 +258,7 @@ def from_environment() -> FastAPI:
 
 
 def _end_with_supervisor() -> None:
-    """See to it that a killed supervisor leaves no server process behind, listening for ever."""
+    """End this server process when its supervisor ends, so that none is left listening after a kill."""
     supervisor = multiprocessing.parent_process()
 
     def watch() -> None:

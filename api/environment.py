@@ -1,4 +1,4 @@
-"""Variables that begin with RECOUNT_ and are no settings: other programs' own, and typing errors."""
+"""Variables that begin with RECOUNT_ but are not settings: those of other programs, and typing errors."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ TEST_PREFIX = "RECOUNT_TEST_"
 """Variables read by the tests, not by the program."""
 
 OF_CLIENTS = frozenset({"RECOUNT_URL", "RECOUNT_API_KEY"})
-"""Variables read by programs that talk to Recount, and so never a mistake."""
+"""Variables that programs read which talk to Recount, and which so are never a mistake."""
 
 SERVICE_VARIABLE = re.compile(
     r"RECOUNT_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
 )
-"""What Kubernetes sets in every pod for a service named ``recount`` or ``recount-…``."""
+"""The variables that Kubernetes sets in every pod for a service named ``recount`` or ``recount-…``."""
 
 SERVICE_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://\S*")
-"""The value of ``RECOUNT_PORT`` there; a setting of ours has another form."""
+"""The value that Kubernetes gives ``RECOUNT_PORT``; the values of our setting have another form."""
 
 SIMILAR_ENOUGH = 0.5
 
 
 def is_injected(name: str, value: str) -> bool:
-    """Whether a container platform set the variable, to tell where some service is."""
+    """Return whether a container platform set the variable, to say where some service is."""
     name = name.upper()
     is_port = name.startswith(PREFIX) and name.endswith("_PORT")
     return bool(SERVICE_VARIABLE.fullmatch(name) or (is_port and SERVICE_ADDRESS.fullmatch(value)))
 
 
 def is_unset(name: str, value: str) -> bool:
-    """Whether the variable sets nothing. An empty key does: somebody meant to have one."""
+    """Return whether the variable sets nothing. An empty key sets something: somebody meant to have one."""
     is_empty = not value and not name.upper().startswith(f"{PREFIX}FIRST_KEY")
     return is_empty or is_injected(name, value)
 
 
 def refuse_unknown(environment: Mapping[str, str], known: Collection[str]) -> None:
-    """Raise SettingsInvalid for a variable that is meant for Recount and is no setting."""
+    """Raise SettingsInvalid for a variable that is meant for Recount and is not a setting."""
     for name, value in environment.items():
         if not name.startswith(PREFIX) or name.startswith(TEST_PREFIX):
             continue

@@ -1,4 +1,4 @@
-"""Plain lines on standard error, without anything that people said."""
+"""Logging in plain lines on standard error, without anything that people said."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 
 class Plain(logging.Formatter):
-    """Time, level, where from, what. Of an exception its class and its way through the code.
+    """Formatter that shows time, level, logger and message, and of an exception its class and traceback.
 
-    An exception's text may quote a value that could not be taken, so it is left out, unless
-    ``quotes`` says that this is somebody's search for a fault.
+    The text of an exception may quote a value that could not be taken, so it is left out, unless
+    ``quotes`` says that somebody is searching for a fault.
     """
 
     def __init__(self, *, quotes: bool = False) -> None:
@@ -31,9 +31,9 @@ class Plain(logging.Formatter):
 
 
 def forget_exception_texts() -> None:
-    """Have every log record carry of its exception what ``Plain`` shows, and not the exception itself.
+    """Have every log record carry what ``Plain`` shows of its exception, and not the exception itself.
 
-    A handler that somebody adds, such as OpenTelemetry's, would send the text elsewhere.
+    A handler that somebody adds, such as OpenTelemetry's, would otherwise send the text elsewhere.
     """
     make_record = logging.getLogRecordFactory()
     if isinstance(make_record, WithoutExceptionTexts):
@@ -42,7 +42,7 @@ def forget_exception_texts() -> None:
 
 
 class WithoutExceptionTexts:
-    """A factory of log records that carry no exception, only its class and its way through the code."""
+    """A factory of log records that carry no exception, only its class and its traceback."""
 
     def __init__(self, make_record: Callable[..., logging.LogRecord]) -> None:
         self._make_record = make_record
@@ -56,7 +56,7 @@ class WithoutExceptionTexts:
 
 
 def configuration(level: str, *, quotes: bool = False) -> dict[str, Any]:
-    """For logging.config.dictConfig, in this process or in one that it starts."""
+    """Return a configuration for logging.config.dictConfig, in this process or in one that it starts."""
     return {
         "version": 1,
         "disable_existing_loggers": False,

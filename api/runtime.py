@@ -1,4 +1,4 @@
-"""Opening the database with the right schema; what the server and every command of the line begin with."""
+"""Opening the database with the right schema, which the server and every command begin with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recountdb.projections.views.tables import NOTES, SETS, TABLES
 
 
 def all_migrations() -> list[Migration]:
-    """The migrations of every room, in the order they are applied."""
+    """Return the migrations of every package, in the order they are applied."""
     return [m for room in (eventlog, projections, api) for m in migrations_of(room)]
 
 
@@ -24,9 +24,10 @@ def store_tables() -> list[str]:
 
 
 def migrate_database(connection: Connection) -> list[Migration]:
-    """Bring the database's schema up to this program's. A standby has its primary's, which must be right.
+    """Migrate the database to this program's schema, or check that of a standby, which has its primary's.
 
-    Raises SchemaMismatch where it is newer, DatabaseUnfit where it cannot be used or the role lacks a right.
+    Raises SchemaMismatch when the schema is newer, DatabaseUnfit when the database cannot be used or the role
+    lacks a right.
     """
     if is_standby(connection):
         check_schema(connection, all_migrations())
@@ -35,7 +36,7 @@ def migrate_database(connection: Connection) -> list[Migration]:
 
 
 def migrate_at(addresses: Addresses) -> list[Migration]:
-    """As ``migrate_database``, of the database there. Raises Unavailable."""
+    """Migrate the database at ``addresses`` as ``migrate_database`` does. Raises Unavailable as well."""
     with connect(addresses.direct) as connection:
         refuse_pooler(connection, addresses)
         return migrate_database(connection)
@@ -44,12 +45,12 @@ def migrate_at(addresses: Addresses) -> list[Migration]:
 def open_database(
     where: Addresses | str, *, connections_max: int, is_importing: bool = False, limits: Limits = READ
 ) -> Database:
-    """Open a database that has the right schema, and a whole log unless ``is_importing`` one.
+    """Open a database that has the right schema and, unless ``is_importing``, a complete log.
 
     Raises Unavailable, SchemaMismatch, ImportUnfinished, DatabaseUnfit.
     """
     addresses = Addresses.of(where)
-    with connect(addresses.direct, READ) as direct:  # at once, where a pool would go on trying
+    with connect(addresses.direct, READ) as direct:  # fails at once, where a pool would go on trying
         refuse_unfit(direct)
         refuse_pooler(direct, addresses)
         check_schema(direct, all_migrations())

@@ -1,4 +1,4 @@
-"""What is wrong with a setting, as a sentence for whoever set it."""
+"""Errors of settings, each explained in a sentence for the person who set it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def explain(error: ValidationError, prefix: str) -> str:
     found = error.errors(include_input=False, include_url=False)
     name = str(found[0]["loc"][0])
     of_this = [one for one in found if one["loc"][0] == name]
-    if any(isinstance(part, int) for one in of_this for part in one["loc"]):  # an entry of a list
+    if any(isinstance(part, int) for one in of_this for part in one["loc"]):  # about an entry of a list
         return f"{prefix}{name.upper()}: each entry must be {_requirement(of_this[0])}"
     demands = dict.fromkeys(_requirement(one) for one in of_this)
     return f"{prefix}{name.upper()} must be {' or '.join(demands)}"

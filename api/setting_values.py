@@ -1,4 +1,4 @@
-"""The forms of settings that are more than a number or a word."""
+"""Checks of settings that are more than a number or a word."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FIRST_KEY = re.compile(r"[A-Za-z0-9._~+/=-]{24,256}")
 
 
 def split_names(value: object) -> object:
-    """Return the entries of ``zep, motorhead``; those of ``none`` are none."""
+    """Return the entries of a list such as ``zep, motorhead``; ``none`` has no entries."""
     if not isinstance(value, str):
         return value
     names = [name.strip() for name in value.split(",") if name.strip()]
@@ -21,7 +21,7 @@ def split_names(value: object) -> object:
 
 
 def check_root_path(value: object) -> object:
-    """Return the path without a slash at its end; nothing for ``/``. Raises ValueError."""
+    """Return the path without a slash at its end, so an empty one for ``/``. Raises ValueError."""
     if not isinstance(value, str):
         return value
     path = value.rstrip("/")
@@ -31,7 +31,7 @@ def check_root_path(value: object) -> object:
 
 
 def check_upstream(url: str | None) -> str | None:
-    """Return ``url``, if requests can be sent there. Raises ValueError, without a word of it."""
+    """Return ``url`` if requests can be sent there. Raises ValueError, which does not quote it."""
     if url is not None and not UPSTREAM.fullmatch(url):
         raise ValueError("an address such as http://127.0.0.1:7860, without a query")
     return url
@@ -46,7 +46,7 @@ def check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def check_first_key(key: SecretStr | None) -> SecretStr | None:
-    """Return ``key``, if it can be sent in a header and cannot be guessed. Raises ValueError."""
+    """Return ``key`` if it can be sent in a header and cannot be guessed. Raises ValueError."""
     if key is not None and not FIRST_KEY.fullmatch(key.get_secret_value()):
         raise ValueError(
             "24 to 256 characters of A-Z a-z 0-9 . _ ~ + / = -, such as 'openssl rand -hex 32' prints"

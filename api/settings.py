@@ -36,9 +36,9 @@ Upstream = Annotated[str | None, AfterValidator(check_upstream)]
 
 
 class Environment(EnvSettingsSource):
-    """The environment, without what Kubernetes and Docker put there for a service named ``recount``.
+    """The environment, without the variables of Kubernetes and Docker for a service named ``recount``.
 
-    Nor what is empty, as compose files leave it that pass on what is not set.
+    Empty variables are left out too: compose files that pass on an unset variable leave it empty.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -48,7 +48,7 @@ class Environment(EnvSettingsSource):
 
 
 class Settings(BaseSettings):
-    """See docs/operations.md, which lists them all."""
+    """All settings. docs/operations.md lists them."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
@@ -155,12 +155,14 @@ class Settings(BaseSettings):
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach the server."""
+        """Return whether only this machine can reach the server."""
         return is_loopback(self.host)
 
     @property
     def addresses(self) -> Addresses | None:
-        """PostgreSQL, where one is named by us or by the variables that others use; None: embedded.
+        """Return the addresses of PostgreSQL, named by our settings or by variables that other programs use.
+
+        None means that the embedded database is used.
 
         Raises SettingsInvalid.
         """
@@ -174,7 +176,7 @@ class Settings(BaseSettings):
         return None
 
     def elsewhere_named(self) -> str | None:
-        """Return the address in DATABASE_URL, unless a directory of ours is named, or in PG* variables."""
+        """Return the address in DATABASE_URL (unless ``data`` is set), or "" for PG* variables, or None."""
         url = os.environ.get("DATABASE_URL", "")
         if "data" not in self.model_fields_set and url.startswith("postgres"):
             try:
@@ -194,7 +196,10 @@ def is_loopback(host: str) -> bool:
 
 
 def read_settings(**given: object) -> Settings:
-    """Return the settings of the environment; those ``given`` (and not None) win. Raises SettingsInvalid."""
+    """Return the settings of the environment, overridden by those ``given`` that are not None.
+
+    Raises SettingsInvalid.
+    """
     refuse_unknown(os.environ, {f"{PREFIX}{name.upper()}" for name in Settings.model_fields})
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""How much a process holds for readers who take their time, shared fairly between projects."""
+"""The bytes that a process holds for slow readers, shared fairly between projects."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections import Counter
 
 
 class Shares:
-    """Bytes of large answers that are under way, bounded in all and for each project.
+    """The bytes of large answers that are under way, bounded in total and for each project.
 
-    Of n projects that have some under way, each may have up to 1/(n + 1) of all: there is always room
-    for one more project, however many answers the others wait for nobody to read. For one thread.
+    While n projects have answers under way, each may hold up to 1/(n + 1) of the total, so that there is
+    always room for one more project, however many answers of the others nobody reads. Not thread-safe.
     """
 
     def __init__(self, bytes_max: int) -> None:
@@ -17,10 +17,10 @@ class Shares:
         self._taken: Counter[str] = Counter()
 
     def take(self, project: str, size: int) -> bool:
-        """Return whether ``size`` bytes were set apart for the project; give them back later.
+        """Set ``size`` bytes apart for the project, and return whether there was room; give them back later.
 
-        A project that has nothing under way is always given its first answer while there is room, and one
-        that is larger than all there is, while there is nothing else.
+        A project that has nothing under way always gets room for its first answer while there is any. An
+        answer that is larger than the total gets room while nothing else is under way.
         """
         if not self._taken:
             self._taken[project] = size
@@ -34,12 +34,12 @@ class Shares:
         return True
 
     def give_back(self, project: str, size: int) -> None:
-        """Return what was set apart."""
+        """Give back bytes that were set apart."""
         self._taken[project] -= size
         if not self._taken[project]:
             del self._taken[project]
 
     @property
     def taken(self) -> int:
-        """How many bytes are under way now."""
+        """Return how many bytes are under way now."""
         return self._taken.total()

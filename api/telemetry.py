@@ -1,4 +1,4 @@
-"""OpenTelemetry, where RECOUNT_OTEL asks for it: where spans go, and the span of each request."""
+"""Tracing with OpenTelemetry, if RECOUNT_OTEL asks for it: the exporter, and the span of each request."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 NAME = "recount"
 FLUSH_SECONDS = 3
-"""How long the last spans may take to leave, when the server ends."""
+"""How long the last spans may take to be sent when the server ends."""
 
 
 def make_exporter() -> SpanExporter:
-    """Return what sends spans, as OpenTelemetry's own variables say. Raises SettingsInvalid."""
+    """Return the exporter of spans that OpenTelemetry's own variables choose. Raises SettingsInvalid."""
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     except ImportError:
@@ -39,7 +39,8 @@ def make_exporter() -> SpanExporter:
 def traced() -> Iterator[None]:
     """Make spans for as long as the block runs. Raises SettingsInvalid.
 
-    They go to the tracer provider of this process if one is set up, as ``opentelemetry-instrument`` does.
+    The spans go to the tracer provider of this process if one is set up, as ``opentelemetry-instrument``
+    does.
     """
     tracer, close = _open_tracer()
     tracing.start(tracer)
@@ -51,8 +52,8 @@ def traced() -> Iterator[None]:
 
 
 def _open_tracer() -> tuple[trace.Tracer, Callable[[], None]]:
-    """Return a tracer, and what sends its last spans and closes it."""
-    exporter = make_exporter()  # which says that the packages are there
+    """Return a tracer, and a function that sends its last spans and closes it."""
+    exporter = make_exporter()  # also tells whether the packages are installed
     from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -69,17 +70,17 @@ def _open_tracer() -> tuple[trace.Tracer, Callable[[], None]]:
 
 
 def _shut_down(shutdown: Callable[[], None]) -> None:
-    """Send the last spans, but do not wait for ever for a collector that is not there."""
+    """Send the last spans, without waiting for ever for a collector that does not answer."""
     closing = threading.Thread(target=shutdown, name="recount-telemetry", daemon=True)
     closing.start()
     closing.join(FLUSH_SECONDS)
 
 
 class RequestSpans:
-    """Makes a span of each request, with the pattern of its route in place of its address.
+    """Middleware that makes a span of each request, named by the pattern of its route, not by its address.
 
-    Of the headers it reads ``traceparent`` only: the others that belong to traces (``tracestate``,
-    ``baggage``) carry whatever a caller likes.
+    The only header it reads is ``traceparent``: the other headers of traces (``tracestate``, ``baggage``)
+    carry anything a caller likes.
     """
 
     def __init__(self, app: ASGIApp) -> None:

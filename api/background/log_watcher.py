@@ -1,4 +1,4 @@
-"""Wakes those who wait for new events: one thread a process watches the log for all of them."""
+"""Watching the log: one thread in each process wakes everyone who waits for new events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recountdb.eventlog.log.subscription import SettledPositions
 
 
 class Tail:
-    """Knows how far the log is settled, in which epoch, and lets coroutines wait for more."""
+    """Watcher that knows how far the log is settled, in which epoch, and lets coroutines wait for more."""
 
     def __init__(self, conninfo: str, loop: asyncio.AbstractEventLoop, *, notes: bool = True) -> None:
         self.loop = loop
@@ -29,14 +29,14 @@ class Tail:
         self._thread.start()
 
     def stop(self) -> None:
-        """Let go of everyone who waits; streams end."""
+        """Wake everyone who waits, so that streams end."""
         self.is_stopped = True
         self._positions.stop()
         self._grown.set()
 
     def _follow(self) -> None:
         for position in self._positions:
-            with suppress(RuntimeError):  # the loop was closed as we stop
+            with suppress(RuntimeError):  # the loop was closed meanwhile
                 self.loop.call_soon_threadsafe(self._announce, position, self._positions.epochs)
 
     def _announce(self, position: int, epochs: Epochs | None) -> None:
@@ -47,7 +47,7 @@ class Tail:
 
     @property
     def is_connected(self) -> bool:
-        """Whether the database answered last time."""
+        """Return whether the database answered last time."""
         return self._positions.is_connected
 
     def is_beyond(self, epochs: Epochs) -> bool:
@@ -55,7 +55,7 @@ class Tail:
         return self.epochs is not None and self.epochs.current.number > epochs.current.number
 
     async def wait_beyond(self, position: int, *, timeout_seconds: float) -> bool:
-        """Return True once the log is settled beyond ``position``, False when time is up."""
+        """Return True once the log is settled beyond ``position``, False when the time is up."""
         if self.settled > position:
             return True
         with suppress(TimeoutError):
@@ -68,7 +68,7 @@ def released_by_signals(tail: Tail) -> Iterator[None]:
     """Stop ``tail`` as soon as the process is told to end.
 
     A server waits for open answers before it shuts the application down, and a live stream would
-    never be done. Its own handlers are called too; only the main thread may set any.
+    never end. The server's own handlers are called too; only the main thread may set handlers.
     """
     handlers = {}
     if threading.current_thread() is threading.main_thread():

@@ -1,4 +1,4 @@
-"""Work that a server does again and again, beside what it is asked for."""
+"""Periodic work of a server, beside its requests."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ logger = logging.getLogger(__name__)
 
 
 FIRST_SECONDS = 60
-"""After which work is done the first time, or a server that is often started anew would never come to it."""
+"""The longest wait before the first time; otherwise a server that restarts often would never do the work."""
 
 
 class Periodic(threading.Thread):
-    """Calls ``work`` every so many seconds until it is stopped, the first time after a minute at most."""
+    """Thread that calls ``work`` periodically until it is stopped, the first time after a minute at most."""
 
     def __init__(self, name: str, seconds: float, work: Callable[[], object]) -> None:
         super().__init__(name=f"recount-{name}", daemon=True)
@@ -32,7 +32,7 @@ class Periodic(threading.Thread):
             try:
                 self._work()
                 reason = None
-            except Unavailable as error:  # next time
+            except Unavailable as error:  # try again the next time
                 if str(error) != reason:
                     reason = str(error)
                     logger.warning("%s waits: %s", self.name, reason)
@@ -40,6 +40,6 @@ class Periodic(threading.Thread):
                 logger.exception("%s failed", self.name)
 
     def stop(self) -> None:
-        """Wait for what is under way, and do no more."""
+        """Stop calling ``work``, and wait for a call that is under way."""
         self._stopped.set()
         self.join()

@@ -1,6 +1,6 @@
-"""What runs beside the requests of a server: the followers of the log, who sends webhooks, and who erases.
+"""The background tasks of a server: the followers of the log, the sender of webhooks, and the eraser.
 
-Every server process stands ready for each of them; one at a time does it.
+Every server process stands by for each task; one process at a time does it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FOLLOWERS: Sequence[Follower] = (WEBHOOKS,)
 
 
 def follower_named(name: str) -> Follower:
-    """Raises NotFound."""
+    """Return the follower with this name. Raises NotFound."""
     for follower in FOLLOWERS:
         if follower.name == name:
             return follower
@@ -30,7 +30,7 @@ def follower_named(name: str) -> Follower:
 
 
 def known_lags(database: Database) -> list[Lag]:
-    """How far each follower is behind; of none while the database does not answer."""
+    """Return how far each follower is behind; an empty list while the database does not answer."""
     try:
         return lags(database)
     except Unavailable:
@@ -38,7 +38,7 @@ def known_lags(database: Database) -> list[Lag]:
 
 
 class Following:
-    """The threads of one process."""
+    """The threads of one process that stand by for background tasks."""
 
     def __init__(self, conninfo: str, clock: Clock, *, allow_private: bool) -> None:
         self._leaders = [
@@ -53,7 +53,7 @@ class Following:
             leader.start()
 
     def stop(self) -> None:
-        """Have all end at once, and wait for them."""
+        """Tell all threads to end, and wait for them."""
         for leader in self._leaders:
             leader.tell_to_stop()
         for leader in self._leaders:

@@ -1,7 +1,7 @@
-"""Where webhooks may lead: not into the network that the server itself is in, unless it is allowed.
+"""Checks of webhook addresses: none may lead into the server's own network, unless that is allowed.
 
-Whoever has a key could otherwise have the server send requests to what only the server can reach. A
-name may lead elsewhere at any time, so each delivery looks it up once and connects to just that address.
+Otherwise anyone with a key could make the server send requests to hosts that only it can reach. A name
+may lead elsewhere at any time, so each delivery looks it up once and connects to exactly that address.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from urllib.parse import SplitResult, urlsplit
 from recountdb.domain.errors import InvalidInput, RecountError
 
 PLAIN = re.compile(r"[\x21-\x7e]{1,2000}")
-NAT64 = IPv6Network("64:ff9b::/96")  # IPv4 addresses as a translating network shows them
+NAT64 = IPv6Network("64:ff9b::/96")  # IPv4 addresses in the form of a translating network
 PORTS = {"https": 443, "http": 80}
 
 
 class AddressRefused(RecountError):
-    """Nothing is sent there. The text is a clause that says why."""
+    """The address may not be used. The text is a clause that says why."""
 
 
 def checked_url(url: str) -> SplitResult:
-    """Its parts. Raises AddressRefused, for all that can be told without looking the name up."""
+    """Return the parts of ``url``. Raises AddressRefused for what is wrong without looking the name up."""
     if not PLAIN.fullmatch(url):
         raise AddressRefused("must be an address of 1 to 2000 printable ASCII characters, without spaces")
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises where it is none
+        parts.port  # noqa: B018 - raises when it is not a port
     except ValueError:
         raise AddressRefused("must be an address like https://example.org/hook") from None
     if parts.scheme not in PORTS or not parts.hostname:
@@ -42,7 +42,7 @@ def checked_url(url: str) -> SplitResult:
 
 
 def checked_webhook_url(url: str, *, allow_private: bool) -> str:
-    """Return ``url``, which a webhook may have. Raises InvalidInput."""
+    """Return ``url`` if a webhook may have it. Raises InvalidInput."""
     try:
         parts = checked_url(url)
         if not allow_private:
@@ -53,7 +53,7 @@ def checked_webhook_url(url: str, *, allow_private: bool) -> str:
 
 
 def _leads_home(host: str) -> bool:
-    """Whether it is this machine by its very name."""
+    """Return whether ``host`` is a loopback address or ``localhost``."""
     if host == "localhost":
         return True
     address = _literal(host)
@@ -61,7 +61,7 @@ def _leads_home(host: str) -> bool:
 
 
 def refuse_private(host: str) -> None:
-    """Raises AddressRefused for an address that is not public; a name is looked up only when it is used."""
+    """Raise AddressRefused for an address that is not public. A name other than localhost passes."""
     address = _literal(host)
     if host == "localhost" or (address is not None and not is_public(address)):
         raise AddressRefused(
@@ -71,7 +71,7 @@ def refuse_private(host: str) -> None:
 
 
 def _literal(host: str) -> IPv4Address | IPv6Address | None:
-    """``host`` as an address; None: it is a name."""
+    """Return ``host`` as an address, or None if it is a name."""
     try:
         return ip_address(host)
     except ValueError:
@@ -79,7 +79,7 @@ def _literal(host: str) -> IPv4Address | IPv6Address | None:
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
-    """Whether it is reached over the internet, from anywhere."""
+    """Return whether the address can be reached from anywhere on the internet."""
     if isinstance(address, IPv6Address):
         within = address.ipv4_mapped or address.sixtofour
         if within is not None:
@@ -90,9 +90,9 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
 
 
 def resolved(parts: SplitResult, *, allow_private: bool) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
-    """The family and the address of the socket to connect to, as getaddrinfo gives them.
+    """Return the family and the address of the socket to connect to, as getaddrinfo gives them.
 
-    Raises AddressRefused, and OSError for a name nobody knows.
+    Raises AddressRefused, and OSError for an unknown name.
     """
     assert parts.hostname is not None
     port = PORTS[parts.scheme] if parts.port is None else parts.port

@@ -1,7 +1,7 @@
-"""Sends what webhooks are due: signed, within ten seconds or not at all, in order for each webhook.
+"""Sending due deliveries: signed, within ten seconds or not at all, in order for each webhook.
 
-One process sends at a time (see projections.followers.leader); where it dies between an answer and the note
-of it, the same is sent again, under the same id. Signatures are those of Standard Webhooks.
+One process sends at a time (see projections.followers.leader). If it dies between an answer and recording
+it, the event is sent again under the same id. Signatures follow Standard Webhooks.
 """
 
 from __future__ import annotations
@@ -42,13 +42,14 @@ from recountdb.projections.followers.webhooks import (
 
 ANSWER_SECONDS_MAX = 10.0
 LANES = Lane(at_once=40, each=8), Lane(at_once=24, each=2)
-"""Webhooks at once. Who did not answer soon goes by the second lane, so as to hold up nobody else."""
+"""The lanes, with how many webhooks each sends to at once. Slow webhooks take the second lane, so that they
+hold up nobody else."""
 
 SLOW_SECONDS = 2.0  # an attempt that takes longer makes a webhook slow; a quicker one, quick
-SLOW_KNOWN_MAX = 10_000  # webhooks that are remembered to be slow
-WEIGHT_MAX = 32 * 2**20  # bytes of events that are read at a time
-SERVED_MAX = 200  # projects whose turn is remembered
-BYTES_MAX = 128 * 2**20  # of events that are under way
+SLOW_KNOWN_MAX = 10_000  # how many webhooks are remembered as slow
+WEIGHT_MAX = 32 * 2**20  # the bytes of events that are read at a time
+SERVED_MAX = 200  # how many projects' turns are remembered
+BYTES_MAX = 128 * 2**20  # the bytes of events that are under way
 POLL_SECONDS = 0.5  # also how late a retry, and a receiver that is too slow, may be noticed
 CLEAN_UP_SECONDS = 600.0
 
@@ -56,7 +57,7 @@ logger = logging.getLogger(__name__)
 
 
 class Post(threading.Thread):
-    """One attempt at a delivery. ``finish`` tells it to take no longer."""
+    """Thread that makes an attempt at a delivery. ``break_off`` ends it early."""
 
     def __init__(
         self, due: Due, done: SimpleQueue[Post], lead: Lead, *, clock: Clock, allow_private: bool
@@ -88,7 +89,7 @@ class Post(threading.Thread):
         self._lead.ring()
 
     def _send(self) -> int:
-        """The status of the answer. Redirects are not followed, and the answer's body is not read."""
+        """Send the event and return the status of the answer. Its body is not read, no redirect followed."""
         parts = checked_url(self.due.url)
         assert parts.hostname is not None
         family, address = resolved(parts, allow_private=self._allow_private)
@@ -98,10 +99,10 @@ class Post(threading.Thread):
         body = to_json(event_resource(self.due.entry))
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         with closing(connection):
-            # A connection that has its socket connects nowhere by itself.
+            # A connection that is given a socket does not connect by itself.
             connection.sock = self._socket = socket.socket(family)
             if parts.scheme == "https":
-                # Before it is connected: wrapped after it, one that the other side has reset is not closed.
+                # Wrap the socket before it connects: a reset socket that is wrapped later is not closed.
                 connection.sock = self._socket = trust().wrap_socket(
                     self._socket, server_hostname=parts.hostname
                 )
@@ -117,11 +118,11 @@ class Post(threading.Thread):
 
     @property
     def seconds(self) -> float:
-        """How long it is under way."""
+        """Return how long the attempt has been under way."""
         return time.monotonic() - self.began
 
     def break_off(self) -> None:
-        """Have it end soon; nobody waits for it any more."""
+        """Make the attempt end soon; nobody waits for it any more."""
         if self._socket is not None:
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
@@ -129,7 +130,7 @@ class Post(threading.Thread):
 
 @cache
 def trust() -> ssl.SSLContext:
-    """Which certificates are trusted: those that the system trusts."""
+    """Return a TLS context that trusts the certificates that the system trusts."""
     return ssl.create_default_context()
 
 
@@ -146,14 +147,14 @@ def _headers_of(due: Due, body: bytes, now: datetime) -> dict[str, str]:
 
 
 def refusal(status: int) -> str:
-    """What an answer that is no success means."""
+    """Return the error for an answer whose status is not a success."""
     if 300 <= status < 400:
         return f"answered {status}; redirects are not followed"
     return f"answered {status}"
 
 
 def reason_of(error: Exception) -> str:
-    """Why there was no answer, in words of ours: a receiver's may hold anything."""
+    """Return why there was no answer, in our own words: a receiver's could contain anything."""
     match error:
         case socket.gaierror() | UnicodeError():
             return "nobody knows the name"
@@ -170,7 +171,7 @@ def reason_of(error: Exception) -> str:
 
 
 class Sender:
-    """The work of whoever sends (see projections.followers.leader.Leader)."""
+    """The work of the process that sends (see projections.followers.leader.Leader)."""
 
     def __init__(self, clock: Clock, *, allow_private: bool) -> None:
         self._clock = clock
@@ -178,8 +179,8 @@ class Sender:
         self._done: SimpleQueue[Post] = SimpleQueue()
         self._under_way: dict[str, Post] = {}
         self._shares = Shares(BYTES_MAX)
-        self._slow: dict[str, None] = {}  # webhooks, the one that was found so longest ago first
-        self._served: dict[str, None] = {}  # projects, the one whose turn was longest ago first
+        self._slow: dict[str, None] = {}  # webhooks, the one longest known to be slow first
+        self._served: dict[str, None] = {}  # projects, the one with the oldest turn first
         self._cleaned_up = 0.0
 
     def __call__(self, lead: Lead) -> None:
@@ -208,17 +209,17 @@ class Sender:
         )
         for due in due_now:
             if not self._shares.take(due.entry.project, len(due.entry.state)):
-                continue  # it is due still when another one is done
+                continue  # it is still due when another one is done
             self._note_turn(due.entry.project)
             post = Post(due, self._done, lead, clock=self._clock, allow_private=self._allow_private)
             self._under_way[due.webhook_id] = post
             post.start()
 
     def _change_lanes(self) -> None:
-        """Have those that take long make room for others.
+        """Move attempts that take long out of the way of others.
 
-        They go on in the slow lane, where there is room; else, where others may be waiting, they are begun
-        anew there later. That was no attempt: no receiver has less time than another.
+        An attempt goes on in the slow lane if there is room. If there is none and others may be waiting, it
+        is started again there later, and does not count: no receiver has less time than another.
         """
         quick_lane, slow_lane = LANES
         taken = Counter(self._project(key) for key in self._under_way if key in self._slow)
@@ -242,7 +243,7 @@ class Sender:
         self._shares.give_back(post.due.entry.project, len(post.due.entry.state))
 
     def _note_pace(self, post: Post) -> None:
-        """Remember which lane a webhook goes by next."""
+        """Remember which lane a webhook takes next."""
         self._slow.pop(post.due.webhook_id, None)
         if post.seconds > SLOW_SECONDS:
             self._slow[post.due.webhook_id] = None
@@ -256,7 +257,7 @@ class Sender:
             del self._served[next(iter(self._served))]
 
     def _note(self, lead: Lead) -> None:
-        """Write down what came of those that are done, or late."""
+        """Record the results of attempts that are done or late."""
         with suppress(Empty):
             while True:
                 self._finish(lead, self._done.get_nowait())
@@ -266,7 +267,7 @@ class Sender:
 
     def _finish(self, lead: Lead, post: Post) -> None:
         if self._under_way.get(post.due.webhook_id) is not post:
-            return  # it was late, or of an earlier lead
+            return  # the attempt was late, or belongs to an earlier lead
         delay = delay_seconds(post.due.attempts + 1, random.random())  # noqa: S311 - no secret
         record_attempt(lead.connection, post.due, post.attempt, delay_seconds=delay)
         self._let_go(post)

@@ -1,8 +1,8 @@
-"""What routes ask for, as types: the store, the caller, the name in the path.
+"""Dependencies of routes, as types: the store, the caller, the name in the path.
 
-There are few, and they call each other as functions do, not through FastAPI; and all are coroutines,
-also those that wait for nothing, for FastAPI sends a plain function to a thread. Either would cost
-more than anything done here.
+They are few, and they call each other directly, not through FastAPI. All are coroutines, also those
+that wait for nothing, for FastAPI runs a plain function in a thread. Either would cost more than
+anything done here.
 """
 
 from __future__ import annotations
@@ -41,8 +41,7 @@ R = TypeVar("R")
 
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 VERSION_TAG = re.compile(r'(?:W/(?="))?("?)([0-9]{1,18})\1')
-"""A version, also as a tag that was weakened on the way: a proxy that compresses does so, and the version of
-what is stored is the same."""
+"""A version, also as a weak tag: a proxy that compresses weakens tags, but the stored version is the same."""
 
 
 async def store(request: Request) -> Store:
@@ -51,9 +50,9 @@ async def store(request: Request) -> Store:
 
 
 async def caller(request: Request, store: Store, scope: str, *, key: str | None = None) -> Caller:
-    """Who calls, and may do what ``scope`` says. Raises Unauthorized or Forbidden.
+    """Return the caller, who must have ``scope``. Raises Unauthorized or Forbidden.
 
-    ``key``: as sent in a way that only some clients have; else it is looked for where all may send it.
+    ``key`` is a key sent in a way that only some clients use. A key in the usual headers comes first.
     """
     text = key_in(request) or key
     is_fresh, found = store.keys.remembered(text)
@@ -78,9 +77,9 @@ async def caller(request: Request, store: Store, scope: str, *, key: str | None 
 def _refuse_strange_pages(request: Request, origins: Collection[str]) -> None:
     """Keep web pages in somebody's browser from using a server without keys. Raises Forbidden.
 
-    A page can send requests to 127.0.0.1, also under a name of its own (DNS rebinding); the name
-    shows in the Host header, and browsers say when a request crosses sites. Pages of ``origins`` may
-    cross; ``*`` lets no page in here, for it would let in all that somebody visits.
+    A page can send requests to 127.0.0.1, also under a name of its own (DNS rebinding). The Host header
+    shows the name, and browsers say when a request crosses sites. Pages of ``origins`` may cross; ``*``
+    lets no page in here, for it would let in every page that somebody visits.
     """
     host = request.headers.get("host", "localhost")
     name = host if host.endswith("]") else host.rsplit(":", 1)[0]
@@ -93,7 +92,7 @@ def _refuse_strange_pages(request: Request, origins: Collection[str]) -> None:
 
 
 def key_in(request: Request) -> str | None:
-    """The key as it was sent: a bearer token, the header X-API-Key, or HTTP Basic."""
+    """Return the key that was sent as a bearer token, in the header X-API-Key or by HTTP Basic, or None."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return token.strip()
@@ -104,7 +103,7 @@ def key_in(request: Request) -> str | None:
 
 
 def _key_in_basic(token: str) -> str:
-    """The password, or where that is empty the user name; empty where it is neither."""
+    """Return the password, or the user name if the password is empty, or "" for a malformed token."""
     try:
         user, _, password = base64.b64decode(token, validate=True).decode().partition(":")
     except ValueError:
@@ -122,13 +121,13 @@ class Writing:
     scope: str
 
     async def execute(self, command: Command) -> Outcome:
-        """Carry out a command; one about a session is about that of the request's scope."""
+        """Carry out a command. A command about a session gets the scope of the request."""
         if self.scope and command.kind == Session.KIND:
             command = replace(command, scope=self.scope)
         return await self.store.execute(command, self.context)
 
     def name(self, kind: str, name: str) -> Name:
-        """What is called so in the project and scope."""
+        """Return the full name, in the project and scope."""
         return Name(self.context.project, kind, self.scope if kind == Session.KIND else "", name)
 
 
@@ -147,14 +146,14 @@ async def writing(
 async def ruling(
     request: Request, idempotency_key: IdempotencyKey = None, if_match: IfMatch = None
 ) -> Writing:
-    """As ``writing``, for those who look after the project."""
+    """Return the same as ``writing``, for callers with the scope ``admin``."""
     return await _writing_as("admin", request, idempotency_key, if_match)
 
 
 async def purging(request: Request) -> Writing:
-    """As ``ruling``, without the headers: a purge is of all that there is, and harmless to repeat.
+    """Return the same as ``ruling``, without its headers: a purge is of everything, and harmless to repeat.
 
-    It is many commands, of which only the first would be carried out under one Idempotency-Key.
+    A purge is many commands, of which only the first would be carried out under one Idempotency-Key.
     """
     return await _writing_as("admin", request, None, None)
 
@@ -166,7 +165,7 @@ async def _writing_as(scope: str, request: Request, key: str | None, if_match: s
     context = Context(
         project=who.project,
         actor=who.actor,
-        at=here.now(),  # last, for a body may be long on its way
+        at=here.now(),  # taken last, for a body may take long to arrive
         request_id=request.scope["request_id"],
         idempotency=request_key,
     )
@@ -174,7 +173,7 @@ async def _writing_as(scope: str, request: Request, key: str | None, if_match: s
 
 
 def scope_in(request: Request) -> str:
-    """The scope of the sessions that a request is about; empty unless it says (see ``session_name``)."""
+    """Return the scope of the sessions that a request names; empty by default (see ``session_name``)."""
     if b"scope=" not in request.scope["query_string"]:
         return ""
     return request.query_params.get("scope", "")
@@ -210,17 +209,17 @@ class Reading:
     async def find(
         self, function: Callable[Concatenate[Database, str, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        """What ``function`` finds in the project's views."""
+        """Return what ``function`` finds in the project's views."""
         return await self.store.call(function, self.store.database, self.project, *args, **kwargs)
 
     async def recall(
         self, function: Callable[Concatenate[Recount, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        """What ``function`` makes of the log."""
+        """Return what ``function`` makes of the log."""
         return await self.store.call(function, self.store.application, *args, **kwargs)
 
     def name(self, kind: str, name: str) -> Name:
-        """What is called so in the project and scope."""
+        """Return the full name, in the project and scope."""
         return Name(self.project, kind, self.scope if kind == Session.KIND else "", name)
 
 
@@ -231,17 +230,17 @@ AskedPosition = Annotated[
 
 
 async def reading(request: Request, recount_position: AskedPosition = None) -> Reading:
-    """What reads. The header itself is read in api.http.positions; here it is documented."""
+    """Return the context of a read. The header is only documented here; api.http.positions reads it."""
     return await _reading_as("read", request)
 
 
 async def administering(request: Request, recount_position: AskedPosition = None) -> Reading:
-    """As ``reading``, for those who look after the project."""
+    """Return the same as ``reading``, for callers with the scope ``admin``."""
     return await _reading_as("admin", request)
 
 
 async def _following(request: Request) -> Reading:
-    """As ``reading``, for what goes on as the log grows: at the primary."""
+    """Return the same as ``reading``, but always at the primary, for streams that follow the log."""
     here = await store(request)
     who = await caller(request, here, "read")
     return Reading(here, who.project, scope_in(request))
@@ -255,13 +254,13 @@ async def _reading_as(scope: str, request: Request) -> Reading:
 
 @dataclass(frozen=True)
 class Managing(Reading):
-    """A request that changes what is outside of the log, as webhooks are."""
+    """A request that changes something outside of the log, such as a webhook."""
 
     idempotency: Idempotency | None
 
 
 async def managing(request: Request, idempotency_key: IdempotencyKey = None) -> Managing:
-    """As ``administering``, for those who change something."""
+    """Return the context of a change outside of the log, for callers with the scope ``admin``."""
     return await _managing_as("admin", request, idempotency_key)
 
 
@@ -272,19 +271,19 @@ async def _managing_as(scope: str, request: Request, key: str | None) -> Managin
 
 
 async def operating(request: Request) -> Store:
-    """The store, for those who look after the whole of it."""
+    """Return the store, for callers with the scope ``operator``."""
     here = await store(request)
     await caller(request, here, "operator")
     return here
 
 
 async def maintaining(request: Request, idempotency_key: IdempotencyKey = None) -> Managing:
-    """As ``operating``, for those who change something."""
+    """Return the context of a change outside of the log, for callers with the scope ``operator``."""
     return await _managing_as("operator", request, idempotency_key)
 
 
 def name_in_path(segment: str) -> str:
-    """A path segment as a name, an encoded slash and all. Raises ValueError."""
+    """Return a path segment as a name, with its encoded slashes decoded. Raises ValueError."""
     return check_name(segment.replace(SLASH_IN_SEGMENT, "/"))
 
 
@@ -297,7 +296,7 @@ async def session_name(
         Text, Query(max_length=NAME_LENGTH_MAX, description="the flow that a foreign protocol filed it under")
     ] = "",
 ) -> str:
-    """``scope`` is read by ``reading`` and ``writing``; here it is checked, and documented."""
+    """Return the name, and check and document ``scope``, which ``reading`` and ``writing`` read."""
     return session_id
 
 
@@ -321,4 +320,4 @@ SessionName = Annotated[str, Depends(session_name)]
 UserName = Annotated[str, Depends(user_name)]
 
 NameOf = Callable[..., Awaitable[str]]
-"""The dependency that takes from the path what something is called."""
+"""A dependency that takes the name of something from the path."""

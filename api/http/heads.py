@@ -1,4 +1,4 @@
-"""HEAD wherever GET is (RFC 9110, 9.1): monitors and balancers ask so."""
+"""HEAD for every route with GET (RFC 9110, 9.1), as monitors and load balancers use it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 
 class HeadAnswered(Exception):
-    """All that a HEAD request wants was sent."""
+    """The headers were sent, which is all that a HEAD request wants."""
 
 
 class HeadRoute(APIRoute):
-    """Answers HEAD where it answers GET, with the same headers and no body."""
+    """Route that answers HEAD as well as GET, with the same headers and no body."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         return super().matches(self._as_get(scope))
@@ -28,7 +28,7 @@ class HeadRoute(APIRoute):
         async def send_head(message: Message) -> None:
             await send(message)
             await send({"type": "http.response.body"})
-            raise HeadAnswered  # a live stream would go on, unseen
+            raise HeadAnswered  # otherwise a live stream would go on unseen
 
         with suppress(HeadAnswered):
             await super().handle(got, receive, send_head)

@@ -1,4 +1,4 @@
-"""What somebody may have meant by an address that is not there."""
+"""Hints at the address that somebody may have meant by one that does not exist."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from starlette.routing import Route
 
 NOWHERE = "there is no such address"
 PATH_LENGTH_MAX = 300
-"""Longer paths than this are not compared: it takes time, and nobody mistypes those."""
+"""The longest path that is compared: comparing takes time, and nobody mistypes longer ones."""
 
 LIKENESS_MIN = 0.85
 
 
 def hint(path: str, routes: Iterable[Route]) -> str:
-    """One sentence, with the nearest address where there is one."""
+    """Return a sentence about an unknown address, with the nearest existing address if there is one."""
     routes = list(routes)
     if len(path) <= PATH_LENGTH_MAX:
         found = next(filter(None, (address_of(path, routes) for path in _variants(path))), None)
@@ -27,7 +27,7 @@ def hint(path: str, routes: Iterable[Route]) -> str:
 
 
 def _variants(path: str) -> Iterable[str]:
-    """The path without slashes too many, with the version in front or without it."""
+    """Yield the path without superfluous slashes, with and without the version in front."""
     plain = re.sub("/{2,}", "/", path).rstrip("/")
     yield plain
     yield f"/v1{plain.removeprefix('/api').removesuffix('z')}"
@@ -35,12 +35,12 @@ def _variants(path: str) -> Iterable[str]:
 
 
 def address_of(path: str, routes: Iterable[Route]) -> str | None:
-    """The address of what takes such a path: no path as it was asked for, for it may hold a name."""
+    """Return the pattern of the route that takes the path, for the path itself may hold a name; else None."""
     return next((route.path for route in routes if route.path != "/" and route.path_regex.match(path)), None)
 
 
 def _nearest(path: str, routes: Iterable[Route]) -> str | None:
-    """The address of our own that is written nearly so."""
+    """Return the documented address whose spelling is nearest, or None if none is near."""
     asked = path.split("/")
     written = {
         "/".join(map(_filled, route.path.split("/"), asked)): route.path
@@ -52,5 +52,5 @@ def _nearest(path: str, routes: Iterable[Route]) -> str | None:
 
 
 def _filled(expected: str, asked: str) -> str:
-    """A segment of an address, with what was asked for where any name may be."""
+    """Return a segment of an address, or the one asked for if the address takes any name there."""
     return asked if expected.startswith("{") else expected

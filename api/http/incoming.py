@@ -1,7 +1,7 @@
-"""What callers send: read only once the caller is known, within bounds, and never for long on the event loop.
+"""Request bodies, read only once the caller is known, within bounds, and never for long on the event loop.
 
-A small body is read where the request is; a large one waits for its project's turn, and is unpacked, parsed
-and validated in a thread. How many members and elements a body may have is what bounds the time that takes.
+A small body is read on the event loop; a large one waits for its project's turn, and is unpacked, parsed
+and validated in a thread. The limit on its members and elements bounds the time that takes.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from recountdb.domain.exact_json import read_json
 R = TypeVar("R")
 
 LARGE_BYTES = 64 * 2**10
-"""From so many bytes on a body is large."""
+"""A body with more bytes than this is large."""
 
 LARGE_AT_ONCE = 16
 LARGE_EACH = 2
-"""Large bodies that are held at a time, in all and of one project: what bounds the memory they take."""
+"""Limits on large bodies held at a time, in total and of one project, which bound the memory they take."""
 
 BODY_SECONDS = 20
 BODY_BYTES_PER_SECOND = 16 * 2**10
-"""How long a body may take to arrive: so many seconds, and as many as it takes at such a rate."""
+"""How long a body may take to arrive: BODY_SECONDS, and the time its bytes take at this rate."""
 
 ENCODINGS = {"gzip", "x-gzip"}
 TAKEN = {"Accept-Encoding": "gzip"}
 STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-"""A string of a JSON text, also one without an end: found in one go, whatever it holds."""
+"""A string of a JSON text, also one without an end. The pattern never backtracks."""
 
 
 class Intake:
-    """The bounds on bodies, and what works on the large ones; lives as long as the server."""
+    """The bounds on bodies, and the thread that works on the large ones. It lives as long as the server."""
 
     def __init__(self, bytes_max: int, values_max: int) -> None:
         self.bytes_max = bytes_max
         self.values_max = values_max
         self.turns = Turns(LARGE_AT_ONCE, LARGE_EACH)
-        # One thread: Python runs one at a time anyway, and two would be two between others and their turn.
+        # One thread is enough: Python runs one at a time anyway, and two would delay the turns of others.
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="recount-bodies")
         self._fair = FairThreads(self._threads, 1, 1)
 
@@ -58,18 +58,18 @@ class Intake:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def check_values(self, raw: bytes) -> None:
-        """Raises HTTPException where a JSON text has too many members and elements."""
+        """Raise HTTPException when a JSON text has too many members and elements."""
         if _values_in(raw) > self.values_max and _values_in(STRING.sub(b"", raw)) > self.values_max:
             raise HTTPException(413, f"the body may have {self.values_max} members and elements at most")
 
 
 def _values_in(raw: bytes) -> int:
-    """At least as many as a JSON text has members and elements; no more, where its strings are left out."""
+    """Return an upper bound of the members and elements of a JSON text; exact enough without its strings."""
     return raw.count(b",") + raw.count(b"{") + raw.count(b"[")
 
 
 class Sent(Request):
-    """A request whose body is read within bounds. Whoever made it calls ``release`` in the end."""
+    """A request whose body is read within bounds. Its maker must call ``release`` in the end."""
 
     def __init__(self, scope: Scope, receive: Callable[[], Any]) -> None:
         super().__init__(scope, receive)
@@ -82,18 +82,18 @@ class Sent(Request):
 
     @property
     def _project(self) -> str:
-        """Whose turn it is; of those we do not know all together."""
+        """Return the project that takes turns; all unknown callers share an empty one."""
         caller = self.scope.get("caller")
         return "" if caller is None else caller.project
 
     def release(self) -> None:
-        """Let the next large body in."""
+        """End the turn, which lets the next large body in."""
         if self._turn is not None:
             self._intake.turns.give_back(self._turn)
             self._turn = None
 
     async def body(self) -> bytes:
-        """The body, unpacked. Raises HTTPException."""
+        """Return the body, unpacked. Raises HTTPException."""
         if not hasattr(self, "_body"):
             encoding = self.headers.get("content-encoding", "identity").strip().lower()
             if encoding not in ENCODINGS | {"identity", ""}:
@@ -101,7 +101,7 @@ class Sent(Request):
                 raise HTTPException(415, reason, TAKEN)
             raw = await self._arrived()
             if encoding in ENCODINGS and raw:
-                await self._take_turn()  # how much it is shows when it is unpacked
+                await self._take_turn()  # its size is known only after unpacking
                 unpack = partial(_unpacked, raw, self._intake.bytes_max)
                 raw = await self._intake.work(self._project, unpack)
             self._body = raw
@@ -126,7 +126,7 @@ class Sent(Request):
             received += message.get("body", b"")
             if len(received) > LARGE_BYTES and self._turn is None:
                 await self._take_turn()
-                started = clock()  # the wait was not the sender's
+                started = clock()  # the sender did not cause the wait
             if not message.get("more_body", False):
                 return bytes(received)
             try:
@@ -143,14 +143,14 @@ class Sent(Request):
             self._turn = project
 
     async def made_by(self, function: Callable[[bytes], R]) -> R:
-        """What ``function`` makes of the body; of a large one, in a thread. Raises HTTPException."""
+        """Return ``function`` of the body, called in a thread if it is large. Raises HTTPException."""
         raw = await self.body()
         if len(raw) <= LARGE_BYTES:
             return function(raw)
         return await self._intake.work(self._project, partial(function, raw))
 
     async def read_as(self, model: Callable[[Any], R]) -> R:
-        """What ``model`` makes of the body, a JSON text. Raises NotJson, InvalidInput, HTTPException."""
+        """Parse the body as JSON and return ``model`` of it. Raises NotJson, InvalidInput, HTTPException."""
 
         def read(raw: bytes) -> R:
             self._intake.check_values(raw)
@@ -160,7 +160,7 @@ class Sent(Request):
 
 
 def _unpacked(raw: bytes, bytes_max: int) -> bytes:
-    """What was compressed by gzip. Raises HTTPException, also where it is too much."""
+    """Return ``raw`` decompressed by gzip. Raises HTTPException if it is malformed or too large."""
     unpacking = zlib.decompressobj(wbits=31)
     try:
         found = unpacking.decompress(raw, bytes_max + 1)

@@ -1,12 +1,12 @@
-"""Answers that take long or are large: who may see them is asked again, and memory stays bounded.
+"""Long and large answers: their keys are checked again and again, and the memory they take is bounded.
 
-One mechanism for all routes, whatever they answer and in whatever protocol. An answer is *long* once it
-goes out in more than one part. As long as one is under way, each second it is asked again whether its key
-still allows it; where it does not, the answer ends at once: a stream of server-sent events after a comment
-that says so, anything else broken off, so that nobody takes what arrived for all there is.
+One mechanism serves the routes of all protocols. An answer is *long* once it is sent in more than one
+part. While it is under way, its key is checked again each second. If the key no longer allows it, the
+answer ends at once: a stream of server-sent events ends after a comment that says so, and any other answer
+is broken off, so that nobody takes the part that arrived for the whole.
 
-A *large* answer goes out in small parts, so that what its reader has not taken yet is held once, not
-several times; what all of them hold is bounded (see api.shares).
+A *large* answer is sent in small parts, so that the bytes its reader has not taken yet are held once, not
+several times. The bytes held for all large answers are bounded (see api.shares).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from recountdb.api.services.keys import Caller, KeyRing
 from recountdb.api.shares import Shares
 from recountdb.domain.errors import RecountError, Unavailable
 
-ASK_SECONDS = 1.0  # a key's end is to show within two seconds
-STALL_SECONDS = 60.0  # so long may a reader take nothing
+ASK_SECONDS = 1.0  # revoking a key must take effect within two seconds
+STALL_SECONDS = 60.0  # how long a reader may take nothing
 HOLD_SECONDS = 5.0  # so long may a list that is told whole wait for room, before it is read
 HOLD_POLL_SECONDS = 0.05
 LARGE_BYTES = 256 * 1024
@@ -38,23 +38,23 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Permission:
-    """What a request was let in by: the key as it was sent, what it had to allow, and whose it was."""
+    """The grounds on which a request was let in: the key as sent, the scope it needed, and its owner."""
 
     key: str | None
     scope: str
     caller: Caller
 
     def holds(self, caller: Caller | None) -> bool:
-        """Return whether ``caller``, who has the key now, would be let in to the same."""
+        """Return whether ``caller``, the present owner of the key, would be let in as well."""
         return caller is not None and caller.project == self.caller.project and caller.may(self.scope)
 
 
 class Stalled(Exception):
-    """The reader takes nothing any more."""
+    """The reader has stopped taking the answer."""
 
 
 class Crowded(Exception):
-    """Too much is under way to readers who take their time. No error of the routes', which have answered."""
+    """Too many bytes are under way to slow readers. The routes did not fail: they have answered."""
 
 
 class LongAnswers:
@@ -67,13 +67,13 @@ class LongAnswers:
         self._asking: asyncio.Task[None] | None = None
 
     def add(self, answer: Answer) -> None:
-        """Ask again for ``answer`` from now on."""
+        """Check the key of ``answer`` again and again from now on."""
         self._open.add(answer)
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._keep_asking())
 
     def remove(self, answer: Answer) -> None:
-        """Ask no more for ``answer``."""
+        """Stop checking the key of ``answer``."""
         self._open.discard(answer)
 
     async def _keep_asking(self) -> None:
@@ -82,7 +82,7 @@ class LongAnswers:
             try:
                 await self._ask()
             except Unavailable:
-                pass  # nothing new is read meanwhile either
+                pass  # no new data is read meanwhile either
             except RecountError as error:
                 logger.warning("keys could not be looked up: %s", error)
 
@@ -106,13 +106,13 @@ class Answer:
         self._task = asyncio.current_task()
         self._start: Message | None = None  # held back until the first part is there
         self._is_stream = False
-        self._is_within = False  # a part that is larger than PART_BYTES
+        self._is_within = False  # whether a part larger than PART_BYTES is being sent
         self._is_added = False
         self._held = 0  # bytes that were set apart before they were read
 
     @property
     def permission(self) -> Permission | None:
-        """What the request was let in by; None: it needed no key."""
+        """Return the permission that let the request in, or None if it needed no key."""
         found: Permission | None = self._scope.get("permission")
         return found
 
@@ -122,7 +122,7 @@ class Answer:
         return found
 
     async def send(self, message: Message) -> None:
-        """Pass on what the application sends."""
+        """Pass on a message that the application sends."""
         if message["type"] != "http.response.body":
             self._start = message
             return
@@ -154,7 +154,7 @@ class Answer:
         return self.permission.caller.project if self.permission else ""
 
     async def hold(self, size: int) -> None:
-        """Set ``size`` bytes apart before they are read. Raises Unavailable: there is no room for long."""
+        """Set ``size`` bytes apart before they are read. Raises Unavailable if there is no room for long."""
         give_up = time.monotonic() + HOLD_SECONDS
         while not self._answers.shares.take(self._project, size):
             if time.monotonic() > give_up:
@@ -187,27 +187,27 @@ class Answer:
             raise Stalled from None
 
     def revoke(self) -> None:
-        """End the answer: its key does not allow it any more."""
+        """End the answer because its key no longer allows it."""
         self.is_revoked = True
         assert self._task is not None
         self._task.cancel()
 
     async def refuse(self, receive: Receive) -> None:
-        """Say that the answer cannot be sent now; where it has begun, break off."""
+        """Answer that the response cannot be sent now; if it has begun, break it off."""
         if self._start is not None:
             await problem_for(Unavailable(CROWDED))(self._scope, receive, self._send)
         else:
             await self.break_off(b"")
 
     async def break_off(self, farewell: bytes) -> None:
-        """End a stream of server-sent events, and leave anything else unfinished: the server cuts it."""
+        """End a stream of server-sent events; leave any other answer unfinished, for the server to cut."""
         if self._is_stream and not self._is_within:
             with suppress(TimeoutError):
                 end = {"type": "http.response.body", "body": farewell, "more_body": False}
                 await asyncio.wait_for(self._send(end), ASK_SECONDS)
 
     def close(self) -> None:
-        """Let go of what was set apart for it."""
+        """Give back the bytes that were set apart for the answer."""
         if self._held:
             self._answers.shares.give_back(self._project, self._held)
             self._held = 0
@@ -216,7 +216,7 @@ class Answer:
 
 
 class AskAgain:
-    """Has all answers pass through here, as plain ASGI (see api.http.middleware)."""
+    """Middleware that sends each response as an Answer, as plain ASGI (see api.http.middleware)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -237,13 +237,13 @@ class AskAgain:
         except Crowded:
             await answer.refuse(receive)
         except Stalled:
-            pass  # nobody is there to be told
+            pass  # the caller is gone
         finally:
             answer.close()
 
 
 def _uncancel() -> None:
-    """Have the running task go on after a cancellation that was meant for what it did."""
+    """Let the running task go on after a cancellation that was meant for what it was doing."""
     task = asyncio.current_task()
     assert task is not None
     task.uncancel()

@@ -1,4 +1,4 @@
-"""Numbers for Prometheus. Never labelled with ids, names or anything people said."""
+"""Metrics for Prometheus, never labelled with ids, names or anything people said."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
 def template(scope: Mapping[str, Any]) -> str:
-    """The path of the route that a request came to, with its parameters as such; else ``none``."""
+    """Return the pattern of the route that a request came to, or ``none``."""
     route: APIRoute | None = scope.get("route")
     return "none" if route is None else route.path
 
 
 class Metrics:
-    """The metrics of one server process; shown for all of them where several run."""
+    """The metrics of a server process. If several run, the metrics of all are shown together."""
 
     def __init__(self, *, is_multiprocess: bool = False) -> None:
         self._is_multiprocess = is_multiprocess
@@ -79,7 +79,7 @@ class Metrics:
         self.request_seconds.labels(method, route).observe(seconds)
 
     def exposition(self) -> bytes:
-        """The text format of Prometheus."""
+        """Return the metrics in the text format of Prometheus."""
         if not self._is_multiprocess:
             return generate_latest(self._registry)
         everyone = CollectorRegistry()
@@ -88,5 +88,5 @@ class Metrics:
 
 
 def _follower_gauge(name: str, meaning: str, registry: CollectorRegistry) -> Gauge:
-    """By follower. Any process knows it of all, so the one that was asked last is right."""
+    """Return a gauge labelled by follower. Every process knows all followers, so the latest value counts."""
     return Gauge(name, meaning, ["follower"], registry=registry, multiprocess_mode="mostrecent")

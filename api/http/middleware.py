@@ -1,7 +1,7 @@
-"""What every request passes through, as plain ASGI: a request id, limits, exact paths, numbers.
+"""Middleware that every request passes through, as plain ASGI: request ids, limits, exact paths, metrics.
 
-Written against the ASGI messages themselves, for they are on the way of every request; a wrapper
-per request and response would cost more than the routes do.
+It handles the ASGI messages themselves, for it is on the way of every request; a wrapper for each
+request and response would cost more than the routes do.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 BODILESS = {"GET", "HEAD"}
 
 LENGTH_DIGITS_MAX = 18
-"""A Content-Length with more digits is too large without being worked out."""
+"""The most digits of a Content-Length. With more, it is too large without being parsed."""
 
 SLASH_IN_SEGMENT = "\x1f"
-"""Stands for a slash within one path segment (%2F) until the route has been found.
+"""The stand-in for a slash within one path segment (%2F) until the route has been found.
 
-No name may contain a control character, so it can stand for nothing else.
+No name may contain a control character, so it is unambiguous.
 """
 
 IN_NO_NAME = "\x1e"
-"""A control character for what can be in no name, so that nothing is called so."""
+"""The stand-in for a character that no name may contain, so that no name matches."""
 
 
 class Edge:
-    """Gives each request an id, refuses what is too large, and counts what is answered."""
+    """Middleware that gives each request an id, refuses bodies that are too large, and counts the answers."""
 
     def __init__(
         self, app: ASGIApp, *, metrics: Metrics, body_bytes_max: int, reads: ReadRecorder | None = None
@@ -74,13 +74,13 @@ class Edge:
         try:
             await self._pass_on(scope, receive, answer, headers)
         except asyncio.CancelledError:
-            # Only the server does that to a whole request, as it ends; it would log a traceback for each.
+            # Only the server cancels a whole request, as it ends; it would log a traceback for each.
             logger.info("a request was ended: the server ends")
         finally:
             self._metrics.observe(scope, status, time.perf_counter() - started)
 
     def _note_read(self, reads: ReadRecorder, scope: Scope, status: int) -> None:
-        """Of a caller we know; nobody else is shown anything."""
+        """Note a read of a known caller; nobody else is shown anything."""
         caller = scope.get("caller")
         if caller is not None:
             values = scope.get("path_params", {}).items()
@@ -95,10 +95,10 @@ class Edge:
             )
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes]) -> None:
-        """A body that is too large is refused where it is read, so in the words of that route's protocol."""
+        """Pass on the request. Too large a body is refused where it is read, in the route's protocol."""
         length = headers.get(b"content-length")
-        # The server sees to it that no more arrives than was told, and nobody reads the body of a GET: who
-        # answers by parts only waits there for the caller to hang up.
+        # The server lets no more arrive than Content-Length says, and nobody reads the body of a GET:
+        # streams only wait there for the caller to hang up.
         is_told = length is not None and not self._is_too_large(length)
         if is_told or scope["method"] in BODILESS:
             await self.app(scope, receive, send)
@@ -125,7 +125,7 @@ KEY_IN_PATH = re.compile(rb"/key/([^/]+)(/.*)", re.DOTALL)
 
 
 class KeyInPath:
-    """Takes an API key from the front of the path, ``/key/<key>/…``, for clients that can send none."""
+    """Middleware that takes an API key from the path, ``/key/<key>/…``, for clients that can send none."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -143,7 +143,7 @@ class KeyInPath:
 
 
 class ExactPaths:
-    """Keeps an encoded slash within its segment, and refuses addresses that are not UTF-8."""
+    """Middleware that keeps an encoded slash within its segment, and refuses addresses that are not UTF-8."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -160,7 +160,7 @@ class ExactPaths:
 
 
 def _read_exactly(scope: Scope) -> None:
-    """Read the path anew, segment by segment. Raises UnicodeDecodeError, also for the query."""
+    """Parse the path again, segment by segment. Raises UnicodeDecodeError, also for the query."""
     raw_path = scope.get("raw_path") or b""
     if b"%" in raw_path:
         scope["path"] = "/".join(map(_segment, raw_path.split(b"/")))

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI makes of the routes, with the errors as they really are."""
+"""The OpenAPI document that FastAPI makes of the routes, with the errors as they really are."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FieldErrorResource(BaseModel):
 
 
 class ProblemResource(BaseModel):
-    """What every error looks like. ``errors`` comes with 400 and 422, ``current_version`` with 412."""
+    """The shape of every error. ``errors`` comes with 400 and 422, ``current_version`` with 412."""
 
     type: str = Field(examples=["urn:recount:problem:not-found"])
     title: str = Field(examples=["Not found"])
@@ -46,7 +46,7 @@ SECURITY_SCHEMES = {
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "an API key"},
     "basic": {"type": "http", "scheme": "basic", "description": "an API key as the password"},
 }
-"""The ways to send an API key. While no key was ever made, none need be sent."""
+"""The ways to send an API key. While no key was ever made, none is needed."""
 
 
 def install(app: FastAPI) -> None:
@@ -89,7 +89,7 @@ def _document_security(document: dict[str, Any]) -> None:
 
 def _errors_of(method: str, operation: dict[str, Any]) -> dict[str, Any]:
     statuses = [status for status in ERRORS if method != "get" or status not in OF_WRITES_ONLY]
-    if {"webhooks", "purges"} & set(operation["tags"]):  # nobody can be in their way
+    if {"webhooks", "purges"} & set(operation["tags"]):  # these cannot conflict with other writers
         statuses = [status for status in statuses if status not in (409, 412)]
     if "projections" in operation["tags"]:
         statuses = [status for status in statuses if status != 412]

@@ -8,7 +8,7 @@ from fastapi.applications import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 EXPOSED_HEADERS = ("ETag", "Location", "Recount-Position", "Retry-After", "WWW-Authenticate", "X-Request-Id")
-"""Headers of ours that a page may read; a browser hides all but a few others."""
+"""Our headers that a page may read. By default a browser shows pages only a few standard ones."""
 
 DAY_SECONDS = 86_400
 
@@ -16,8 +16,8 @@ DAY_SECONDS = 86_400
 def allow_origins(app: FastAPI, origins: Sequence[str]) -> None:
     """Let pages of these origins call every route, with any header.
 
-    Without credentials in the sense of browsers (cookies and stored passwords): a page sends its API key
-    in a header, so that no page can use the key of another.
+    Credentials in the sense of browsers (cookies and stored passwords) are not allowed: a page sends its
+    API key in a header, so that no page can use the key of another.
     """
     app.add_middleware(
         CORSMiddleware,

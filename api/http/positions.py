@@ -1,7 +1,7 @@
-"""``Recount-Position``: where a write was recorded, and reads that are to see it.
+"""The header ``Recount-Position``: where a write was recorded, and which writes a read must see.
 
-Each write answers with the header, whatever its protocol. A native read that sends it back may be answered
-by the replica, once that has what was recorded up to there; in time, or the primary answers.
+Each write answers with the header, in every protocol. A native read that sends it back may be answered by
+the replica, if that has everything up to the position in time; otherwise the primary answers.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ READING = {"GET", "HEAD", "OPTIONS"}
 
 
 class PositionInvalid(RecountError):
-    """The header holds something else than a position of the log."""
+    """The header does not hold a position of the log."""
 
 
 class Written:
-    """Where a request has written last, as it is spelled; None: nowhere yet."""
+    """The position of the last write of a request, as text; None before the first."""
 
     __slots__ = ("position",)
 
@@ -36,14 +36,14 @@ UNDER_WAY: ContextVar[Written | None] = ContextVar("recount_written", default=No
 
 
 def note_position(position: str | None) -> None:
-    """Remember, for the answer to the request under way, where it has written."""
+    """Remember the position of a write for the answer to the request under way."""
     written = UNDER_WAY.get()
     if written is not None and position is not None:
         written.position = position
 
 
 class Positions:
-    """Adds the header to the answers of writes. ``scope["app"].state.store`` is the store."""
+    """Middleware that adds the header to the answers of writes. ``scope["app"].state.store`` is the store."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -70,7 +70,7 @@ class Positions:
 
 
 def position_in(request: Request) -> LogPosition | None:
-    """Return the position that a read is to see; None where it asks for none. Raises PositionInvalid."""
+    """Return the position that a read must see, or None if it names none. Raises PositionInvalid."""
     text = request.headers.get(HEADER)
     if text is None:
         return None
@@ -81,7 +81,7 @@ def position_in(request: Request) -> LogPosition | None:
 
 
 def refuse_lost(epochs: Epochs, place: LogPosition) -> None:
-    """Raise OlderEpoch where the log has been set back to before ``place`` since."""
+    """Raise OlderEpoch if the log has since been set back to before ``place``."""
     shared = epochs.shared_through(place.epoch)
     if shared is not None and place.position > shared:
         raise OlderEpoch(epochs, shared, place.position)

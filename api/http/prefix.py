@@ -1,4 +1,4 @@
-"""The path under which a proxy shows the server: what is taken off addresses, and put before links."""
+"""The path under which a proxy shows the server, removed from addresses and put before links."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from recountdb.api.setting_values import ROOT_PATH
 
 
 class WithoutPrefix:
-    """Takes the configured path off the front of addresses, for proxies that pass them on as they are.
+    """Middleware that removes the configured path from addresses, for proxies that pass them on unchanged.
 
-    A proxy that took it off already does no harm.
+    Behind a proxy that has removed it already, this does no harm.
     """
 
     def __init__(self, app: ASGIApp, *, root_path: str) -> None:
@@ -29,9 +29,9 @@ class WithoutPrefix:
 
 
 def prefix_of(request: Request, root_path: str) -> str:
-    """Return what links to this server begin with: the configured path, or what a proxy says; else nothing.
+    """Return the prefix of links to this server: the configured path, or the header of a proxy, or "".
 
-    The header is for links only. If it changed which route is found, a caller could send it to get by the
+    The header is for links only. If it changed which route is found, a caller could send it to evade the
     rules that a proxy has for paths.
     """
     if root_path:

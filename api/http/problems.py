@@ -1,4 +1,4 @@
-"""The one error shape of the native API: problem+json (RFC 9457), and which error is which status."""
+"""The error shape of the native API, problem+json (RFC 9457), and the status of each error."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ logger = logging.getLogger(__name__)
 
 
 class Unauthorized(RecountError):
-    """There is no key, or it is not one of ours."""
+    """There is no API key, or it is unknown."""
 
 
 class Forbidden(RecountError):
-    """The key does not have the scope, or the request may not come this way."""
+    """The key lacks the scope, or the request may not come from this web page."""
 
 
 STATUSES: dict[type[RecountError], tuple[int, str, str]] = {
@@ -69,11 +69,11 @@ STATUSES: dict[type[RecountError], tuple[int, str, str]] = {
     PositionInvalid: (400, "malformed", "The request is malformed"),
     Forbidden: (403, "forbidden", "Not allowed"),
 }
-"""Error → (status, slug of the problem's type, title). A subclass counts as its base."""
+"""The status, slug of the problem's type, and title of each error. A subclass counts as its base."""
 
 
 class Problem(Response):
-    """A problem+json answer."""
+    """A problem+json response."""
 
     media_type = "application/problem+json"
 
@@ -120,7 +120,7 @@ async def _on_recount_error(request: Request, error: Exception) -> Problem:
 
 
 async def _on_driver_error(request: Request, error: Exception) -> Problem:
-    """Answer what PostgreSQL said, wherever it got through: nobody is told of an error of ours for that."""
+    """Answer an error of PostgreSQL that nothing else translated, which is no fault of Recount."""
     assert isinstance(error, psycopg.Error)
     return problem_for(translated(error))
 
@@ -144,18 +144,18 @@ def _malformed(title: str, reason: str) -> Problem:
 
 
 def field_of(location: Sequence[Any]) -> str:
-    """``("body", "messages", 0, "role")`` → ``messages.0.role``; what is not of the body keeps its place."""
+    """Return the name of a place, such as ``messages.0.role`` for ``("body", "messages", 0, "role")``."""
     parts = [str(part)[:100] for part in location]
     named = takewhile(lambda part: part not in WITHIN_DOCUMENTS, parts[1:] if len(parts) > 1 else parts)
     return ".".join(named)
 
 
 WITHIN_DOCUMENTS = ("dict", "list")
-"""Where pydantic's way through a caller's document begins, which may be as deep as a recursion goes."""
+"""The parts at which pydantic's path enters a caller's document, which may be very deep."""
 
 
 def reason_of(error: Mapping[str, Any]) -> str:
-    """Why, without what was sent."""
+    """Return the reason of an error, without quoting what was sent."""
     if error["type"] == "recursion_loop":
         return "is nested too deep"
     return str(error["msg"]).removeprefix("Value error, ")
@@ -186,7 +186,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Problem:
 
 
 def _methods_of(request: Request) -> list[str]:
-    """All methods that the address takes; the router itself names those of the first route only."""
+    """Return all methods that the address takes; the router names those of the first route only."""
     path = request.scope["path"]
     routes = [route for route in _routes_of(request) if route.path_regex.match(path)]
     methods = set().union(*(route.methods or () for route in routes))
@@ -200,10 +200,10 @@ def _routes_of(request: Request) -> list[Route]:
 
 
 async def _on_unexpected(request: Request, error: Exception) -> Problem:
-    # The traceback goes to the log with no values of what was sent; the caller gets the request's id.
+    # The traceback goes to the log without values that were sent; the caller gets the request's id.
     request_id = request.scope.get("request_id", "")
     detail = f"an error of ours; the log has it under request {request_id}"
-    headers = {"X-Request-Id": request_id}  # this answer passes by the middleware that adds it
+    headers = {"X-Request-Id": request_id}  # this answer bypasses the middleware that adds it
     return Problem(500, "internal", "Something went wrong", detail, headers=headers)
 
 

@@ -1,7 +1,6 @@
-"""What reading routes take in their query strings.
+"""The query strings of reading routes, one model for each.
 
-One model for each, not a parameter for each member: what FastAPI itself does for a parameter, and
-more so for a dependency, costs a multiple of the check.
+A parameter for each member, and more so a dependency, would cost a multiple of the check in FastAPI.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ DELETED = {"false": False, "true": True, "any": None}
 
 
 def _as_of_from(text: object) -> object:
-    """``7`` → version 7; anything else is a time. Raises ValueError."""
+    """Return a version for a number such as ``7``; anything else is a time. Raises ValueError."""
     if not isinstance(text, str):
         return text
     if text.isdecimal() and text.isascii() and len(text) <= VERSION_DIGITS_MAX:
@@ -41,31 +40,31 @@ Moment = Annotated[AsOf, BeforeValidator(_as_of_from), WithJsonSchema({"type": "
 
 
 class PastQuery(BaseModel):
-    """One thing; ``as_of`` None: as it is now."""
+    """A query for one resource. ``as_of`` None means as it is now."""
 
     as_of: Moment | None = Field(None, description="as it was: a version (7) or a time (RFC 3339)")
 
 
 class StateQuery(PastQuery):
-    """A session, thread or user."""
+    """A query for a session, thread or user."""
 
     deleted: bool = Field(False, description="find it also where it is deleted")
 
 
 class DifferenceQuery(BaseModel):
-    """Two moments; ``to`` None: now."""
+    """A query for two moments. ``to`` None means now."""
 
     from_: Moment = Field(alias="from", description="a version (7) or a time (RFC 3339)")
     to: Moment | None = Field(None, description="a version or a time; else now")
 
 
 def _speed_from(text: object) -> object:
-    """``max`` → 0, which is without pauses."""
+    """Return 0, which means no pauses, for ``max``, and anything else unchanged."""
     return 0 if text == "max" else text
 
 
 class ReplayQuery(BaseModel):
-    """A part of a stream, and how fast it goes by."""
+    """A query for a part of a stream, and the speed of its replay."""
 
     speed: Annotated[
         float,
@@ -85,9 +84,9 @@ class ReplayQuery(BaseModel):
 
 
 def _exact_json(text: object) -> object:
-    """Return ``text``; raises ValueError where its numbers or members would not be what they are."""
+    """Return ``text``. Raises ValueError when parsing it would change numbers or lose members."""
     if isinstance(text, str):
-        with suppress(NotJson):  # whatever reads it says so
+        with suppress(NotJson):  # the parser reports it later
             try:
                 read_json(text)
             except InvalidInput as error:
@@ -99,7 +98,7 @@ ExactJson = Annotated[Json[Metadata], BeforeValidator(_exact_json)]
 
 
 class PageQuery(BaseModel):
-    """A page of a list."""
+    """A query for a page of a list."""
 
     limit: int = Field(LIMIT_DEFAULT, ge=1, le=LIMIT_MAX)
     order: Order = Field("oldest", description="which end to begin with")
@@ -111,7 +110,7 @@ class PageQuery(BaseModel):
 
 
 class ListQuery(PageQuery):
-    """A page of all that there is of a kind."""
+    """A query for a page of all resources of a kind."""
 
     metadata: ExactJson | None = Field(None, description="a JSON object that the metadata must contain")
     since: SentMoment | None = Field(None, description="from this time on (RFC 3339)")
@@ -126,7 +125,7 @@ class ListQuery(PageQuery):
 
 
 class OwnedListQuery(ListQuery):
-    """A page of what users own."""
+    """A query for a page of resources that users own."""
 
     user_id: Text | None = None
 
@@ -136,7 +135,7 @@ class OwnedListQuery(ListQuery):
 
 
 class MessageListQuery(OwnedListQuery):
-    """A page of messages."""
+    """A query for a page of messages."""
 
     order: Order = Field("newest", description="which end to begin with")
     role: Text | None = None
@@ -147,11 +146,14 @@ class MessageListQuery(OwnedListQuery):
 
 
 class ConversationQuery(MessageListQuery, PastQuery):
-    """A page of one conversation's messages."""
+    """A query for a page of one conversation's messages."""
 
 
 def _checked_place(text: str) -> str:
-    """``4711``: that position of the first epoch; ``2-3f9a0c1b:4711``: of this one. Raises ValueError."""
+    """Return ``text`` if it is a position. Raises ValueError.
+
+    ``4711`` is a position of the first epoch, ``2-3f9a0c1b:4711`` of the epoch it names.
+    """
     read_position(text)
     return text
 
@@ -171,7 +173,7 @@ Place = Annotated[
 
 
 class EventsQuery(BaseModel):
-    """Some of a project's events."""
+    """A query for some of a project's events."""
 
     type: list[Text] = Field([], description="only these types; repeatable")
     session_id: Name | None = Field(None, description="only this session's")
@@ -179,22 +181,22 @@ class EventsQuery(BaseModel):
 
 
 class EventListQuery(PageQuery, EventsQuery):
-    """A page of events."""
+    """A query for a page of events."""
 
 
 class EventStreamQuery(EventsQuery):
-    """Events from a place on."""
+    """A query for the events after a position."""
 
     after: Place | None = Field(None, description="from after this position; else from now on")
 
     @property
     def start(self) -> LogPosition | None:
-        """None: now."""
+        """Return the position to begin after; None means now."""
         return None if self.after is None else read_position(self.after)
 
 
 class AuditQuery(EventListQuery):
-    """What was recorded; what is given must all be so."""
+    """A query for recorded events, which must match all filters given."""
 
     actor: Text | None = Field(None, description="only what this one did, as key:1f0c9a7e")
     user_id: Name | None = Field(None, description="only of this user and of their sessions")
@@ -209,7 +211,7 @@ class AuditQuery(EventListQuery):
 
     @property
     def criteria(self) -> AuditFilter:
-        """But for the session or thread, which must be looked up."""
+        """Return the filters, without the session or thread, which must be looked up."""
         return AuditFilter(
             actor=self.actor,
             user_id=self.user_id,
@@ -223,19 +225,19 @@ class AuditQuery(EventListQuery):
 
 
 class ReadListQuery(PageQuery):
-    """A page of recorded reads."""
+    """A query for a page of recorded reads."""
 
     order: Order = Field("newest", description="which end to begin with")
     actor: Text | None = Field(None, description="only what this one read")
 
 
 class DeliveryListQuery(PageQuery):
-    """A page of a webhook's deliveries."""
+    """A query for a page of a webhook's deliveries."""
 
     order: Order = Field("newest", description="which end to begin with")
 
 
 class ResumeQuery(BaseModel):
-    """How to go on."""
+    """A query that says how a webhook resumes."""
 
     skip: bool = Field(False, description="leave out the event that could not be sent")

@@ -1,4 +1,4 @@
-"""A replica that answers reads which say what they must see."""
+"""The replica, which answers reads that name the position they must see."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WAIT_SECONDS_MAX = 1.0
 
 
 class Replica:
-    """The database at ``RECOUNT_READ_URL``. It may be away: then nothing is read there."""
+    """The database at ``RECOUNT_READ_URL``. While it is unreachable, nothing is read there."""
 
     def __init__(self, address: str, stack: ExitStack, *, connections_max: int) -> None:
         self.database = Database(Addresses(address), connections_max=connections_max)
@@ -29,11 +29,11 @@ class Replica:
 
     @property
     def is_connected(self) -> bool:
-        """Whether it answered last time."""
+        """Return whether the replica answered last time."""
         return self._tail.is_connected
 
     async def has(self, place: LogPosition) -> bool:
-        """Wait until the replica has what was recorded up to ``place``; return whether it came in time."""
+        """Wait until the replica has everything up to ``place``; return whether it had in time."""
         if not self.is_connected:
             return False
         position = place.position - 1

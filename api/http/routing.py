@@ -1,4 +1,4 @@
-"""Routes whose order of work is safe: who calls comes first, then the body, within bounds."""
+"""Routes that work in a safe order: first they find the caller, then they read the body, within bounds."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ PERMISSIONS: dict[Callable[..., object] | None, str] = {
     operating: "operator",
     maintaining: "operator",
 }
-"""What each of these asks a caller's key for: asked before the body is read, and again by itself."""
+"""The scope that each dependency requires, checked before the body is read, and again by the dependency."""
 
 
 class BoundedRoute(HeadRoute):
-    """Hands the route a request whose body is read within bounds."""
+    """Route whose requests read their bodies within bounds."""
 
     def get_route_handler(self) -> Handle:
         handle = super().get_route_handler()
@@ -61,7 +61,7 @@ class BoundedRoute(HeadRoute):
 
 
 class NativeRoute(HeadRoute):
-    """Asks who calls before the body is read, and reads it as JSON, where the route takes one."""
+    """Route that identifies the caller before it reads the body, if it takes one, as JSON."""
 
     def get_route_handler(self) -> Handle:
         handle = super().get_route_handler()
@@ -84,17 +84,17 @@ class NativeRoute(HeadRoute):
 
 
 def _permissions_in(dependant: Dependant) -> Iterator[str]:
-    """What callers must be allowed, says one of the things that the route asks for."""
+    """Yield the scopes that a caller needs, by the dependencies of the route."""
     for dependency in dependant.dependencies:
         if dependency.call in PERMISSIONS:
             yield PERMISSIONS[dependency.call]
 
 
 class SentJson(Sent):
-    """A request of the native API. ``json`` is what the body was validated as."""
+    """A request of the native API. ``json`` returns the validated body."""
 
     async def validate(self, validate: Callable[..., tuple[Any, Any]]) -> None:
-        """Read and validate the body, which FastAPI then finds done.
+        """Read and validate the body, so that FastAPI finds it validated.
 
         Raises NotJson, InvalidInput, RequestValidationError, HTTPException.
         """
@@ -105,12 +105,12 @@ class SentJson(Sent):
                 raise RequestValidationError(errors)
             return value
 
-        if await self.body():  # FastAPI says itself that there must be one
+        if await self.body():  # FastAPI itself reports a missing body
             self._refuse_what_is_no_json()
             self._json = await self.read_as(validated)
 
     def _refuse_what_is_no_json(self) -> None:
-        """A form is refused, for any web page may send one. Raises HTTPException."""
+        """Raise HTTPException for anything but JSON. Forms are refused because any web page may send one."""
         media_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         kind, _, subtype = media_type.partition("/")
         if kind != "application" or not (subtype == "json" or subtype.endswith("+json")):
@@ -122,7 +122,7 @@ class SentJson(Sent):
 
 
 def _unless_known(request: Request, response: Response) -> Response:
-    """The response; or 304 where the caller has it at this version already (RFC 9110, 13.1.2)."""
+    """Return the response, or 304 if the caller already has this version (RFC 9110, 13.1.2)."""
     tags, etag = request.headers.get("if-none-match"), response.headers.get("etag")
     if tags is None or etag is None or response.status_code != 200:
         return response

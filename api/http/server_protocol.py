@@ -1,7 +1,7 @@
-"""HTTP/1.1 as uvicorn speaks it, within bounds: on heads, on waiting, on connections.
+"""HTTP/1.1 of uvicorn with bounds on heads, on waiting and on connections.
 
-uvicorn with httptools bounds none of them. What is refused here never reached a route, so it is told in
-the native API's shape.
+uvicorn with httptools bounds none of them. A request that is refused here never reached a route, so the
+answer has the error shape of the native API.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ HEAD_SECONDS = 10
 """How long a connection may take to begin, and to send a request's head."""
 
 KEEP_ALIVE_SECONDS = 65
-"""How long a connection may wait for another request; more than the 60 s that proxies keep theirs."""
+"""How long a connection may wait for another request: longer than the 60 s for which proxies keep theirs."""
 
 LINGER_SECONDS = 10
-"""How long the rest of a body may arrive that was answered before its end."""
+"""How long the rest of a body may take to arrive after the request was answered."""
 
 LINGER_PACE_SECONDS = 0.03
-"""Between two reads of such rests, all connections together: nobody needs what is read there."""
+"""The pause between two reads of such rests, for all connections together: nobody needs those bytes."""
 
 END_SECONDS = 4
 """How long requests that are under way may go on once the server was told to end."""
 
 DESCRIPTORS_KEPT = 96
-"""Files and sockets that are not for callers: of the database, of webhooks and responders, of logs."""
+"""Descriptors kept free of callers, for the database, webhooks, responders and logs."""
 
 
 def connections_max() -> int:
-    """How many callers may be connected, by what the system allows this process to open."""
+    """Return how many callers may be connected, given the files that the system lets this process open."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 2**20 if allowed == resource.RLIM_INFINITY else max(allowed - DESCRIPTORS_KEPT, allowed // 2)
 
@@ -63,7 +63,7 @@ TOO_MANY = (503, "unavailable", "too many connections are open")
 
 
 def refusal(status: int, slug: str, reason: str) -> bytes:
-    """A whole answer, after which the connection ends."""
+    """Return a complete response, after which the connection ends."""
     title = HTTPStatus(status).phrase
     problem = {"type": f"urn:recount:problem:{slug}", "title": title, "status": status, "detail": reason}
     body = to_json(problem)
@@ -78,23 +78,23 @@ def refusal(status: int, slug: str, reason: str) -> bytes:
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """A connection that can hold up no more than itself, and not for ever."""
+    """A connection that can hold up nothing but itself, and not for ever."""
 
     # Shared by the connections of a process, which has one server.
     connections_max = connections_max()
     idle: ClassVar[dict[BoundedProtocol, None]] = {}
-    """Those that wait for a request, in the order in which they began to."""
+    """The connections that wait for a request, the longest wait first."""
     ending: ClassVar[set[BoundedProtocol]] = set()
-    """Those with a request under way when the server was told to end."""
+    """The connections with a request under way when the server was told to end."""
     lingering: ClassVar[dict[BoundedProtocol, None]] = {}
-    """Those that wait to be read on, though they were answered, in turn."""
+    """The connections that were answered and wait for the rest of the body to be read, in turn."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._is_in_head = False
         self._is_refused = False
-        self._is_lingering = False  # it was answered, and the body goes on
-        self._silent_bytes = 0  # since the parser last came to anything
+        self._is_lingering = False  # the request was answered, but its body goes on
+        self._silent_bytes = 0  # the bytes since the parser last made progress
         self._refusal = NOT_HTTP
         self._timer: asyncio.TimerHandle | None = None
 
@@ -111,7 +111,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_later(HEAD_SECONDS, self._give_up)
 
     def _make_room(self) -> bool:
-        """Close the connection that waits for a request for the longest time."""
+        """Close the connection that has waited longest for a request. Return False if none waits."""
         oldest = next(iter(self.idle), None)
         if oldest is None:
             return False
@@ -150,10 +150,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._is_in_head or self._silent_bytes > HEAD_BYTES_MAX:
             self._check_head()
         elif self._timer is None and self._is_between_requests():
-            self._await_another()  # blank lines, which nobody need send
+            self._await_another()  # only blank lines arrived
 
     def _check_head(self) -> None:
-        """Of a request whose head is not there yet; also of trailers, which are as a head."""
+        """Check the size of a head that is still incomplete, or of trailers, and limit its time."""
         if len(self.url) > URL_BYTES_MAX:
             self._refuse(*URL_REFUSED)
         elif self._silent_bytes > HEAD_BYTES_MAX:
@@ -199,7 +199,7 @@ class BoundedProtocol(HttpToolsProtocol):
     # ---- it is refused, or answered ----
 
     def _refused(self, status: int, slug: str, reason: str) -> HeadRefused:
-        """What the parser is to raise, for ``send_400_response`` to tell."""
+        """Return the error for the parser to raise, and keep the reason for ``send_400_response``."""
         self._refusal = (status, slug, reason)
         return HeadRefused(status, slug, reason)
 
@@ -207,11 +207,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(*self._refusal)
 
     def _refuse(self, status: int, slug: str, reason: str) -> None:
-        """Answer, and pass over what still arrives for a moment: closed at once, the answer could be lost."""
+        """Answer, and ignore for a moment what still arrives: closing at once could lose the answer."""
         self._is_refused = True
         self._is_in_head = False
         self._stop_timer()
-        if not self._is_between_requests():  # a request whose rest is none
+        if not self._is_between_requests():  # the rest of its request will not be read
             if self.cycle.response_started:
                 self.transport.abort()
                 return
@@ -243,7 +243,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @classmethod
     def _read_on(cls, loop: asyncio.AbstractEventLoop) -> None:
-        """Read from whoever waited for it the longest."""
+        """Read from the connection that has waited longest."""
         if cls.lingering:
             connection = next(iter(cls.lingering))
             del cls.lingering[connection]
@@ -255,7 +255,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.cycle is None or self.cycle.response_complete
 
     def _await_another(self) -> None:
-        """Wait for another request, as after each answer."""
+        """Wait for another request, as after each response."""
         self._unset_keepalive_if_required()
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
@@ -264,7 +264,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def timeout_keep_alive_handler(self) -> None:
         if self.transport.get_write_buffer_size():
-            self.transport.abort()  # the last answer was never read
+            self.transport.abort()  # the last response was never read
         super().timeout_keep_alive_handler()
 
     # ---- the server ends ----
@@ -278,7 +278,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @classmethod
     def _end_all(cls) -> None:
-        """End what is not done by now: half a body, a slow reader. Their tasks see that nobody is there."""
+        """End all requests that are not done: half a body, a slow reader. Their tasks see a disconnect."""
         if cls.ending:
             logger.info("ended %d requests that were not done in %d s", len(cls.ending), END_SECONDS)
         for connection in list(cls.ending):

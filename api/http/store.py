@@ -1,4 +1,4 @@
-"""What lives as long as a server process, for all that answers requests."""
+"""The store: everything that lives as long as a server process, for the code that answers requests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 PROJECT: ContextVar[str] = ContextVar("project")
-"""Whose request it is, once that is known: projects share the threads that wait for the database."""
+"""The project of the request, once it is known: projects share the threads that wait for the database."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ class Store:
     replica: Replica | None = None
 
     def at_replica(self, replica: Replica) -> Store:
-        """Return this store, read at its replica."""
+        """Return a copy of this store that reads at the replica."""
         return replace(self, database=replica.database, application=replica.application)
 
     async def for_read(self, request: Request) -> Store:
-        """Return where a read is to look: here, or at the replica where that has what the read is to see.
+        """Return the store for a read: this one, or the replica's if that has all that the read must see.
 
-        Raises PositionInvalid, and OlderEpoch where what it is to see may be lost.
+        Raises PositionInvalid, and OlderEpoch when what it must see may be lost.
         """
         place = position_in(request)
         if place is None:
@@ -77,7 +77,7 @@ class Store:
         return self
 
     async def newest_position(self) -> str | None:
-        """Return how far the log is settled, as it is spelled; None while that cannot be found out."""
+        """Return how far the log is settled, as text; None while that cannot be found out."""
         with suppress(RecountError):
             position, epochs = await self.call(self.application.log.settled)
             return epochs.spell(position)
@@ -88,17 +88,17 @@ class Store:
         return self.database.clock.now()
 
     async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """What ``function`` returns, called in a thread of our own, where it may wait for the database.
+        """Call ``function`` in one of our threads, where it may wait for the database; return its result.
 
         Raises Unavailable at once while the database is known to be silent.
 
-        FastAPI's way, a route that is no coroutine, goes through more layers and as many threads as
-        there are requests: a third of what a read of messages costs.
+        FastAPI's own way, a route that is no coroutine, takes more layers and as many threads as there
+        are requests, which would be a third of the cost of reading messages.
         """
         self.pulse.refuse_silent()
 
         def call() -> R:
-            self.pulse.refuse_silent()  # it may have waited for a thread
+            self.pulse.refuse_silent()  # the database may have gone silent while this waited for a thread
             return function(*args, **kwargs)
 
         project = PROJECT.get(None)
@@ -121,7 +121,7 @@ class Store:
         return outcome
 
     async def _carried_out(self, command: Command, context: Context) -> Outcome:
-        self.pulse.refuse_silent()  # it may have waited for its turn
+        self.pulse.refuse_silent()  # the database may have gone silent while this waited for its turn
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Outcome] = loop.create_future()
 
@@ -134,7 +134,7 @@ class Store:
             return await answered
 
     async def _note(self, outcome: Outcome) -> None:
-        """Remember for the answer where it is recorded; where it changed nothing, how far the log is."""
+        """Remember, for the answer, where the outcome is recorded; if it changed nothing, the log's end."""
         epochs = self.application.epochs
         if outcome.position is None or epochs is None:
             note_position(await self.newest_position())

@@ -1,4 +1,4 @@
-"""Fair shares: each project does a few things at a time, and those that wait take turns."""
+"""Fair sharing: each project does a few things at a time, and projects that wait take turns."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ R = TypeVar("R")
 
 
 class Turns:
-    """Lets ``at_once`` things be done at a time, ``each`` of them for one project at most.
+    """A limit of ``at_once`` things at a time, at most ``each`` of them for one project.
 
-    Projects that wait take turns, however many requests of each are waiting. Used on the event loop
-    alone, so it needs no lock.
+    Projects that wait take turns, however many requests of each are waiting. Use it on the event loop
+    only: it has no lock.
     """
 
     def __init__(self, at_once: int, each: int) -> None:
@@ -26,7 +26,7 @@ class Turns:
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
     async def take(self, project: str) -> None:
-        """Wait for a turn of ``project``, which whoever took it gives back."""
+        """Wait for a turn of ``project``, which the caller must give back."""
         if self._free > 0 and self._busy[project] < self._each:
             self._begin(project)
             return
@@ -36,11 +36,11 @@ class Turns:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.give_back(project)  # it came just now
+                self.give_back(project)  # the turn came just now
             raise
 
     def give_back(self, project: str) -> None:
-        """End a turn of ``project``; whoever is next begins."""
+        """End a turn of ``project``, and let the next one begin."""
         self._free += 1
         self._busy[project] -= 1
         if not self._busy[project]:
@@ -55,10 +55,10 @@ class Turns:
         self._busy[project] += 1
 
     def _next(self) -> tuple[str, asyncio.Future[None]] | None:
-        """The first who waits of the project that waits longest for a turn it may have."""
+        """Return the first turn to give: of the project that has waited longest and may have one."""
         for project in list(self._waiting):
             waiting = self._waiting[project]
-            while waiting and waiting[0].done():  # cancelled: the caller hung up
+            while waiting and waiting[0].done():  # cancelled because the caller hung up
                 waiting.popleft()
             if waiting and self._busy[project] >= self._each:
                 continue
@@ -72,14 +72,14 @@ class Turns:
 
 
 class FairThreads:
-    """Threads that projects share fairly: none has more than ``each`` of them at a time."""
+    """A pool of threads that projects share fairly: none has more than ``each`` at a time."""
 
     def __init__(self, threads: Executor, at_once: int, each: int) -> None:
         self._threads = threads
         self._turns = Turns(at_once, each)
 
     async def call(self, project: str, function: Callable[[], R]) -> R:
-        """Return what ``function`` returns, called in a thread when it is the turn of ``project``."""
+        """Call ``function`` in a thread when it is the turn of ``project``, and return its result."""
         await self._turns.take(project)
         try:
             running = self._threads.submit(function)

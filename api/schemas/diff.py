@@ -1,7 +1,7 @@
 """The difference of two moments of a conversation: as JSON Patch (RFC 6902), and in words.
 
-Words name what changed by its place, as the member of a message or the path of metadata; never by
-what was said.
+The words name each change by its place, such as the member of a message or the path of metadata, and
+never quote what was said.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from recountdb.projections.queries.diff import Point
 
 
 def difference_resource(old: Point, new: Point, origins: Mapping[UUID, str]) -> dict[str, Any]:
-    """The answer of /diff; ``origins`` as aggregate_resource takes them."""
+    """Return the answer of /diff, with ``origins`` as aggregate_resource takes them."""
     before, after = document(old, origins), document(new, origins)
     return {
         "from": old.conversation.version,
@@ -31,7 +31,7 @@ def difference_resource(old: Point, new: Point, origins: Mapping[UUID, str]) -> 
 
 
 def document(point: Point, origins: Mapping[UUID, str]) -> dict[str, Any]:
-    """The conversation and its messages by id, as the routes show them, in JSON's own types."""
+    """Return the conversation and its messages by id, as the routes show them, in JSON's own types."""
     messages = {str(message.id): message_resource(message) for message in point.messages}
     conversation = aggregate_resource(point.conversation, origins)
     shown: dict[str, Any] = from_json(to_json({point.conversation.KIND: conversation, "messages": messages}))
@@ -39,13 +39,13 @@ def document(point: Point, origins: Mapping[UUID, str]) -> dict[str, Any]:
 
 
 def patch_between(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
-    """The operations that make ``before`` the same as ``after``; none where they are."""
+    """Return the operations that turn ``before`` into ``after``; none if they are the same."""
     operations: list[dict[str, Any]] = jsonpatch.make_patch(before, after).patch
     return operations
 
 
 def _words_between(kind: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
-    """What changed, a sentence each: first of the conversation, then of its messages in their order."""
+    """Yield a sentence for each change, first of the conversation, then of its messages in their order."""
     yield from _conversation_words(kind, before[kind], after[kind])
     old, new = before["messages"], after["messages"]
     versions = {id: message["version"] for id, message in (old | new).items()}
@@ -69,7 +69,10 @@ def _conversation_words(kind: str, old: dict[str, Any], new: dict[str, Any]) -> 
 def _message_words(
     old: dict[str, Any] | None, new: dict[str, Any] | None, *, old_end: int, new_end: int
 ) -> Iterator[str]:
-    """``old`` and ``new``: None where it could not be seen. ``*_end``: the versions that are compared."""
+    """Yield a sentence for each change of a message.
+
+    ``old`` or ``new`` is None when the message could not be seen; ``*_end`` are the compared versions.
+    """
     if old is None:
         assert new is not None
         yield f"message {new['version']} {'is back' if new['version'] <= old_end else 'was added'}"
@@ -86,7 +89,7 @@ def _message_words(
 
 
 def changed_paths(old: Any, new: Any, path: str = "") -> Iterator[str]:
-    """``plan.tier changed``, ``plan.seats added`` …: objects are looked into, anything else is one thing."""
+    """Yield ``plan.tier changed``, ``plan.seats added`` and so on, looking into objects only."""
     old, new = ({} if value is None and not path else value for value in (old, new))
     if not isinstance(old, dict) or not isinstance(new, dict):
         if not is_same(old, new):

@@ -1,4 +1,4 @@
-"""What stands in the OpenAPI document as examples, where several shapes show the same."""
+"""Examples of the OpenAPI document that several shapes share."""
 
 from __future__ import annotations
 

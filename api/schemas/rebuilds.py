@@ -1,6 +1,4 @@
-"""The shapes of ``/v1/projections``: what goes in and what comes out (see api.schemas.requests,
-api.schemas.responses).
-"""
+"""The shapes of requests and responses of ``/v1/projections``, as in api.schemas.requests and responses."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from recountdb.projections.rebuild.progress import Rebuild, View
 
 
 class NewRebuild(Incoming):
-    """What to rebuild. ``dry_run``: only find out what would be different."""
+    """The views to rebuild. With ``dry_run``, only find out what would be different."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"views": ["sessions"], "dry_run": True}]})
 

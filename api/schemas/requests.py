@@ -1,4 +1,4 @@
-"""The shapes of the native API: what goes in, validated. What comes out is in api.schemas.responses."""
+"""The shapes of requests to the native API, validated. Those of responses are in api.schemas.responses."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Version = Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)]
 
 
 def _written_out(moment: object) -> object:
-    """Return ``moment``; raises ValueError for a bare number, which could be seconds or milliseconds."""
+    """Return ``moment``. Raises ValueError for a bare number, which could be seconds or milliseconds."""
     if isinstance(moment, str) and not DATE.match(moment):
         raise ValueError("must be a time like 2026-11-20T19:50:25Z")
     if not isinstance(moment, str | datetime):
@@ -56,7 +56,7 @@ SentMoment = Annotated[Moment, BeforeValidator(_written_out)]
 
 
 def text_or_parts(content: object) -> object:
-    """Return ``content``; raises ValueError in one sentence, not in one for each thing it could be."""
+    """Return ``content``. Raises ValueError with one sentence, not one for each type it could have."""
     if content is None or isinstance(content, str | list):
         return content
     raise ValueError("must be a text, a list of parts, or null")
@@ -66,7 +66,7 @@ SentContent = Annotated[Content, BeforeValidator(text_or_parts)]
 
 
 def _known_type(topic: str) -> str:
-    """Return ``topic``; raises ValueError where no event is called so."""
+    """Return ``topic``. Raises ValueError when no type of event has this name."""
     if topic not in events_by_topic():
         raise ValueError("is no type of event")
     return topic
@@ -76,7 +76,7 @@ EventType = Annotated[str, AfterValidator(_known_type)]
 
 
 STRANGERS_MAX = 20
-"""Members that are not known and are named in a refusal."""
+"""How many unknown members a refusal names at most."""
 
 
 class Incoming(BaseModel):
@@ -87,7 +87,7 @@ class Incoming(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _few_strangers(cls, data: Any) -> Any:
-        """Pass on some of the members that are not known, for each of them is an error of its own."""
+        """Pass on only some of the unknown members, for each of them is an error of its own."""
         if not isinstance(data, dict) or len(data) <= len(cls.model_fields) + STRANGERS_MAX:
             return data
         known = {field.alias or name for name, field in cls.model_fields.items()}
@@ -168,7 +168,7 @@ class MessageChanges(Incoming):
         return role
 
     def changes(self) -> dict[str, Any]:
-        """The members that were given, metadata aside."""
+        """Return the members that were given, without metadata."""
         return {name: getattr(self, name) for name in self.model_fields_set - {"metadata"}}
 
 
@@ -219,7 +219,7 @@ class UserChanges(Incoming):
     metadata: Metadata | None = None
 
     def changes(self) -> dict[str, Any]:
-        """The members of the profile that were given."""
+        """Return the members of the profile that were given."""
         given = {name: getattr(self, name) for name in self.model_fields_set - {"metadata"}}
         return given | ({"tags": given["tags"] or []} if "tags" in given else {})
 
@@ -266,7 +266,7 @@ class NewState(Incoming):
 
 
 def _position_or_now(value: object) -> object:
-    """Return a position or "now". Raises ValueError in one sentence, not one for each thing it could be."""
+    """Return a position or "now". Raises ValueError with one sentence, not one for each possible type."""
     if value == "now":
         return value
     if type(value) is int and 0 <= value < 2**63:
@@ -295,5 +295,5 @@ class NewWebhook(Incoming):
 
     @property
     def after(self) -> LogPosition | None:
-        """None: from now on."""
+        """Return the position to begin after; None means from now on."""
         return None if self.from_ == "now" else self.from_

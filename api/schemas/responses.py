@@ -1,7 +1,7 @@
-"""The shapes of the native API: what comes out. What goes in is in api.schemas.requests.
+"""The shapes of responses of the native API. Those of requests are in api.schemas.requests.
 
 The classes that end in ``Resource`` describe answers for OpenAPI; the functions ``*_resource`` make
-them. A test holds the two together.
+the answers. A test checks that the two agree.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NO_ORIGINS: Mapping[UUID, str] = MappingProxyType({})
 
 
 class Json(Response):
-    """A JSON answer; numbers of any size and UUIDs, times and models come out as they should."""
+    """A JSON response, which serializes numbers of any size, UUIDs, times and models correctly."""
 
     media_type = "application/json"
 
@@ -131,7 +131,7 @@ class HealthResource(BaseModel):
 
 
 class EventResource(BaseModel):
-    """One entry of the log. ``payload`` is what was recorded, in the shape it was recorded in."""
+    """An entry of the log. ``payload`` is what was recorded, in the shape it was recorded in."""
 
     position: int = Field(description="place in the order of the whole log; gaps are normal", examples=[42])
     epoch: str = Field(description="the epoch of the log that it was recorded in", examples=["1-9c1f0b22"])
@@ -148,7 +148,7 @@ class EventResource(BaseModel):
 
 
 class PatchOperationResource(BaseModel):
-    """One step of a JSON Patch (RFC 6902)."""
+    """A step of a JSON Patch (RFC 6902)."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
@@ -193,7 +193,7 @@ class NewWebhookResource(WebhookResource):
 
 
 class DeliveryResource(BaseModel):
-    """What became of one event. ``response_status`` and ``error`` are those of the last attempt."""
+    """The delivery of an event. ``response_status`` and ``error`` are those of the last attempt."""
 
     position: int = Field(description="of the event", examples=[42])
     type: str = Field(examples=["session.message-added"])
@@ -206,7 +206,7 @@ class DeliveryResource(BaseModel):
 
 
 class ReadResource(BaseModel):
-    """One request that read. ``parameters``: what stood in its path."""
+    """A request that read. ``parameters`` are the values in its path."""
 
     number: int = Field(examples=[7])
     read_at: datetime = Field(examples=[MOMENT_EXAMPLE])
@@ -286,7 +286,7 @@ def found_message_resource(found: FoundMessage) -> dict[str, Any]:
 
 
 def aggregate_resource(state: Aggregate, origins: Mapping[UUID, str] = NO_ORIGINS) -> dict[str, Any]:
-    """The resource of a session, thread or user. ``origins``: of a fork, its origin's name by stream id."""
+    """Return the resource of a session, thread or user. ``origins`` names fork origins by stream id."""
     common = {
         "number": state.number,
         "version": state.version,
@@ -316,7 +316,7 @@ def _origin_resource(session: Session, origins: Mapping[UUID, str]) -> dict[str,
 
 
 def origin_ids(states: Iterable[Aggregate]) -> set[UUID]:
-    """The streams that the forks among ``states`` were taken from."""
+    """Return the ids of the streams that the forks among ``states`` were taken from."""
     sessions = (state for state in states if isinstance(state, Session))
     return {session.origin.stream_id for session in sessions if session.origin is not None}
 
@@ -330,7 +330,7 @@ def added_resource(state: Aggregate, messages: Iterable[MessageState]) -> dict[s
 
 
 ENVELOPE = frozenset(Event.model_fields)
-"""The members of a stored payload that are shown beside it, not in it."""
+"""The members of a stored payload that are shown next to it, not in it."""
 
 
 def event_resource(entry: LogEntry) -> dict[str, Any]:

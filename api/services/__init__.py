@@ -1,1 +1,1 @@
-"""Use cases of more than one command or query, called by routes, command line and background tasks."""
+"""Use cases of more than one command or query, called by routes, the command line and background tasks."""

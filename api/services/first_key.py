@@ -1,4 +1,4 @@
-"""The key that a store begins with, for those who start Recount without a shell to make one."""
+"""The first API key of a store, for deployments without a shell to make one in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 def use_first_key(settings: Settings, database: Database) -> None:
-    """Make the key that the settings name, while no key was ever made. Raises SettingsInvalid."""
+    """Make the key that the settings name, unless a key was ever made. Raises SettingsInvalid."""
     key = first_key(settings)
     if (
         key is not None
@@ -31,7 +31,7 @@ def use_first_key(settings: Settings, database: Database) -> None:
 
 
 def first_key(settings: Settings) -> SecretStr | None:
-    """Return the key that the settings name or lead to. Raises SettingsInvalid."""
+    """Return the key that the settings hold, or that is in the file they name. Raises SettingsInvalid."""
     if settings.first_key_file is None:
         return settings.first_key
     if settings.first_key is not None:
@@ -43,7 +43,7 @@ def first_key(settings: Settings) -> SecretStr | None:
 
 
 def _read_line(path: Path) -> str:
-    """Return what a small file holds, without the end of its line. Raises SettingsInvalid."""
+    """Return the content of a small file, without the end of its line. Raises SettingsInvalid."""
     try:
         with path.open("rb") as file:
             return file.read(FILE_BYTES_MAX).decode("ascii", "replace").rstrip("\r\n")

@@ -1,4 +1,4 @@
-"""API keys: who calls, for which project, and what they may do. Kept hashed."""
+"""API keys, stored as hashes: each names a caller, a project, and scopes."""
 
 from __future__ import annotations
 
@@ -16,30 +16,33 @@ from recountdb.eventlog.postgres.database import Connection, Database
 SCOPES = ("read", "write", "admin", "operator")
 PROJECT = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 DEFAULT_PROJECT = "default"
-CACHE_SECONDS = 2.0  # so long may a revoked key still be taken
+CACHE_SECONDS = 2.0  # a revoked key may still be taken for this long
 CACHED_MAX = 10_000
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who makes a request, in which project, and with which scopes."""
+    """The caller of a request, with project and scopes."""
 
     project: str
     actor: str
     scopes: frozenset[str]
 
     def may(self, scope: str) -> bool:
-        """``admin`` includes all that is of its project; ``operator`` is of the whole store, and apart."""
+        """Return whether the caller has a scope.
+
+        ``admin`` includes all scopes of its project; ``operator`` is about the whole store, and separate.
+        """
         return scope in self.scopes or ("admin" in self.scopes and scope != "operator")
 
 
 LOCAL = Caller(DEFAULT_PROJECT, "local", frozenset(SCOPES))
-"""Anyone on this machine, as long as there are no keys."""
+"""The caller that anyone on this machine is while there are no keys."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """A key as it can be listed. ``revoked_at`` is None while it works."""
+    """A key as it is listed. ``revoked_at`` is None while the key works."""
 
     id: str
     project: str
@@ -57,9 +60,9 @@ def create_key(
     label: str = "",
     keys_max: int | None = None,
 ) -> tuple[Key, str]:
-    """Make a key; returns it and its secret text, which cannot be had again.
+    """Make a key; return it and its secret text, which cannot be shown again.
 
-    ``keys_max``: how many keys that work the project may have; None for any number. Raises InvalidInput,
+    ``keys_max`` is how many working keys the project may have; None means any number. Raises InvalidInput,
     LimitReached.
     """
     check_project(project)
@@ -78,7 +81,7 @@ def create_key(
 
 
 def _refuse_more_keys(connection: Connection, project: str, keys_max: int | None) -> None:
-    """Raise LimitReached where the project has as many keys as it may; no other is made meanwhile."""
+    """Raise LimitReached if the project has as many keys as it may. Other keys wait for this transaction."""
     if keys_max is None:
         return
     connection.execute("LOCK TABLE api_keys IN SHARE ROW EXCLUSIVE MODE")
@@ -90,11 +93,11 @@ def _refuse_more_keys(connection: Connection, project: str, keys_max: int | None
 
 
 def create_first_key(database: Database, text: str) -> bool:
-    """Make ``text`` a key for everything, unless a key was ever made. Return whether it was made now."""
+    """Make ``text`` a key with all scopes, unless a key was ever made. Return whether it was made now."""
     if KeyRing(database).has_keys():
         return False
     with database.connection() as connection, connection.transaction():
-        # Of several servers that start at once the others wait here, and find the key.
+        # If several servers start at once, the others wait here, and then find the key.
         connection.execute("LOCK TABLE api_keys IN SHARE ROW EXCLUSIVE MODE")
         made = connection.execute(
             "INSERT INTO api_keys (id, hash, project, scopes, label)"
@@ -105,14 +108,14 @@ def create_first_key(database: Database, text: str) -> bool:
 
 
 def check_project(name: str) -> str:
-    """Return ``name``, which may be a project's. Raises InvalidInput."""
+    """Return ``name`` if it can be the name of a project. Raises InvalidInput."""
     if not PROJECT.fullmatch(name):
         raise InvalidInput("project", "must be 1 to 64 of a-z 0-9 . _ - and begin and end with a-z 0-9")
     return name
 
 
 def list_keys(database: Database) -> list[Key]:
-    """All keys, revoked ones too, oldest first."""
+    """Return all keys, revoked ones too, the oldest first."""
     rows = database.fetch(
         "SELECT id, project, scopes, label, created_at, revoked_at FROM api_keys ORDER BY created_at, id"
     )
@@ -134,20 +137,20 @@ def _hash_of(text: str) -> bytes:
 
 
 class KeyRing:
-    """Looks keys up, remembering each answer for two seconds."""
+    """The lookup of keys, which remembers each answer for two seconds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._remembered: dict[bytes | None, tuple[float, Caller | None]] = {}
 
     def remembered(self, text: str | None) -> tuple[bool, Caller | None]:
-        """(whether the answer is fresh, the answer), without asking the database."""
+        """Return whether a fresh answer is remembered, and the answer, without asking the database."""
         key = None if text is None else _hash_of(text)
         expiry, caller = self._remembered.get(key, (0.0, None))
         return time.monotonic() < expiry, caller
 
     def caller(self, text: str | None) -> Caller | None:
-        """Return whose key ``text`` is, or None. While there are no keys anyone is let in, with any text."""
+        """Return the owner of the key ``text``, or None; while there are no keys, LOCAL for any text."""
         key = None if text is None else _hash_of(text)
         caller = (None if key is None else self._owner(key)) or self._anonymous()
         if len(self._remembered) >= CACHED_MAX:
@@ -156,11 +159,11 @@ class KeyRing:
         return caller
 
     def look_up(self, texts: Iterable[str | None]) -> dict[str | None, Caller | None]:
-        """Ask the database who each text is the key of now, whatever is remembered."""
+        """Ask the database for the present owner of each key, without looking at remembered answers."""
         return {text: self.caller(text) for text in texts}
 
     def has_keys(self) -> bool:
-        """Whether any key was ever made: from then on nobody is let in without one."""
+        """Return whether any key was ever made; from then on nobody is let in without one."""
         ((found,),) = self._database.fetch("SELECT EXISTS (SELECT FROM api_keys)")
         return bool(found)
 

@@ -1,4 +1,4 @@
-"""Purging as it is asked for: by the clock, over HTTP or from the command line."""
+"""Purging, started by the clock, over HTTP or from the command line."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from recountdb.projections.followers.eraser import erase_until
 from recountdb.projections.queries.purge import Result, Target, alone, due, named, of_user, purge
 
 ACTOR = "job:purge"
-PATIENCE_SECONDS = 5.0  # with another purge, as the server's own job
+PATIENCE_SECONDS = 5.0  # how long to wait for another purge, such as the server's own
 RETENTION_OVER = "deleted longer ago than the retention time"
 
 ContextFor = Callable[[str], Context]
-"""The context in which something of a project is purged."""
+"""A function that returns the context for purging something of a project."""
 
 
 def carry_out(
@@ -37,11 +37,11 @@ def carry_out(
     insist: bool,
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> list[Result]:
-    """Purge ``targets``, and have them erased before this returns.
+    """Purge ``targets``, and erase them before returning.
 
-    Where the views are just being rebuilt, the erasing waits for that, and this does not: then
-    receipts say so. ``insist``: see projections.queries.purge. Raises Unavailable where another purge is
-    under way and does not end in time, ClocksApart where this machine's clock disagrees with the database's.
+    While the views are being rebuilt, erasing waits for the rebuild but this function does not; then the
+    receipts say so. For ``insist`` see projections.queries.purge. Raises Unavailable when another purge is
+    under way and does not end in time, ClocksApart when this machine's clock disagrees with the database's.
     """
     clock = application.database.clock
     application.database.read(clock.refuse_apart)
@@ -65,7 +65,7 @@ def carry_out(
 
 
 def purge_due(application: Recount, retention_days: float) -> list[Result]:
-    """Purge, in all projects, what was deleted longer ago than that."""
+    """Purge, in all projects, everything that was deleted more than ``retention_days`` ago."""
     request_id = str(uuid7())
     database = application.database
 
@@ -79,12 +79,15 @@ def purge_due(application: Recount, retention_days: float) -> list[Result]:
 
 
 def days_ago(database: Database, days: float) -> datetime:
-    """Return that moment, by the database's clock. Raises ClocksApart."""
+    """Return the time ``days`` ago, by the database's clock. Raises ClocksApart."""
     return database.read(database.clock.refuse_apart) - timedelta(days=days)
 
 
 def all_of(database: Database, name: Name) -> Iterable[Target]:
-    """A session or thread, or a user with all that is theirs. Raises NotFound, perhaps only when iterated."""
+    """Return a session or thread, or a user with everything that is theirs, as targets.
+
+    Raises NotFound, perhaps only when the result is iterated.
+    """
     if name.kind == User.KIND:
         return of_user(database, name.project, name.name)
     return [named(database, name)]

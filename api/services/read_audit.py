@@ -1,7 +1,7 @@
-"""Recorded reads: who asked for what, and when. Off unless the setting audit_reads is on.
+"""Recorded reads: who asked for what, and when. They are off unless the setting audit_reads is on.
 
 A request only leaves a note in memory; a thread writes the notes down, many at a time. So a request never
-waits for it, and a process that is killed may lose the notes of its last half second.
+waits, and a process that is killed may lose the notes of its last half second.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RecordedRead:
-    """``route``: the pattern; ``parameters``: what stood in the path for its parts."""
+    """A read to record. ``route`` is the pattern, ``parameters`` the values in the path for its parts."""
 
     number: int
     read_at: datetime
@@ -49,10 +49,10 @@ class RecordedRead:
 
 
 class ReadRecorder:
-    """Takes notes of reads and writes them down."""
+    """Recorder that takes notes of reads, and a thread that writes them to the database."""
 
     def __init__(self, conninfo: str) -> None:
-        self.clock = Clock()  # as long as nobody gives it the database's
+        self.clock = Clock()  # until it is replaced by the database's clock
         self._conninfo = conninfo
         self._notes: deque[dict[str, Any]] = deque()
         self._lost = 0
@@ -74,7 +74,7 @@ class ReadRecorder:
         parameters: Mapping[str, str],
         status: int,
     ) -> None:
-        """Returns at once; called by any thread."""
+        """Take a note of a read and return at once. Any thread may call this."""
         if len(self._notes) >= WAITING_MAX:
             self._lost += 1
             return
@@ -92,7 +92,7 @@ class ReadRecorder:
         )
 
     def stop(self) -> None:
-        """Write down what there is, and end."""
+        """Write down the notes there are, and end."""
         self._stopped.set()
         self._thread.join(5)
 
@@ -104,12 +104,12 @@ class ReadRecorder:
                 while self._write_some():
                     pass
             except (psycopg.Error, Unavailable):
-                self._connection = None  # the notes are kept, and written next time
+                self._connection = None  # the notes are kept, and written the next time
         if self._connection is not None:
             self._connection.close()
 
     def _write_some(self) -> bool:
-        """Write a batch. False: there is nothing left."""
+        """Write a batch. Return False when nothing is left."""
         if self._lost:
             logger.error("%s reads were not recorded: the database did not answer for too long", self._lost)
             self._lost = 0
@@ -125,7 +125,7 @@ class ReadRecorder:
 
 
 def forget_reads(connection: Connection, subject: Subject) -> None:
-    """Note of the reads of a stream that is being erased just which it was, not how it was called."""
+    """Replace, in the recorded reads of a stream that is being erased, its name by its id."""
     bounds = {
         "kind": subject.kind,
         "project": subject.project,
@@ -139,7 +139,7 @@ def forget_reads(connection: Connection, subject: Subject) -> None:
 def page_reads(
     database: Database, project: str | None, window: Window, *, actor: str | None = None
 ) -> Page[RecordedRead]:
-    """The recorded reads of a project, or of all (None), of one actor or of all, by number."""
+    """Return a page of recorded reads by number. None means all projects, or all actors."""
     is_newest_first = window.order == "newest"
     after = window.after()
     end = KEY_MAX if is_newest_first else 0

@@ -20,10 +20,10 @@ logger = logging.getLogger(__name__)
 
 
 class Rebuilding:
-    """Starts rebuilds. There is one at a time, whichever server or command started it.
+    """Starter of rebuilds. One runs at a time, no matter which server or command started it.
 
-    What becomes of it is in the database, where any server can read it. It ends with this server; the
-    next rebuild of the same views goes on where it was.
+    The outcome is in the database, where any server can read it. A rebuild ends with this server; the
+    next rebuild of the same views continues where it stopped.
     """
 
     def __init__(self, conninfo: str) -> None:
@@ -32,24 +32,24 @@ class Rebuilding:
         self._watching: threading.Thread | None = None
 
     def start(self, names: Sequence[str], *, is_rehearsal: bool) -> None:
-        """Raises RebuildUnderWay; returns as soon as this one is noted as begun."""
+        """Start a rebuild, and return as soon as it is recorded as begun. Raises RebuildUnderWay."""
         with ExitStack() as stack:
             connection = stack.enter_context(connect(self._conninfo))
             stack.enter_context(shadow.alone(connection))
             number = begin(connection, names, is_rehearsal=is_rehearsal)
-            # A server that folded itself would have its requests wait.
+            # If the server folded events itself, its requests would wait.
             self._process = multiprocessing.get_context("spawn").Process(
                 target=work,
                 args=(self._conninfo, number, names, is_rehearsal, connection.session_pid),
                 daemon=True,
             )
             self._process.start()
-            held = stack.pop_all()  # nobody else may begin one until the process has ended
+            held = stack.pop_all()  # the lock is held until the process has ended
         self._watching = threading.Thread(target=_watch, args=(self._process, held), name="recount-rebuild")
         self._watching.start()
 
     def stop(self) -> None:
-        """End one that is under way here."""
+        """End a rebuild that this server started, if one is under way."""
         if self._process is not None and self._watching is not None:
             self._process.terminate()
             self._watching.join()
@@ -59,13 +59,13 @@ def _watch(process: BaseProcess, held: ExitStack) -> None:
     process.join()
     try:
         held.close()
-    except Exception as error:  # the connection broke, and with it the lock is gone
+    except Exception as error:  # the connection broke, which released the lock
         logger.warning("the lock of a rebuild was lost (%s)", type(error).__name__)
 
 
 def work(conninfo: str, number: int, names: Sequence[str], is_rehearsal: bool, holder: int) -> None:
-    """In the process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server ends it, in its own time
+    """Rebuild views in the process that was started for it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when this process ends
     end_with_parent()
     try:
         carry_out(conninfo, number, names, is_rehearsal=is_rehearsal, holder=holder)

@@ -1,4 +1,4 @@
-"""/v1/audit: what was recorded in the project, by whom, when and in which request; and who read it."""
+"""/v1/audit: everything recorded in the project, with actor, time and request; and who read it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def list_(request: Request, reading: Administer, query: Annotated[AuditQue
 async def _lines(
     reading: Reading, page: Page[LogEntry], window: Window, criteria: AuditFilter, count: int
 ) -> AsyncIterator[bytes]:
-    """``page`` and those after it as JSON lines, ``count`` of them at most."""
+    """Yield ``page`` and the pages after it as JSON lines, at most ``count`` lines."""
     while True:
         yield await reading.store.call(lines_of, page.items)
         count -= len(page.items)
@@ -76,6 +76,6 @@ def lines_of(entries: Sequence[LogEntry]) -> bytes:
 
 @router.get("/audit/reads", response_model=PageResource[ReadResource], name="list audit reads")
 async def reads(reading: Administer, query: Annotated[ReadListQuery, Query()]) -> Response:
-    """Who read what in the project, the newest first; nothing unless the server records reads."""
+    """Recorded reads in the project, the newest first; none unless the server records reads."""
     page = await reading.find(page_reads, query.window, actor=query.actor)
     return Json(page_resource(page, read_resource))

@@ -1,6 +1,6 @@
-"""What sessions and threads have in common: messages, deletion, the audit trail.
+"""The routes that sessions and threads have in common: messages, deletion, the audit trail.
 
-One function adds the routes of either kind, so that both read alike and neither can drift.
+One function adds the routes of both kinds, so that they stay alike.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -59,18 +59,18 @@ from recountdb.projections.views.sessions import session_names
 
 
 def versioned(state: Aggregate, body: object, status: int = 200) -> Json:
-    """An answer with the version of what it is about as its ETag."""
+    """Return ``body`` as a response with the version of ``state`` as its ETag."""
     return Json(body, status, headers={"ETag": f'"{state.version}"'})
 
 
 async def carried_out(writing: Writing, command: Command, status: int = 200) -> Json:
-    """The answer to a command about a session, thread or user as a whole."""
+    """Carry out a command about a session, thread or user, and return it as a response."""
     outcome = await writing.execute(command)
     return await _described(writing.store, outcome.state, status)
 
 
 async def _described(store: Store, state: Aggregate, status: int = 200) -> Json:
-    """A session, thread or user as an answer."""
+    """Return a session, thread or user as a response."""
     origins = await origins_of(store, state.project, [state])
     return versioned(state, aggregate_resource(state, origins), status)
 
@@ -78,7 +78,7 @@ async def _described(store: Store, state: Aggregate, status: int = 200) -> Json:
 async def found(
     reading: Reading, kind: str, name: str, query: StateQuery, get: Callable[..., Aggregate]
 ) -> Json:
-    """A session, thread or user as it is, which ``get`` finds, or as it was then."""
+    """Return a session, thread or user as a response: found by ``get``, or as it was at ``as_of``."""
     if query.as_of is not None:
         state = await reading.recall(state_as_of, reading.name(kind, name), query.as_of)
     else:
@@ -87,13 +87,13 @@ async def found(
 
 
 async def origins_of(store: Store, project: str, states: Sequence[Aggregate]) -> dict[UUID, str]:
-    """What ``aggregate_resource`` takes: the names of the sessions that forks among ``states`` came from."""
+    """Return the names of the sessions that forks among ``states`` came from, for ``aggregate_resource``."""
     ids = origin_ids(states)
     return await store.call(session_names, store.database, project, ids) if ids else {}
 
 
 def add_metadata_route(router: APIRouter, kind: str, name_of: NameOf, resource: type) -> None:
-    """Merging the metadata of a conversation."""
+    """Add the route that merges metadata."""
     path = f"/{kind}s/{{{kind}_id}}"
 
     @router.patch(path, response_model=resource, name=f"merge {kind} metadata")
@@ -108,7 +108,7 @@ def add_metadata_route(router: APIRouter, kind: str, name_of: NameOf, resource: 
 
 
 def add_lifecycle_routes(router: APIRouter, kind: str, name_of: NameOf, resource: type) -> None:
-    """Deletion, undeletion, legal holds, purging and the audit trail of anything with a name."""
+    """Add routes for deletion, undeletion, legal holds, purging and the audit trail of one kind."""
     path = f"/{kind}s/{{{kind}_id}}"
 
     @router.delete(path, response_model=resource, name=f"delete {kind}")
@@ -145,7 +145,7 @@ def add_lifecycle_routes(router: APIRouter, kind: str, name_of: NameOf, resource
 
     @router.get(f"{path}/proof", response_model=ProofResource, name=f"prove {kind}")
     async def proof(reading: Read, name: str = Depends(name_of)) -> Response:
-        """What somebody without the store needs to check what was recorded, word for word.
+        """Proof of what was recorded, word for word, for somebody to check without the store.
 
         `eventlog/integrity/check_proof.py` in the repository checks it with Python alone.
         """
@@ -167,7 +167,7 @@ def add_message_routes(
     name_of: NameOf,
     new_messages: type[NewMessages],
 ) -> None:
-    """The messages of one kind of conversation. ``new_messages``: what adding some takes."""
+    """Add the routes of messages in one kind of conversation. ``new_messages`` is the body to add some."""
     path = f"/{kind}s/{{{kind}_id}}/messages"
     _add_message_adding(router, path, kind, name_of, new_messages)
     _add_message_reads(router, path, kind, name_of)
@@ -199,14 +199,14 @@ def _add_message_adding(
         messages = await recorded(writing.store, outcome)
         return versioned(outcome.state, added_resource(outcome.state, messages), 201)
 
-    # FastAPI reads off the annotation what the body is.
+    # FastAPI takes the type of the body from the annotation.
     add_messages.__annotations__["body"] = new_messages
     adding = router.post(path, response_model=AddedResource, status_code=201, name=f"add {kind} messages")
     adding(add_messages)
 
 
 def _add_message_reads(router: APIRouter, path: str, kind: ConversationKind, name_of: NameOf) -> None:
-    """All messages of a conversation or one of them, now or then."""
+    """Add the routes that read all messages of a conversation or one of them, now or in the past."""
 
     @router.get(path, response_model=PageResource[MessageResource], name=f"list {kind} messages")
     async def list_messages(
@@ -234,7 +234,7 @@ def _add_message_reads(router: APIRouter, path: str, kind: ConversationKind, nam
 
 
 def _add_message_changes(router: APIRouter, path: str, kind: ConversationKind, name_of: NameOf) -> None:
-    """What can be done to one message that is there."""
+    """Add the routes that change or delete one existing message."""
 
     @router.patch(f"{path}/{{message_id}}", response_model=MessageResource, name=f"change {kind} message")
     async def change_message(
@@ -262,14 +262,14 @@ def _add_message_changes(router: APIRouter, path: str, kind: ConversationKind, n
 
 
 async def _message_answer(writing: Writing, command: Command) -> Json:
-    """The answer to a command about one message: the message as it is after it."""
+    """Carry out a command about one message, and return the message after it as a response."""
     outcome = await writing.execute(command)
     (message,) = await recorded(writing.store, outcome)
     return versioned(outcome.state, message_resource(message))
 
 
 async def recorded(store: Store, outcome: Outcome) -> Iterable[MessageState]:
-    """The messages an outcome is about, as they were right after it, in the caller's order."""
+    """Return the messages of an outcome, as they were right after it, in the caller's order."""
     added = {
         event.message.id: message_from(event) for event in outcome.events if isinstance(event, MessageAdded)
     }

@@ -28,7 +28,7 @@ router = native_router("events")
 HEARTBEAT_SECONDS = 15.0
 PAGE_ENTRIES = 500
 STREAM_WEIGHT_MAX = 128 * 1024
-"""About how many bytes each of many listeners holds at a time; but for a single event that is larger."""
+"""About how many bytes each of many listeners holds at a time, unless a single event is larger."""
 
 
 @router.get("/events", response_model=PageResource[EventResource], name="list events")
@@ -68,7 +68,7 @@ async def stream(
 
 
 def event_stream(records: AsyncIterator[bytes]) -> StreamingResponse:
-    """Records of server-sent events as an answer."""
+    """Return records of server-sent events as a response."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(records, media_type="text/event-stream", headers=headers)
 
@@ -91,7 +91,7 @@ async def stream_asked_for(reading: Reading, query: EventsQuery) -> UUID | None:
 async def follow(
     store: Store, project: str, start: Settled, types: list[str], stream_id: UUID | None
 ) -> AsyncIterator[bytes]:
-    """The project's entries after ``start`` as records of server-sent events, until the epoch ends."""
+    """Yield the project's entries after ``start`` as records of server-sent events, until the epoch ends."""
     yield b": following\n\n"
     position, epochs = start
     while not store.tail.is_stopped:
@@ -118,7 +118,7 @@ async def follow(
 def _records_between(
     select: Callable[..., Entries], position: int, settled: int, epochs: Epochs
 ) -> tuple[bytes, int]:
-    """Return the next records after ``position``, and the position that they bring a reader to."""
+    """Return the next records after ``position``, and the position up to which they reach."""
     entries = select(gt=position, lt=settled + 1, limit=PAGE_ENTRIES, weight_max=STREAM_WEIGHT_MAX)
     has_more = entries.is_cut or len(entries) == PAGE_ENTRIES
     part = b"".join(record(entry, epochs.spell(entry.id)) for entry in entries)

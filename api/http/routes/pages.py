@@ -1,4 +1,4 @@
-"""What a browser gets: a page about this server, the API's documentation, and the files they need.
+"""Pages for browsers: a page about this server, the API's documentation, and the files they need.
 
 All of it comes from this server, so that it works without the internet. None of it shows anybody's data,
 so none of it asks for a key.
@@ -72,7 +72,7 @@ def routes(settings: Settings) -> Sequence[BaseRoute]:
 
 
 class ForBrowsers(Route):
-    """A route that is there for browsers only; for programs the routes after it count."""
+    """A route for browsers only; programs get the routes after it."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] == "http" and scope["path"] == self.path and not _prefers_html(scope):
@@ -81,7 +81,7 @@ class ForBrowsers(Route):
 
 
 def _prefers_html(scope: Scope) -> bool:
-    """Whether the Accept header names HTML, and takes nothing else rather. Programs do not name it."""
+    """Return whether the Accept header names HTML and prefers nothing else. Programs do not name it."""
     accepted = b",".join(value for name, value in scope["headers"] if name == b"accept").decode("latin-1")
     qualities = dict(map(_read_range, accepted.lower().split(",")))
     html = qualities.get("text/html", 0.0)
@@ -108,7 +108,7 @@ async def home(request: Request) -> Response:
     prefix = prefix_of(request, store.settings.root_path)
     problem = await _reason_not_ready(store)
     values = {
-        "prefix": f"{prefix}/" if prefix else "",  # else links that are relative to the page
+        "prefix": f"{prefix}/" if prefix else "",  # without a prefix, links are relative to the page
         "version": version("recountdb"),
         "mood": "down" if problem else "up",
         "status": f"Not ready: {problem}." if problem else "Ready: the database answers.",
@@ -190,7 +190,7 @@ def read(name: str) -> str:
 
 
 def _hash_of(inline: str) -> str:
-    """Return what a content security policy allows a script or style of this text by."""
+    """Return the hash by which a content security policy allows a script or style with this text."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()}'"
 
 

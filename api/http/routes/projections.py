@@ -1,4 +1,4 @@
-"""/v1/projections: the views, and rebuilding them. They are of all projects, so it is for operators."""
+"""/v1/projections: the views, and rebuilding them. They span all projects, so only operators may."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def start(request: Request, body: NewRebuild, managing: Maintain) -> Respo
 
 
 def _start_once(managing: Managing, names: Sequence[str], *, is_rehearsal: bool) -> dict[str, Any]:
-    """Start a rebuild and return it as a resource; a repeat of the request is answered as the first time."""
+    """Start a rebuild and return it as a resource. A repeat of the request gets the answer of the first."""
     database = managing.store.database
 
     def begin() -> dict[str, Any]:

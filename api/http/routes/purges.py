@@ -1,4 +1,4 @@
-"""/v1/purges: what is gone for good."""
+"""/v1/purges: erasing for good."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class RetentionPurge(NewPurge):
 
 
 class TargetResource(BaseModel):
-    """What goes, or would go. ``whole`` is false where only some messages of it do."""
+    """A target that was or would be purged. ``whole`` is false if only some of its messages are."""
 
     kind: str = Field(examples=["session"])
     name: str = Field(examples=["trip-to-lisbon"])
@@ -62,7 +62,7 @@ class TargetResource(BaseModel):
 
 
 class ReceiptResource(BaseModel):
-    """What was purged; it says nothing of what was said or how it was called."""
+    """The receipt of a purge. It reveals neither names nor what was said."""
 
     position: int = Field(description="of the event that says so", examples=[42])
     kind: str = Field(examples=["session"])
@@ -86,7 +86,7 @@ class PurgeResource(BaseModel):
 
 
 def add_purge_route(router: APIRouter, kind: str, name_of: NameOf) -> None:
-    """Purging one session, thread or user."""
+    """Add the route that purges one session, thread or user."""
 
     path = f"/{kind}s/{{{kind}_id}}/purge"
 
@@ -113,7 +113,7 @@ async def purge_deleted(body: RetentionPurge, writing: Erase) -> Response:
 
 @router.get("/purges", response_model=PageResource[ReceiptResource], name="list purges")
 async def list_(reading: Administer, query: Annotated[PageQuery, Query()]) -> Response:
-    """What was purged, in the order of the log."""
+    """Receipts of purges, in the order of the log."""
     page = await reading.recall(page_receipts, reading.project, query.window)
     return Json(page_resource(page, receipt_resource))
 
@@ -121,7 +121,7 @@ async def list_(reading: Administer, query: Annotated[PageQuery, Query()]) -> Re
 async def purged(
     writing: Writing, find: Callable[[], Iterable[Target]], body: NewPurge, *, insist: bool
 ) -> Json:
-    """Purge what ``find`` finds, or only say what it is, and answer."""
+    """Purge the targets that ``find`` returns, or only list them for a dry run, and return the response."""
     application = writing.store.application
 
     def carried_out() -> tuple[list[Result], list[Receipt]]:

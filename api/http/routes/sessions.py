@@ -35,7 +35,7 @@ from recountdb.projections.queries.paging import Page
 from recountdb.projections.views.sessions import get_session, list_sessions
 
 router = native_router("sessions")
-# First what is asked for most: each request is compared with one route after the other.
+# The most requested come first: each request is compared with one route after another.
 add_message_routes(router, "session", session_name, NewSessionMessages)
 
 
@@ -63,7 +63,7 @@ async def list_(reading: Read, query: Annotated[OwnedListQuery, Query()]) -> Res
 
 
 async def sessions_page(reading: Reading, page: Page[Session]) -> Json:
-    """A page of sessions as an answer."""
+    """Return a page of sessions as a response."""
     origins = await origins_of(reading.store, reading.project, page.items)
     return Json(page_resource(page, partial(aggregate_resource, origins=origins)))
 

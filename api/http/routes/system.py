@@ -1,4 +1,4 @@
-"""Whether the server lives, whether it can work, and its numbers. No key is asked for."""
+"""Health, readiness and metrics of the server, which need no key."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recountdb.api.schemas.responses import HealthResource, Json, StatusResource
 from recountdb.domain.errors import Unavailable
 from recountdb.eventlog.pulse import SILENT
 
-READY_SECONDS_MAX = 2.5  # whoever asks waits for three seconds, often
+READY_SECONDS_MAX = 2.5  # probes often wait for three seconds
 LAGS_SECONDS_MAX = 1.0
 
 router = APIRouter(tags=["system"], route_class=HeadRoute, generate_unique_id_function=operation_id)
@@ -45,9 +45,9 @@ async def ready(store: StoreOf) -> Response:
 
 
 async def answered(store: Store) -> None:
-    """Return once the database has answered what it was asked now. Raises Unavailable."""
+    """Return once the database has answered a question asked now. Raises Unavailable."""
     questions: list[Awaitable[object]] = [asyncio.wrap_future(store.pulse.beat())]
-    if store.database.addresses.is_pooled:  # the pulse goes around the pooler
+    if store.database.addresses.is_pooled:  # the pulse bypasses the pooler
         questions.append(store.call(store.database.ping))
     try:
         await asyncio.wait_for(asyncio.gather(*questions), READY_SECONDS_MAX)

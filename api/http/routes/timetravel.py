@@ -1,4 +1,4 @@
-"""What can be done with the past: compare two moments of it, fork it, replay it."""
+"""Routes for the past of a conversation: compare two moments, fork, replay."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ from recountdb.projections.views.messages import ConversationKind
 router = native_router("sessions")
 
 Pause = Callable[[float], Awaitable[object]]
-"""Waits for so many seconds."""
+"""A coroutine function that waits for a number of seconds."""
 
 
 def add_difference_route(router: APIRouter, kind: ConversationKind, name_of: NameOf) -> None:
-    """The difference of two moments of a conversation."""
+    """Add the route for the difference of two moments of a conversation."""
 
     @router.get(f"/{kind}s/{{{kind}_id}}/diff", response_model=DifferenceResource, name=f"diff {kind}")
     async def difference(
         reading: Read, query: Annotated[DifferenceQuery, Query()], name: str = Depends(name_of)
     ) -> Response:
-        """What changed between two moments: as a JSON Patch (RFC 6902), and in words.
+        """Changes between two moments, as a JSON Patch (RFC 6902) and in words.
 
         The patch is for a document of the conversation and those of its messages that differ, by id.
         """
@@ -77,7 +77,7 @@ async def fork_session(name: SessionName, body: NewFork, writing: Write) -> Resp
 
 
 def _because_of_source(writing: Writing, command: Command) -> Writing:
-    """``writing`` whose events name the last event of a fork's source as the one that led to them."""
+    """Return ``writing`` with the last event of a fork's source as the cause of the events it records."""
     if not isinstance(command, Fork):
         return writing
     cause = f"{command.source.id}/{command.source.version}"
@@ -115,7 +115,7 @@ def _version_in(last_event_id: str) -> int:
 async def replayed(
     store: Store, stream_id: UUID, first: int, last: int, speed: float, pause: Pause = asyncio.sleep
 ) -> AsyncIterator[bytes]:
-    """The stream's entries from version ``first`` to ``last``, as records of server-sent events."""
+    """Yield the stream's entries from version ``first`` to ``last``, as records of server-sent events."""
     select = partial(store.application.log.select_stream, stream_id, limit=PAGE_ENTRIES)
     after, before = first - 1, None
     while True:

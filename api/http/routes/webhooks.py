@@ -100,6 +100,6 @@ async def resume(webhook_id: WebhookId, managing: Manage, query: Annotated[Resum
 async def deliveries(
     webhook_id: WebhookId, reading: Administer, query: Annotated[DeliveryListQuery, Query()]
 ) -> Response:
-    """What was sent and is to be sent, the newest first unless ``order=oldest``."""
+    """Deliveries, sent and still to be sent, the newest first unless ``order=oldest``."""
     page = await reading.find(page_deliveries, webhook_id, query.window)
     return Json(page_resource(page, delivery_resource))
