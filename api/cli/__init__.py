@@ -1,4 +1,4 @@
-"""The command line: how the program begins, and how it ends when it is interrupted."""
+"""The command line: the program's entry point, and how it ends when it is interrupted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the program. The commands are imported here, so that Ctrl-C during that is no traceback."""
+    """Run the program. The commands are imported here, so that Ctrl-C meanwhile gives no traceback."""
     end_like_interrupted()
     try:
         from recountdb.api.cli.program import run
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         _leave_interrupted()
     except SystemExit as end:
-        if end.code == INTERRUPTED:  # of a command that was
+        if end.code == INTERRUPTED:  # a command was interrupted
             _leave_interrupted()
         raise
 
@@ -30,8 +30,8 @@ def _leave_interrupted() -> None:
 
 
 def end_like_interrupted() -> None:
-    """Have SIGTERM and SIGHUP do what Ctrl-C does, so that what was opened is closed."""
+    """Make SIGTERM and SIGHUP interrupt the program as Ctrl-C does, so that it closes what it opened."""
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # under nohup it is not
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup ignores it, and so do we then
         signal.signal(signal.SIGHUP, lambda number, frame: signal.raise_signal(signal.SIGTERM))

@@ -32,7 +32,10 @@ STDIO = "-"
 
 
 def export_file(file: str, data: Path | None, *, as_json: bool) -> None:
-    """Export, and say how much; on standard error, where the output is the log itself."""
+    """Export the log and report the counts, on standard error where the output is the log itself.
+
+    Raises InvalidInput where that output would go to a terminal.
+    """
     if file == STDIO and sys.stdout.isatty():
         raise InvalidInput("FILE", "a terminal cannot show a gzipped log: name a file, or use a pipe")
     with (
@@ -47,7 +50,7 @@ def export_file(file: str, data: Path | None, *, as_json: bool) -> None:
 
 @contextmanager
 def _written(file: str) -> Iterator[Callable[[bytes], object]]:
-    """Takes lines and writes them gzipped. A pipe or device stays what it is."""
+    """Yield a function that writes lines gzipped to ``file``. A pipe or device is written, not replaced."""
     if file == STDIO:
         with exporting.packed(sys.stdout.buffer) as write:
             yield write
@@ -61,7 +64,7 @@ def _written(file: str) -> Iterator[Callable[[bytes], object]]:
 
 
 def import_file(file: str, data: Path | None, *, workers: int, as_json: bool) -> None:
-    """Import the log, or the rest of it, and make the views. Raises ArchiveRefused."""
+    """Import the log, or the rest of an interrupted import, and build the views. Raises ArchiveRefused."""
     source = partial(reading.opened, Path(file))
     archive = _checked(source)
     here = place(data)
@@ -82,7 +85,7 @@ def import_file(file: str, data: Path | None, *, workers: int, as_json: bool) ->
 
 
 def begin_new_epoch(data: Path | None) -> None:
-    """Begin another epoch of the log. Raises Unavailable where a server uses it, or it is a standby's."""
+    """Begin a new epoch of the log. Raises Unavailable where a server uses the store or it is a standby."""
     here = place(data)
     with opened(here) as database:
         refuse_served(here, database, "stop it first")
@@ -97,9 +100,9 @@ def _checked(source: Source) -> Archive:
 
 
 def make_views(database: Database, workers: int) -> None:
-    """From the whole log. The tables before it are empty, and nothing to go back to."""
+    """Build the views from the whole log. The tables they replace are empty and are not kept."""
     with connect(database.conninfo) as connection, shadow.alone(connection):
-        shadow.discard(connection)  # begun on another log, or by an import that was interrupted
+        shadow.discard(connection)  # of a rebuild of another log, or of an import that was interrupted
         rebuilt(database, workers)
         put_in_place(database.conninfo, holder=connection.session_pid)
         shadow.forget_previous(connection)

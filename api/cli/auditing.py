@@ -1,4 +1,4 @@
-"""``recount audit`` over the whole log: what was recorded, found by any of its marks; and who read it."""
+"""``recount audit`` over the whole log, filtered by actor, time, type or cause; and who read what."""
 
 from __future__ import annotations
 
@@ -35,7 +35,12 @@ def audit(
     order: Order,
     as_json: bool,
 ) -> None:
-    """``project`` None: all. ``named``: kind → name; one at most has one. ``filters``: see AuditFilter."""
+    """Show the recorded events.
+
+    ``project`` None means all projects. ``named`` maps a kind to a name or None; at most one may be named,
+    and only within one project. ``filters`` are the members of AuditFilter, times as text.
+    Raises InvalidInput, and NotFound where there is no stream of that name.
+    """
     moments = {name: _moment_in(filters[name], name) for name in ("since", "until")}
     criteria = AuditFilter(types=types, **{**filters, **moments})
     given = [(kind, name) for kind, name in named.items() if name is not None]
@@ -81,7 +86,7 @@ def reads(
     order: Order,
     as_json: bool,
 ) -> None:
-    """What was read, where the server records that. ``project`` None: in all."""
+    """Show the reads that the server recorded, if it does. ``project`` None means all projects."""
     with opened(place(data)) as database:
         found = paged(partial(page_reads, database, project, actor=actor), limit or KEY_MAX, order)
         if as_json:

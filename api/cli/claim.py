@@ -1,6 +1,6 @@
-"""One server for each data directory, by a lock that the kernel releases at any death.
+"""The lock that allows one server per data directory. The kernel releases it however the process ends.
 
-The file says who holds it, and where that server is reached; what it says counts only while it is locked.
+The file names the process that holds the lock and its address; its content counts only while it is locked.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pydantic import TypeAdapter, ValidationError
 from recountdb.domain.errors import Refused
 
 FILE = "serve.lock"
-PATIENCE_SECONDS = 0.5  # somebody may be looking who holds it, which takes a moment
+PATIENCE_SECONDS = 0.5  # running_server takes the lock for a moment, too
 
 
 @dataclass(frozen=True)
 class RunningServer:
-    """``address`` is None as long as it is only starting."""
+    """A server that holds the lock. ``address`` is None while it is starting."""
 
     process: int
     address: str | None = None
@@ -46,7 +46,7 @@ class DirectoryIsServed(Refused):
 
 @contextmanager
 def claimed(directory: Path) -> Iterator[Callable[[str], None]]:
-    """Be the only server on ``directory``; yields what takes the address. Raises DirectoryIsServed."""
+    """Hold the lock of ``directory``; yields a function to announce the address. Raises DirectoryIsServed."""
     descriptor = _open_lock(directory)
     try:
         if not _locked(descriptor, fcntl.LOCK_EX, patience_seconds=PATIENCE_SECONDS):
@@ -58,7 +58,7 @@ def claimed(directory: Path) -> Iterator[Callable[[str], None]]:
 
 
 def running_server(directory: Path) -> RunningServer | None:
-    """The server that runs on ``directory``, if one does."""
+    """Return the server that runs on ``directory``, or None."""
     if not (directory / FILE).exists():
         return None
     descriptor = _open_lock(directory)
@@ -73,7 +73,7 @@ def _open_lock(directory: Path) -> int:
 
 
 def _locked(descriptor: int, mode: int, *, patience_seconds: float = 0) -> bool:
-    """Take the lock if nobody has it, or lets go of it in time."""
+    """Take the lock, waiting up to ``patience_seconds`` for its holder. Returns False if it stayed taken."""
     deadline = time.monotonic() + patience_seconds
     while True:
         try:
@@ -91,7 +91,7 @@ def _write(descriptor: int, server: RunningServer) -> None:
 
 
 def _read(descriptor: int) -> RunningServer | None:
-    """None while its holder is about to write."""
+    """Return what the file says, or None while the holder has not written it yet."""
     try:
         return SERVER.validate_json(os.pread(descriptor, 4096, 0))
     except ValidationError:

@@ -1,4 +1,4 @@
-"""How a command ends: one plain sentence on standard error, and an exit code that says which kind it is."""
+"""How a command fails: one plain sentence on standard error, and an exit code for the kind of failure."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PARTLY, REFUSED, NOT_AVAILABLE, FAULT = 1, 2, 3, 70
 
 
 def tell(text: str) -> None:
-    """Say something that is not the command's output."""
+    """Print to standard error a text that is not the command's output."""
     typer.echo(text, err=True)
 
 
 def in_our_words(error: Exception) -> Exception:
-    """Return ``error``, or the error of ours that an error of PostgreSQL's driver means."""
+    """Return ``error``; for an error of PostgreSQL's driver, the error of Recount that it means."""
     if not type(error).__module__.startswith("psycopg"):
         return error
     import psycopg  # not before something failed: it takes long
@@ -30,12 +30,15 @@ def in_our_words(error: Exception) -> Exception:
 
 
 def is_expected(error: Exception) -> bool:
-    """Whether the error says by itself what is wrong, to a person who can mend it."""
+    """Return whether the error's own text tells the user what is wrong and can be put right."""
     return isinstance(error, RecountError | OSError | UnicodeEncodeError)
 
 
 def sentence(error: Exception) -> str:
-    """What happened. Nothing of an unexpected error but its class: its text may quote what people said."""
+    """Return a sentence that says what happened.
+
+    Only the class of an unexpected error is named, for its text may quote what people said.
+    """
     match error:
         case Unavailable(why=str(why)):
             text = why
@@ -70,12 +73,12 @@ def exit_code_for(error: Exception) -> int:
 
 
 def escape_what_cannot_be_shown() -> None:
-    """Have a terminal without Unicode get escapes, where Python would fail."""
+    """Write escapes for characters that the terminal's encoding lacks; Python would raise an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def let_go_of_stdout() -> None:
-    """Have Python's last flush go nowhere, for nobody reads it any more."""
+    """Redirect standard output to the null device, so that Python's last flush does not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

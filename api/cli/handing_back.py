@@ -1,4 +1,4 @@
-"""``recount export`` into other stores' layouts."""
+"""``recount export`` into the layouts of other stores."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class _Store(Protocol):
     """A store that takes sessions."""
 
     def key_of(self, session: Session) -> str:
-        """Under which it will be there."""
+        """Return the key that the session will have there."""
 
     def write(self, session: Session, messages: Iterable[MessageState]) -> str | None:
-        """Why it was not written; None: it was."""
+        """Write the session. Returns why it was not written, or None if it was."""
 
 
 def export_redis(
@@ -72,7 +72,7 @@ def export_dynamodb(
 
 
 def _export(store: _Store, data: Path | None, project: str, names: Sequence[str]) -> None:
-    """Write live sessions. Exits with PARTLY where some were not."""
+    """Write the live sessions. Exits with PARTLY where some could not be written."""
     written: set[str] = set()
     skipped = 0
     with opened(place(data)) as database:

@@ -14,7 +14,7 @@ from recountdb.api.services.keys import create_key, list_keys, revoke_key
 
 
 def create(data: Path | None, project: str, *, scopes: Sequence[str], label: str, as_json: bool) -> None:
-    """The secret alone goes to standard output, so that a script can take it as it is."""
+    """Create a key. Only its secret goes to standard output, so that a script can take it as it is."""
     where = place(data)
     with opened(where, begins=True) as database:
         key, secret = create_key(

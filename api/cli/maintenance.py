@@ -1,4 +1,4 @@
-"""``recount rebuild`` and ``recount verify``: the views made again from the log, and both checked."""
+"""``recount rebuild`` and ``recount verify``: rebuild the views from the log, and check both."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from recountdb.projections.rebuild.progress import Findings, begin, checked_view
 from recountdb.projections.rebuild.shadow import those_aside
 from recountdb.projections.views.registry import BY_NAME
 
-TOLD_MAX = 20  # things that are wrong; the rest is counted
+TOLD_MAX = 20  # differences or flaws that are printed; the rest is only counted
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked of ``recount rebuild``; no ``views`` are all views."""
+    """The options of ``recount rebuild``. Empty ``views`` means all views."""
 
     views: Sequence[str]
     workers: int = 1
@@ -44,9 +44,9 @@ class Wanted:
 
 
 def rebuild_views(data: Path | None, wanted: Wanted, *, as_json: bool) -> None:
-    """Rebuild, say what was different, and put the new tables in place unless it is a rehearsal.
+    """Rebuild, report what was different, and swap the new tables in unless it is a rehearsal.
 
-    Exits with PARTLY where streams were set aside, or, if the views must agree with the log, did not.
+    Exits with PARTLY where streams were set aside, and where the views must agree with the log and differ.
     """
     names = checked_views(wanted.views)
     here = place(data)
@@ -93,7 +93,7 @@ def _carried_out(
 
 
 def go_back(data: Path | None, *, as_json: bool) -> None:
-    """Put the views from before the last rebuild back. Raises NotFound where there are none."""
+    """Swap the views from before the last rebuild back in. Raises NotFound where there are none."""
     with opened(place(data)) as database, _alone(database) as connection:
         seconds = roll_back(database.conninfo, holder=connection.session_pid)
     _told_swap(seconds, "The views from before the last rebuild")
@@ -102,7 +102,7 @@ def go_back(data: Path | None, *, as_json: bool) -> None:
 
 
 def refuse_served(here: Place, database: Database, remedy: str) -> None:
-    """Raise Unavailable, which says ``remedy``, where a server uses the store."""
+    """Raise Unavailable where a server uses the store. ``remedy`` ends its text."""
     server = running_server(here.directory) if here.is_embedded else None
     if server is not None or is_served(database):
         where = f" at {server.address}" if server and server.address else ""
@@ -130,7 +130,7 @@ def _told_swap(seconds: float, what: str) -> None:
 
 
 def verify(data: Path | None, *, workers: int, as_json: bool) -> None:
-    """Check the chains, the checkpoints and the views. Exits with PARTLY where something is wrong."""
+    """Check the hash chains, the checkpoints and the views. Exits with PARTLY where something is wrong."""
     with opened(place(data)) as database, _alone(database):
         with (
             connect(database.conninfo) as connection,
@@ -167,9 +167,9 @@ def verify(data: Path | None, *, workers: int, as_json: bool) -> None:
 
 
 def _check_views(database: Database, workers: int) -> int:
-    """Say what is wrong with the views; returns how many things these are.
+    """Print what is wrong with the views and return how many differences there are.
 
-    Streams that cannot be read are among them; those of all others are compared.
+    A stream that cannot be read counts as one; the rows of all others are compared.
     """
     rebuilt(database, workers, quarantine=True)
     with connect(database.conninfo) as connection:
@@ -182,7 +182,7 @@ def _epoch_resource(epoch: Epoch) -> dict[str, Any]:
 
 
 def _show_epochs(epochs: Epochs) -> None:
-    """Say where the log may have lost something: whenever another epoch began."""
+    """Print the epochs. The log may have lost events wherever another one began."""
     typer.echo(f"epoch {epochs.current.name}")
     for epoch in epochs.all[1:]:
         typer.echo(
@@ -194,7 +194,7 @@ def _show_epochs(epochs: Epochs) -> None:
 def rebuilt(
     database: Database, workers: int, names: Sequence[str] = tuple(BY_NAME), *, quarantine: bool = False
 ) -> tuple[int, float]:
-    """Fill the shadow tables; returns how many events there were and the seconds it took."""
+    """Fill the shadow tables. Returns the number of events and the seconds it took."""
     with connect(database.conninfo) as connection:
         events = log_size(connection)
     started = time.monotonic()
@@ -204,7 +204,7 @@ def rebuilt(
 
 
 def _told_all(things: Iterable[str]) -> int:
-    """Say the first of them; returns how many there are."""
+    """Print the first TOLD_MAX ``things`` and how many more there are. Returns the number of all."""
     count = 0
     for count, thing in enumerate(things, 1):
         if count <= TOLD_MAX:
@@ -216,7 +216,7 @@ def _told_all(things: Iterable[str]) -> int:
 
 @contextmanager
 def bar(total: int, what: str) -> Iterator[Callable[[int], object]]:
-    """Follow some work; with a bar where somebody watches."""
+    """Yield a function that takes progress as a count; draws a bar if standard error is a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda count: None

@@ -1,4 +1,4 @@
-"""``recount migrate``: the database's schema, brought up to this version."""
+"""``recount migrate``: bring the database's schema up to this version."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recountdb.api.runtime import migrate_at
 
 
 def migrate(data: Path | None) -> None:
-    """Apply what is missing and say what that was. Raises SchemaMismatch for a newer schema."""
+    """Apply the missing migrations and print them. Raises SchemaMismatch for a newer schema."""
     with connected(place(data)) as addresses:
         done = migrate_at(addresses)
     for migration in done:

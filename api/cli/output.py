@@ -16,17 +16,17 @@ from rich.text import Text
 PIPE_WIDTH = 100_000
 CELL_LENGTH_MAX = 300
 
-# Escape sequences and text that runs backwards: what was said must not steer a terminal.
+# Escape sequences and marks of text direction: stored text must not control the terminal.
 STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def show_json(item: Any) -> None:
-    """One line of JSON."""
+    """Print ``item`` as one line of JSON."""
     typer.echo(to_json(item) + b"\n", nl=False)
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table as wide as the terminal; into a pipe, one line a row however wide."""
+    """Print a table as wide as the terminal. Into a pipe, each row is one line of any width."""
     console = Console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     if not console.is_terminal:
@@ -47,7 +47,7 @@ def _cell_text(value: Any, *, is_pipe: bool) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as a person reads it; None is empty."""
+    """Return a value as text for people. None is empty; control characters are replaced."""
     match value:
         case None:
             return ""

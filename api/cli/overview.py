@@ -1,4 +1,4 @@
-"""``recount status``: what there is, without touching it."""
+"""``recount status``: a report on the store that changes nothing in it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from recountdb.projections.rebuild.progress import outdated_views
 
 
 def status(data: Path | None, *, as_json: bool) -> None:
-    """Raises Unavailable where there is no store, or none that answers."""
+    """Print the status. Raises Unavailable where there is no store, or it does not answer."""
     here = place(data)
     refuse_missing(here)
     server = running_server(here.directory) if here.is_embedded else None
     with connected(here) as addresses:
-        connect(addresses.direct).close()  # a pool would go on trying for half a minute
+        connect(addresses.direct).close()  # fails at once, where a pool would retry for half a minute
         database = Database(addresses, connections_max=2)
         database.open()
         try:
@@ -61,7 +61,7 @@ def _facts_of(here: Place, database: Database, server: RunningServer | None) -> 
 
 
 def _database_of(here: Place, connection: Connection) -> dict[str, Any]:
-    """Never with a password."""
+    """Return which database it is, never with a password."""
     major, minor = divmod(connection.info.server_version, 10_000)
     common = {"postgresql": f"{major}.{minor}", "is_embedded": here.is_embedded}
     if here.is_embedded:
@@ -71,7 +71,10 @@ def _database_of(here: Place, connection: Connection) -> dict[str, Any]:
 
 
 def schema_of(connection: Connection) -> dict[str, Any]:
-    """``problem`` is None where the schema is just what this version needs, and the log is whole."""
+    """Return the state of the schema.
+
+    ``problem`` is None if the schema is exactly what this version needs and no import is unfinished.
+    """
     problem = None
     try:
         check_schema(connection, all_migrations())
@@ -132,7 +135,7 @@ def _lag_line(lag: dict[str, Any]) -> str:
 
 
 def _clock_line(difference_seconds: float) -> str:
-    """``difference_seconds``: how far this machine's clock is ahead of the database's."""
+    """Return how the clocks compare; this machine's is ``difference_seconds`` ahead of the database's."""
     length = in_words(abs(difference_seconds))
     if abs(difference_seconds) > APART_SECONDS_MAX:
         direction = "ahead of" if difference_seconds > 0 else "behind"

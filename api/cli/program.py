@@ -1,4 +1,4 @@
-"""The program around the commands, and what it leaves with when one fails."""
+"""The program around the commands, and its exit codes when one fails."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from recountdb.api.cli.failures import (
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
-    """Run a command. A failure is told in one sentence; see commands.EPILOG for the exit codes."""
+    """Run a command. A failure is reported in one sentence; see commands.EPILOG for the exit codes."""
     escape_what_cannot_be_shown()
     try:
         try:
             app(arguments, prog_name="recount")
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:  # whoever read our output has read enough
+    except BrokenPipeError:  # the reader of our output closed the pipe
         let_go_of_stdout()
         sys.exit(1)
     except Exception as error:
@@ -36,5 +36,5 @@ def run(arguments: Sequence[str] | None = None) -> None:
 
 
 def _is_debugging() -> bool:
-    """RECOUNT_DEBUG, read without the settings: they may be what failed."""
+    """Return whether RECOUNT_DEBUG is on, read without the settings, which may be what failed."""
     return os.environ.get("RECOUNT_DEBUG", "").lower() in ("1", "true", "yes", "on")

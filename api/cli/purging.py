@@ -1,4 +1,4 @@
-"""``recount purge``, ``purges``, ``hold`` and ``release``: what goes for good, and what must not."""
+"""``recount purge``, ``purges``, ``hold`` and ``release``: erasure for good, and legal holds against it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,11 @@ def purge(
     scrub: bool,
     as_json: bool,
 ) -> None:
-    """``named``: by kind; without any, what was deleted long ago. Exits with PARTLY where some stays."""
+    """Purge what is named, or what was deleted long ago.
+
+    ``named`` maps a kind to a name or None; at most one may be named, and then no age. Exits with PARTLY
+    where something stays, or could not be scrubbed.
+    """
     at = place(data)
     given = [(kind, name) for kind, name in named.items() if name is not None]
     if len(given) + (older_than is not None) > 1:
@@ -70,20 +74,20 @@ def purge(
 
 
 def _scrub_all(database: Database) -> list[str]:
-    """Scrub the store; returns what this role has no right to."""
+    """Scrub the store. Returns what this role has no right to."""
     with told(), connect(database.conninfo) as connection:
         return scrub_tables(connection, store_tables())
 
 
 def _retention(days: float | str) -> float:
-    """In days. Raises InvalidInput where it never ends."""
+    """Return the retention in days. Raises InvalidInput where it is unlimited."""
     if isinstance(days, str):
         raise InvalidInput("--older-than", "must be given, for RECOUNT_RETENTION_DAYS keeps things forever")
     return days
 
 
 def _days_in(age: str) -> float:
-    """``30d``, ``12h`` or ``5m`` in days. Raises InvalidInput."""
+    """Return an age like ``30d``, ``12h`` or ``5m`` in days. Raises InvalidInput for another text."""
     match = AGE.fullmatch(age)
     if match is None:
         raise InvalidInput("--older-than", "must be an age like 30d, 12h or 5m")
@@ -137,7 +141,7 @@ def _show_receipts(receipts: Iterable[Receipt]) -> None:
 
 
 def purges(data: Path | None, project: str, *, limit: int | None, order: Order, as_json: bool) -> None:
-    """What was purged in a project."""
+    """Show the receipts of what was purged in a project."""
     with opened(place(data)) as database, running(database) as application:
         found = listed(partial(page_receipts, application, project), limit, order)
         if as_json:

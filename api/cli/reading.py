@@ -1,4 +1,4 @@
-"""``recount sessions``, ``messages`` and ``audit``: what is stored, as it is, as it was, and how it came."""
+"""``recount sessions``, ``messages`` and ``audit``: sessions, messages now or in the past, and events."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _message_row(message: MessageState) -> list[Any]:
 
 
 def content_of(message: MessageState) -> Any:
-    """What was said, and the tools that were called."""
+    """Return the content, with the tools that were called."""
     if not message.tool_calls:
         return message.content
     calls = "\n".join(f"→ {_call_text(call)}" for call in message.tool_calls)
@@ -137,7 +137,10 @@ def audit(
     order: Order,
     as_json: bool,
 ) -> None:
-    """``named``: kind → name; just one is to have one."""
+    """Show the events of one stream. ``named`` maps a kind to a name or None.
+
+    Raises InvalidInput unless exactly one is named, and NotFound where there is no such stream.
+    """
     given = [(kind, name) for kind, name in named.items() if name is not None]
     if len(given) != 1:
         raise InvalidInput("SESSION", "name a session, or a thread with --thread, or a user with --user")
@@ -161,7 +164,7 @@ def _event_row(entry: LogEntry) -> list[Any]:
 
 
 def listed(fetch: Callable[[Window], Page[T]], limit: int | None, order: Order) -> Iterator[T]:
-    """Up to ``limit`` items; without one a first few, and a word if there are more."""
+    """Yield up to ``limit`` items; for None the first LIMIT_DEFAULT, with a hint if there are more."""
     if limit is not None:
         yield from paged(fetch, limit, order)
         return
@@ -173,7 +176,7 @@ def listed(fetch: Callable[[Window], Page[T]], limit: int | None, order: Order) 
 
 
 def paged(fetch: Callable[[Window], Page[T]], limit: int, order: Order) -> Iterator[T]:
-    """Up to ``limit`` items, fetched page by page."""
+    """Yield up to ``limit`` items, fetched page by page."""
     cursor = None
     while limit > 0:
         page = fetch(Window(min(limit, LIMIT_MAX), order, cursor))

@@ -1,4 +1,4 @@
-"""``recount serve``: the server, from an empty directory to its last answer."""
+"""``recount serve``: start the server, from an empty directory if need be, and run it to its end."""
 
 from __future__ import annotations
 
@@ -37,16 +37,15 @@ from recountdb.projections.rebuild.progress import outdated_views
 
 logger = logging.getLogger(__name__)
 
-GRACE_SECONDS = (
-    7  # until tasks are cancelled; their connections are closed before (see api.http.server_protocol)
-)
+# Until tasks are cancelled; their connections are closed before (see api.http.server_protocol).
+GRACE_SECONDS = 7
 WORKER_SILENCE_SECONDS_MAX = 10
 WAITING_CONNECTIONS_MAX = 2048
 
 
 @dataclass(frozen=True)
 class _Running:
-    """What the server needs once PostgreSQL is there: its address, and the socket it listens on."""
+    """Everything the server needs once PostgreSQL runs: its addresses, and the socket to listen on."""
 
     settings: Settings
     addresses: Addresses
@@ -54,7 +53,7 @@ class _Running:
 
 
 def serve(data: Path | None, **given: object) -> None:
-    """Serve until told to end. Raises NotServable, DirectoryIsServed, Unavailable, SchemaMismatch."""
+    """Serve until a signal ends it. Raises NotServable, DirectoryIsServed, Unavailable, SchemaMismatch."""
     here = place(data, **given)
     logging.config.dictConfig(_logs(here.settings))
     with ExitStack() as stack:
@@ -67,13 +66,13 @@ def serve(data: Path | None, **given: object) -> None:
         address = address_of(listener)
         if announce is not None:
             announce(address)
-        with suppress(KeyboardInterrupt):  # how a server is ended, not how it fails
+        with suppress(KeyboardInterrupt):  # the usual end of a server, not a failure
             _greet(here, addresses, address)
             _run(_Running(here.settings, addresses, listener))
 
 
 def _refuse_strangers(settings: Settings, addresses: Addresses) -> None:
-    """Raises NotServable, before anything listens."""
+    """Raise NotServable, before anything listens, where others could use a server without API keys."""
     database = open_database(addresses, connections_max=settings.connections_max)
     try:
         use_first_key(settings, database)
@@ -92,7 +91,7 @@ def _warn_of_outdated_views(addresses: Addresses) -> None:
 
 @contextmanager
 def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket that takes connections; port 0 becomes a free one. Raises NotServable."""
+    """Yield a socket that accepts connections. Port 0 picks a free one. Raises NotServable."""
     try:
         found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
@@ -119,7 +118,7 @@ def address_of(listener: socket.socket) -> str:
 
 
 def _greet(here: Place, addresses: Addresses, address: str) -> None:
-    """Say where everything is and what to try next."""
+    """Print where everything is and what to try next."""
     where = f"{here.directory} (embedded PostgreSQL)" if here.is_embedded else _named_server(addresses)
     typer.echo(f"""\
 Recount {version("recountdb")}
@@ -137,14 +136,14 @@ Once there are API keys, add: -H 'Authorization: Bearer KEY'. Ctrl-C stops the s
 
 
 def _named_server(addresses: Addresses) -> str:
-    """A server of the user's own, without its password."""
+    """Return the description of a PostgreSQL server of the user's own, without its password."""
     with connect(addresses.direct) as connection:
         info = connection.info
         return f"database {info.dbname} of PostgreSQL at {info.host}:{info.port}, as {info.user}"
 
 
 def _run(running: _Running) -> None:
-    """Serve until a signal ends it, or raises KeyboardInterrupt. Raises Unavailable if it cannot start."""
+    """Serve until a signal ends it; some raise KeyboardInterrupt. Raises Unavailable if it cannot start."""
     is_started = _serve_alone(running) if running.settings.workers == 1 else _serve_together(running)
     if not is_started:
         raise Unavailable("the server could not start: the log above says why")
@@ -164,13 +163,16 @@ def _serve_together(running: _Running) -> bool:
         config = _uvicorn_config(running, "recountdb.api.app:from_environment", factory=True)
         hang_up = signal.getsignal(signal.SIGHUP)
         supervisor = _Supervisor(config, sockets=[running.listener])
-        signal.signal(signal.SIGHUP, hang_up)  # a terminal that was closed asks for no restart
+        signal.signal(signal.SIGHUP, hang_up)  # a closed terminal must not restart the workers
         supervisor.run()
     return all(worker.exitcode != STARTUP_FAILURE for worker in supervisor.processes)
 
 
 class _Supervisor(Multiprocess):
-    """Its server processes know of no Ctrl-C, which would break into their start; it tells them itself."""
+    """Supervisor whose server processes ignore Ctrl-C, which would break into their start.
+
+    It ends them itself.
+    """
 
     def init_processes(self) -> None:
         with _deaf_to_ctrl_c():
@@ -183,8 +185,8 @@ class _Supervisor(Multiprocess):
 
 @contextmanager
 def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Block SIGINT here for a moment, and for good in processes that are started meanwhile."""
-    resource_tracker.ensure_running()  # its own start would unblock the signal again
+    """Block SIGINT within the context, and for good in processes that are started in it."""
+    resource_tracker.ensure_running()  # started later, it would unblock the signal again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -217,7 +219,7 @@ def _logs(settings: Settings) -> dict[str, Any]:
 
 @contextmanager
 def _worker_environment(running: _Running) -> Iterator[None]:
-    """The environment that api.app.from_environment reads in the server processes."""
+    """Set the environment that api.app.from_environment reads in the server processes."""
     with tempfile.TemporaryDirectory(prefix="recount-metrics-") as directory:
         os.environ |= {
             f"{PREFIX}DATABASE_URL": running.addresses.primary,

@@ -1,4 +1,4 @@
-"""``recount demo``: what the store can do, shown by the commands that do it."""
+"""``recount demo``: a tour of the store that runs its own commands."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PROJECT = "default"
 
 
 def demo(data: Path | None) -> None:
-    """Uses PostgreSQL throughout, so that the commands need not start it one by one."""
+    """Run the demo. PostgreSQL runs throughout, so that the commands need not each start it."""
     with _directory_for(data) as directory, connected(place(directory)):
         _say(f"Recount keeps conversations in {directory} for this demo.")
         _show(directory, "1. Load sample conversations (Taskmaster-4, CC BY 4.0)", "import", str(SAMPLE))
@@ -62,13 +62,13 @@ def _say(text: str) -> None:
 
 
 def _show(directory: Path, title: str, *command: str) -> None:
-    """Run a command, under a title and the words it is typed with."""
+    """Run a command, below a title and the command line as it would be typed."""
     _say(f"\n{title}\n\n$ recount {shlex.join(command)}")
     app([*command, "--data", str(directory)], prog_name="recount", standalone_mode=False)
 
 
 def _change(directory: Path) -> tuple[str, int]:
-    """Correct one message of a session and delete its last; returns its name and version before."""
+    """Correct a session's first message and delete its last. Returns its name, and its version before."""
     with opened(place(directory)) as database:
         session, messages = _chosen(database)
         first, last = messages[0], messages[-1]
@@ -88,7 +88,7 @@ def _change(directory: Path) -> tuple[str, int]:
 
 
 def _chosen(database: Database) -> tuple[Session, list[MessageState]]:
-    """A session of a few messages, so that all of it can be shown."""
+    """Return a session of about six messages, few enough to show, and those messages."""
     page = list_sessions(database, PROJECT, Window(1000), Filter(metadata={"vertical": "Coffee"}))
     sessions = [session for session in page.items if session.message_count > 1]
     session = min(sessions, key=lambda session: abs(session.message_count - 6))

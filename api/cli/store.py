@@ -1,4 +1,4 @@
-"""Which store a command works on, and having it open for as long as the command runs."""
+"""The store that a command works on, kept open for as long as the command runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from recountdb.projections.views.registry import CoreViews
 
 @dataclass(frozen=True)
 class Place:
-    """``addresses``: of a PostgreSQL that was named; None: the embedded one in ``directory``."""
+    """A store's place. ``addresses`` are those of a named PostgreSQL; None means the embedded one."""
 
     settings: Settings
     addresses: Addresses | None
@@ -43,9 +43,9 @@ class Place:
 
 
 def place(data: Path | None, **given: object) -> Place:
-    """Where the store is: ``data`` as told to the command, else as the environment says.
+    """Return the store's place: the directory ``data``, or if that is None as the environment says.
 
-    Raises SettingsInvalid.
+    ``given`` are further settings from the command line. Raises SettingsInvalid.
     """
     settings = read_settings(data=data, **given)
     return Place(settings, None if data is not None else settings.addresses)
@@ -53,9 +53,9 @@ def place(data: Path | None, **given: object) -> Place:
 
 @contextmanager
 def connected(place: Place, *, kept_running: bool = False) -> Iterator[Addresses]:
-    """PostgreSQL, running; yields where to connect. Raises EmbeddedPostgresFailed.
+    """Yield where to connect, with PostgreSQL running. Raises EmbeddedPostgresFailed.
 
-    ``kept_running``: the embedded one is started again whenever it dies.
+    With ``kept_running``, the embedded PostgreSQL is started again whenever it dies.
     """
     if place.addresses is not None:
         yield place.addresses
@@ -67,9 +67,9 @@ def connected(place: Place, *, kept_running: bool = False) -> Iterator[Addresses
 
 @contextmanager
 def opened(place: Place, *, begins: bool = False, is_importing: bool = False) -> Iterator[Database]:
-    """The store's database. With ``begins``, one that holds nothing yet is set up first.
+    """Yield the store's open database. With ``begins``, an empty one is set up first.
 
-    Raises Unavailable and EmbeddedPostgresFailed; ImportUnfinished unless a log ``is_importing``.
+    Raises Unavailable and EmbeddedPostgresFailed, and ImportUnfinished unless ``is_importing`` a log.
     """
     if not begins:
         refuse_missing(place)
@@ -86,7 +86,7 @@ def opened(place: Place, *, begins: bool = False, is_importing: bool = False) ->
 
 @contextmanager
 def running(database: Database) -> Iterator[Recount]:
-    """The application, for commands that write or look into the past."""
+    """Yield the application, for commands that write or look into the past."""
     application = Recount(database, CoreViews(database))
     try:
         yield application
@@ -95,7 +95,7 @@ def running(database: Database) -> Iterator[Recount]:
 
 
 def refuse_missing(place: Place) -> None:
-    """A command that reads makes no new database. Raises Unavailable."""
+    """Raise Unavailable where there is no data, for a command that reads makes no new database."""
     if is_missing(place):
         raise Unavailable(
             f"there are no data in {place.directory} yet: 'recount serve' and 'recount import' begin there"
@@ -107,7 +107,7 @@ def is_missing(place: Place) -> bool:
 
 
 def _set_up_new(addresses: Addresses) -> None:
-    """An old schema is left to 'recount migrate', for a server of its version may be using it."""
+    """Migrate an empty database. An older schema is left to 'recount migrate': a server may be using it."""
     with connect(addresses.direct) as connection:
         is_new = not applied(connection)
     if is_new:
@@ -115,7 +115,7 @@ def _set_up_new(addresses: Addresses) -> None:
 
 
 def contexts(project: str, clock: Clock) -> Callable[[], Context]:
-    """Makes the contexts of what one command does: all with the user's name and one request id."""
+    """Return a function that makes the contexts of one command, with the user's name and one request id."""
     actor, request_id = f"cli:{_user_name()}", str(uuid7())
     return lambda: Context(check_project(project), actor, clock.now(), request_id)
 
@@ -128,5 +128,5 @@ def _user_name() -> str:
 
 
 def name_of(project: str, kind: str, name: str, scope: str) -> Name:
-    """What a command line names; of all that it can name, sessions alone have a scope."""
+    """Return the full name of what a command line names. ``scope`` counts for sessions only."""
     return Name(project, kind, scope if kind == Session.KIND else "", name)

@@ -1,4 +1,4 @@
-"""``recount import`` from other stores: what they hold becomes sessions, and each is accounted for."""
+"""``recount import`` from other stores: each conversation becomes a session, and has an account."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DATABASES = {"langflow": langflow.read, "flowise": flowise.read, "zep": zep.read
 
 @dataclass(frozen=True)
 class Into:
-    """Where to, and how: what every import from a store is told."""
+    """The options that every import from a store has: where to, and how."""
 
     data: Path | None
     project: str
@@ -66,7 +66,7 @@ def import_dynamodb(endpoint: str | None, region: str | None, wanted: dynamodb.W
 
 
 def _bring_in(stack: ExitStack, source: Source, into: Into) -> None:
-    """Import and report. Exits with PARTLY where anything was skipped."""
+    """Import from ``source`` and report. Exits with PARTLY where anything was skipped."""
     options: dict[str, Any] = target(stack, place(into.data), is_rehearsal=into.is_rehearsal)
     importer = StoreImporter(
         contexts(into.project, clock_of(options)),
@@ -87,7 +87,7 @@ def _bring_in(stack: ExitStack, source: Source, into: Into) -> None:
 
 
 def _add_people(application: Recount | None, people: Sequence[Person], into: Into) -> int:
-    """How many were not here yet."""
+    """Add the users that do not exist yet, and return how many. Without an application, add none."""
     added = 0
     if application is None:
         return 0
@@ -108,7 +108,7 @@ def _add_people(application: Recount | None, people: Sequence[Person], into: Int
 
 
 def _tell_account(account: Account) -> None:
-    """What a person must know of it, by number: the names are in what --json prints."""
+    """Print what was skipped and the warnings, by the conversation's number; --json prints the names."""
     if account.reason is not None:
         tell(f"conversation {account.number} skipped: {account.reason}")
     for position, reason in account.skipped:

@@ -1,4 +1,4 @@
-"""``recount followers``: how far they are, what they could not handle, and going on with it."""
+"""``recount followers``: how far each is, which streams are parked, and handling those again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def list_all(data: Path | None, *, as_json: bool) -> None:
 
 
 def resume(data: Path | None, name: str, stream: str | None) -> None:
-    """Exits with PARTLY where a stream is still parked."""
+    """Resume parked streams, all of them if ``stream`` is None. Exits with PARTLY where one stays parked."""
     follower = follower_named(name)
     stream_id = None if stream is None else _stream_in(stream)
     with opened(place(data)) as database:

@@ -1,4 +1,4 @@
-"""``recount diff`` and ``recount replay``: what changed between two moments, and a talk as it went."""
+"""``recount diff`` and ``recount replay``: changes between two moments, and a session played again."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from recountdb.projections.views.sessions import session_names
 SPEED = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,6})?)x?", re.ASCII)
 
 Pause = Callable[[float], object]
-"""Waits for so many seconds."""
+"""A function that waits for a number of seconds."""
 
 
 def diff(
@@ -72,7 +72,7 @@ def replay(
     as_json: bool,
     pause: Pause = time.sleep,
 ) -> None:
-    """Ends quietly at Ctrl-C."""
+    """Print the session's events at their pace. Ctrl-C ends it without an error."""
     wanted = _speed_in(speed)
     with suppress(KeyboardInterrupt), opened(place(data)) as database, running(database) as application:
         stream_id = stream_named(application, Name(project, Session.KIND, scope, session))
@@ -88,7 +88,7 @@ def replay(
 
 
 def _speed_in(text: str) -> float:
-    """``10x`` → 10.0; ``max`` → 0.0, which is without pauses. Raises InvalidInput."""
+    """Return 10.0 for ``10x``, and 0.0, which means no pauses, for ``max``. Raises InvalidInput."""
     if text == "max":
         return 0.0
     found = SPEED.fullmatch(text)
@@ -98,7 +98,7 @@ def _speed_in(text: str) -> float:
 
 
 class _Lines:
-    """Prints the events of a session as a talk: what was said in full, what was done to it dimly."""
+    """Printer of a session's events as a conversation: messages in full, other events as dim lines."""
 
     def __init__(self, application: Recount, stream_id: UUID) -> None:
         self._application = application
@@ -116,7 +116,7 @@ class _Lines:
             typer.secho(f"{moment}  {self.told(event)}", dim=True)
 
     def told(self, event: Event) -> str:
-        """What happened, in a line."""
+        """Return what happened, as one line."""
         match event:
             case SessionStarted(origin=origin):
                 return "the session began" if origin is None else f"forked at version {origin.version}"
@@ -134,7 +134,7 @@ class _Lines:
                 return event.TOPIC
 
     def name_of(self, message_id: UUID) -> str:
-        """The message by its place in the session; it may have joined before what is replayed."""
+        """Return the message's number in the session. It may have been added before the part replayed."""
         if message_id not in self._versions:
             for message in self._application.views.find_messages(self._stream_id, [message_id], ()):
                 self._versions[message_id] = message.version

@@ -1,4 +1,4 @@
-"""``recount import`` and ``recount export``: conversations in chat format, in and out."""
+"""``recount import`` and ``recount export`` of conversations in chat format."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from recountdb.eventlog.postgres.clock import Clock
 
 STDIO = "-"
 SAME_REASON_MAX = 10
-"""Of so many lines that are skipped for one reason each is told."""
+"""The number of lines skipped for one reason that are printed one by one; the rest is counted."""
 
 GZIP = b"\x1f\x8b"
 
@@ -46,7 +46,7 @@ def import_file(
     is_rehearsal: bool,
     as_json: bool,
 ) -> None:
-    """Import and report. Exits with PARTLY where lines were skipped."""
+    """Import a file and report. Exits with PARTLY where lines or messages were skipped."""
     with ExitStack() as stack:
         raw = stack.enter_context(_opened_source(file))
         here = place(data)
@@ -76,7 +76,7 @@ def import_file(
 
 
 def target(stack: ExitStack, here: Place, *, is_rehearsal: bool) -> dict[str, Any]:
-    """What an Importer imports into; for a rehearsal, what it looks into, if that is there."""
+    """Return the Importer's store as arguments. For a rehearsal it is only read, and may be missing."""
     if not is_rehearsal:
         database = stack.enter_context(opened(here, begins=True))
         return {"application": stack.enter_context(running(database))}
@@ -97,7 +97,7 @@ def checked_user(user_id: str | None) -> str | None:
 
 
 class _Teller:
-    """Tells what was skipped, and why; of many lines with one reason the first ones."""
+    """Reporter of what was skipped and why; for one reason, only the first SAME_REASON_MAX are printed."""
 
     def __init__(self) -> None:
         self._reasons: Counter[str] = Counter()
@@ -115,7 +115,7 @@ class _Teller:
             tell(text)
 
     def end(self) -> None:
-        """Tell how many were not told."""
+        """Print how many more were skipped for each reason."""
         for reason, count in self._reasons.items():
             if count > SAME_REASON_MAX:
                 tell(f"{count - SAME_REASON_MAX:,} more skipped: {reason}")
@@ -123,7 +123,7 @@ class _Teller:
 
 @contextmanager
 def _opened_source(file: str) -> Iterator[BinaryIO]:
-    """The file as it is stored, or standard input."""
+    """Yield the file as it is stored, or standard input for ``-``."""
     if file == STDIO:
         yield sys.stdin.buffer
         return
@@ -132,7 +132,7 @@ def _opened_source(file: str) -> Iterator[BinaryIO]:
 
 
 def _unpacked(raw: BinaryIO) -> BinaryIO:
-    """What it holds, unpacked if it is gzipped, whatever its name."""
+    """Return the content of ``raw``, unzipped if it begins like gzip; its name does not count."""
     peek = cast(io.BufferedReader, raw).peek
     if peek(2)[:2] != GZIP:
         return raw
@@ -140,7 +140,7 @@ def _unpacked(raw: BinaryIO) -> BinaryIO:
 
 
 def _readable(lines: Iterator[Line], report: Report) -> Iterator[Line]:
-    """The lines up to the first damage in compressed data, which counts as a line skipped."""
+    """Yield the lines up to the first damage in compressed data, which counts as one skipped line."""
     try:
         yield from lines
     except (EOFError, gzip.BadGzipFile, zlib.error):
@@ -149,7 +149,10 @@ def _readable(lines: Iterator[Line], report: Report) -> Iterator[Line]:
 
 
 def show_progress(reports: Iterable[Report], total: int | None, done: Callable[[Report], int]) -> None:
-    """Follow the import; with a bar where somebody watches. ``total`` None: how much it is nobody knows."""
+    """Run the import, with a progress bar if standard error is a terminal.
+
+    ``done`` returns how much of ``total`` is done, in the same unit; ``total`` None means it is unknown.
+    """
     console = Console(stderr=True)
     if not console.is_terminal:
         for _ in reports:
@@ -179,7 +182,7 @@ def _show_report(report: FileReport, seconds: float, is_rehearsal: bool, as_json
 
 
 def show_counts(report: Report, is_rehearsal: bool, ending: str) -> None:
-    """What was read and what became of it. ``ending``: what else there is to say of the messages."""
+    """Print the counts of what was read and what became of it. ``ending`` ends the line on messages."""
     verb = "would be added" if is_rehearsal else "added"
     typer.echo(
         f"conversations: {report.conversations:,} read, {report.conversations_added:,} {verb},"
@@ -193,7 +196,7 @@ def show_counts(report: Report, is_rehearsal: bool, ending: str) -> None:
 
 
 def export_file(file: str, *, data: Path | None, project: str, names: list[str]) -> None:
-    """Export; says on standard error how much, where that is not mixed up with the output."""
+    """Export sessions. The count goes to standard error, unless the output is standard output."""
     count = 0
     with opened(place(data)) as database, _written(file) as write:
         for session in watched(sessions_to_export(database, check_project(project), names)):
@@ -205,7 +208,7 @@ def export_file(file: str, *, data: Path | None, project: str, names: list[str])
 
 
 def watched(sessions: Iterable[Session]) -> Iterator[Session]:
-    """Yield ``sessions``, and say how many there were so far to somebody who watches."""
+    """Yield ``sessions``, with a running count if standard error is a terminal."""
     console = Console(stderr=True)
     count = TextColumn("{task.completed:,.0f} sessions")
     shown = Progress(
@@ -217,13 +220,16 @@ def watched(sessions: Iterable[Session]) -> Iterator[Session]:
 
 @contextmanager
 def _written(file: str) -> Iterator[Callable[[bytes], object]]:
-    """Takes the lines. A file appears when it is whole, so half an export is never taken for one."""
+    """Yield a function that writes lines to ``file``.
+
+    A file appears only when it is complete, so half an export is never taken for a whole one.
+    """
     if file == STDIO:
         yield sys.stdout.buffer.write
         sys.stdout.buffer.flush()
         return
     path = Path(file)
-    if path.exists() and not path.is_file():  # a pipe or device stays what it is
+    if path.exists() and not path.is_file():  # a pipe or device is written, not replaced
         with path.open("wb") as target:
             yield target.write
         return
@@ -238,7 +244,7 @@ def _written(file: str) -> Iterator[Callable[[bytes], object]]:
 
 @contextmanager
 def _packed(target: BinaryIO, path: Path) -> Iterator[BinaryIO]:
-    """Gzipped by name; the same content always makes the same file."""
+    """Yield the output, gzipped if ``path`` ends in .gz. The same content always makes the same file."""
     if path.suffix != ".gz":
         yield target
         return

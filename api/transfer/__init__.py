@@ -1,1 +1,1 @@
-"""Conversations in and out: chat format, and the stores of other programs."""
+"""Import and export of conversations: in chat format, and from and to the stores of other programs."""

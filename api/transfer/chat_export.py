@@ -1,7 +1,7 @@
-"""Writes live sessions in the chat format that api.transfer.chat_import reads, one JSON object a line.
+"""Export of live sessions in the chat format that api.transfer.chat_import reads, one JSON object a line.
 
-What is told by a session's name, owner, metadata and messages comes back equal from an import into an
-empty store. Its history stays here: when something was recorded, by whom, and what it was before.
+A session's name, owner, metadata and messages are equal after an import into an empty store. Its history
+is not exported: when something was recorded, by whom, and what it was before.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from recountdb.projections.views.sessions import get_session, list_sessions
 
 PAGE = 1000
 LINE_MESSAGES_MAX = 10_000
-LINE_BYTES_MAX = 8 * 2**20  # but for a single message that is longer
+LINE_BYTES_MAX = 8 * 2**20  # a single message may be longer
 
 
 def sessions_to_export(database: Database, project: str, names: Sequence[str]) -> Iterator[Session]:
-    """The sessions of these names, or all live ones, in the order they began. Raises NotFound."""
+    """Yield the sessions of these names, or all live ones in the order they began. Raises NotFound."""
     if names:
         yield from [get_session(database, project, name) for name in names]
         return
@@ -39,9 +39,9 @@ def sessions_to_export(database: Database, project: str, names: Sequence[str]) -
 
 
 def lines_for(database: Database, session: Session) -> Iterator[bytes]:
-    """The session as one line; a long one as several, each with the messages that follow.
+    """Yield the session as one line, a long one as several, each with the messages that follow.
 
-    None where the session was deleted a moment ago.
+    Yields no more lines once the session has been deleted.
     """
     messages: list[bytes] = []
     size = 0
@@ -77,7 +77,7 @@ def _line(session: Session, messages: Sequence[bytes]) -> bytes:
 
 
 def _chat_message(message: MessageState) -> dict[str, Any]:
-    """``content`` is always told, null for a message that only calls tools; the rest if it was given."""
+    """Return a message in chat format. ``content`` is always there, and may be None; the rest if given."""
     optional = {
         "name": message.name,
         "user_id": message.user_id,

@@ -1,7 +1,7 @@
-"""Reads chat format as others write it, so that no words are lost for a bad or an unknown member beside them.
+"""A lenient reader of chat format as other programs write it. A bad or unknown member costs no words.
 
 Members that Recount knows have their place. All others go into the metadata under their own names, and so
-does a known one that cannot be taken; null is passed over. Each kind of change is named, without content.
+does a known one whose value cannot be taken; null is ignored. Each kind of change is named, without content.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ORIGINAL_LENGTH_MAX = 10_000
 
 MOMENT: TypeAdapter[datetime] = TypeAdapter(SentMoment)
 SAID_INSTEAD = ("refusal", "text", "parts")
-"""Members that hold the words where there is no content. The first is kept in the metadata as well."""
+"""Members to take the words from where there is no content. The first stays in the metadata as well."""
 
 
 def kept_aside(member: str) -> str:
@@ -81,11 +81,11 @@ MEMBERS: dict[str, Callable[[Any, Tell], Any]] = {
     "tool_call_id": _text,
     "token_count": _token_count,
 }
-"""Makes each member fit, or returns None where it cannot."""
+"""For each member, the function that makes its value fit, or returns None where it cannot."""
 
 
 def message_members(raw: Any, tell: Tell) -> dict[str, Any] | None:
-    """Return the members of a NewMessage, all but its id; None where there is nothing to take."""
+    """Return the members of a NewMessage except its id; None where there is nothing to take."""
     told = {"content": raw} if isinstance(raw, str) else raw
     if not isinstance(told, dict):
         return None
@@ -117,7 +117,7 @@ def message_members(raw: Any, tell: Tell) -> dict[str, Any] | None:
 
 
 def _find_words(said: dict[str, Any], left: dict[str, Any], tell: Tell) -> None:
-    """Have words and calls that have other names at their places."""
+    """Move words and tool calls from members of other names in ``left`` to their place in ``said``."""
     if not said.get("tool_calls") and isinstance(left.get("function_call"), dict):
         call = left.pop("function_call")
         said["tool_calls"] = [{"type": "function", "function": clean(call, tell, 2)}]
@@ -135,7 +135,7 @@ def _find_words(said: dict[str, Any], left: dict[str, Any], tell: Tell) -> None:
 
 
 def merged(metadata: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
-    """Metadata and members without a place; one of a name that is taken gets an underscore."""
+    """Return ``metadata`` with ``others`` added; a name that is taken gets an underscore."""
     found = copy(metadata)
     for name, value in others.items():
         found[free_name(name, found)] = value
@@ -143,7 +143,7 @@ def merged(metadata: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
 
 
 def own_id(raw: Any) -> UUID | str | None:
-    """The id a message came with: a UUID, or another text; None where it has none."""
+    """Return the id a message came with: a UUID, another text, or None where it has none."""
     given = raw.get("id") if isinstance(raw, dict) else None
     if not isinstance(given, str | int | UUID) or isinstance(given, bool) or given == "":
         return None
@@ -154,7 +154,7 @@ def own_id(raw: Any) -> UUID | str | None:
 
 
 def usable_name(name: str, tell: Tell, *, length_max: int = NAME_LENGTH_MAX) -> str:
-    """Return ``name``, or one made from it that something can be called, the same each time."""
+    """Return ``name``, or if that is no valid name one made from it, the same each time."""
     try:
         if len(check_name(name)) <= length_max:
             return name

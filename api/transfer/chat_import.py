@@ -1,14 +1,14 @@
-"""Reads conversations in chat format, one JSON object a line, and records each as a session.
+"""Import of conversations in chat format, one JSON object a line, each recorded as a session.
 
-``Intake`` is what any import does: look ahead, leave out what is here, record, count. ``Importer`` does it
-for lines of chat format; api.transfer.importers for what other stores hold.
+``Intake`` has the steps of every import: read ahead, leave out existing messages, record, count.
+``Importer`` does so for lines of chat format, api.transfer.importers for the contents of other stores.
 
 A line is recorded whole or not at all, and may come again: each message has an id, its own or one made
-from its place and its words, so what is here already is passed over. Hence an import can be repeated,
+from its place and its words, so existing messages are passed over. Hence an import can be repeated,
 goes on where a killed one stopped, and adds only the tail of a conversation that has grown.
 
-What a line says never shows: one that cannot be taken is told by its number and the reason. A bad value
-costs no words: what is changed for it is counted by its kind (see api.transfer.chat_format).
+The content of a line never shows: a line that cannot be taken is reported by its number and the reason.
+A bad value costs no words: the changes made for it are counted by kind (see api.transfer.chat_format).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from recountdb.eventlog.postgres.database import Database
 from recountdb.eventlog.write.ports import Outcome
 from recountdb.projections.queries.existing_sessions import Presence, find_message_ids, find_sessions
 
-# What is read ahead: enough for the writer always to find a full batch waiting, and no more.
+# How far to read ahead: just enough that the writer always finds a full batch waiting.
 CHUNK_LINES = 128
 LINES_WAITING_MAX = 512
 WEIGHT_WAITING_MAX = 64 * 2**20
@@ -38,7 +38,7 @@ WEIGHT_WAITING_MAX = 64 * 2**20
 
 @dataclass
 class Report:
-    """What was read, and what became of it."""
+    """The counts of an import: of what was read, and of what became of it."""
 
     conversations: int = 0
     messages: int = 0
@@ -50,7 +50,7 @@ class Report:
     lines_skipped: int = 0
 
     def count(self, conversation: Conversation, *, added: int, is_new: bool) -> None:
-        """Note that ``added`` of its messages were new, the others here already."""
+        """Count a conversation of which ``added`` messages were new and the others existed already."""
         self.messages_added += added
         self.messages_known += len(conversation.command.messages) - added
         if is_new:
@@ -63,23 +63,24 @@ class Report:
 
 @dataclass
 class FileReport(Report):
-    """``warnings``: how often what was changed, by kind."""
+    """The counts of an import of a file. ``warnings`` counts the changes by kind."""
 
     messages_skipped: int = 0
     warnings: Counter[str] = field(default_factory=Counter)
 
 
 Told = TypeVar("Told")
-"""One conversation as it comes: a line, or what another store holds."""
+"""A conversation as it comes: a line of a file, or a conversation of another store."""
 
 Taken = TypeVar("Taken", bound=Conversation)
 
 
 class Intake(Generic[Told, Taken]):
-    """Imports into ``application``, or just says what it would do, with a ``database`` alone.
+    """An import into ``application``, or with a ``database`` alone a dry run against it.
 
-    Without either, nothing is taken to be here yet. ``context`` makes the context of each line's
-    command; ``user_id``: of sessions that name none; ``on_skip`` is told line number and reason.
+    Without either, it is a dry run against an empty store. ``context`` makes the context of each line's
+    command, ``user_id`` is the user of sessions that name none, and ``on_skip`` is called with line number
+    and reason.
     """
 
     def __init__(
@@ -102,10 +103,10 @@ class Intake(Generic[Told, Taken]):
         self._weight = 0
 
     def run(self, told: Iterable[Told]) -> Iterator[Report]:
-        """Import; yields the growing report now and then. Raises Unavailable, and may be run again."""
+        """Import, and yield the growing report now and then. Raises Unavailable, and may be run again."""
         for chunk in chunks(self._understood(told)):
             if not self._keys_waiting().isdisjoint(conversation.key for conversation in chunk):
-                self._wait_until(0)  # what comes a second time must find the first
+                self._wait_until(0)  # the second of one name must find the first recorded
             for conversation in self._triaged(chunk):
                 self._submit(conversation)
             yield self.report
@@ -113,15 +114,15 @@ class Intake(Generic[Told, Taken]):
         yield self.report
 
     def _understood(self, told: Iterable[Told]) -> Iterator[Taken]:
-        """The conversations that can be taken; counts what was read, and what must be skipped."""
+        """Yield the conversations that can be taken. Counts what was read, and what must be skipped."""
         raise NotImplementedError
 
     def _known(self, chunk: Sequence[Taken], sessions: dict[tuple[str, str], Presence]) -> dict[UUID, Any]:
-        """By stream: what ``_rest`` needs to know of the messages that are here."""
+        """Return, by stream, the facts about existing messages that ``_rest`` needs."""
         raise NotImplementedError
 
     def _rest(self, conversation: Taken, presence: Presence, known: Any) -> Taken:
-        """The conversation without the messages that are here already. Raises Skipped."""
+        """Return the conversation without the messages that exist already. Raises Skipped."""
         raise NotImplementedError
 
     def _skip(self, line: Line, reason: Exception) -> None:
@@ -132,7 +133,7 @@ class Intake(Generic[Told, Taken]):
         self.report.count(conversation, added=added, is_new=is_new)
 
     def _triaged(self, chunk: Sequence[Taken]) -> Iterator[Taken]:
-        """Those of the chunk that hold anything new, without the messages that are here."""
+        """Yield the conversations of the chunk that hold anything new, without existing messages."""
         sessions = self._sessions_of(chunk)
         known = self._known(chunk, sessions) if sessions else {}
         for conversation in chunk:
@@ -170,7 +171,7 @@ class Intake(Generic[Told, Taken]):
         return {conversation.key for conversation, _ in self._waiting}
 
     def _wait_until(self, remaining: int) -> None:
-        """Wait for the oldest commands until no more than ``remaining`` are under way."""
+        """Wait for the oldest commands until no more than ``remaining`` are in progress."""
         while len(self._waiting) > remaining:
             conversation, future = self._waiting.popleft()
             self._weight -= conversation.weight
@@ -187,7 +188,10 @@ class Intake(Generic[Told, Taken]):
 
 
 class Importer(Intake[Line, Conversation]):
-    """Imports lines of chat format. ``on_message_skipped`` is told line number and the message's place."""
+    """An import of lines of chat format.
+
+    ``on_message_skipped`` is called with the line number and the message's place, which begins at 0.
+    """
 
     report: FileReport
 
@@ -231,10 +235,10 @@ class Importer(Intake[Line, Conversation]):
 
 
 def tail(conversation: Conversation, presence: Presence, known: set[UUID]) -> Conversation:
-    """The conversation without the messages that are here already. Raises Skipped.
+    """Return the conversation without the messages that exist already. Raises Skipped.
 
-    Where all ids are the messages' own, that is left to the store, which compares what they say.
-    Where some were made here, only a session that is the beginning of the conversation gets the rest.
+    Where all ids are the messages' own, all messages stay: the store compares what they say. Where some
+    ids were made here, only a session that is the beginning of the conversation gets the rest.
     """
     if presence.is_deleted:
         raise Skipped("the session of this id is deleted: undelete or purge it first")
@@ -247,7 +251,7 @@ def tail(conversation: Conversation, presence: Presence, known: set[UUID]) -> Co
 
 
 def chunks(conversations: Iterable[Taken]) -> Iterator[list[Taken]]:
-    """Runs of conversations that are looked up together; none has two of one name."""
+    """Yield runs of conversations to look up together; no run has two of one name."""
     chunk: list[Taken] = []
     keys: set[tuple[str, str]] = set()
     weight = 0

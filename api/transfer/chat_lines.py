@@ -1,4 +1,4 @@
-"""A conversation in chat format, one JSON object a line: understood, or skipped with a reason."""
+"""The lines of chat format, one JSON object each: understood as a conversation, or skipped with a reason."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ from recountdb.domain.values import NAME_LENGTH_MAX, Metadata, Name, check_text
 
 LINE_BYTES_MAX = 64 * 2**20
 MESSAGES_MAX = 100_000  # in one line
-SCOPE_LENGTH_MAX = 100  # with the longest name, it still fits into an index of PostgreSQL
-MESSAGE_WEIGHT = 2_000  # bytes, besides its words
+SCOPE_LENGTH_MAX = 100  # together with the longest name, it fits into an index of PostgreSQL
+MESSAGE_WEIGHT = 2_000  # bytes of memory, besides the words
 
 NAMES = ("id", "session_id", "conversation_id", "thread_id")
-"""The members that may name a line's session, the first that is there."""
+"""The members that may name a line's session; the first present one counts."""
 
 NO_ID = "a conversation without an id is named after what it says"
 CAME_TWICE = "a message that came twice with the same id was taken once"
 ID_TAKEN = "an id of two messages is that of the first; the other has one made here"
 
 NAMESPACE = UUID("7b1f6b1e-5d0c-5a39-9c55-0c6f2a4f6f7e")
-"""Of message ids made here. Another one would have every import add everything again."""
+"""The namespace of message ids made here. If it changed, every import would add everything again."""
 
 
 class _ChatConversation(Incoming):
-    """One line. ``scope`` and ``user_id`` go beyond the chat format, for sessions that have them."""
+    """A line of chat format. ``scope`` and ``user_id`` extend the format, for sessions that have them."""
 
     id: Name
     scope: Annotated[str, Field(max_length=SCOPE_LENGTH_MAX), AfterValidator(check_text)] = ""
@@ -59,7 +59,7 @@ class _ChatConversation(Incoming):
 
 
 class Skipped(RecountError):
-    """A line that cannot be taken. Says why, and nothing of what is in it."""
+    """A line cannot be taken. The text says why, and quotes nothing of the line."""
 
 
 class Line(NamedTuple):
@@ -71,8 +71,9 @@ class Line(NamedTuple):
 class Conversation:
     """A line that was understood.
 
-    ``has_own_ids``: all its messages came with ids. ``is_new``: no session of its name is here yet.
-    ``messages_skipped``: the places of those with nothing to take. ``warnings``: how often what was changed.
+    ``has_own_ids``: all its messages came with ids. ``is_new``: no session of its name exists yet.
+    ``messages_skipped``: the places of messages with nothing to take. ``warnings``: the number of changes
+    of each kind.
     """
 
     line: Line
@@ -88,7 +89,7 @@ class Conversation:
 
     @cached_property
     def weight(self) -> int:
-        """About how many bytes of memory it takes."""
+        """Return about how many bytes of memory it takes."""
         return len(self.line.text) + MESSAGE_WEIGHT * len(self.command.messages)
 
     @property
@@ -97,7 +98,7 @@ class Conversation:
 
 
 def lines_of(file: BinaryIO) -> Iterator[Line]:
-    """The lines that hold anything, by number; of one that is too long, just so much that it shows."""
+    """Yield the lines that are not blank, by number. One that is too long is cut one byte past the limit."""
     number = 0
     while text := file.readline(LINE_BYTES_MAX + 1):
         number += 1
@@ -111,7 +112,7 @@ def lines_of(file: BinaryIO) -> Iterator[Line]:
 
 
 def understood(line: Line, project: str, user_id: str | None = None) -> Conversation:
-    """Raises Skipped."""
+    """Return the conversation in a line. Raises Skipped."""
     if len(line.text) > LINE_BYTES_MAX:
         raise Skipped(f"is longer than {LINE_BYTES_MAX // 2**20} MiB")
     try:
@@ -124,7 +125,7 @@ def understood(line: Line, project: str, user_id: str | None = None) -> Conversa
 
 
 def _understood_leniently(line: Line, project: str, user_id: str | None) -> Conversation:
-    """As ``understood``, of a line that has more, or other, than the format says. Raises Skipped."""
+    """Return the conversation in a line that does not keep to the format. Raises Skipped."""
     warnings: Counter[str] = Counter()
     reader = _LenientReader(project, lambda kind: warnings.update([kind]))
     try:
@@ -151,7 +152,7 @@ def _command_for(said: _ChatConversation, messages: Sequence[Message], user_id: 
 
 
 class _LenientReader:
-    """Makes a line of chat format out of what others write. ``tell`` takes each kind of change."""
+    """Reader of lines that do not keep to the format. ``tell`` is called with each kind of change."""
 
     def __init__(self, project: str, tell: Tell) -> None:
         self._project = project
@@ -159,7 +160,7 @@ class _LenientReader:
         self.skipped: list[int] = []
 
     def read(self, text: bytes) -> _ChatConversation:
-        """Raises Skipped and ValidationError."""
+        """Return the line as chat format. Raises Skipped and ValidationError."""
         try:
             document = loads(text.decode())
         except UnicodeDecodeError:
@@ -196,7 +197,7 @@ class _LenientReader:
         return raw
 
     def _name_in(self, left: dict[str, Any], raw: list[Any]) -> str:
-        """What the session is called; where a line has no id that can be one, after what it says."""
+        """Return the session's name. Without an id that can be one, it is made from the line's content."""
         for alias in NAMES:
             if alias in left:
                 given = left[alias]
@@ -207,7 +208,7 @@ class _LenientReader:
                 if alias == NAMES[0] and name == given:
                     del left[alias]
                 return name
-        odd = {alias: left[alias] for alias in NAMES if alias in left}  # tells apart what says the same
+        odd = {alias: left[alias] for alias in NAMES if alias in left}  # tells lines of equal words apart
         if not raw:
             raise Skipped(f"{next(iter(odd))}: must be a text" if odd else "id: is missing")
         self._tell(NO_ID)
@@ -239,7 +240,7 @@ class _LenientReader:
 
 
 def _with_ids(said: _ChatConversation, project: str) -> list[Message]:
-    """The messages, each with an id. Raises Skipped where one comes twice."""
+    """Return the messages, each with an id. Raises Skipped where an id comes twice."""
     conversation = to_json([project, said.scope, said.id])
     messages = [
         Message.model_construct(
@@ -253,12 +254,12 @@ def _with_ids(said: _ChatConversation, project: str) -> list[Message]:
 
 
 def _id_from(conversation: bytes, text: str) -> UUID:
-    """The id of a message whose own is no UUID."""
+    """Return the id of a message whose own, ``text``, is no UUID."""
     return uuid5(NAMESPACE, to_json([conversation.decode(), text]).decode())
 
 
 def _made_id(conversation: bytes, place: int, message: NewMessage) -> UUID:
-    """The id of a message that has none: the same for the same words in the same place."""
+    """Return an id for a message without one: the same for the same words in the same place."""
     words = hashlib.sha256(to_json([getattr(message, member) for member in SAID])).digest()
     name = NAMESPACE.bytes + b"%b %d " % (conversation, place) + words
     return UUID(bytes=hashlib.sha1(name, usedforsecurity=False).digest()[:16], version=5)
@@ -284,7 +285,7 @@ REASONS = {
 
 
 def reason_of(error: ValidationError) -> str:
-    """What is wrong first, in words of ours alone: pydantic's may quote."""
+    """Return the first thing that is wrong, in our own words, for pydantic's may quote content."""
     first = error.errors(include_url=False, include_input=False)[0]
     if first["type"] == "json_invalid":
         return "is not JSON"
@@ -295,6 +296,6 @@ def reason_of(error: ValidationError) -> str:
 
 
 def _shown(part: str | int) -> str:
-    """A part of a path. One that is no ordinary name may be somebody's words."""
+    """Return a part of a path as text. One that is no ordinary name is hidden: it may be content."""
     is_ordinary = isinstance(part, int) or (part.isidentifier() and len(part) <= 40)
     return str(part) if is_ordinary else "(a member)"

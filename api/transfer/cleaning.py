@@ -1,7 +1,7 @@
-"""Makes what others hold fit for the store, so that no words are lost for a bad value beside them.
+"""Functions that make foreign values fit for the store, so that a bad value costs no words beside it.
 
-JSON as Python, SQLite and Redis hold it may have what JSON has not, and what PostgreSQL cannot store. The
-value closest to it that can be stored is taken instead, and each kind of such a change is named.
+JSON as Python, SQLite and Redis hold it may have values that JSON lacks, or that PostgreSQL cannot store.
+The closest value that can be stored is taken instead, and each kind of such a change is named.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ BLANKS = " \t\r\n"
 BLANK = re.compile(f"[{BLANKS}]*")
 
 Tell = Callable[[str], None]
-"""Takes the kind of a change, in words, once for each change."""
+"""A function that is called with the kind of a change, in words, once for each change."""
 
 
 def _ignore(kind: str) -> None:
-    """Take note of nothing."""
+    """Do nothing."""
 
 
 class _Inexact(str):
-    """A number that would not come back equal, as it was written."""
+    """A number that would not come back equal, as the text it was written as."""
 
 
 class Doubled(dict[str, Any]):
-    """An object some of whose members were given more than once; the earlier ones have names of their own."""
+    """An object with members that were given more than once. The earlier ones are kept under new names."""
 
 
 def loads(text: str | bytes) -> Any:
-    """Read JSON as others write it: with NaN, Infinity, lone surrogates, raw tabs. Raises ValueError."""
+    """Parse JSON as others write it: with NaN, Infinity, lone surrogates, raw tabs. Raises ValueError."""
     if isinstance(text, str):
         text = text.removeprefix("\ufeff")  # a byte order mark
     try:
@@ -58,7 +58,7 @@ def loads(text: str | bytes) -> Any:
 
 
 def loads_bytes(raw: bytes) -> Any:
-    """As ``loads``, of bytes that may be no UTF-8 in places: what is not is replaced. Raises ValueError."""
+    """Parse JSON as ``loads`` does, replacing bytes that are not UTF-8. Raises ValueError."""
     try:
         return loads(raw)
     except UnicodeDecodeError:
@@ -66,7 +66,7 @@ def loads_bytes(raw: bytes) -> Any:
 
 
 def loads_all(text: str) -> list[Any]:
-    """Read the documents that a text holds one after another, as jq writes them. Raises ValueError."""
+    """Parse a text of documents one after another, as jq writes them. Raises ValueError."""
     decoder = json.JSONDecoder(**_reading())
     documents = []
     text = text.strip(BLANKS)
@@ -75,14 +75,14 @@ def loads_all(text: str) -> list[Any]:
         while place < len(text):
             document, place = decoder.raw_decode(text, place)
             documents.append(document)
-            place = BLANK.match(text, place).end()  # type: ignore[union-attr] # nothing matches, too
+            place = BLANK.match(text, place).end()  # type: ignore[union-attr] # it also matches an empty text
     except RecursionError:
         raise ValueError("is nested too deep") from None
     return documents
 
 
 def _reading() -> dict[str, Any]:
-    """Return how the library is to read."""
+    """Return the options for Python's JSON decoder."""
     return {
         "parse_int": _read_integer,
         "parse_float": read_decimal,
@@ -106,13 +106,13 @@ def read_decimal(digits: str) -> float | _Inexact:
 
 
 def _read_members(pairs: Pairs) -> dict[str, Any]:
-    """Return an object that has lost none of its members."""
+    """Return an object of all members, Doubled if a name came more than once."""
     members = dict(pairs)
     return members if len(members) == len(pairs) else _doubled(pairs, members)
 
 
 def _doubled(pairs: Pairs, members: dict[str, Any]) -> Doubled:
-    """Return ``members``, and those of ``pairs`` that came before one of the same name."""
+    """Return ``members`` and, under new names, the pairs that came before another of the same name."""
     found = Doubled(members)
     last = {name: place for place, (name, _) in enumerate(pairs)}
     for place, (name, value) in enumerate(pairs):
@@ -122,14 +122,14 @@ def _doubled(pairs: Pairs, members: dict[str, Any]) -> Doubled:
 
 
 def free_name(name: str, taken: Container[str]) -> str:
-    """Return ``name``, with as many underscores as it takes to be one that is not taken."""
+    """Return ``name``, with underscores added until it is not taken."""
     while name in taken:
         name += "_"
     return name
 
 
 def clean_text(text: str, tell: Tell = _ignore) -> str:
-    """Return ``text`` as PostgreSQL can store it. Halves of a pair that stand together become one."""
+    """Return ``text`` as PostgreSQL can store it. Two adjacent halves of a surrogate pair are joined."""
     if "\x00" in text:
         tell(NUL)
         text = text.replace("\x00", REPLACEMENT)
@@ -150,7 +150,7 @@ def _has_surrogates(text: str) -> bool:
 
 
 def clean(value: Any, tell: Tell = _ignore, depth: int = 0) -> Any:
-    """Return ``value`` as a document that can be stored."""
+    """Return ``value`` as a JSON document that can be stored."""
     match value:
         case None | bool():
             return value

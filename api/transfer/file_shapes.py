@@ -1,7 +1,7 @@
-"""Tells what a file is that was given for one of JSON lines, and finds the conversations in one document.
+"""Recognition of the file that an import is given: JSON lines, one document, or something else.
 
-An import reads a conversation from each line. One JSON document that holds conversations in chat format is
-taken as well; of anything else one sentence says what it is and what to do.
+An import reads a conversation from each line. A single JSON document that holds conversations in chat
+format is taken as well. For any other file, one sentence says what it is and what to do.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from recountdb.domain.errors import RecountError
 
 HEAD_BYTES = 4096
 BAD_LINES_MAX = 10
-"""So many lines that are no JSON, before any other one, and the file is none of JSON lines."""
+"""The number of lines without JSON at the beginning that show that a file is not JSON lines."""
 
 UNPACK = "unpack it first, or pipe it: {0} -dc FILE | recount import -"
 CONVERT = "convert it to UTF-8, as with iconv -f {0} -t UTF-8"
@@ -44,7 +44,7 @@ MAKE_LINES = (
 
 
 class NotLines(RecountError):
-    """The file holds no conversations that can be taken; says what it is and what to do."""
+    """The file holds no conversations that can be taken. The text says what it is and what to do."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(f"the file {sentence}")
@@ -74,27 +74,27 @@ def _refuse_other_formats(head: bytes) -> None:
     if 0 in head[:2] and any(head[:2]):
         raise NotLines(f"is {MAGIC[codecs.BOM_UTF16_LE]}")
     first, *_ = head.split(b"\n", 1)
-    if b"\x00" in first and first.lstrip()[:1] != b"{":  # else a bad line, and others may be good
+    if b"\x00" in first and first.lstrip()[:1] != b"{":  # after "{" it is one bad line; others may be good
         raise NotLines(f"is no text: {MAKE_LINES}")
 
 
 def _begins_document(text: bytes) -> bool:
-    """Whether a first line is no JSON by itself, but the beginning of some."""
+    """Return whether a first line is not JSON by itself, but the beginning of a JSON document."""
     if len(text) > LINE_BYTES_MAX:
-        return text.lstrip().startswith(b"[")  # no conversation is a list
+        return text.lstrip().startswith(b"[")  # an object could be a conversation, a list could not
     if text.lstrip()[:1] not in (b"{", b"["):
         return False
     try:
         loads(text.decode(errors="replace"))
     except json.JSONDecodeError as error:
-        return error.pos >= len(error.doc.rstrip())  # it goes on where the line ends
+        return error.pos >= len(error.doc.rstrip())  # only the end is missing
     except ValueError:
         return False
     return False
 
 
 def _is_document(text: bytes) -> bool:
-    """Whether a line is a document of its own: a list of conversations, or what another program exports."""
+    """Return whether a line is a whole document: a list of conversations, or another program's export."""
     try:
         document = loads(text)
     except ValueError:
@@ -112,7 +112,7 @@ def _is_message(value: Any) -> bool:
 
 
 def _elements_in(lines: Iterable[Line]) -> Iterator[Line]:
-    """The conversations of one document, or of several after one another, each as a line. Raises NotLines."""
+    """Yield the conversations of one or more documents in ``lines``, each as a line. Raises NotLines."""
     parts, size = [], 0
     for line in lines:
         parts.append(line.text)
@@ -136,7 +136,7 @@ def _elements_in(lines: Iterable[Line]) -> Iterator[Line]:
 
 
 def _conversations_of(document: Any) -> list[Any]:
-    """The conversations in chat format that a document holds; none where it is something else."""
+    """Return the conversations in chat format that a document holds, or an empty list."""
     if isinstance(document, dict):
         if "messages" in document:
             return [document]
@@ -151,7 +151,7 @@ def _conversations_of(document: Any) -> list[Any]:
 
 
 def _program_of(document: Any) -> str | None:
-    """The program that wrote a document, where its form tells."""
+    """Return the program that wrote a document, or None where its form does not show it."""
     first = document[0] if isinstance(document, list) and document else document
     if not isinstance(first, dict):
         return None
@@ -171,7 +171,7 @@ PROGRAMS: dict[str, Callable[[dict[str, Any]], bool]] = {
 
 
 def _until_it_is_hopeless(lines: Iterable[Line]) -> Iterator[Line]:
-    """The lines; raises NotLines where just the first ones are no JSON, all of them."""
+    """Yield the lines. Raises NotLines if none of the first BAD_LINES_MAX, or of all lines, is JSON."""
     held: list[Line] = []
     rest = iter(lines)
     for line in rest:
@@ -187,7 +187,7 @@ def _until_it_is_hopeless(lines: Iterable[Line]) -> Iterator[Line]:
 
 
 def _kind_of(lines: list[Line]) -> str:
-    """What lines that are no JSON look like, as a clause."""
+    """Return a clause on what lines that are not JSON look like, or an empty text."""
     for separator, name in ((b",", "CSV"), (b"\t", "tab-separated values"), (b";", "CSV")):
         counts = {line.text.count(separator) for line in lines}
         if len(lines) > 1 and len(counts) == 1 and counts != {0}:

@@ -1,6 +1,6 @@
-"""What can be typed: the commands, their options and what ``--help`` says of them, a module for each kind.
+"""The commands with their options and help texts, in a module for each group.
 
-The work of each command is in a module of api.cli, imported when the command runs, so that
+A module of api.cli does the work of each command. It is imported when the command runs, so that
 ``recount --help`` waits neither for a database driver nor for a web framework.
 """
 

@@ -1,4 +1,4 @@
-"""``recount export``: live sessions out, into a file or into another store."""
+"""``recount export``: live sessions into a file or into another store."""
 
 from __future__ import annotations
 

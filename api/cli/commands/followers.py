@@ -1,4 +1,4 @@
-"""``recount followers``: what follows the log."""
+"""``recount followers``: the followers of the log and their parked streams."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How what is typed after a group's name finds its command."""
+"""Command groups that choose a command by themselves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typer.core import TyperGroup
 
 
 class FilesOrStores(TyperGroup):
-    """A command group in which what names no command is a file: ``import FILE`` is ``import chat FILE``."""
+    """A command group that takes an unknown command for a file: ``import FILE`` is ``import chat FILE``."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
         is_named = args and (args[0] in self.commands or args[0] in ctx.help_option_names)

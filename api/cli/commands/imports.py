@@ -1,4 +1,4 @@
-"""``recount import``: conversations in, from a file or from another store."""
+"""``recount import``: conversations from a file or from another store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``recount keys``: who may use the service."""
+"""``recount keys``: the API keys of the service."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True, 
 
 
 class _Scope(StrEnum):
-    """What a key may do."""
+    """A right that a key can have."""
 
     READ = "read"
     WRITE = "write"

@@ -1,4 +1,4 @@
-"""What several commands take, said once."""
+"""The options and arguments that several commands share."""
 
 from __future__ import annotations
 

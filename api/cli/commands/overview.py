@@ -1,4 +1,4 @@
-"""``recount status`` and ``demo``: what there is, and what there could be."""
+"""``recount status`` and ``demo``: a report on the store, and a tour of a sample one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``recount purge``, ``purges``, ``hold`` and ``release``."""
+"""``recount purge``, ``purges``, ``hold`` and ``release``: erasure for good, and legal holds."""
 
 from __future__ import annotations
 

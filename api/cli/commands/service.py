@@ -1,4 +1,4 @@
-"""``recount serve``, ``migrate``, ``rebuild`` and ``verify``: the service, and its store in order."""
+"""``recount serve``, ``migrate``, ``rebuild`` and ``verify``: the service, and care of its store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``recount sessions``, ``messages``, ``audit``, ``diff`` and ``replay``: what is stored, read."""
+"""``recount sessions``, ``messages``, ``audit``, ``diff`` and ``replay``: commands that read the store."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Back into the layouts of other stores, as their own writers make them, so that nobody is locked in."""
+"""Exports into the layouts of other stores, exactly as their own writers make them."""

@@ -1,4 +1,4 @@
-"""Writes sessions as items of a DynamoDB table, in the layout of LangChain's Python or JavaScript package."""
+"""Sessions as items of a DynamoDB table, in the layout of LangChain's Python or JavaScript package."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ TOO_LARGE = "ValidationException"
 
 @dataclass(frozen=True)
 class DynamoTable:
-    """``ttl_seconds`` None: for good. ``replaces``: an item that is there makes room."""
+    """A table to export to. With ``ttl_seconds`` None items never expire.
+
+    With ``replaces``, an existing item of the same key is replaced.
+    """
 
     client: Any
     table: str
@@ -34,7 +37,7 @@ class DynamoTable:
         return session.name
 
     def write(self, session: Session, messages: Iterable[MessageState]) -> str | None:
-        """Why it was not written; None: it was. Raises SourceFailed."""
+        """Write a session. Returns why it was not written, or None if it was. Raises SourceFailed."""
         exceptions = library("botocore.exceptions", extra="dynamodb")
         condition: dict[str, Any] = {
             "ConditionExpression": "attribute_not_exists(#key)",
@@ -54,7 +57,7 @@ class DynamoTable:
         else:
             elements = [flat(message) for message in messages]
         item = {self.key.partition: {"S": session.name}, self.attribute: attribute_value(elements)}
-        if self.key.sort is not None:  # the attribute's own name, as LangChain JS does
+        if self.key.sort is not None:  # LangChain JS stores the attribute's own name there
             item[self.key.sort] = {"S": self.key.sort}
         if self.ttl_seconds is not None:
             item[EXPIRY] = {"N": str(int(time()) + self.ttl_seconds)}
@@ -70,14 +73,14 @@ def opened_table(
     ttl_seconds: int | None,
     replaces: bool,
 ) -> DynamoTable:
-    """Raises SourceFailed where there is no such table."""
+    """Return the table to export to. Raises SourceFailed where there is no such table."""
     with told_of_aws():
         key = key_of(client, table)
     return DynamoTable(client, table, key, writer, attribute or ATTRIBUTES[writer], ttl_seconds, replaces)
 
 
 def _reason_of(code: str, error: Exception) -> str:
-    """Raises ``error`` where it is not about this one item."""
+    """Return why an item was not written. Raises ``error`` where it is not about this one item."""
     if code == TAKEN:
         return "its key is taken: with --replace it would be replaced"
     if code == TOO_LARGE:
@@ -86,7 +89,7 @@ def _reason_of(code: str, error: Exception) -> str:
 
 
 def attribute_value(value: Any) -> dict[str, Any]:
-    """A JSON value as the service wants it told."""
+    """Return a JSON value in the form that the service takes, as {"S": "text"}."""
     match value:
         case None:
             return {"NULL": True}

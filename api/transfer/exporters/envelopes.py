@@ -1,7 +1,8 @@
-"""Messages as LangChain stores them, in Python and JavaScript: the other way of
+"""Messages as LangChain stores them, in Python and JavaScript: the inverse of
 api.transfer.importers.envelope.
 
-What a layout has no place for stays behind: times, users, tokens, metadata that did not come from LangChain.
+Members that a layout has no place for are left out: times, users, tokens, and metadata that did not come
+from LangChain.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ KEPT = ("additional_kwargs", "response_metadata")
 
 
 class Writer(StrEnum):
-    """Whose layout."""
+    """The package whose layout is written."""
 
     PYTHON = "python"
     JS = "js"
 
 
 def envelope(message: MessageState, writer: Writer) -> dict[str, Any]:
-    """The message as that language's reader loads it."""
+    """Return the message as that language's reader loads it."""
     kind = _type_of(message, writer)
     metadata = message.metadata or {}
     data: dict[str, Any] = {"content": "" if message.content is None else message.content}
@@ -57,7 +58,7 @@ def envelope(message: MessageState, writer: Writer) -> dict[str, Any]:
 
 
 def flat(message: MessageState) -> dict[str, Any]:
-    """The message as LangChain JS stores it in DynamoDB, where only text has a place."""
+    """Return the message as LangChain JS stores it in DynamoDB, where only text has a place."""
     kind = _type_of(message, Writer.JS)
     extra = _member(message.metadata or {}, "additional_kwargs")
     if kind == "ai":
@@ -72,13 +73,16 @@ def _type_of(message: MessageState, writer: Writer) -> str:
 
 
 def _member(metadata: dict[str, Any], name: str) -> dict[str, Any]:
-    """An object of the metadata; empty where there is none."""
+    """Return a copy of an object in the metadata, empty where there is none."""
     value = metadata.get(name)
     return dict(value) if isinstance(value, dict) else {}
 
 
 def _calls(message: MessageState, extra: dict[str, Any]) -> dict[str, Any]:
-    """What the message calls. Calls of OpenAI's form go into ``extra``, where both readers look for them."""
+    """Return the members for the message's tool calls.
+
+    Calls of OpenAI's form are put into ``extra``, where both readers look for them.
+    """
     wanted: list[Any] = message.tool_calls or []
     are_langchains = all(isinstance(one, dict) and "name" in one and "args" in one for one in wanted)
     if not are_langchains and "tool_calls" not in extra and "function_call" not in extra:
@@ -90,7 +94,7 @@ def _calls(message: MessageState, extra: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text_of(content: Any) -> str:
-    """The text of a content, its parts one after the other."""
+    """Return the text of a content, its parts joined by newlines."""
     if isinstance(content, list):
         parts = [part.get("text") if isinstance(part, dict) else part for part in content]
         return "\n".join(part for part in parts if isinstance(part, str))

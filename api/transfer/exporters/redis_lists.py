@@ -1,4 +1,4 @@
-"""Writes sessions as the Redis lists of LangChain: one for each, the newest message at its head."""
+"""Sessions as the Redis lists of LangChain: one for each, the newest message at its head."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ ELEMENTS_AT_ONCE = 500
 
 @dataclass(frozen=True)
 class RedisLists:
-    """``ttl_seconds`` None: for good. ``replaces``: a list that is there makes room."""
+    """The lists of a Redis to export to. With ``ttl_seconds`` None they never expire.
+
+    With ``replaces``, an existing list of the same key is replaced.
+    """
 
     send: Commands
     writer: Writer
@@ -32,8 +35,8 @@ class RedisLists:
         return self.prefix + session.name
 
     def write(self, session: Session, messages: Iterable[MessageState]) -> str | None:
-        """Why it was not written; None: it was, whole or not at all. Raises SourceFailed."""
-        # It grows under another name, which dies by itself if nobody renames it.
+        """Write a session, whole or not at all. Returns why not, or None. Raises SourceFailed."""
+        # The list is built under another name, which expires by itself unless it is renamed.
         part = f"{self.key_of(session)}:recount-{token_hex(8)}"
         elements: list[bytes] = []
         length = 0

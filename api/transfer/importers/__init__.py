@@ -1,5 +1,5 @@
-"""What people already have: one module per store, each telling its conversations in one common form.
+"""Imports from other stores: a module per store, each of which yields conversations in a common form.
 
-``source`` is that form, ``recording`` records it (built on api.transfer.chat_import); ``envelope`` reads the
-message that LangChain, Flowise and n8n store. A source is only ever read.
+``source`` defines that form and ``recording`` records it (built on api.transfer.chat_import). ``envelope``
+reads the message that LangChain, Flowise and n8n store. A source is only ever read.
 """

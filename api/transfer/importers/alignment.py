@@ -1,6 +1,6 @@
-"""Where the present content of a source that has no message ids begins in what was imported of it before.
+"""Alignment of a source without message ids with the messages that were imported from it before.
 
-See docs/adr/0026 for why it is so.
+See docs/adr/0026 for the reasons.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 Fingerprints = Sequence[str | None]
-"""What each message says, in order. None: one that could not be read, or was erased since."""
+"""A fingerprint of each message's content, in order. None: it could not be read, or was erased since."""
 
 
 def aligned(old: Fingerprints, new: Fingerprints) -> int | None:
-    """The place in ``old`` where ``new`` begins: the first from which both agree as far as both go.
+    """Return the place in ``old`` where ``new`` begins: the first from which both agree as far as both go.
 
-    0: only ever grown. More: the source lost its beginning. None: they have nothing in common. A None in
-    ``old`` agrees with anything, yet at least one message must be the same.
+    0 means that the source has only grown, more that it lost its beginning, None that the two have nothing
+    in common. A None in ``old`` agrees with anything, but at least one message must be the same.
     """
     for start in range(len(old)):
         if _agree(old, new, start):

@@ -32,14 +32,15 @@ EXPIRY = "expireAt"
 ENCRYPTED = "*amzn-ddb-map-desc*"
 
 Item = dict[str, Any]
-"""By attribute: a value as the service tells it, as {"S": "text"}."""
+"""The values of an item by attribute, in the form that the service gives, as {"S": "text"}."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """``messages_attribute`` None: the one that holds messages. ``ids`` empty: all items of the table.
+    """The items to import. ``messages_attribute`` None means whichever attribute holds messages.
 
-    ``expired``: also those that DynamoDB has not got round to delete.
+    Empty ``ids`` mean all items of the table. With ``expired``, items that have expired and that DynamoDB
+    has not deleted yet are imported, too.
     """
 
     table: str
@@ -55,7 +56,7 @@ class Key:
 
 
 def opened(endpoint: str | None, region: str | None) -> Any:
-    """A client; credentials and region as the AWS tools find them."""
+    """Return a client. Credentials, and a region of None, are found as the AWS tools find them."""
     boto3 = library("boto3", extra="dynamodb")
     with told_of_aws():
         return boto3.client("dynamodb", endpoint_url=endpoint, region_name=region)
@@ -63,7 +64,7 @@ def opened(endpoint: str | None, region: str | None) -> Any:
 
 @contextmanager
 def told_of_aws() -> Iterator[None]:
-    """The library's errors in our words: its own may quote."""
+    """Raise the library's errors as SourceFailed, in our own words, for its own may quote content."""
     exceptions = library("botocore.exceptions", extra="dynamodb")
     try:
         yield
@@ -75,7 +76,7 @@ def told_of_aws() -> Iterator[None]:
 
 
 def read(client: Any, wanted: Wanted) -> Source:
-    """Raises SourceFailed."""
+    """Return the table as a source. Raises SourceFailed where it cannot be read."""
     with told_of_aws():
         key = key_of(client, wanted.table)
     return Source(_talks(client, key, wanted))
@@ -102,7 +103,7 @@ def _talks(client: Any, key: Key, wanted: Wanted) -> Iterator[Talk]:
 
 
 def _items(client: Any, table: str) -> Iterator[Item]:
-    """All of the table, a page at a time, as they are now."""
+    """Yield all items of the table, fetched page by page with consistent reads."""
     start: dict[str, Any] = {}
     while True:
         with told_of_aws():
@@ -114,7 +115,7 @@ def _items(client: Any, table: str) -> Iterator[Item]:
 
 
 def _messages_attribute_of(item: Item) -> str | None:
-    """The attribute that is a list of messages; None: there is none, the item is something else."""
+    """Return the attribute that is a list of messages, or None where the item is something else."""
     for name, value in item.items():
         if any(envelope.is_envelope(plain(one)) for one in value.get("L", ())):
             return name
@@ -122,7 +123,7 @@ def _messages_attribute_of(item: Item) -> str | None:
 
 
 def _name_of(item: Item, key: Key) -> str:
-    """The partition's key, and the sort's, unless that is only the attribute's own name."""
+    """Return the partition key and, unless it is only the attribute's own name, the sort key."""
     partition = str(plain(item[key.partition]))
     if key.sort is None or (sort := str(plain(item[key.sort]))) == key.sort:
         return partition
@@ -160,7 +161,7 @@ def _entry(position: int, element: dict[str, Any]) -> Entry:
 
 
 def _unpacked(text: str) -> Any:
-    """What LangChain JS stores as JSON in a text; the text, where it is none."""
+    """Return the value that LangChain JS stores as JSON in a text, or the text if it is not JSON."""
     try:
         return loads(text)
     except ValueError:
@@ -168,7 +169,7 @@ def _unpacked(text: str) -> Any:
 
 
 def plain(value: dict[str, Any]) -> Any:
-    """A value as JSON would have it."""
+    """Return an attribute's value as JSON would have it."""
     ((kind, held),) = value.items()
     match kind:
         case "S" | "BOOL":
@@ -192,12 +193,12 @@ def plain(value: dict[str, Any]) -> Any:
 
 
 def _base64_of(data: Any) -> str:
-    """Binary data as a text, which JSON can hold."""
+    """Return binary data as base64 text, which JSON can hold."""
     return base64.b64encode(bytes(data)).decode()
 
 
 def _number(text: str) -> int | float | str:
-    """DynamoDB keeps up to 38 digits, and knows no difference between 1 and 1.0."""
+    """Return a number of up to 38 digits. DynamoDB knows no difference between 1 and 1.0, so that is 1."""
     try:
         return int(text)
     except ValueError:

@@ -1,7 +1,7 @@
 """The message that LangChain, Flowise and n8n store in Redis and DynamoDB, of any age and either language.
 
-``{"type": "human", "data": {"content": …}}``; of before May 2023, and of LangChain JS in DynamoDB, flat:
-``{"type": "human", "text": …}``. Neither language's reader knows all types; this one takes each.
+It is ``{"type": "human", "data": {"content": …}}``; before May 2023, and from LangChain JS in DynamoDB, it
+is flat: ``{"type": "human", "text": …}``. Neither language's reader knows all types; this one takes each.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SAID = frozenset({"content", "text", "name", "tool_calls", "tool_call_id", "role
 
 
 def read_text(text: str | bytes) -> tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]:
-    """As ``read``, of a message in JSON. Raises Unreadable."""
+    """Read a message from JSON text; returns the same as ``read``. Raises Unreadable."""
     whole = text.decode(errors="replace") if isinstance(text, bytes) else text
     try:
         document = loads(whole)
@@ -40,12 +40,12 @@ def read_text(text: str | bytes) -> tuple[dict[str, Any], dict[str, Any], tuple[
 
 
 def is_damaged(raw: str | bytes, text: str) -> bool:
-    """Whether ``raw`` was no UTF-8, so that ``text`` has other characters in places."""
+    """Return whether ``raw`` was not UTF-8, so that ``text`` has other characters in places."""
     return isinstance(raw, bytes) and text.encode(errors="surrogatepass") != raw
 
 
 def read(envelope: Any) -> tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]:
-    """The message, what to remember of its form, and warnings. Raises Unreadable."""
+    """Return the message's members, details of its form to remember, and warnings. Raises Unreadable."""
     if not is_envelope(envelope):
         raise Unreadable("is not a stored message: it needs a type and either data or text")
     kind = envelope["type"]
@@ -73,7 +73,7 @@ def is_envelope(envelope: Any) -> bool:
 
 
 def _role_of(kind: str, data: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
-    """The role, and a warning where nobody is known to store such a type."""
+    """Return the role, and a warning where no program is known to store such a type."""
     plain = kind.removesuffix(CHUNK).lower() if kind.endswith(CHUNK) else kind
     if plain in ROLES:
         return ROLES[plain], ()
@@ -85,9 +85,9 @@ def _role_of(kind: str, data: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
 
 
 def _tool_calls_of(data: dict[str, Any]) -> list[Any] | None:
-    """Those of today's form, verbatim; else those of OpenAI's, which older messages keep aside."""
+    """Return the tool calls: of today's form verbatim, else of OpenAI's, where older messages keep them."""
     if calls := data.get("tool_calls"):
-        return calls  # type: ignore[no-any-return] # of another type: whoever records it sees to it
+        return calls  # type: ignore[no-any-return] # a wrong type is handled on recording
     extra = data.get("additional_kwargs")
     if not isinstance(extra, dict):
         return None

@@ -2,8 +2,8 @@
 
 A session belongs to a chatflow, which is its scope. Rows keep their ids, so importing again adds what is new.
 
-What a message is kept with is where Flowise's protocol reads it, its feedback too, so that its programs find
-the chats they had.
+A message's columns and its feedback are kept where Flowise's protocol reads them, so that Flowise's programs
+find the chats they had.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ SQL = Statements(__name__, "flowise")
 KIND = "flowise"
 
 DEFAULT_CHAT_TYPE = "INTERNAL"
-"""What Flowise's own migration made of rows that had none."""
+"""The type that Flowise's own migration gave to rows without one."""
 
 ELSEWHERE = frozenset({"_row", "id", "role", "content", "createdDate", "chatflowid", "sessionId"})
 
 
 def read(tables: Tables) -> Source:
-    """Raises SourceFailed."""
+    """Return the database as a source. Raises SourceFailed where it lacks the columns needed."""
     columns = need_columns(tables, "chat_message", "id", "role", "chatflowid", "content", "createdDate")
     has_sessions = {"chatId", "sessionId"} <= columns
     return Source(_talks(tables, has_sessions=has_sessions), count_of(tables, SQL))
@@ -53,7 +53,7 @@ def _talks(tables: Tables, *, has_sessions: bool) -> Iterator[Talk]:
         yield Talk(
             KIND,
             "chat_message",
-            # Flowise itself made the first message's id the name of what had none.
+            # Flowise itself named sessions without an id after the first message's id.
             session or str(said[0]["id"]),
             [entry(position, row, feedback[row["id"]]) for position, row in enumerate(said)],
             scope=flow,
@@ -67,7 +67,7 @@ def _key_of(row: Row) -> tuple[str, str | None]:
 
 
 def _feedback_in(tables: Tables) -> defaultdict[Any, list[dict[str, Any]]]:
-    """By message, oldest first; SQLite's may have several."""
+    """Return the feedback by message, oldest first. In SQLite a message may have several."""
     found: defaultdict[Any, list[dict[str, Any]]] = defaultdict(list)
     if "messageId" in tables.columns("chat_message_feedback"):
         for row in tables.rows(SQL["feedback"]):
@@ -105,7 +105,10 @@ def entry(position: int, row: Row, feedback: list[dict[str, Any]]) -> Entry:
 
 
 def unswapped(metadata: dict[str, Any]) -> dict[str, Any]:
-    """A migration of December 2023 exchanged two columns of the rows it found; they tell by their members."""
+    """Return ``metadata`` with two columns put right that Flowise's migration of December 2023 swapped.
+
+    The members of their values show which rows these are.
+    """
     tools, files = metadata.get("usedTools"), metadata.get("fileAnnotations")
     if _has_member(tools, "fileName") or _has_member(files, "tool"):
         return metadata | {"usedTools": files, "fileAnnotations": tools}

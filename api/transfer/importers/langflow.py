@@ -1,5 +1,4 @@
-"""Langflow's own database: langflow.db, or PostgreSQL. Columns came with the releases; none is counted on
-but the oldest.
+"""Langflow's own database: langflow.db, or PostgreSQL. Releases added columns; only the oldest are required.
 
 A session belongs to a flow, which is its scope. Rows keep their ids, so importing again adds what is new.
 """
@@ -35,7 +34,7 @@ ELSEWHERE = frozenset({"_row", "id", "timestamp", "text", "sender_name", "sessio
 
 
 def read(tables: Tables) -> Source:
-    """Raises SourceFailed."""
+    """Return the database as a source. Raises SourceFailed where it lacks the columns needed."""
     need_columns(tables, "message", "id", "timestamp", "sender", "session_id", "text", "flow_id")
     return Source(_talks(tables), count_of(tables, SQL))
 
@@ -79,9 +78,10 @@ def _entry(position: int, row: Row) -> Entry:
 
 
 def _metadata_of(told: dict[str, Any]) -> dict[str, Any]:
-    """Where Langflow's protocol reads it, so that its programs find what they had; and the mark of an error.
+    """Return the row as metadata where Langflow's protocol reads it, with the mark of an error.
 
-    A category that is NULL stays so, for there is a default for one that is not known.
+    So Langflow's programs find what they had. A category that is NULL is kept as None, for an unknown one
+    would get a default.
     """
     kept = {name: value for name, value in told.items() if name not in ELSEWHERE}
     kept = {name: value for name, value in kept.items() if value is not None or name == "category"}
@@ -99,12 +99,12 @@ def _value_of(name: str, cell: Any) -> Any:
 
 
 def plain(cell: Any) -> Any:
-    """A value of a column that nobody knew of, as JSON can hold it."""
+    """Return the value of any other column as JSON can hold it, if need be as text."""
     return cell if isinstance(cell, bool | int | float | str | bytes | dict | list) else str(cell)
 
 
 def _text_id(cell: Any) -> str | None:
-    """An id with its hyphens, which SQLite's lack; as it is, where it is no UUID."""
+    """Return an id with the hyphens that SQLite's lack, unchanged if it is no UUID, None if it is empty."""
     if not cell:
         return None
     try:

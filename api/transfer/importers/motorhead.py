@@ -3,8 +3,8 @@
 The list is cut as contexts are made, so only the newest messages are in it. The long-term index of vectors
 is not read: its messages have no order.
 
-A session gets the metadata that api.protocols.motorhead.routes reads, and sessions are told in the order in
-which they were last written, so that whoever moves over finds the same contexts and listings.
+A session gets the metadata that api.protocols.motorhead.routes reads, and sessions come in the order in
+which they were last written, so that programs that move over find the same contexts and listings.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from recountdb.api.transfer.importers.redis_commands import (
 from recountdb.api.transfer.importers.source import Entry, Source, Talk, given
 
 KIND = "motorhead"
-"""Also the key of a session's metadata under which the protocol looks."""
+"""The kind of source, and the key of the metadata that the protocol reads."""
 
 PREFIX = "session:"
 LISTING = "sessions"
@@ -38,7 +38,7 @@ SEPARATOR = ": "
 
 @dataclass
 class _Listed:
-    """The namespaces that list a session, and when it was last written, in seconds since 1970."""
+    """An entry in Motorhead's listings: a session's namespaces, and its last write in seconds since 1970."""
 
     namespaces: dict[str, bool] = field(default_factory=dict)
     written: float = -math.inf
@@ -49,17 +49,17 @@ def read(send: Commands) -> Source:
 
 
 def _talks(send: Commands) -> Iterator[Talk]:
-    """A session that was deleted in one namespace is still listed in another, without messages."""
+    """Yield all sessions, also those without messages: one deleted in a namespace stays listed in others."""
     listed = _sessions_listed(send)
     held = {key.removeprefix(PREFIX) for key in keys_like(send, f"{PREFIX}*", "list")}
     for name in held:
-        listed.setdefault(name, _Listed())  # one may be in no listing
+        listed.setdefault(name, _Listed())  # a session may be in no listing
     for name, told in sorted(listed.items(), key=lambda item: (item[1].written, item[0])):
         yield _talk(send, name, told, oldest_first(send, PREFIX + name) if name in held else [])
 
 
 def _sessions_listed(send: Commands) -> dict[str, _Listed]:
-    """Without a namespace, and in each."""
+    """Return the listed sessions by name, of the listing without a namespace and of all others."""
     found: defaultdict[str, _Listed] = defaultdict(_Listed)
     for key in keys_like(send, f"{LISTING}*", "zset"):
         listing, _, namespace = key.partition(":")
@@ -70,7 +70,10 @@ def _sessions_listed(send: Commands) -> dict[str, _Listed]:
 
 
 def _members_of(send: Commands, key: str) -> Iterator[tuple[str, float]]:
-    """The members of a sorted set with their scores; one may be told twice. One that is no UTF-8 is no id."""
+    """Yield the members of a sorted set with their scores; Redis may give one twice.
+
+    A member that is not UTF-8 is no id and is left out.
+    """
     cursor = 0
     while True:
         cursor, pairs = send("ZSCAN", key, cursor, "COUNT", ELEMENTS_AT_ONCE)
@@ -97,7 +100,7 @@ def _talk(send: Commands, name: str, listed: _Listed, elements: list[bytes | str
 
 
 def _context_of(send: Commands, name: str) -> tuple[str | None, tuple[str, ...]]:
-    """The context, if there is one, and what is to be told of it."""
+    """Return the context, None if there is none, and the warnings about it."""
     found = _text_at(send, f"context:{name}")
     if found is None:
         return None, ()
@@ -115,7 +118,7 @@ def _tokens_of(send: Commands, name: str) -> int:
 
 
 def _text_at(send: Commands, key: str) -> Any:
-    """None where there is none; what is no text is another program's."""
+    """Return the text under a key, or None. A value of another type belongs to another program."""
     try:
         return send("GET", key)
     except RedisRefused:
@@ -130,7 +133,7 @@ def _written_at(seconds: float) -> str | None:
 
 
 def entry(position: int, element: bytes | str) -> Entry:
-    """Roles stay what they are, for programs of Motorhead's read them back."""
+    """Return an element as a message. Roles are kept as they are, for Motorhead's programs read them back."""
     text = element.decode(errors="replace") if isinstance(element, bytes) else element
     warnings = (NOT_UTF_8,) if is_damaged(element, text) else ()
     role, separator, content = text.partition(SEPARATOR)

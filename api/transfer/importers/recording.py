@@ -1,8 +1,8 @@
-"""Records what sources tell: each conversation a session, as often as asked, only what is new.
+"""Recording of a source's conversations as sessions. A repeated import adds only what is new.
 
-Where a source's messages have ids, those are kept. Where they have none, a message is known by what it says
-and by its place; what was imported before is compared with what is there now (see alignment). A bad message
-is left out and told by its position, never by its words; the rest of its conversation is taken.
+Where a source's messages have ids, those are kept. Where they have none, a message is recognized by its
+content and its place: the messages imported before are compared with those there now (see alignment). A bad
+message is left out and reported by its position, never by its words; the rest of its conversation is taken.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ ID_CAME_BEFORE = "an id that came before in its conversation; the message has on
 
 @dataclass
 class Account:
-    """What became of one conversation. ``skipped``: positions in the source, and why.
+    """An account of what became of one conversation. ``skipped``: positions in the source, and why.
 
-    ``reason``: why none of it was taken; None: it was.
+    ``reason`` says why none of it was taken; None means that it was.
     """
 
     number: int
@@ -93,7 +93,7 @@ class _TakenTalk(Conversation):
 
     @property
     def fingerprints(self) -> Fingerprints:
-        """By position; None where nothing can be read."""
+        """Return the fingerprints by position; None where a message cannot be read."""
         fingerprints: list[str | None] = [None] * len(self.talk.entries)
         for one in self.readable:
             fingerprints[one.entry.position] = one.fingerprint
@@ -101,7 +101,7 @@ class _TakenTalk(Conversation):
 
 
 class StoreImporter(Intake[Talk, _TakenTalk]):
-    """Imports what a source tells. ``on_account`` is told each conversation's account when it is done."""
+    """An import of a source's conversations. ``on_account`` is called with the account of each when done."""
 
     report: StoreReport
 
@@ -154,7 +154,10 @@ class StoreImporter(Intake[Talk, _TakenTalk]):
     def _with_messages(
         self, taken: _TakenTalk, readable: Iterable[_Readable], *, generation: int = 0, start: int = 0
     ) -> _TakenTalk:
-        """Those of its messages, at their positions in a generation that began ``start`` messages earlier."""
+        """Return ``taken`` with the messages ``readable``, marked with where they came from.
+
+        Their generation began ``start`` messages before the source's present beginning.
+        """
         talk = taken.talk
         messages = []
         for one in readable:
@@ -169,7 +172,7 @@ class StoreImporter(Intake[Talk, _TakenTalk]):
         return replace(taken, command=replace(taken.command, messages=messages, given_ids=ids))
 
     def _id_of(self, talk: Talk, one: _Readable, position: int, generation: int) -> UUID:
-        """The message's own, or one that is the same whenever the same is imported."""
+        """Return the message's own id, or one that is the same in every import of the same message."""
         if isinstance(one.entry.id, UUID):
             return one.entry.id
         conversation = [self._project, talk.scope, talk.name, talk.kind, talk.key]
@@ -247,7 +250,7 @@ class StoreImporter(Intake[Talk, _TakenTalk]):
 
 
 class _Changes:
-    """Counts what was changed so that it could be taken, and has the account warn of each kind once."""
+    """Counter of the changes by kind, which end up as one warning for each kind in the account."""
 
     def __init__(self, account: Account) -> None:
         self._account = account
@@ -261,7 +264,7 @@ class _Changes:
 
 
 def _check_talk(talk: Talk) -> None:
-    """Raises Skipped where it cannot be a session."""
+    """Raise Skipped where a conversation cannot be a session."""
     if talk.refusal:
         raise Skipped(talk.refusal)
     if len(talk.entries) > MESSAGES_MAX:
@@ -271,7 +274,7 @@ def _check_talk(talk: Talk) -> None:
 
 
 def _usable(talk: Talk, changes: _Changes) -> Talk:
-    """Return the conversation under names that can be one, and with metadata that can be stored."""
+    """Return the conversation with valid names, and with metadata that can be stored."""
     return replace(
         talk,
         key=clean(talk.key, changes.tell),
@@ -284,7 +287,7 @@ def _usable(talk: Talk, changes: _Changes) -> Talk:
 
 
 def _readable_in(talk: Talk, account: Account, changes: _Changes) -> Iterator[_Readable]:
-    """The messages that can be taken; those that cannot are told to the account."""
+    """Yield the messages that can be taken; the others are entered in the account."""
     ids = set()
     for entry in talk.entries:
         account.warnings += [f"message {entry.position}: {warning}" for warning in entry.warnings]
@@ -307,7 +310,7 @@ def _readable_in(talk: Talk, account: Account, changes: _Changes) -> Iterator[_R
 
 
 def _message_from(said: dict[str, Any], changes: _Changes) -> NewMessage:
-    """The message as it is; where that cannot be, with what is closest to it. Raises ValidationError."""
+    """Return the message as it is, or if that is invalid as close as can be. Raises ValidationError."""
     try:
         return NewMessage.model_validate(said)
     except ValidationError:
@@ -315,20 +318,20 @@ def _message_from(said: dict[str, Any], changes: _Changes) -> NewMessage:
 
 
 def _fingerprint_of(message: NewMessage) -> str:
-    """Of what it says, and who: enough to know it again."""
+    """Return a hash of the role, the content and the tool calls, to recognize the message by."""
     words = to_json([message.role, message.content, message.tool_calls])
     return hashlib.sha256(words).hexdigest()[:FINGERPRINT_LENGTH]
 
 
 def _is_mark(source: Any, talk: Talk) -> bool:
-    """Whether a message says that it came from there."""
+    """Return whether a message's mark says that it came from that conversation, by place."""
     if not isinstance(source, dict) or (source.get("kind"), source.get("key")) != (talk.kind, talk.key):
         return False
     return isinstance(source.get("position"), int) and isinstance(source.get("generation"), int)
 
 
 def _imported_before(marks: Sequence[dict[str, Any]]) -> Fingerprints:
-    """The fingerprints by position; None where a message was erased since, or could not be read then."""
+    """Return the fingerprints by position; None where a message was erased, or could not be read then."""
     fingerprints: list[str | None] = [None] * max((mark["position"] + 1 for mark in marks), default=0)
     for mark in marks:
         fingerprints[mark["position"]] = mark.get("fingerprint")

@@ -1,4 +1,4 @@
-"""Asking a Redis: over its own protocol, or over the HTTP that Upstash puts before it. Only what reads."""
+"""Commands to a Redis, over its own protocol or over the HTTP of Upstash, and functions that read keys."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ KEYS_AT_ONCE = 500
 ELEMENTS_AT_ONCE = 500
 
 Commands = Callable[..., Any]
-"""Sends a command, as its words, and returns the answer; texts in it are bytes or str."""
+"""A function that sends a command, given as words, and returns the answer. Its texts are bytes or str."""
 
 
 class RedisRefused(SourceFailed):
-    """Redis understood, and said no."""
+    """Redis understood a command and refused it."""
 
 
 @contextmanager
 def redis_commands(url: str) -> Iterator[Commands]:
-    """Redis at ``url``: redis://, rediss:// or unix://. Raises SourceFailed, and so do the commands."""
+    """Connect to the Redis at ``url``: redis://, rediss:// or unix://.
+
+    Raises SourceFailed, and so do the commands.
+    """
     redis = library("redis", extra="redis")
     try:
         client = redis.Redis.from_url(url, protocol=2, socket_timeout=ANSWER_SECONDS_MAX)
@@ -52,7 +55,7 @@ def redis_commands(url: str) -> Iterator[Commands]:
 
 @contextmanager
 def upstash_commands(url: str, token: str) -> Iterator[Commands]:
-    """The Redis behind an Upstash REST address. Raises SourceFailed, and so do the commands."""
+    """Connect to the Redis behind an Upstash REST address. Raises SourceFailed, and so do the commands."""
     parts = urlsplit(url)
     kinds = {"https": http.client.HTTPSConnection, "http": http.client.HTTPConnection}
     if parts.scheme not in kinds or not parts.hostname:
@@ -61,7 +64,7 @@ def upstash_commands(url: str, token: str) -> Iterator[Commands]:
     headers = {
         "Authorization": f"Bearer {token}",
         "Content-Type": "application/json",
-        "Upstash-Encoding": "base64",  # else what is no UTF-8 would come back changed
+        "Upstash-Encoding": "base64",  # without it, text that is not UTF-8 would come back changed
     }
 
     def send(*words: Any) -> Any:
@@ -83,7 +86,7 @@ def upstash_commands(url: str, token: str) -> Iterator[Commands]:
 def _exchanged(
     connection: http.client.HTTPConnection, path: str, text: str, headers: dict[str, str]
 ) -> tuple[int, bytes]:
-    """Status and body of the answer. A connection that was closed while nobody asked is opened anew, once."""
+    """Return status and body of the answer. A connection that was closed while idle is reopened, once."""
     for is_last in (False, True):
         try:
             connection.request("POST", path, text, headers)
@@ -107,7 +110,7 @@ def _result_of(status: int, body: bytes, command: str) -> Any:
 
 
 def _decoded(result: Any) -> Any:
-    """Each text from base64; the simple answer OK comes plain."""
+    """Return the result with each text decoded from base64. The simple answer OK is not encoded."""
     if isinstance(result, list):
         return [_decoded(one) for one in result]
     if isinstance(result, str) and result != "OK":
@@ -116,7 +119,7 @@ def _decoded(result: Any) -> Any:
 
 
 def keys_like(send: Commands, pattern: str, kind: str) -> Iterator[str]:
-    """The keys of a type. Redis may tell one twice; one that is no UTF-8 is not ours."""
+    """Yield the keys of a type, each once. A key that is not UTF-8 belongs to others and is left out."""
     cursor, seen = "0", set()
     while True:
         cursor, keys = send("SCAN", cursor, "MATCH", pattern, "COUNT", KEYS_AT_ONCE, "TYPE", kind)
@@ -134,7 +137,10 @@ def keys_like(send: Commands, pattern: str, kind: str) -> Iterator[str]:
 
 
 def oldest_first(send: Commands, key: str) -> list[bytes | str]:
-    """A list whose newest element is at its head, in pages from the tail, which a push does not move."""
+    """Return a list's elements, oldest first.
+
+    The newest is at the list's head. Pages are read from the tail, which a push does not move.
+    """
     found: list[bytes | str] = []
     while True:
         end = -1 - len(found)
@@ -145,7 +151,7 @@ def oldest_first(send: Commands, key: str) -> list[bytes | str]:
 
 
 def ttl_seconds(send: Commands, key: str) -> int | None:
-    """How long the key has to live; None: for good."""
+    """Return how many seconds the key has to live, or None if it never expires."""
     milliseconds = int(send("PTTL", key))
     return None if milliseconds < 0 else milliseconds // 1000
 

@@ -1,6 +1,6 @@
 """The RedisJSON documents of the package langchain-redis: one for each message, with a time.
 
-Their keys hold an id or a time; which conversation they are of, the document says.
+The keys hold an id or a time; the document itself names its conversation.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class _Place(NamedTuple):
 
 
 def talks(send: Commands, patterns: Sequence[str]) -> Iterator[Talk]:
-    """The documents are read twice: first to sort them, for the keys of no release do."""
+    """Yield the conversations. Documents are read twice, first to sort them, for keys give no order."""
     for session, places in _sessions_in(send, patterns).items():
         entries = [
             entry_of(position, partial(_entry, send, position, place.key))
@@ -49,7 +49,7 @@ def _sessions_in(send: Commands, patterns: Sequence[str]) -> dict[str, list[_Pla
 
 
 def _document_at(send: Commands, key: str) -> dict[str, Any] | None:
-    """None where there is none, or no longer."""
+    """Return the document under a key, or None where there is none any more, or it is no object."""
     text = send("JSON.GET", key, ".")
     try:
         document = (
@@ -65,7 +65,7 @@ def _document_at(send: Commands, key: str) -> dict[str, Any] | None:
 def _seconds_of(document: dict[str, Any]) -> float:
     seconds = document.get("timestamp")
     try:
-        found = float(seconds)  # type: ignore[arg-type] # whatever it is
+        found = float(seconds)  # type: ignore[arg-type] # any type; others raise
     except (TypeError, ValueError, OverflowError):
         return 0.0
     return found if math.isfinite(found) else 0.0
@@ -85,7 +85,7 @@ def _entry(send: Commands, position: int, key: str) -> Entry:
 
 
 def _moment_of(document: dict[str, Any]) -> datetime | None:
-    """When the writer's clock said it was."""
+    """Return the time by the writer's clock, or None where the document has none."""
     try:
         return datetime.fromtimestamp(_seconds_of(document), UTC) if _seconds_of(document) else None
     except (ValueError, OverflowError, OSError):

@@ -1,6 +1,6 @@
 """The Redis lists of LangChain, in Python and JavaScript, Flowise and n8n: one for each conversation.
 
-They are written by pushing at the head, without ids and times, so order is all there is.
+Their programs push messages at the head, without ids and times, so only their order is known.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from recountdb.api.transfer.importers.source import Entry, Source, Talk, Unreada
 KIND = "redis"
 PREFIX = "message_store:"
 LOOKED_AT = 20
-"""So many elements show whether a list holds messages: the newest may be damaged."""
+"""The number of newest elements looked at to see whether a list holds messages; some may be damaged."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which keys: those like ``patterns``, and ``keys``. ``prefix`` is no part of a session's id.
+    """The keys to import: those like ``patterns``, and ``keys``. ``prefix`` is no part of a session's id.
 
-    Without either, those that LangChain's Python packages write.
+    Without patterns and keys, the keys that LangChain's Python packages write.
     """
 
     patterns: Sequence[str] = ()
@@ -33,7 +33,7 @@ class Wanted:
 
 
 def read(send: Commands, wanted: Wanted) -> Source:
-    """Lists first, then the documents of langchain-redis."""
+    """Return a source of the lists, followed by the documents of langchain-redis."""
     is_default = not wanted.patterns and not wanted.keys
     patterns = [f"{wanted.prefix}*"] if is_default else wanted.patterns
     documents = [f"{redis_documents.PREFIX}*"] if is_default else wanted.patterns
@@ -50,7 +50,7 @@ def _talks(send: Commands, patterns: Sequence[str], wanted: Wanted) -> Iterator[
 
 
 def _holds_messages(send: Commands, key: str) -> bool:
-    """Whether one of the newest elements is a message, or the oldest: other programs keep lists, too."""
+    """Return whether one of the newest elements, or the oldest, is a message. Others keep lists, too."""
     elements = [*send("LRANGE", key, 0, LOOKED_AT - 1), *send("LRANGE", key, -1, -1)]
     return any(map(_is_message, elements))
 

@@ -1,7 +1,7 @@
-"""The form in which every source tells a conversation, and what sources share.
+"""The common form of a conversation from any source, and functions that sources share.
 
-A source knows its store's layout and nothing of ours: it says what is there, in order, and which messages
-cannot be read. It never says what was said in an error.
+A source knows its store's layout and nothing of ours: it yields the content, in order, and says which
+messages cannot be read. Its errors never quote content.
 """
 
 from __future__ import annotations
@@ -18,24 +18,25 @@ from recountdb.domain.errors import InvalidInput, RecountError
 from recountdb.domain.values import to_utc
 
 SOURCE = "imported_from"
-"""The one member of a message's and a session's metadata that says where it came from."""
+"""The member of a message's and a session's metadata that says where it came from."""
 
 
 class SourceFailed(RecountError):
-    """What is to be imported cannot be read, or no longer. Says why, and nothing of what is in it."""
+    """A source cannot be read, or no longer. The text says why, and quotes nothing of its content."""
 
 
 class Unreadable(Exception):
-    """A message that cannot be read. Says why, and nothing of what is in it."""
+    """A message cannot be read. The text says why, and quotes nothing of its content."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One message of a source.
+    """A message of a source.
 
-    ``position``: its place there, 0 the oldest. ``said``: members of api.schemas.responses.NewMessage but
-    the id; None: it cannot be read, for the ``reason``. ``id``: the source's own, any text that is one
-    message's for ever; None: it has none. ``details``: what else to remember of where it came from.
+    ``position`` is its place there, 0 the oldest. ``said`` has the members of api.schemas.requests.NewMessage
+    except the id; None means that it cannot be read, for the ``reason``. ``id`` is the source's own, any text
+    that stays one message's for ever; None means that it has none. ``details`` are further facts to remember
+    about where it came from.
     """
 
     position: int
@@ -48,11 +49,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Talk:
-    """One conversation of a source: ``kind`` of store, and ``key``, table or the like in it.
+    """A conversation of a source: ``kind`` of store, and ``key``, table or the like in it.
 
-    ``has_own_ids``: the source's messages have ids; without, they are known by what they say and their order.
-    ``renews_metadata``: what was known of it before is brought up to date wherever it grew.
-    ``refusal``: why none of it can be taken; empty: it can.
+    ``has_own_ids``: the source's messages have ids; otherwise content and order identify them.
+    ``renews_metadata``: the session's existing metadata are updated wherever the conversation grew.
+    ``refusal``: why none of it can be taken; empty means that it can.
     """
 
     kind: str
@@ -71,7 +72,7 @@ class Talk:
 
 @dataclass(frozen=True)
 class Person:
-    """A user of a source, with what is known of them."""
+    """A user of a source, with their profile and metadata."""
 
     name: str
     profile: dict[str, Any] = field(default_factory=dict)
@@ -80,7 +81,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Source:
-    """A store that is open. ``talks`` may be read once. ``messages_total`` None: counting takes a while."""
+    """An open store. ``talks`` can be read once. ``messages_total`` None: counting would take too long."""
 
     talks: Iterator[Talk]
     messages_total: int | None = None
@@ -88,7 +89,7 @@ class Source:
 
 
 def entry_of(position: int, read: Callable[[], Entry]) -> Entry:
-    """What ``read`` makes of the message at ``position``; it may raise Unreadable."""
+    """Return the entry that ``read`` makes; if it raises Unreadable, an entry with that reason."""
     try:
         return read()
     except Unreadable as reason:
@@ -96,7 +97,7 @@ def entry_of(position: int, read: Callable[[], Entry]) -> Entry:
 
 
 def library(module: str, *, extra: str) -> Any:
-    """An optional library. Raises InvalidInput where it is not installed."""
+    """Import an optional library. Raises InvalidInput where it is not installed."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError:
@@ -106,12 +107,12 @@ def library(module: str, *, extra: str) -> Any:
 
 
 def given(members: dict[str, Any]) -> dict[str, Any]:
-    """Those that say anything: neither None nor empty."""
+    """Return the members that are neither None nor empty."""
     return {name: value for name, value in members.items() if value is not None and value not in ("", [], {})}
 
 
 def parsed(cell: Any) -> Any:
-    """What a cell of JSON text holds; as it is, where it is no JSON. SQL's NULL and JSON's are both None."""
+    """Return the value of a cell of JSON text, or the text if it is not JSON. Either NULL is None."""
     if not isinstance(cell, str | bytes):
         return cell
     try:
@@ -121,19 +122,19 @@ def parsed(cell: Any) -> Any:
 
 
 def as_object(value: Any, name: str) -> dict[str, Any]:
-    """``value`` as an object: itself, nothing, or what is none under ``name``."""
+    """Return ``value`` as an object: itself, an empty one for None, or one that holds it as ``name``."""
     if isinstance(value, dict):
         return value
     return {} if value is None else {name: value}
 
 
 def unread_moment(name: str, cell: Any) -> dict[str, Any]:
-    """What to remember of a time that is none: the cell itself, under ``name``."""
+    """Return the details to remember about a time that cannot be read: the cell itself, under ``name``."""
     return {name: cell} if cell is not None and moment(cell) is None else {}
 
 
 def moment(cell: Any) -> datetime | None:
-    """A time as databases tell it; one without a zone is UTC. None where it is none."""
+    """Return a database's time, or None if it is no time. One without a zone is UTC."""
     if isinstance(cell, str):
         try:
             cell = datetime.fromisoformat(cell.strip().removesuffix(" UTC"))
@@ -148,7 +149,7 @@ def moment(cell: Any) -> datetime | None:
 
 
 def own_id(cell: Any) -> UUID | str | None:
-    """A message's own id: a UUID, hyphens or not, or any other text."""
+    """Return a message's own id: a UUID, with hyphens or not, another text, or None if it is empty."""
     try:
         return UUID(str(cell)) if cell else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""Other people's databases, SQLite and PostgreSQL, read and never written, a few rows at a time."""
+"""Read access to the databases of other programs, SQLite and PostgreSQL, a few rows at a time."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ Row = dict[str, Any]
 
 
 class Tables(Protocol):
-    """An open database."""
+    """A database that is open for reading."""
 
     dialect: str
 
     def columns(self, table: str) -> set[str]:
-        """Those the table has; none if there is no such table."""
+        """Return the names of the table's columns; empty if there is no such table."""
 
     def rows(self, statement: str) -> Iterator[Row]: ...
 
 
 @contextmanager
 def opened_tables(place: str) -> Iterator[Tables]:
-    """The database at ``place``: a file of SQLite's, or where to find PostgreSQL. Raises SourceFailed."""
+    """Open the database at ``place``: an SQLite file, or a PostgreSQL address. Raises SourceFailed."""
     place = without_driver(place)
-    is_file = Path(place).is_file()  # whose name may have anything in it
+    is_file = Path(place).is_file()  # tested first: a file's name may look like an address
     is_server = not is_file and (place.startswith(POSTGRES) or "=" in place)
     opened = _postgres(place) if is_server else _sqlite(Path(place))
     with opened as tables:
@@ -53,7 +53,7 @@ def opened_tables(place: str) -> Iterator[Tables]:
 
 
 def without_driver(place: str) -> str:
-    """An address as SQLAlchemy writes it, postgresql+psycopg://, as PostgreSQL does; of SQLite's the file."""
+    """Return an address of SQLAlchemy, as postgresql+psycopg://, without the driver; for SQLite the file."""
     if found := DRIVER.match(place):
         place = f"{found[1]}://{place[found.end() :]}"
     return place.removeprefix(SQLITE)
@@ -82,17 +82,17 @@ def _sqlite(path: Path) -> Iterator[_SqliteTables]:
         raise SourceFailed("there is no such file of SQLite's")
     with _told_of_sqlite(), closing(sqlite3.connect(sqlite_address(path), uri=True)) as connection:
         connection.row_factory = sqlite3.Row
-        # What is no UTF-8 stays apart, for it to be told when it is replaced.
+        # Bytes that are not UTF-8 become surrogates, so that replacing them later is noticed.
         connection.text_factory = lambda raw: raw.decode(errors="surrogateescape")
-        connection.execute("BEGIN")  # one moment for all that is read
+        connection.execute("BEGIN")  # all reads see the same state
         yield _SqliteTables(connection)
 
 
 def sqlite_address(path: Path) -> str:
-    """Where SQLite finds the file, to be read alone.
+    """Return the address at which SQLite opens the file read-only.
 
     A file in WAL mode that nobody has open is taken as immutable, or reading would leave files beside it.
-    With a -wal beside it, its newest rows are in there, and others may be writing.
+    If a -wal file is beside it, the newest rows are in there, and others may be writing.
     """
     has_log = path.with_name(f"{path.name}-wal").exists()
     is_left_alone = not has_log and _is_in_wal_mode(path)
@@ -107,7 +107,7 @@ def _is_in_wal_mode(path: Path) -> bool:
 
 @contextmanager
 def _told_of_sqlite() -> Iterator[None]:
-    """SQLite's errors in our words: its own may quote."""
+    """Raise SQLite's errors as SourceFailed, in our own words, for its own may quote content."""
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -139,7 +139,7 @@ class _PostgresTables:
 
 
 def _tolerant(loader: type[Loader]) -> type[Loader]:
-    """A loader that leaves a time as text where Python has none like it: infinity, and years before 1."""
+    """Return a loader that leaves times as text that Python lacks: infinity, and years before 1."""
 
     class Tolerant(loader):  # type: ignore[misc,valid-type]
         def load(self, data: Buffer) -> Any:
@@ -177,7 +177,7 @@ def _postgres(place: str) -> Iterator[_PostgresTables]:
 
 @contextmanager
 def _told_of_postgres() -> Iterator[None]:
-    """PostgreSQL's errors in our words: its own may quote."""
+    """Raise PostgreSQL's errors as SourceFailed, in our own words, for its own may quote content."""
     try:
         yield
     except psycopg.OperationalError:
@@ -187,7 +187,7 @@ def _told_of_postgres() -> Iterator[None]:
 
 
 def need_columns(tables: Tables, table: str, *names: str) -> set[str]:
-    """The columns of ``table``. Raises SourceFailed where it lacks one that has been there ever since."""
+    """Return the columns of ``table``. Raises SourceFailed where it lacks one of ``names``."""
     columns = tables.columns(table)
     if not columns:
         raise SourceFailed(f"the source has no table {table}")
@@ -197,5 +197,5 @@ def need_columns(tables: Tables, table: str, *names: str) -> set[str]:
 
 
 def count_of(tables: Tables, statements: Mapping[str, str]) -> int:
-    """How many messages there are, by the statement of that name."""
+    """Return the number of messages, by the statement ``count_messages``."""
     return int(next(tables.rows(statements["count_messages"]))["messages"])

@@ -1,6 +1,6 @@
-"""Zep Open Source v0.x: its PostgreSQL. What it had deleted, and not purged yet, stays behind.
+"""The PostgreSQL of Zep Open Source v0.x. Rows that it deleted and has not purged yet are not read.
 
-Roles stay what they are, for programs of Zep's read them back. Embeddings and document collections are not
+Roles are kept as they are, for Zep's programs read them back. Embeddings and document collections are not
 read.
 """
 
@@ -31,7 +31,7 @@ KIND = "zep"
 
 
 def read(tables: Tables) -> Source:
-    """Raises SourceFailed."""
+    """Return the database as a source. Raises SourceFailed where it lacks the columns needed."""
     need_columns(tables, "session", "session_id", "deleted_at")
     need_columns(tables, "message", "id", "uuid", "session_id", "role", "content", "deleted_at")
     users = _users_in(tables)
@@ -78,7 +78,7 @@ def _entry(position: int, row: Row) -> Entry:
 
 
 def _users_in(tables: Tables) -> list[dict[str, Any]]:
-    """Those there are; the first releases had none."""
+    """Return the users; the first releases had none."""
     if not {"user_id", "deleted_at"} <= tables.columns("users"):
         return []
     return [row["user"] for row in tables.rows(SQL["users"])]
@@ -90,7 +90,7 @@ def _person(user: dict[str, Any]) -> Person:
 
 
 def _summaries_in(tables: Tables) -> dict[str, dict[str, Any]]:
-    """By session, the newest, as Zep's protocol tells it."""
+    """Return the newest summary of each session, by the session's name, in the form of Zep's protocol."""
     if not {"session_id", "created_at", "deleted_at"} <= tables.columns("summary"):
         return {}
     return {
