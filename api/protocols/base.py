@@ -36,7 +36,7 @@ R = TypeVar("R")
 P = ParamSpec("P")
 
 UNHELD_BYTES = 2**20
-"""A list that weighs no more is read without more ado."""
+"""The size up to which a list is read without waiting for room."""
 
 ErrorAnswer = Callable[[Request, Exception], Response]
 """How a protocol answers a RecountError, a RequestValidationError, a BodyInvalid or an HTTPException."""
@@ -120,9 +120,10 @@ class Visit(Reading):
     async def find_whole(
         self, function: Callable[Concatenate[Database, str, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        """What ``function`` finds, however large; what is large, once there is room for it.
+        """Return what ``function`` finds, whatever its size; if it is large, wait until there is room for it.
 
-        It takes ``bytes_max`` besides, and raises TooLarge. Raises Unavailable.
+        ``function`` takes ``bytes_max`` besides the given arguments, and raises TooLarge beyond it. Raises
+        Unavailable.
         """
         bytes_max, held = UNHELD_BYTES, 0
         while True:

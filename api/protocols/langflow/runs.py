@@ -147,7 +147,7 @@ class _Told:
 
 @dataclass(frozen=True)
 class _Run:
-    """One run: the request, its session, and the id of the run."""
+    """A run: the request, its session, and the id of the run."""
 
     exchange: Exchange
     asked: _RunRequest

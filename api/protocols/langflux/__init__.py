@@ -1,14 +1,14 @@
 """LangFlux, which is Flowise: ``/api/v1/chatmessage…``, feedback, figures, export, and predictions.
 
-What Flowise calls a chatflow is the scope of a session; the session's name is the ``sessionId``, or where
-there is none the ``chatId``. What a chat message has that ours has no place for, its feedback too, is kept in
-the message's metadata under ``langflux``.
+A Flowise chatflow is the scope of a session; the session's name is the ``sessionId``, or the ``chatId`` if
+there is none. The members of a chat message that have no counterpart in Recount, including its feedback,
+are kept in the message's metadata under ``langflux``.
 
-- ``messages``: a chat message in Flowise's shape, and in ours
-- ``chatmessages``: reading, writing and deleting them
-- ``feedback``: what people thought of an answer
+- ``messages``: a chat message in Flowise's shape, and in Recount's
+- ``chatmessages``: reading, writing and deleting chat messages
+- ``feedback``: ratings of answers
 - ``overview``: figures, and the export
-- ``predictions``: an answer, by the responder that is configured
+- ``predictions``: answers, by the responder that is configured
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from recountdb.api.settings import Settings
 
 
 def router(settings: Settings) -> APIRouter:
-    """Flowise's routes, as ``settings`` want them."""
+    """Return a router of Flowise's routes for these settings."""
     router = protocol_router(route_class(tell))
     chatmessages.add_routes(router, settings)
     feedback.add_routes(router)

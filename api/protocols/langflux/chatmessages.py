@@ -45,29 +45,30 @@ KNOWN = {
     *("sessionId", "chatId", "memoryType", "messageId", "chatType", "startDate", "endDate", "feedbackType"),
     *("order", "sort", "feedback", "page", "limit", "hardDelete", "isClearFromViewMessageDialog"),
 }
-"""The parameters a deletion may have: one that is not among them could mean that less is to be deleted."""
+"""The parameters that a deletion may have; an unknown one is refused, as it may mean to delete less."""
 
 MANY = {"chatType", "feedbackType"}
-"""Those that may be repeated."""
+"""The parameters that may be repeated."""
 
 INDEX = re.compile(r"\[\d*\]$")
 WHOLE = re.compile(r"\s*[+-]?\d+")
-"""What JavaScript's parseInt reads of a text."""
+"""The part of a text that JavaScript's parseInt reads."""
 
 DATES = (
     *("%Y", "%Y-%m", "%Y/%m/%d", "%m/%d/%Y", "%b %d, %Y"),
     *("%a %b %d %Y", "%a %b %d %Y %H:%M:%S GMT%z"),
 )
-"""What JavaScript's Date takes besides ISO 8601 and RFC 5322; the last two are as it writes itself."""
+"""The formats that JavaScript's Date parses besides ISO 8601 and RFC 5322; it writes the last two itself."""
 
 MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which messages of a chatflow: those that the store finds, and what is left of them.
+    """A selection of a chatflow's messages: a filter for the store, and what to select from its result.
 
-    ``ratings``: with these ratings only, each with the message just before it; None for all.
+    ``ratings``: only messages with these ratings, each with the message just before it; None for all.
+    ``page``, ``limit``: the page of sessions, and its size; 0 for all.
     """
 
     said: Said
@@ -89,18 +90,18 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
     @router.delete("/api/v1/chatmessage")
     @router.delete("/api/v1/chatmessage/")
     async def unnamed(request: Request) -> Response:
-        """A chatflow must be named."""
+        """Refuse a request that names no chatflow."""
         await visit(request)
         raise refused(412, "Error: chatMessagesController - id not provided!")
 
     @router.get("/api/v1/chatmessage/{chatflow}")
     async def messages(chatflow: str, request: Request) -> Response:
-        """The chat messages of a chatflow."""
+        """List the chat messages of a chatflow."""
         return await listed(chatflow, request, None)
 
     @router.get("/api/v1/internal-chatmessage/{chatflow}")
     async def internal(chatflow: str, request: Request) -> Response:
-        """As above, those from the canvas alone, and never by pages."""
+        """List the chat messages from the canvas only, and never in pages."""
         return await listed(chatflow, request, ["INTERNAL"])
 
     async def listed(chatflow: str, request: Request, chat_types: list[str] | None) -> Response:
@@ -115,7 +116,7 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
 
     @router.post("/api/v1/chatmessage/{chatflow}")
     async def add(chatflow: str, request: Request) -> Response:
-        """Store a message; the answer is what was stored."""
+        """Store a message, and answer what was stored."""
         here = await visit(request)
         scope = chatflow_id(chatflow)
         body = await body_as(request, NewChatMessage)
@@ -130,7 +131,7 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
 
     @router.delete("/api/v1/chatmessage/{chatflow}")
     async def delete(chatflow: str, request: Request) -> Response:
-        """Delete those messages of a chatflow that the parameters select; without any, all of them."""
+        """Delete the messages of a chatflow that the parameters select; without parameters, all of them."""
         here = await visit(request)
         scope = chatflow_id(chatflow)
         query = Query(request)
@@ -142,7 +143,7 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
 
     @router.put("/api/v1/chatmessage/abort/{chatflow}/{chat_id}")
     async def abort(chatflow: str, chat_id: str, request: Request) -> Response:
-        """An answer under way is not stopped: it ends when its caller hangs up."""
+        """Acknowledge the request; an answer under way goes on until its caller hangs up."""
         await visit(request)
         return Json({"status": 200, "message": "Chat message aborted"})
 
@@ -151,12 +152,12 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
 
 
 def scope_in(chatflow: str) -> str:
-    """The scope of a chatflow that is asked for; one that is no id has no messages."""
+    """Return the scope of a chatflow to read; one that is not a valid id has no messages."""
     return scope_of(chatflow) or chatflow.replace(SLASH_IN_SEGMENT, "/")
 
 
 def chatflow_id(chatflow: str) -> str:
-    """The scope of a chatflow that is to be changed. Raises a refusal."""
+    """Return the scope of a chatflow to change. Raises a refusal if its id is invalid."""
     scope = scope_of(chatflow)
     if scope is None:
         raise refused(400, "Invalid UUID format for chatflowId")
@@ -179,7 +180,7 @@ class Query:
         return values[0] if values else None
 
     def many(self, name: str) -> list[str]:
-        """The values of a parameter that may be repeated, or a JSON array."""
+        """Return the values of a parameter that may be repeated, or be a JSON array."""
         return many_in(self._values.get(name, ()))
 
     def moment(self, name: str) -> datetime | None:
@@ -187,7 +188,7 @@ class Query:
         return moment_in(name, value) if value else None
 
     def count(self, name: str) -> int:
-        """Raises a refusal for a negative one."""
+        """Return a number, 0 if there is none. Raises a refusal for a negative one."""
         found = WHOLE.match((self.one(name) or "")[:20])
         number = int(found[0]) if found else 0
         if number < 0:
@@ -196,12 +197,12 @@ class Query:
 
     @property
     def is_descending(self) -> bool:
-        """Just ``DESC``, in ``order``; or in ``sort``, which is what the documentation calls it."""
+        """Return whether ``order``, or else ``sort``, its name in the documentation, is exactly ``DESC``."""
         order = self.one("order")
         return (self.one("sort") if order is None else order) == "DESC"
 
     def refuse_unclear(self) -> None:
-        """Raises a refusal where it is not clear what a deletion is about."""
+        """Raise a refusal if it is not clear what a deletion is about."""
         for name, values in self._values.items():
             if name not in KNOWN:
                 raise refused(400, f"there is no parameter {name[:100]!r}; nothing was deleted")
@@ -216,7 +217,11 @@ class Query:
         is_strict: bool = False,
         chat_types: list[str] | None = None,
     ) -> Wanted:
-        """With feedback there are ratings and pages, and empty values filter nothing unless ``is_strict``."""
+        """Return the selection that the parameters ask for. Raises a refusal if one of them is invalid.
+
+        Ratings and pages count with ``has_feedback`` only; then empty values filter nothing, unless
+        ``is_strict``. ``chat_types``: overrides the parameter ``chatType``.
+        """
         equal = {name: self.one(name) for name in ("sessionId", "chatId", "memoryType", "messageId")}
         if has_feedback and not is_strict:
             equal = {name: value or None for name, value in equal.items()}
@@ -246,7 +251,7 @@ class Query:
 
 
 def many_in(values: Iterable[str]) -> list[str]:
-    """All of them, and what those that are JSON arrays hold."""
+    """Return all values, with a JSON array replaced by its items, and without empty texts."""
     found: list[str] = []
     for value in values:
         read: Any = value
@@ -266,7 +271,7 @@ def by_chat_type(types: Sequence[str]) -> Label:
 
 
 def moment_in(name: str, text: str) -> datetime:
-    """A time as JavaScript takes it; without a zone it is UTC. Raises a refusal."""
+    """Parse a time as JavaScript does; without a zone it is UTC. Raises a refusal."""
     with suppress(ValueError):
         return to_utc(datetime.fromisoformat(text))
     for form in DATES:
@@ -284,7 +289,10 @@ def moment_in(name: str, text: str) -> datetime:
 async def find(
     here: Visit, wanted: Wanted, *, is_descending: bool = False, with_one_before: bool = True
 ) -> list[FoundMessage]:
-    """The messages that are wanted, the oldest first unless ``is_descending``."""
+    """Return the selected messages, oldest first unless ``is_descending``.
+
+    ``with_one_before``: whether a selection by ratings includes the message before each.
+    """
     if wanted.is_paged:
         found = await _page_of_sessions(here, wanted, is_descending=is_descending)
     else:
@@ -295,7 +303,7 @@ async def find(
 
 
 async def _page_of_sessions(here: Visit, wanted: Wanted, *, is_descending: bool) -> list[FoundMessage]:
-    """All messages of the sessions on a page, the newest first."""
+    """Return all selected messages of the sessions on a page, newest first."""
     names = await _sessions_with(here, wanted)
     if not is_descending:
         names = names[::-1]
@@ -307,7 +315,7 @@ async def _page_of_sessions(here: Visit, wanted: Wanted, *, is_descending: bool)
 
 
 async def _sessions_with(here: Visit, wanted: Wanted) -> list[str]:
-    """The names of the sessions with what is wanted, the one with the newest of it first."""
+    """Return the names of the sessions with selected messages, the one with the newest first."""
     if wanted.ratings is None:
         return [session.name for session in await here.find(latest_sessions, wanted.said, limit=None)]
     found = await here.find_whole(newest_messages, wanted.said, limit=None)
@@ -318,9 +326,9 @@ async def _sessions_with(here: Visit, wanted: Wanted) -> list[str]:
 def _chosen(
     found: Sequence[FoundMessage], ratings: Collection[str], *, with_one_before: bool
 ) -> list[FoundMessage]:
-    """The messages with such a rating, each with the one before it in its session.
+    """Return the messages with such a rating, each with the one before it in its session.
 
-    ``found`` ascends, and so does what is returned.
+    Both ``found`` and the result are ordered oldest first.
     """
     before: dict[str, FoundMessage] = {}
     picked: dict[Any, FoundMessage] = {}
@@ -342,7 +350,7 @@ def _is_rated(found: FoundMessage, ratings: Collection[str]) -> bool:
 
 
 async def _refuse_taken(here: Visit, exchange: Exchange, message_id: UUID) -> None:
-    """Keep an id from being that of messages in two sessions. Raises MessageIdTaken."""
+    """Raise MessageIdTaken when a message of another session has this id."""
     with suppress(NotFound):
         found = await here.find(get_message, message_id)
         if (found.scope, found.conversation) != (exchange.scope, exchange.session):
@@ -350,7 +358,7 @@ async def _refuse_taken(here: Visit, exchange: Exchange, message_id: UUID) -> No
 
 
 async def _delete_all(here: Visit, found: Sequence[FoundMessage]) -> int:
-    """Delete messages, by one command for each session; returns how many are gone by that."""
+    """Delete messages, by one command for each session; return how many messages this deleted."""
     by_session: dict[str, list[FoundMessage]] = {}
     for one in found:
         by_session.setdefault(one.conversation, []).append(one)

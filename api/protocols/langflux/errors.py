@@ -1,4 +1,7 @@
-"""Flowise's errors: ``{"statusCode": n, "success": false, "message": …, "stack": {}}``, and one more."""
+"""Flowise's error responses: ``{"statusCode": n, "success": false, "message": …, "stack": {}}``.
+
+Only that to an unauthorized request has another shape.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``/api/v1/feedback``: what people thought of an answer, kept as metadata of the message it is about.
+"""``/api/v1/feedback``: ratings of answers, kept as metadata of the message that they are about.
 
 A message has one feedback, the last one; its id is that of the message.
 """
@@ -67,7 +67,7 @@ def add_routes(router: APIRouter) -> None:
 
     @router.put("/api/v1/feedback/{feedback}")
     async def change(feedback: str, request: Request) -> Response:
-        """Change what was thought."""
+        """Change a feedback."""
         here = await visit(request)
         body = await body_as(request, _NewFeedback)
         found = await _rated(here, feedback)
@@ -80,7 +80,7 @@ def add_routes(router: APIRouter) -> None:
 
     @router.get("/api/v1/feedback/{chatflow}")
     async def listed(chatflow: str, request: Request) -> Response:
-        """The feedback on the answers of a chatflow."""
+        """List the feedback on the answers of a chatflow."""
         here, query = await visit(request), Query(request)
         said = Said(scope=scope_in(chatflow), metadata={KEY: {"feedback": {}}})
         since, until = query.moment("startDate"), query.moment("endDate")
@@ -101,7 +101,7 @@ def _chat_of(found: FoundMessage) -> str:
 
 
 def _check_place(found: FoundMessage, body: _NewFeedback) -> None:
-    """Refuse a feedback that says of a message that it is in another chatflow or chat; it may say nothing."""
+    """Refuse a feedback that names another chatflow or chat than the message's; it may name neither."""
     if body.chatId and body.chatId != _chat_of(found):
         raise _elsewhere()
     if body.chatflowid and scope_of(body.chatflowid) != found.scope:
@@ -113,7 +113,7 @@ def _elsewhere() -> HTTPException:
 
 
 async def _message_with(here: Visit, message_id: str) -> FoundMessage:
-    """Raises a refusal where there is no such message."""
+    """Return the message with this id. Raises a refusal when there is none in a session."""
     found_id = scope_of(message_id)
     try:
         if found_id is not None:
@@ -126,7 +126,10 @@ async def _message_with(here: Visit, message_id: str) -> FoundMessage:
 
 
 async def _rated(here: Visit, feedback_id: str) -> FoundMessage:
-    """The message that a feedback is about: of the same id, or one that was imported with another."""
+    """Return the message that a feedback is about. Raises a refusal when there is none.
+
+    The feedback has the id of its message, or another id if it was imported.
+    """
     said = Said(message_id=as_uuid(feedback_id), metadata={KEY: {"feedback": {}}})
     found = await here.find_whole(newest_messages, said, limit=1) if said.message_id is not None else []
     if not found:

@@ -1,4 +1,4 @@
-"""A chat message in Flowise's words, and how it becomes one of ours and back."""
+"""A chat message in Flowise's shape, and its translation into Recount's message and back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recountdb.domain.values import Document, Text
 from recountdb.projections.views.messages import FoundMessage
 
 KEY = "langflux"
-"""Under this key of a message's metadata is what ours have no place for."""
+"""The key of a message's metadata that holds the members without a counterpart in Recount."""
 
 JSON_COLUMNS = (
     "sourceDocuments",
@@ -29,10 +29,10 @@ JSON_COLUMNS = (
     "artifacts",
     "action",
 )
-"""What Flowise keeps as JSON texts, and tells decoded."""
+"""The members that Flowise stores as JSON texts, and decodes in responses."""
 
 EXTRAS = (*JSON_COLUMNS, "executionId", "chatType", "chatId", "memoryType", "leadEmail", "followUpPrompts")
-"""The members of a chat message that are kept in the metadata; so is a ``sessionId``, null or empty."""
+"""The members of a chat message that are kept in the metadata; a ``sessionId`` is, if null or empty."""
 
 FEEDBACK = ("id", "chatflowid", "chatId", "messageId", "rating", "content", "createdDate")
 """The members of a feedback."""
@@ -40,11 +40,11 @@ FEEDBACK = ("id", "chatflowid", "chatId", "messageId", "rating", "content", "cre
 ROLES = {"userMessage": "user", "apiMessage": "assistant"}
 CHAT_TYPES = ("INTERNAL", "EXTERNAL", "EVALUATION", "MCP", "SCHEDULED", "WEBHOOK")
 DEFAULT_CHAT_TYPE = "EXTERNAL"
-"""Of a message that was not written by Flowise."""
+"""The chat type of a message that Flowise did not write."""
 
 
 class NewChatMessage(BaseModel):
-    """The body of a POST. Members that are not named here are passed over."""
+    """The body of a POST. Unknown members are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -70,7 +70,7 @@ class NewChatMessage(BaseModel):
 
 
 def scope_of(chatflow: str) -> str | None:
-    """The scope of a chatflow's sessions; None for what is no id of one."""
+    """Return the scope of a chatflow's sessions; None if ``chatflow`` is not a valid id."""
     try:
         return str(UUID(chatflow))
     except ValueError:
@@ -78,7 +78,7 @@ def scope_of(chatflow: str) -> str | None:
 
 
 def members_of(message: Mapping[str, Any], timestamp: datetime | None) -> dict[str, Any]:
-    """Members of domain.messages.Message, all but the id, for a chat message."""
+    """Return the members of domain.messages.Message, except the id, for a chat message."""
     extras = {name: message[name] for name in EXTRAS if message.get(name) is not None}
     if not message.get("sessionId"):
         extras["sessionId"] = message.get("sessionId")
@@ -96,7 +96,7 @@ def extras_of(message: MessageState) -> dict[str, Any]:
 
 
 def feedback_of(message: MessageState) -> dict[str, Any] | None:
-    """The last one on it, with all members."""
+    """Return the last feedback on a message, with all members; None if there is none."""
     kept = extras_of(message).get("feedback")
     return {name: kept.get(name) for name in FEEDBACK} if isinstance(kept, dict) and kept else None
 
@@ -110,13 +110,13 @@ def created(message: MessageState) -> datetime:
 
 
 def wire_time(moment: datetime) -> str:
-    """As JavaScript writes a time: three digits of a second, UTC."""
+    """Format a time as JavaScript does, in UTC with milliseconds."""
     moment = moment.astimezone(UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"
 
 
 def _text_of(message: MessageState) -> str:
-    """What was said, as a text; of a list of parts, those that are text."""
+    """Return the content as a text; for a list of parts, that of the text parts."""
     if isinstance(message.content, str):
         return message.content
     texts = (part.get("text") if isinstance(part, dict) else part for part in message.content or [])
@@ -129,7 +129,11 @@ def session_id_of(found: FoundMessage) -> str | None:
 
 
 def chat_message(found: FoundMessage, *, as_strings: bool = False, feedback: bool = False) -> dict[str, Any]:
-    """``as_strings``: the JSON columns as texts, as servers up to 2.0.5 told them."""
+    """Return a message in Flowise's shape.
+
+    ``as_strings``: whether JSON columns are texts, as in responses of servers up to 2.0.5. ``feedback``:
+    whether the feedback is included.
+    """
     message, extras = found.message, extras_of(found.message)
     column = _json_text if as_strings else _decoded
     told = {
@@ -157,7 +161,7 @@ def chat_message(found: FoundMessage, *, as_strings: bool = False, feedback: boo
 
 
 def _decoded(value: object) -> object:
-    """A column decoded by itself; what cannot be decoded, or would not be the same, stays a text."""
+    """Return a column decoded; a text that is not JSON, or would not decode exactly, stays a text."""
     if isinstance(value, str):
         try:
             return read_json(value)
@@ -167,5 +171,5 @@ def _decoded(value: object) -> object:
 
 
 def _json_text(value: object) -> object:
-    """As JavaScript writes it."""
+    """Return a value as a JSON text, in JavaScript's format; a text and None stay as they are."""
     return value if value is None or isinstance(value, str) else to_json(value).decode()

@@ -38,7 +38,7 @@ SOURCES = {
 
 ATTACHED = ("sourceDocuments", "usedTools", "fileAnnotations", "agentReasoning", "artifacts")
 STORED = "stored-file"
-"""The type of an upload that Flowise keeps, and tells the path of."""
+"""The type of an upload that Flowise stores, and whose path the export includes."""
 
 
 class _ExportRequest(BaseModel):
@@ -54,7 +54,7 @@ class _ExportRequest(BaseModel):
 def add_routes(router: APIRouter) -> None:
     @router.get("/api/v1/stats/{chatflow}")
     async def stats(chatflow: str, request: Request) -> Response:
-        """How much was said, and what people thought of it."""
+        """Count the messages of a chatflow, and the ratings of its answers."""
         here = await visit(request)
         wanted = Query(request).wanted(scope_in(chatflow), has_feedback=True)
         found = await find(here, replace(wanted, page=0))
@@ -70,7 +70,7 @@ def add_routes(router: APIRouter) -> None:
 
     @router.post("/api/v1/export-import/chatflow-messages")
     async def export(request: Request) -> Response:
-        """The conversations of a chatflow, the newest first."""
+        """Export the conversations of a chatflow, newest first."""
         here = await visit(request, scope="read")
         body = await body_as(request, _ExportRequest)
         if not body.chatflowId:
@@ -87,12 +87,15 @@ def add_routes(router: APIRouter) -> None:
 
 
 def _listed(value: list[str] | str | None) -> list[str]:
-    """One, several, or a JSON array of them."""
+    """Return a value, several, or the items of a JSON array, as a list."""
     return many_in([value] if isinstance(value, str) else value or ())
 
 
 def _conversations(found: list[FoundMessage]) -> list[dict[str, Any]]:
-    """``found``, which ascends, by chat, memory and session."""
+    """Group messages, which come oldest first, by chat, memory and session.
+
+    The conversation with the newest message is first.
+    """
     by_key: dict[tuple[str, str | None, str | None], list[dict[str, Any]]] = {}
     for one in found:
         told = chat_message(one, feedback=True)

@@ -38,14 +38,17 @@ from recountdb.domain.sessions import Session
 from recountdb.domain.values import check_document
 
 FAILED = "error"
-"""The event by which a Flowise says that there is no answer."""
+"""The event by which a Flowise reports that there is no answer."""
 
 MEMORY = ""
-"""The label of the memory node; there is none here."""
+"""The label of the memory node; Recount has none."""
 
 
 class Ids(NamedTuple):
-    """Whose turn it is: one chat may have several sessions. ``is_given``: by the request alone."""
+    """The chat and the session of a prediction; one chat may have several sessions.
+
+    ``is_given``: whether the request itself determines both.
+    """
 
     chat_id: str
     session_id: str
@@ -53,7 +56,7 @@ class Ids(NamedTuple):
 
 
 def resolve_ids(body: Mapping[str, Any], *, is_internal: bool = False, fresh: str = "") -> Ids:
-    """The ids of a prediction. Raises a refusal for one that is no text.
+    """Return the ids of a prediction. Raises a refusal for one that is not a text.
 
     The chat is body.chatId, else overrideConfig.sessionId, else ``fresh``. The session is
     overrideConfig.sessionId, else body.chatId, else the chat. An empty text counts for the chat alone. From
@@ -81,12 +84,12 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
 
     @router.post("/api/v1/internal-prediction/{chatflow}")
     async def predict_internally(chatflow: str, request: Request) -> Response:
-        """As above, from the canvas."""
+        """Answer a question from the canvas."""
         return await answer(chatflow, request, is_internal=True)
 
     @router.get("/api/v1/chatflows-streaming/{chatflow}")
     async def streams(chatflow: str) -> Response:
-        """Whether answers in a chatflow can be streamed; the SDKs ask without their key."""
+        """Answer whether a chatflow can stream; no key is required, because the SDKs send none here."""
         scope = chatflow_id(chatflow)
         if upstream is not None:
             told = await upstream.look_up(("api", "v1", "chatflows-streaming", scope))
@@ -118,7 +121,7 @@ def add_routes(router: APIRouter, settings: Settings) -> None:
 
 
 async def _body_in(request: Request) -> dict[str, Any]:
-    """The body; nothing is an empty question. Raises a refusal."""
+    """Return the body; an empty body is an empty question. Raises a refusal."""
     if not (await request.body()).strip():
         return {}
     try:
@@ -131,7 +134,7 @@ async def _body_in(request: Request) -> dict[str, Any]:
 
 
 def _told_before(body: Mapping[str, Any]) -> list[Turn]:
-    """What the request says was said before."""
+    """Return the earlier turns that the request includes."""
     history = body.get("history")
     turns = []
     for one in history if isinstance(history, list) else []:
@@ -144,7 +147,7 @@ def _told_before(body: Mapping[str, Any]) -> list[Turn]:
 
 @dataclass(frozen=True)
 class _Prediction:
-    """One question in a chat, which arrived ``at`` this time."""
+    """A question in a chat, which arrived at the time ``at``."""
 
     here: Visit
     scope: str
@@ -167,13 +170,13 @@ class _Prediction:
         return self.body.get("streaming") in (True, "true")
 
     async def ask(self, memory: str = MEMORY) -> Message:
-        """Record the question, as of its arrival."""
+        """Record the question, timestamped with its arrival."""
         more = {"fileUploads": self.body.get("uploads"), "leadEmail": self.body.get("leadEmail")}
         said = self._message("userMessage", self.question, self.at, {**more, "memoryType": memory})
         return await self.exchange.record(said)
 
     def api_message(self, answer: Mapping[str, Any]) -> dict[str, Any]:
-        """The members of the message that an answer is."""
+        """Return the members of the message for an answer."""
         names = (*JSON_COLUMNS, "followUpPrompts", "memoryType", "executionId")
         more = {name: answer[name] for name in names if answer.get(name) is not None}
         text = answer.get("text")
@@ -201,7 +204,7 @@ class _Prediction:
         }
 
     async def tell(self, parts: AsyncIterator[str]) -> AsyncIterator[bytes]:
-        """The events of an answer that comes by parts; it is recorded when it is whole."""
+        """Yield the events of an answer that comes in parts; record the answer when it is complete."""
         texts = [await anext(parts, "")]
         yield _event("start", "")
         try:
@@ -220,7 +223,7 @@ class _Prediction:
     # ---- answered by a Flowise ----
 
     def now_known(self, answer: Mapping[str, Any]) -> _Prediction:
-        """This, under the ids that the Flowise chose where the request left them open."""
+        """Return this prediction with the ids that the Flowise chose, if the request left them open."""
         if self.ids.is_given:
             return self
         chat_id, session_id = answer.get("chatId"), answer.get("sessionId")
@@ -229,7 +232,10 @@ class _Prediction:
         return replace(self, ids=Ids(chat, session, True))
 
     async def settled(self, asked: Message | None, answer: Mapping[str, Any]) -> _Prediction:
-        """This as it is now known; the question, which may not be recorded yet (None), goes by it as well."""
+        """Return this prediction as ``now_known`` does, and adapt the recorded question to it.
+
+        ``asked``: the question's message; None if it is not recorded yet, in which case it is recorded now.
+        """
         one, memory = self.now_known(answer), answer.get("memoryType")
         memory = memory if isinstance(memory, str) else MEMORY
         if asked is None:
@@ -239,7 +245,7 @@ class _Prediction:
         return one
 
     async def label(self, asked: Message, memory: str) -> None:
-        """Say which memory a question is in: under another label it would not be beside its answer."""
+        """Set the memory label of the question to its answer's, so that both are listed together."""
         with suppress(NotFound):  # deleted meanwhile
             await self.here.execute(
                 ChangeMessage(
@@ -252,7 +258,7 @@ class _Prediction:
             )
 
     async def relay(self, upstream: Upstream, route: Route) -> Response:
-        """Pass the question on, and the answer back."""
+        """Pass the question on, and relay the answer."""
         asked = await self.ask() if self.ids.is_given else None
         try:
             relayed = await upstream.forward(route, dict(self.body))
@@ -267,7 +273,7 @@ class _Prediction:
         return Json(relayed.body, relayed.status)
 
     async def relay_by_parts(self, upstream: Upstream, route: Route) -> AsyncIterator[bytes]:
-        """Flowise's events as they come; the answer is recorded when they end."""
+        """Yield Flowise's events as they come; record the answer when they end."""
         asked = await self.ask() if self.ids.is_given else None
         events, told, has_begun = Events(), dict[str, Any](text=""), False
         failure: RecountError | None = None
@@ -290,7 +296,7 @@ class _Prediction:
             yield _event("error", str(failure))
 
     async def record_answer(self, answer: Mapping[str, Any]) -> None:
-        """Record what a Flowise answered, under its id where that is free."""
+        """Record a Flowise's answer, under the Flowise's message id if that is free."""
         members = self.api_message(clean(answer))
         try:
             await self.exchange.record(members, as_uuid(str(answer.get("chatMessageId"))))
@@ -299,12 +305,12 @@ class _Prediction:
 
 
 def _event(name: str, data: JsonValue) -> bytes:
-    """A record of Flowise's event streams."""
+    """Return a record of Flowise's event streams."""
     return b"message:\ndata:" + to_json({"event": name, "data": data}) + b"\n\n"
 
 
 def _note(data: str, told: dict[str, Any]) -> None:
-    """Note what an event of Flowise's stream tells of the answer."""
+    """Collect the part of the answer in an event of Flowise's stream."""
     try:
         record = loads(data)
     except ValueError:
@@ -323,5 +329,5 @@ def _note(data: str, told: dict[str, Any]) -> None:
 
 
 def _is_answer(told: Mapping[str, Any]) -> bool:
-    """Whether a Flowise answered: it may end a stream without a word, and tells its failures as events."""
+    """Return whether a Flowise answered: its stream may be without text, and reports failures as events."""
     return FAILED not in told and bool(told["text"] or "chatMessageId" in told)

@@ -1,4 +1,4 @@
-"""What clients get: objects as plain dicts, and errors as ``{"detail": …}``."""
+"""LangMem's responses: objects as plain dicts, and errors as ``{"detail": …}``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def tell(request: Request, error: Exception) -> Response:
-    """The error's status, and why in one sentence."""
+    """Return the response to an error: its status, and the reason in one sentence."""
     detail = str(error)
     match error:
         case RequestValidationError():
@@ -70,7 +70,7 @@ def function_object(function: Function) -> dict[str, Any]:
 
 
 async def everything(visit: Visit, query: Callable[..., Page[T]], window: Window) -> list[T]:
-    """All pages of a listing that has none in this protocol. ``window``: its order."""
+    """Return the items of all pages, for a listing without pages in LangMem. ``window``: gives the order."""
     found: list[T] = []
     cursor = None
     while True:

@@ -1,4 +1,4 @@
-"""What clients send. Members that are not known are passed over."""
+"""Models of LangMem's request bodies. Unknown members are ignored."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def _check_object(value: Any) -> Any:
 
 
 def _id_in(value: Any) -> Any:
-    """Of an object with an id, as old examples pass them, just that."""
+    """Return the id of an object that has one, as old examples pass objects; other values unchanged."""
     return value.get("id") if isinstance(value, dict) else value
 
 
 def _renamed_type(value: Any) -> Any:
-    """As the first pre-releases called it → as it is called since."""
+    """Return the current name of a type, given its name in the first pre-releases; other values unchanged."""
     return "user_state" if value == "user" else value
 
 
@@ -54,7 +54,7 @@ class NewMessages(_Body):
 
 
 class NewThreadState(_Body):
-    """``key``: None is a slot of its own."""
+    """A state document to store. ``key``: None is a slot of its own."""
 
     state: AnyDocument
     key: Key | None = None
@@ -71,20 +71,20 @@ class NewUser(_Body):
     metadata: Object | None = None
 
     def changes(self) -> dict[str, Any]:
-        """What is given, as members of the profile."""
+        """Return the members that were given, as members of the profile."""
         given = {"display_name": self.name, "tags": self.tags}
         return {member: value for member, value in given.items() if value is not None}
 
 
 class UserQuery(_Body):
-    """None filters nothing."""
+    """A filter of users. A member that is None filters nothing."""
 
     name: list[Text] | None = None
     id: list[UUID] | None = None
 
 
 class _Schema(BaseModel):
-    """What a function makes. ``name`` and ``description``: None where the schema says nothing."""
+    """The schema of what a function makes. ``name``, ``description``: None if the schema has none."""
 
     name: Text | None = None
     description: Text | None = None
@@ -92,7 +92,10 @@ class _Schema(BaseModel):
 
 
 def _schema_from(value: Any) -> _Schema:
-    """Three keys as they are, or a bare JSON schema, whose title is the name. Raises ValueError."""
+    """Return a schema of three keys as it is, or of a bare JSON schema, whose title becomes the name.
+
+    Raises ValueError.
+    """
     document = _check_object(value)
     parameters, name = document, document.get("title")
     if isinstance(document.get("parameters"), dict):
@@ -109,7 +112,7 @@ SentSchema = Annotated[Any, AfterValidator(_schema_from)]
 
 
 class FunctionChanges(_Body):
-    """Members that are None stay as they are."""
+    """Changes of a function. Members that are None stay as they are."""
 
     type: Type | None = None
     name: Text | None = None
@@ -122,7 +125,7 @@ class FunctionChanges(_Body):
     )
 
     def changes(self) -> dict[str, Any]:
-        """What is given, as members of the definition."""
+        """Return the members that were given, as members of the definition."""
         schema = self.schema_ or _Schema(parameters=None)
         given = {
             "type": self.type,
@@ -141,7 +144,7 @@ class NewFunction(FunctionChanges):
 
 
 class FunctionQuery(_Body):
-    """``target_type``: kinds (user, thread) or exact types; None is all."""
+    """A filter of functions. ``target_type``: kinds (user, thread) or exact types; None for all."""
 
     target_type: list[str] | None = None
     cursor: str | None = None
@@ -152,9 +155,10 @@ class NewUserState(_Body):
 
 
 class MemoryQuery(_Body):
-    """``state``: the functions whose document is wanted; the others are about memories, which nobody makes.
+    """A query of memories. ``state``: the functions whose documents are wanted.
 
-    ``thread_query``: anything, for the client sends a list in the place of a number.
+    The other members are about memories, which Recount does not make. ``thread_query``: of any type, because
+    the client sends a list in place of a number.
     """
 
     text: str = ""

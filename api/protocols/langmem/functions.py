@@ -1,4 +1,4 @@
-"""/memory-functions: what is to be remembered, and how."""
+"""/memory-functions: definitions of what to remember, and how."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAGE_SIZE = 100
 
 
 async def _create_memory_function(request: Request) -> Response:
-    """A function; one that has the id is this one from now on."""
+    """Create a function, or redefine the one with the given id."""
     here = await visit(request)
     body = await body_as(request, NewFunction)
     definition = Definition(**body.changes())
@@ -34,7 +34,7 @@ async def _get_memory_function(request: Request, function_id: UUID) -> Response:
 
 
 async def _list_memory_functions(request: Request) -> Response:
-    """A page, the built-in one first."""
+    """List a page of functions, the built-in one first."""
     here = await visit(request, scope="read")
     body = await body_as(request, FunctionQuery)
     window = Window(PAGE_SIZE, "oldest", body.cursor)
@@ -44,21 +44,21 @@ async def _list_memory_functions(request: Request) -> Response:
 
 
 def _types_in(target_types: list[str] | None) -> list[FunctionType] | None:
-    """The types that are named, by themselves or by their kind; None for all."""
+    """Return the types that are named exactly or by their kind; None for all."""
     if target_types is None:
         return None
     return [one for one in FUNCTION_TYPES if {one, one.partition("_")[0]}.intersection(target_types)]
 
 
 async def _update_memory_function(request: Request, function_id: UUID) -> Response:
-    """What is given replaces what was there."""
+    """Replace the members that are given."""
     here = await visit(request)
     body = await body_as(request, FunctionChanges)
     return await _carried_out(here, _changing(here, function_id, body))
 
 
 async def _delete_memory_function(request: Request, function_id: UUID) -> Response:
-    """It is in no list from now on; what it made is not shown."""
+    """Delete a function: it is no longer listed, and what it made is no longer shown."""
     here = await visit(request)
     # The built-in function may have no stream yet.
     await here.execute(_changing(here, function_id, FunctionChanges()))
@@ -67,7 +67,7 @@ async def _delete_memory_function(request: Request, function_id: UUID) -> Respon
 
 
 async def _carried_out(here: Visit, command: DefineFunction | ChangeFunction) -> Response:
-    """The answer to a command: the function as it is after it."""
+    """Execute a command, and answer with the function as it is afterwards."""
     outcome = await here.execute(command)
     assert isinstance(outcome.state, Function)
     return Json(function_object(outcome.state))

@@ -1,4 +1,4 @@
-"""…/memory: what functions made of threads and of users' messages, or applications put in its place."""
+"""…/memory: the memories of threads and users, which applications store instead of functions making them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from recountdb.projections.views.threads import get_thread
 
 
 async def _list_thread_memory(request: Request, thread_id: UUID) -> Response:
-    """Nothing was made of any thread."""
+    """List no memories: functions make none of threads."""
     await visit(request)
     return Json([])
 
 
 async def _get_thread_memory(request: Request, thread_id: UUID, function_id: UUID) -> Response:
-    """Nothing was made of any thread: it is not found, whether there is such a thread or not."""
+    """Raise NotFound, whether the thread exists or not, as functions make no memories of threads."""
     here = await visit(request)
     await here.find(get_thread, str(thread_id))
     await here.find(get_function, str(function_id))
@@ -41,13 +41,13 @@ async def _list_user_memory(request: Request, user_id: UUID) -> Response:
 
 
 async def _get_user_memory(request: Request, user_id: UUID, function_id: UUID) -> Response:
-    """The bare document; null where there is none, also of a user or a function that is no more."""
+    """Return the bare document; null if there is none, or if the user or function was deleted."""
     here = await visit(request)
     return Json(await _state_of(here, user_id, function_id))
 
 
 async def _update_user_memory(request: Request, user_id: UUID, function_id: UUID) -> Response:
-    """Put a document in the place of what there is, whatever the function's schema says."""
+    """Store a document in place of the existing one, whatever the function's schema says."""
     here = await visit(request)
     body = await body_as(request, NewUserState)
     await here.find(get_function, str(function_id))
@@ -63,13 +63,13 @@ async def _delete_user_memory(request: Request, user_id: UUID, function_id: UUID
 
 
 async def _delete_individual_memories(request: Request, user_id: UUID) -> Response:
-    """There are none, and ids that are not known are passed over."""
+    """Delete nothing: there are no individual memories, and unknown ids are ignored."""
     await visit(request)
     return Json({})
 
 
 async def _query_user_memory(request: Request, user_id: UUID) -> Response:
-    """The documents asked for, each in its place; memories and summaries there are none."""
+    """Return the documents asked for, in the order asked for; memories and summaries are always empty."""
     here = await visit(request, scope="read")
     body = await body_as(request, MemoryQuery)
     found = {name: state for name, _, state in await _states_of(here, user_id)} if body.state else {}
@@ -78,7 +78,10 @@ async def _query_user_memory(request: Request, user_id: UUID) -> Response:
 
 
 async def _state_of(here: Visit, user_id: UUID, function_id: UUID) -> Any:
-    """Raises NotFound for a function that never was."""
+    """Return a user's document of a function; None if there is none, or the function is deleted.
+
+    Raises NotFound when the function never existed.
+    """
     function = await here.find(get_function, str(function_id), deleted=True)
     if function.is_deleted:
         return None
@@ -86,7 +89,7 @@ async def _state_of(here: Visit, user_id: UUID, function_id: UUID) -> Any:
 
 
 async def _states_of(here: Visit, user_id: UUID) -> list[tuple[str, str, Any]]:
-    """Id and type of each function that is there, and the user's document of it."""
+    """Return the id and type of each existing function, with the user's document of it."""
     states = await here.find(list_states, "user", str(user_id))
     functions: dict[str, Function] = {
         function.name: function

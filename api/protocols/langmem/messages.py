@@ -1,4 +1,4 @@
-"""Messages in LangMem's two shapes, mixed as they come, and ours."""
+"""Messages in LangMem's two shapes, which requests may mix, and their translation into Recount's and back."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from recountdb.domain.messages import Message, MessageState
 from recountdb.domain.values import NonEmptyText, Text, check_document, check_name
 
 OWN = "langmem"
-"""Under this key of a message's metadata is what only LangMem has."""
+"""The key of a message's metadata that holds the members without a counterpart in Recount."""
 
 Format = Literal["openai", "langmem"]
 
 
 def _canonical(value: Any) -> Any:
-    """A UUID in its one spelling; another id as it is, as a text. Raises ValueError."""
+    """Return a UUID in its canonical spelling; another id unchanged, as a text. Raises ValueError."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
@@ -49,7 +49,7 @@ def _listed(value: Any) -> Any:
 
 
 class SentUser(BaseModel):
-    """Who speaks, in the LangMem shape."""
+    """The speaker of a message in the LangMem shape."""
 
     user_id: UserId | None = None
     user_name: Text | None = None
@@ -57,7 +57,7 @@ class SentUser(BaseModel):
 
 
 class SentMetadata(BaseModel):
-    """What is known of them, in the OpenAI shape; all else is the application's."""
+    """The metadata of a message in the OpenAI shape: the speaker, the time, and the application's members."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -72,7 +72,7 @@ class SentMetadata(BaseModel):
 
 
 class SentMessage(BaseModel):
-    """Of the OpenAI shape, or with a ``user`` of the LangMem shape."""
+    """A message in the OpenAI shape, or with a ``user`` in the LangMem shape."""
 
     id: UUID | None = None
     role: NonEmptyText | None = None
@@ -95,7 +95,7 @@ class SentMessage(BaseModel):
         return self
 
     def message(self) -> Message:
-        """As the store has it, with an id in any case."""
+        """Return this as Recount's message, with a new id if none is given."""
         user = self.user or SentUser(role=self.role)
         metadata = self.metadata or SentMetadata()
         return Message(
@@ -111,7 +111,7 @@ class SentMessage(BaseModel):
         )
 
     def kept(self) -> dict[str, Any]:
-        """The application's metadata, and under a key of its own what else has no place."""
+        """Return the metadata to store: the application's, and under ``OWN`` what has no counterpart."""
         metadata = self.metadata or SentMetadata()
         others = dict(metadata.model_extra or {})
         own: dict[str, Any] = {"function_call": self.function_call, "user_name": metadata.user_name}
@@ -122,7 +122,7 @@ class SentMessage(BaseModel):
 
 
 def _first(*values: Any) -> Any:
-    """The first that is not None."""
+    """Return the first value that is not None; None if all are."""
     return next((value for value in values if value is not None), None)
 
 
@@ -131,7 +131,10 @@ def told(message: MessageState, shape: Format) -> dict[str, Any]:
 
 
 def _openai(message: MessageState) -> dict[str, Any]:
-    """With no member that a chat API would not take, but for ``name`` and ``metadata``."""
+    """Return a message in the OpenAI shape.
+
+    It has no member that a chat API would refuse, except ``name`` and ``metadata``.
+    """
     metadata: dict[str, Any] = dict(message.metadata or {})
     own = metadata.pop(OWN, None)
     if not isinstance(own, dict):  # written by another program
@@ -160,11 +163,11 @@ def _langmem(message: MessageState) -> dict[str, Any]:
 
 
 def _said_at(message: MessageState) -> str:
-    """As told by the caller, or else when it was received."""
+    """Return the time that the caller gave, or else the time when the message was recorded."""
     moment: datetime = message.timestamp or message.recorded_at
     return moment.isoformat()
 
 
 def _given(**members: Any) -> dict[str, Any]:
-    """Those that are not None."""
+    """Return the members that are not None."""
     return {name: value for name, value in members.items() if value is not None}

@@ -29,7 +29,7 @@ PAGE_SIZE_MAX = 1000
 
 
 async def _create_thread(request: Request) -> Response:
-    """A thread, new or known: of a known one the metadata that are given are all it has from now on."""
+    """Create a thread, or add to an existing one; given metadata then replace all that it had."""
     here = await visit(request)
     body = await body_as(request, NewThread)
     outcome = await _add(here, body.id or uuid7(), body.messages or (), metadata=body.metadata)
@@ -38,7 +38,7 @@ async def _create_thread(request: Request) -> Response:
 
 
 async def _add_messages(request: Request, thread_id: UUID) -> Response:
-    """What is not there yet is added; the answer has the id of each message, new or known."""
+    """Add the messages that do not exist yet, and answer with the ids of all, new or existing."""
     here = await visit(request)
     body = await body_as(request, NewMessages)
     outcome = await _add(here, thread_id, body.messages)
@@ -52,7 +52,7 @@ async def _add(
     *,
     metadata: dict[str, Any] | None = None,
 ) -> Outcome:
-    """Have a thread with these messages; whoever said one of them is a user."""
+    """Add messages to a thread, creating it if needed, and create users for the speakers."""
     return await here.execute(
         AddMessages(
             kind=Thread.KIND,
@@ -74,7 +74,7 @@ async def _get_thread(request: Request, thread_id: UUID) -> Response:
 
 
 async def _list_threads(request: Request) -> Response:
-    """All of them, the newest first."""
+    """List all threads, newest first."""
     here = await visit(request)
     threads = await everything(here, list_threads, Window(order="newest"))
     return Json([thread_object(thread) for thread in threads])
@@ -88,7 +88,7 @@ async def _list_messages(
     ascending_order: bool = True,
     cursor: str | None = None,
 ) -> Response:
-    """A page, in the order they were added or backwards; of a thread that is not there an empty one."""
+    """List a page of messages in the order they were added, or backwards; empty for a missing thread."""
     here = await visit(request)
     size = min(max(page_size, 1), PAGE_SIZE_MAX)
     window = Window(size, "oldest" if ascending_order else "newest", cursor)
@@ -101,7 +101,7 @@ async def _list_messages(
 
 
 async def _add_thread_state(request: Request, thread_id: UUID) -> Response:
-    """Replace the document under a key; there is a thread from then on."""
+    """Replace the document under a key, creating the thread if needed."""
     here = await visit(request)
     body = await body_as(request, NewThreadState)
     await here.execute(SetState(kind=Thread.KIND, name=str(thread_id), key=body.key, state=body.state))
@@ -115,7 +115,7 @@ async def _get_thread_state(request: Request, thread_id: UUID) -> Response:
 
 
 async def _trigger_all_for_thread(request: Request, thread_id: UUID) -> Response:
-    """Nothing is made of messages: there is nothing to do."""
+    """Do nothing, because no memories are made of messages."""
     await visit(request)
     return Json({})
 

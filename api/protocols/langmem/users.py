@@ -1,4 +1,4 @@
-"""/users: who speaks in threads."""
+"""/users: the people who speak in threads."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from recountdb.projections.views.users import find_users, get_user
 
 
 async def _create_user(request: Request) -> Response:
-    """A user, new or known: of a known one what is given replaces what was there."""
+    """Create a user, or replace the members that are given of an existing one."""
     here = await visit(request)
     body = await body_as(request, NewUser)
     return await _changed(here, body.id or uuid7(), body, starts=True)
 
 
 async def _update_user(request: Request, user_id: UUID) -> Response:
-    """What is given replaces what was there."""
+    """Replace the members that are given."""
     here = await visit(request)
     return await _changed(here, user_id, await body_as(request, NewUser), starts=False)
 
@@ -50,7 +50,7 @@ async def _get_user(request: Request, user_id: UUID) -> Response:
 
 
 async def _list_users(request: Request) -> Response:
-    """All whose name and id are among those asked for."""
+    """List all users whose name and id are among those asked for."""
     here = await visit(request, scope="read")
     body = await body_as(request, UserQuery)
     ids = None if body.id is None else [str(user_id) for user_id in body.id]
@@ -59,7 +59,7 @@ async def _list_users(request: Request) -> Response:
 
 
 async def _trigger_all_for_user(request: Request, user_id: UUID) -> Response:
-    """Nothing is made of messages: there is nothing to do."""
+    """Do nothing, because no memories are made of messages."""
     await visit(request)
     return Json({})
 
