@@ -13,7 +13,7 @@ TEST_PREFIX = "RECOUNT_TEST_"
 """Variables read by the tests, not by the program."""
 
 OF_CLIENTS = frozenset({"RECOUNT_URL", "RECOUNT_API_KEY"})
-"""Variables that programs read which talk to Recount, and which so are never a mistake."""
+"""Variables of programs that talk to Recount; they are never a mistake."""
 
 SERVICE_VARIABLE = re.compile(
     r"RECOUNT_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
@@ -49,7 +49,7 @@ def refuse_unknown(environment: Mapping[str, str], known: Collection[str]) -> No
 
 
 def suggestion(name: str, known: Collection[str]) -> str:
-    """Return what to do about an unknown setting: the nearest name, where one is near."""
+    """Return advice about an unknown setting: the nearest name, if one is near."""
     endings = [one.removeprefix(PREFIX) for one in known]
     near = difflib.get_close_matches(name.removeprefix(PREFIX), endings, n=1, cutoff=SIMILAR_ENOUGH)
     if near:

@@ -47,9 +47,9 @@ hold up nobody else."""
 
 SLOW_SECONDS = 2.0  # an attempt that takes longer makes a webhook slow; a quicker one, quick
 SLOW_KNOWN_MAX = 10_000  # how many webhooks are remembered as slow
-WEIGHT_MAX = 32 * 2**20  # the bytes of events that are read at a time
+WEIGHT_MAX = 32 * 2**20  # bytes of events that are read at a time
 SERVED_MAX = 200  # how many projects' turns are remembered
-BYTES_MAX = 128 * 2**20  # the bytes of events that are under way
+BYTES_MAX = 128 * 2**20  # bytes of events that are under way
 POLL_SECONDS = 0.5  # also how late a retry, and a receiver that is too slow, may be noticed
 CLEAN_UP_SECONDS = 600.0
 

@@ -9,7 +9,7 @@ from starlette.routing import Match
 from starlette.types import Message, Receive, Scope, Send
 
 
-class HeadAnswered(Exception):
+class _HeadAnswered(Exception):
     """The headers were sent, which is all that a HEAD request wants."""
 
 
@@ -28,9 +28,9 @@ class HeadRoute(APIRoute):
         async def send_head(message: Message) -> None:
             await send(message)
             await send({"type": "http.response.body"})
-            raise HeadAnswered  # otherwise a live stream would go on unseen
+            raise _HeadAnswered  # otherwise a live stream would go on unseen
 
-        with suppress(HeadAnswered):
+        with suppress(_HeadAnswered):
             await super().handle(got, receive, send_head)
 
     def _as_get(self, scope: Scope) -> Scope:

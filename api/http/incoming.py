@@ -64,7 +64,7 @@ class Intake:
 
 
 def _values_in(raw: bytes) -> int:
-    """Return an upper bound of the members and elements of a JSON text; exact enough without its strings."""
+    """Return at least the number of members and elements of a JSON text; no more, if it has no strings."""
     return raw.count(b",") + raw.count(b"{") + raw.count(b"[")
 
 

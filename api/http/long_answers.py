@@ -26,7 +26,7 @@ from recountdb.domain.errors import RecountError, Unavailable
 
 ASK_SECONDS = 1.0  # revoking a key must take effect within two seconds
 STALL_SECONDS = 60.0  # how long a reader may take nothing
-HOLD_SECONDS = 5.0  # so long may a list that is told whole wait for room, before it is read
+HOLD_SECONDS = 5.0  # how long a list that is sent whole may wait for room, before it is read
 HOLD_POLL_SECONDS = 0.05
 LARGE_BYTES = 256 * 1024
 PART_BYTES = 64 * 1024
@@ -49,11 +49,11 @@ class Permission:
         return caller is not None and caller.project == self.caller.project and caller.may(self.scope)
 
 
-class Stalled(Exception):
+class _Stalled(Exception):
     """The reader has stopped taking the answer."""
 
 
-class Crowded(Exception):
+class _Crowded(Exception):
     """Too many bytes are under way to slow readers. The routes did not fail: they have answered."""
 
 
@@ -166,7 +166,7 @@ class Answer:
         project, shares = self._project, self._answers.shares
         more = max(0, len(body) - self._held)
         if more and not shares.take(project, more):
-            raise Crowded
+            raise _Crowded
         try:
             await self._begin(True)
             view = memoryview(body)
@@ -184,7 +184,7 @@ class Answer:
         try:
             await asyncio.wait_for(self._send(message), STALL_SECONDS)
         except TimeoutError:
-            raise Stalled from None
+            raise _Stalled from None
 
     def revoke(self) -> None:
         """End the answer because its key no longer allows it."""
@@ -234,9 +234,9 @@ class AskAgain:
             _uncancel()
             logger.info("a long answer was ended: its key allows it no more")
             await answer.break_off(FAREWELL)
-        except Crowded:
+        except _Crowded:
             await answer.refuse(receive)
-        except Stalled:
+        except _Stalled:
             pass  # the caller is gone
         finally:
             answer.close()

@@ -170,7 +170,7 @@ def _read_exactly(scope: Scope) -> None:
 
 def _segment(raw: bytes) -> str:
     text = unquote_to_bytes(raw).decode("utf-8")
-    # One sent as such would come out as a slash, and PostgreSQL takes no NUL anywhere.
+    # A stand-in that a caller sends would turn into a slash, and PostgreSQL takes no NUL.
     for character in (SLASH_IN_SEGMENT, "\x00"):
         text = text.replace(character, IN_NO_NAME)
     return text.replace("/", SLASH_IN_SEGMENT)

@@ -71,7 +71,7 @@ class NativeRoute(HeadRoute):
         async def handle_safely(request: Request) -> Response:
             if request.method in BODILESS:
                 return _unless_known(request, await handle(request))
-            sent = SentJson(request.scope, request.receive)
+            sent = _SentJson(request.scope, request.receive)
             try:
                 if permission is not None and self.body_field is not None:
                     await caller(sent, await store(sent), permission)
@@ -90,7 +90,7 @@ def _permissions_in(dependant: Dependant) -> Iterator[str]:
             yield PERMISSIONS[dependency.call]
 
 
-class SentJson(Sent):
+class _SentJson(Sent):
     """A request of the native API. ``json`` returns the validated body."""
 
     async def validate(self, validate: Callable[..., tuple[Any, Any]]) -> None:

@@ -45,7 +45,7 @@ def connections_max() -> int:
     return 2**20 if allowed == resource.RLIM_INFINITY else max(allowed - DESCRIPTORS_KEPT, allowed // 2)
 
 
-class HeadRefused(Exception):
+class _HeadRefused(Exception):
     """The head of a request is too large."""
 
     def __init__(self, status: int, slug: str, reason: str) -> None:
@@ -80,7 +80,7 @@ def refusal(status: int, slug: str, reason: str) -> bytes:
 class BoundedProtocol(HttpToolsProtocol):
     """A connection that can hold up nothing but itself, and not for ever."""
 
-    # Shared by the connections of a process, which has one server.
+    # The connections of a process share these; it has one server.
     connections_max = connections_max()
     idle: ClassVar[dict[BoundedProtocol, None]] = {}
     """The connections that wait for a request, the longest wait first."""
@@ -132,7 +132,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._timer = None
 
     def _give_up(self) -> None:
-        """Time is up for a head, or for the rest of a body that was answered."""
+        """Close the connection: its time for a head, or for the rest of an answered body, is up."""
         if not self.transport.is_closing():
             self.transport.abort()
 
@@ -196,12 +196,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stop_timer()
             self._await_another()
 
-    # ---- it is refused, or answered ----
+    # ---- a request is refused, or answered ----
 
-    def _refused(self, status: int, slug: str, reason: str) -> HeadRefused:
+    def _refused(self, status: int, slug: str, reason: str) -> _HeadRefused:
         """Return the error for the parser to raise, and keep the reason for ``send_400_response``."""
         self._refusal = (status, slug, reason)
-        return HeadRefused(status, slug, reason)
+        return _HeadRefused(status, slug, reason)
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(*self._refusal)

@@ -126,7 +126,7 @@ class Store:
         answered: asyncio.Future[Outcome] = loop.create_future()
 
         def answer(answer: Outcome | BaseException) -> None:
-            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            with suppress(RuntimeError):  # the loop was closed, so nobody waits any more
                 loop.call_soon_threadsafe(_settle, answered, answer)
 
         with span("execute", command=type(command)):

@@ -1,7 +1,7 @@
 """Pages for browsers: a page about this server, the API's documentation, and the files they need.
 
-All of it comes from this server, so that it works without the internet. None of it shows anybody's data,
-so none of it asks for a key.
+Everything comes from this server, so that it works without the internet. No page shows anybody's data, so
+none asks for a key.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def routes(settings: Settings) -> Sequence[BaseRoute]:
         return Json(request.app.openapi() | {"servers": servers}, headers={"Vary": "X-Forwarded-Prefix"})
 
     return [
-        ForBrowsers("/", home),
+        _ForBrowsers("/", home),
         Route("/docs", _docs),
         Route("/docs/{name}", _asset),
         Route("/redoc", _redoc),
@@ -71,7 +71,7 @@ def routes(settings: Settings) -> Sequence[BaseRoute]:
     ]
 
 
-class ForBrowsers(Route):
+class _ForBrowsers(Route):
     """A route for browsers only; programs get the routes after it."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
