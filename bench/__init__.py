@@ -1,1 +1,1 @@
-"""Benchmarks: what Recount costs, measured beside something known, in one run on one server."""
+"""Benchmarks, which measure Recount beside something known, in one run on one server."""

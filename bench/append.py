@@ -1,21 +1,21 @@
-"""How many single messages a second Recount appends, beside three others on the same server.
+"""Benchmark of single appends per second, beside three other programs on the same server.
 
 Run it: ``python -m bench.append [--seconds 2] [--rounds 5] [--writers 1,8,32] [--processes 1]``
 
-Measured are, with so many threads writing, each to a session of its own:
+It measures, with the given numbers of threads that each write to a session of their own:
 
     Recount           ``execute(AddMessages(...))`` of one message: decision, event, views, commit
     stock library     the eventsourcing library's own application and PostgreSQL recorder
     psycopg INSERT    no more than Recount's row in a table like Recount's, each committed
     pgbench INSERT    the same by pgbench, whose client costs next to nothing
 
-They take turns in rounds, in an order that changes, so that what else the machine does hits all
-alike: trust the ratios, not the rates. A cell is the median of the rounds, with the least and the
-most; a ratio is the median of the rounds' ratios. Recount is wanted at 4 times the library and at
-half of psycopg's INSERT, from 8 writers on.
+They take turns in rounds, in a changing order, so that other work on the machine affects all alike:
+trust the ratios, not the rates. A cell is the median of the rounds, with the minimum and the maximum;
+a ratio is the median of the rounds' ratios. The target for Recount is 4 times the library and half of
+psycopg's INSERT, from 8 writers on.
 
-All along a follower reads the log. If in the end it missed an event, or saw one twice, or in the
-wrong order, the exit code is 1.
+Meanwhile a follower reads the log. If it missed an event, or saw one twice or in the wrong order, the
+exit code is 1.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ Rates = dict[int, list[list[float | None]]]
 
 
 class _Follower(threading.Thread):
-    """Follows the log from its start and keeps the positions it was given."""
+    """Thread that follows the log from its start and keeps the positions that it was given."""
 
     def __init__(self, application: Recount) -> None:
         super().__init__(name="follower", daemon=True)
@@ -70,7 +70,7 @@ class _Follower(threading.Thread):
             self.seen.append(entry.id)
 
     def wait_for(self, position: int, *, patience_seconds: float = 30) -> None:
-        """Until ``position`` was seen, or nothing comes any more."""
+        """Wait until ``position`` was seen, or no more events come."""
         seen, deadline = -1, 0.0
         while position not in self.seen[-1:] and self.is_alive():
             if len(self.seen) != seen:
@@ -96,7 +96,7 @@ def _following(application: Recount) -> Iterator[_Follower]:
 
 @contextmanager
 def _contestants_on(conninfo: str, application: Recount, processes: int) -> Iterator[list[Contestant]]:
-    """Recount first, then those it is compared with."""
+    """Yield the contestants: Recount first, then those that it is compared with."""
     with ExitStack() as resources:
         ours: Contestant = Ours(application)
         if processes > 1:
@@ -150,7 +150,7 @@ def cell(rates: Sequence[float | None]) -> str:
 
 
 def _check_follower(follower: _Follower, conninfo: str) -> bool:
-    """Whether it saw each event of the table once and in order; prints what it saw."""
+    """Print what the follower saw, and return whether that is each event of the table once and in order."""
     positions = [p for (p,) in rows_of(conninfo, "SELECT notification_id FROM stored_events")]
     follower.wait_for(max(positions, default=0))
     seen = list(follower.seen)

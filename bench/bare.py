@@ -1,6 +1,6 @@
-"""Routes at the addresses of Recount's two measured ones that do nothing: the floor under them.
+"""Routes that do nothing, at the paths of Recount's two measured ones: the lower bound of their cost.
 
-Framework, server, body model and size of the answer are the same.
+The framework, the server, the body model and the size of the answer are the same.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""What every benchmark needs: a throw-away database, an application on it, readable tables.
+"""Tools of all benchmarks: a throw-away database, an application on it, readable tables.
 
-The database is an embedded PostgreSQL in a temporary directory (set TMPDIR to choose its disk), or,
-where RECOUNT_DATABASE_URL names a server, a new database there. Either is removed at the end, also
-after Ctrl-C.
+The database is an embedded PostgreSQL in a temporary directory (set TMPDIR to choose its disk), or, when
+RECOUNT_DATABASE_URL names a server, a new database there. Either is removed at the end, also after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ console = Console(width=None if Console().is_terminal else 110)
 
 
 def run(main: Callable[..., None]) -> None:
-    """Run a benchmark as a program. A kill or a closed terminal ends it as Ctrl-C does: tidily."""
+    """Run a benchmark as a program. It cleans up at SIGTERM and SIGHUP as it does at Ctrl-C."""
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, signal.default_int_handler)
     typer.run(main)
@@ -52,7 +51,7 @@ def run(main: Callable[..., None]) -> None:
 
 @contextmanager
 def scratch_database() -> Iterator[str]:
-    """Where to connect to a migrated database that lasts as long as the block."""
+    """Yield the conninfo of a migrated database that exists during the block."""
     url = os.environ.get("RECOUNT_DATABASE_URL")
     with _database_on(url) if url else _embedded_database() as conninfo:
         with connect(conninfo) as connection:
@@ -72,7 +71,7 @@ def _embedded_database() -> Iterator[str]:
 
 @contextmanager
 def _database_on(url: str) -> Iterator[str]:
-    """A new database on the server that ``url`` names; nothing else there is touched."""
+    """Yield the conninfo of a new database on the server that ``url`` names; others there stay untouched."""
     name = f"recount_bench_{secrets.token_hex(6)}"
     with connect(url) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -86,7 +85,7 @@ def _database_on(url: str) -> Iterator[str]:
 
 @contextmanager
 def application_on(conninfo: str) -> Iterator[Recount]:
-    """An application as a service would open it: nothing loaded yet."""
+    """Yield an application as a service opens it, with nothing loaded yet."""
     database = Database(conninfo)
     database.open()
     application = Recount(database, CoreViews(database))
@@ -106,7 +105,7 @@ def message(content: str) -> Message:
 
 
 def texts(seed: int, count: int = 1000) -> list[str]:
-    """As long as what people write, 30 to 300 characters; the same for the same ``seed``."""
+    """Return texts as long as people's messages, 30 to 300 characters; the same for the same ``seed``."""
     chance = random.Random(seed)
     return ["".join(chance.choices(LETTERS, k=chance.randint(30, 300))) for _ in range(count)]
 
@@ -118,7 +117,7 @@ def server_setting(conninfo: str, name: str) -> str:
 
 
 def print_conditions(conninfo: str) -> None:
-    """On what the figures were got; they say nothing about commits that do not reach the disk."""
+    """Print the conditions of a measurement, and a warning when commits do not wait for the disk."""
     names = ("server_version", "fsync", "synchronous_commit")
     version, fsync, commit = (server_setting(conninfo, name) for name in names)
     console.print(
@@ -132,7 +131,7 @@ def print_conditions(conninfo: str) -> None:
 
 @contextmanager
 def progress(total: int) -> Iterator[Callable[[str, int], None]]:
-    """A bar for ``total`` steps: call with what is being done now and the steps just finished."""
+    """Show a bar for ``total`` steps; yield a function that takes the current task and the steps done."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     is_hidden = not console.is_terminal
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=is_hidden) as bar:

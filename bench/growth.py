@@ -1,19 +1,19 @@
-"""Whether a conversation's cost stays flat as it grows.
+"""Benchmark that shows whether a conversation's cost stays flat as it grows.
 
 Run it: ``python -m bench.growth [--largest 1000000] [--samples 1000]``
 
-Sessions of 100, 10,000 and 1,000,000 messages are written through the application. Then measured,
-in turns, so that what else the machine does hits all sizes alike:
+Sessions of 100, 10,000 and 1,000,000 messages are written through the application. Then it measures,
+in turns, so that other work on the machine affects all sizes alike:
 
     append one message            ``execute``, to the commit
     read the last 20 messages     the messages view, newest first
     read 20 as of the middle      the log: the messages as they were at half the session's length
     first append after a start    a new application that has to load the session first
 
-Each is given as the median and, below it, the 95th percentile, in milliseconds. The ratio is the
-largest session's to the smallest's; wanted is 1.2 at most, for the medians of the first two. The
-last two load a state: the newest snapshot and what follows it, 499 events at most, however long the
-session. Here it is nearly so many, but only 50 to 150 events for the smallest sessions.
+Each is given as the median and, below it, the 95th percentile, in milliseconds. The ratio compares the
+largest session with the smallest; the target is at most 1.2 for the medians of the first two. The last
+two load a state: the newest snapshot and the events after it, 499 at most, however long the session is.
+Here these are nearly as many, but only 50 to 150 for the smallest sessions.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ Timings = dict[int, list[float]]
 
 @dataclass(frozen=True)
 class _Sizes:
-    """The sessions of each size, by name, taken in turn."""
+    """The names of the sessions of each size, which are used in turn."""
 
     names: dict[int, list[str]]
 
@@ -85,7 +85,7 @@ class _Sizes:
         return [(size, name) for size, names in self.names.items() for name in names]
 
     def one_of_each(self, turn: int, chance: random.Random) -> list[tuple[int, str]]:
-        """A session of each size, another at each turn, in an order left to chance."""
+        """Return a session of each size, another one at each turn, in random order."""
         picked = [(size, names[turn % len(names)]) for size, names in self.names.items()]
         return chance.sample(picked, len(picked))
 
@@ -115,7 +115,7 @@ def _fill(application: Recount, sizes: _Sizes, contents: Iterator[str]) -> None:
 
 
 def _settle(conninfo: str) -> None:
-    """Do now what the server would otherwise do for the fill while we measure."""
+    """Make the server do now the upkeep after the fill that would otherwise disturb the measurement."""
     with connect(conninfo) as connection:
         connection.execute("VACUUM (ANALYZE)")
         connection.execute("CHECKPOINT")
@@ -144,7 +144,7 @@ def _reading_middle(application: Recount, sizes: _Sizes) -> Action:
 
 
 def _timed(action: Action, sizes: _Sizes, samples: int, chance: random.Random) -> Timings:
-    """How long ``action`` took on each size, in turns; the first turns only warm up."""
+    """Return how long ``action`` took on each size, in turns; the first turns are not counted."""
     timings = _no_timings(sizes)
     with progress(samples) as advance:
         for number in range(-WARM_UP_ROUNDS, samples):
@@ -159,7 +159,7 @@ def _timed(action: Action, sizes: _Sizes, samples: int, chance: random.Random) -
 def _timed_after_start(
     conninfo: str, sizes: _Sizes, starts: int, contents: Iterator[str], chance: random.Random
 ) -> Timings:
-    """How long the first append to a session takes an application that did other work before."""
+    """Return how long the first append to a session takes in an application that has done other work."""
     timings = _no_timings(sizes)
     with progress(starts) as advance:
         for number in range(starts):
@@ -183,7 +183,7 @@ def _duration(action: Action, name: str) -> float:
 
 
 def _make_loading_long(application: Recount, sizes: _Sizes, starts: int, append: Action) -> None:
-    """Bring sessions that have snapshots as near to the next one as ``starts`` leave room for."""
+    """Append until sessions that have snapshots are as near to the next one as ``starts`` allow."""
     for size, name in sizes.all():
         if size > SNAPSHOT_INTERVAL:
             version = get_session(application.database, PROJECT, name).version

@@ -1,19 +1,19 @@
-"""What the HTTP service does in a second, beside routes of the same framework that do nothing.
+"""Benchmark of the HTTP service, beside routes of the same framework that do nothing.
 
 Run it: ``python -m bench.http [--seconds 2] [--rounds 5] [--connections 1,16,64] [--processes 1,2]``
 
-Measured are, with so many connections asking without a pause, each for a session of its own:
+It measures, with the given numbers of connections, each of which uses a session of its own without pause:
 
     write    two messages, POST /v1/sessions/{id}/messages
     read     the last 20 messages, GET /v1/sessions/{id}/messages?limit=20
 
 and the same requests to routes that take the same body, or answer as many bytes, and do nothing
-(bench.bare). The servers are uvicorn's, as many processes as said; the connections are in a process
-of their own (bench.load), and every answer is checked to be a success.
+(bench.bare). The servers are uvicorn's, with the given numbers of processes; the connections are in a
+process of their own (bench.load), and every answer is checked to be a success.
 
-All take turns in rounds, so that what else the machine does hits all alike: trust the ratios, not
-the rates. A cell is the median of the rounds, rates with the least and the most; a ratio is the
-median of the rounds' ratios, and says what share of the do-nothing rate is left.
+All take turns in rounds, so that other work on the machine affects all alike: trust the ratios, not the
+rates. A cell is the median of the rounds, for rates with the minimum and the maximum; a ratio is the
+median of the rounds' ratios, the share of the do-nothing rate that is left.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ START_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 20.0
 
 Prepared = list[list[bytes]]
-"""For each connection the requests that it sends in turn."""
+"""The requests of each connection, which it sends in turn."""
 
 
 @dataclass(frozen=True)
 class _Case:
-    """One row of the table."""
+    """A row of the table, with what was measured for it."""
 
     doing: str
     connections: int
@@ -79,7 +79,7 @@ class _Case:
 
 @contextmanager
 def _serving(app: str, processes: int, environment: dict[str, str]) -> Iterator[int]:
-    """The port of a uvicorn with that many processes, set as the service sets it."""
+    """Yield the port of a uvicorn with ``processes`` processes, configured as the service does it."""
     port = _free_port()
     command = [sys.executable, "-m", "uvicorn", app, "--factory", "--port", str(port)]
     command += ["--workers", str(processes), "--loop", "uvloop", "--http", "httptools"]
@@ -122,7 +122,7 @@ def _is_answering(port: int) -> bool:
 
 @contextmanager
 def _servers_on(conninfo: str, processes: Sequence[int]) -> Iterator[dict[tuple[str, int], int]]:
-    """The ports of all servers, by what they serve and in how many processes."""
+    """Yield the ports of all servers, by their app and number of processes."""
     with ExitStack() as running:
         ports = {}
         for count in processes:
@@ -134,7 +134,7 @@ def _servers_on(conninfo: str, processes: Sequence[int]) -> Iterator[dict[tuple[
 
 
 def _answer_bytes(port: int) -> int:
-    """How many bytes are read when the last 20 messages are."""
+    """Return the size in bytes of the answer with the last 20 messages."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}{_path_of('read', 0)}") as answer:
         return len(answer.read())
 
@@ -173,7 +173,7 @@ def _measure(
     rounds: int,
     seconds: float,
 ) -> None:
-    """Fill the cases with what was measured."""
+    """Measure all cases in rounds, and add the loads to them."""
     spawning = multiprocessing.get_context("spawn")
     with (
         ProcessPoolExecutor(1, mp_context=spawning) as apart,

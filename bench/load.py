@@ -1,8 +1,7 @@
-"""The other side of the HTTP benchmark: connections that each ask, wait for the answer and ask again.
+"""The client of the HTTP benchmark: connections that each send a request, wait for the answer and repeat.
 
-A client that costs more than the server it measures would measure itself. So this one sends bytes
-prepared beforehand, reads no more of an answer than its status and length, and is meant to run in a
-process of its own.
+A client that costs more than the server would measure itself. So this one sends bytes prepared beforehand,
+reads only the status and the length of an answer, and is meant to run in a process of its own.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from typing import Any
 
 import uvloop
 
-WARM_UP_SHARE = 0.2  # of the time that counts, before it
+WARM_UP_SHARE = 0.2  # of the measured time, before it starts
 SUCCESS = re.compile(rb"HTTP/1\.1 2.*?\r\ncontent-length: (\d+)", re.DOTALL)
 
 
 class NoSuccess(Exception):
-    """The server answered something else than 2xx, or not at all."""
+    """Error that says that the server did not answer, or not with 2xx."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """How many answers came in a second; the seconds that half of them, and 99 of 100, took at most."""
+    """Answers per second, and their median and 99th percentile latency in seconds."""
 
     rate: float
     p50: float
@@ -36,7 +35,7 @@ class Load:
 
 
 def request(method: str, path: str, body: bytes = b"") -> bytes:
-    """What a client would send, as it goes over the wire."""
+    """Return a request as a client sends it, in bytes."""
     lines = [
         f"{method} {path} HTTP/1.1",
         "Host: 127.0.0.1",
@@ -50,7 +49,7 @@ def request(method: str, path: str, body: bytes = b"") -> bytes:
 
 
 def put_under_load(port: int, requests: Sequence[Sequence[bytes]], seconds: float) -> Load:
-    """Have one connection for each of ``requests`` send them over and over. Raises NoSuccess."""
+    """Send requests over one connection for each of ``requests``, again and again. Raises NoSuccess."""
     return uvloop.run(_under_load(port, requests, seconds))
 
 
@@ -81,7 +80,7 @@ async def _under_load(port: int, requests: Sequence[Sequence[bytes]], seconds: f
 
 
 async def _watched(connections: Sequence[_Connection], seconds: float) -> None:
-    """Wait, unless one of the connections fails. Raises NoSuccess."""
+    """Wait for ``seconds``. Raises NoSuccess as soon as one of the connections fails."""
     failures = [connection.failed for connection in connections]
     done, _ = await asyncio.wait(failures, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     for failure in done:
@@ -89,7 +88,7 @@ async def _watched(connections: Sequence[_Connection], seconds: float) -> None:
 
 
 class _Connection(asyncio.Protocol):
-    """One keep-alive connection of HTTP/1.1."""
+    """A keep-alive connection of HTTP/1.1."""
 
     def __init__(self, requests: Sequence[bytes]) -> None:
         self.latencies: list[float] = []

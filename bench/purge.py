@@ -1,16 +1,16 @@
-"""How long writers wait while a large session is purged, and how fast what it said is erased.
+"""Benchmark of how long writers wait while a large session is purged, and how fast it is erased.
 
 Run it: ``python -m bench.purge [--messages 200000] [--writers 16]``
 
-A session of so many messages is purged while ``--writers`` threads write to sessions of their own:
+A session of ``--messages`` messages is purged while ``--writers`` threads write to sessions of their own:
 
-    before      some seconds with nobody but them
-    ending      the session is told to end, and reads find nothing of it from then on
-    erasing     its payloads and rows go, in batches
+    before      some seconds with the writers alone
+    ending      the log records the purge; from then on reads find nothing of the session
+    erasing     its payloads and rows are erased, in batches
 
-In each span the median and the longest time that a write took that was under way then, in milliseconds, and
-how many were answered in a second. Then how many events were erased in a second, and how many writes were
-refused.
+For each span it shows the median and the longest time, in milliseconds, of the writes under way then, and how
+many writes were answered per second. Then it shows how many events were erased per second, and how many
+writes were refused.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ MILLI = 1000.0
 
 @dataclass
 class _Writes:
-    """When each began and ended, in seconds of the monotonic clock; ``refused``: how many were."""
+    """Start and end of each write, in seconds of the monotonic clock, and how many were refused."""
 
     spans: list[tuple[float, float]] = field(default_factory=list)
     refused: int = 0
 
     def within(self, began: float, ended: float) -> list[float]:
-        """How long those took that were under way then, in milliseconds."""
+        """Return how long the writes took that were under way in a span, in milliseconds."""
         return [(end - start) * MILLI for start, end in self.spans if start < ended and end > began]
 
 
@@ -80,7 +80,7 @@ def _fill(application: Recount, messages: int) -> None:
 
 @contextmanager
 def _writing(application: Recount, writers: int) -> Iterator[_Writes]:
-    """Threads that write one message after the other; what they noted is whole after the block."""
+    """Run threads that write one message after the other. The writes are complete after the block."""
     over, noted = threading.Event(), _Writes()
 
     def write(number: int) -> None:
@@ -105,7 +105,7 @@ def _writing(application: Recount, writers: int) -> Iterator[_Writes]:
 
 
 def _purged(application: Recount, conninfo: str) -> tuple[float, float, float]:
-    """When it began, when the log said so, and when all was erased."""
+    """Purge the session; return when that began, when it was in the log, and when all was erased."""
     began = time.monotonic()
     (target,) = all_of(application.database, Name(PROJECT, "session", "", SESSION))
     result = purge(application, target, context(), reason=None, insist=True)

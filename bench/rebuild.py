@@ -1,19 +1,19 @@
-"""How fast the views are made again from the log, and how long writers wait at the end.
+"""Benchmark of how fast the views are rebuilt from the log, and how long writers wait at the end.
 
 Run it: ``python -m bench.rebuild [--events 1000000] [--workers 1,2] [--writers 16]``
 
-Measured on one log of conversations of ten messages, in events a second:
+It measures, on one log of conversations of ten messages, in events per second:
 
-    rebuild      recount's, with so many processes: decode, fold, COPY (without indexes)
-    SQL          the messages view alone by one INSERT … SELECT over the log, the upper bound of what
-                 a rebuild in the database could do
+    rebuild      Recount's, with the given processes: decode, fold, COPY (without indexes)
+    SQL          the messages view alone by one INSERT … SELECT over the log, the upper bound of a
+                 rebuild in the database
     copy         the finished messages table copied by one INSERT … SELECT
     library      eventsourcing's ProjectionRunner, which goes through the log event by event, on a few
                  thousand events of the library's own application
 
-Then the rebuilt tables take the place of those in use while ``--writers`` threads write: how long
-the tables were locked, the longest that a write took that was under way then or in the second
-after, beside the longest of two seconds before, and how many were refused.
+Then the rebuilt tables are swapped in while ``--writers`` threads write. It shows how long the tables were
+locked, the longest write under way then or in the second after, beside the longest of the two seconds
+before, and how many writes were refused.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ SELECT originator_id, originator_version, project, said.id, said.role, said.cont
 
 
 def _fill(conninfo: str, events: int) -> None:
-    """Conversations by the way that all go, then as many copies of their log as are wanted."""
+    """Write conversations through the application, then copy their log up to about ``events`` events."""
     contents = itertools.cycle(texts(seed=1))
     with application_on(conninfo) as application:
         waiting = []
@@ -114,7 +114,10 @@ def _begin_anew(connection: Connection) -> None:
 
 @dataclass(frozen=True)
 class _Stall:
-    """In seconds. ``longest``: of the writes under way at the exchange; ``usual``: of all before it began."""
+    """Times of the exchange, in seconds.
+
+    ``longest``: the longest write under way at the exchange; ``usual``: the longest write before it began.
+    """
 
     locked: float
     longest: float
@@ -124,7 +127,7 @@ class _Stall:
 
 
 def _exchange(conninfo: str, go: Event, told: SimpleQueue[tuple[float, float, float]]) -> None:
-    """In a process of its own, as people do it; tells when it began, ended, and for how long it locked."""
+    """Swap in the tables, in a process of its own; tell when that began, ended, and how long it locked."""
     do_exchange = shadow.exchange
     attempts: list[float] = []
 

@@ -1,12 +1,12 @@
-"""How much memory a server takes for readers of large pages who do not read.
+"""Benchmark of the memory that a server takes for slow readers of large pages.
 
 Run it: ``python -m bench.slow_readers [--readers 64] [--seconds 15]``
 
-A session has 30 messages of 2.45 MB, two to a page. So many readers, half of each of two projects, ask for
-a page of them at once, read 4 KiB a second, and ask again when they were refused. Shown is the resident
-memory of the server's process (VmRSS) before, its peak (VmHWM), and once the readers have gone; how many were
-being answered and how many were refused with 503; and how long a third project waited for small reads
-meanwhile. Needs Linux.
+A session has 30 messages of 2.45 MB, two to a page. ``--readers`` readers, half of each of two projects, ask
+for a page of them at once, read 4 KiB a second, and ask again when they were refused. It shows the resident
+memory of the server's process (VmRSS) before, its peak (VmHWM), and the memory after the readers have gone;
+how many were being answered and how many were refused with 503; and how long a third project waited for
+small reads meanwhile. It needs Linux.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SETTLE_SECONDS = 2
 
 @contextmanager
 def _served(conninfo: str) -> Iterator[tuple[int, int]]:
-    """The program on ``conninfo``; yields its process and its port."""
+    """Run the server on ``conninfo``; yield its process id and its port."""
     recount = Path(sys.executable).with_name("recount")
     environment = {**os.environ, "RECOUNT_DATABASE_URL": conninfo, "RECOUNT_LOG_LEVEL": "error"}
     command = [str(recount), "serve", "--port", "0"]
@@ -52,7 +52,7 @@ def _served(conninfo: str) -> Iterator[tuple[int, int]]:
 
 
 def _memory(process: int, name: str) -> float:
-    """In MiB, as the kernel counts it."""
+    """Return a figure of a process's memory, in MiB, as the kernel counts it."""
     status = Path(f"/proc/{process}/status").read_text()
     found = re.search(rf"^{name}:\s+(\d+) kB", status, re.MULTILINE)
     assert found is not None
@@ -60,7 +60,7 @@ def _memory(process: int, name: str) -> float:
 
 
 class _Reader(threading.Thread):
-    """Asks for a page and hardly reads it."""
+    """Thread that asks for a page again and again and reads it very slowly."""
 
     def __init__(self, target: Target, is_over: threading.Event) -> None:
         super().__init__(daemon=True)

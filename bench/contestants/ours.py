@@ -1,4 +1,4 @@
-"""Recount itself: one message at a time, the writers in one process or spread over several."""
+"""Recount as a contestant: one message at a time, with the writers in one process or in several."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recountdb.eventlog.application import Recount
 
 
 class Ours:
-    """The writers are threads of this process."""
+    """Contestant whose writers are threads of this process."""
 
     name = "Recount"
 
@@ -36,7 +36,7 @@ class Ours:
 
 
 class OursInProcesses:
-    """The writers are spread over several processes, each with an application of its own."""
+    """Contestant whose writers are spread over several processes, each with an application of its own."""
 
     def __init__(self, conninfo: str, processes: int) -> None:
         self.name = f"Recount, {processes} processes"
@@ -68,7 +68,7 @@ class OursInProcesses:
 
 
 def _work(conninfo: str, pipe: Pipe) -> None:
-    """A process of OursInProcesses: measures when told to, ends when its pipe is closed."""
+    """Run a process of OursInProcesses: measure on request, and end when the pipe is closed."""
 
     def gate() -> None:
         pipe.send("ready")

@@ -22,7 +22,7 @@ from recountdb.eventlog.postgres.database import Connection, connect
 
 
 class _StockSession(Aggregate):
-    """A session as one writes it with the library; like Recount's it keeps no messages."""
+    """A session as it is usually written with the library; like Recount's it keeps no messages."""
 
     class MessageAdded(Aggregate.Event):
         project: str
@@ -41,7 +41,7 @@ class _StockSession(Aggregate):
 
 
 def _environment(connection: Connection) -> dict[str, str]:
-    """The library's settings for tables of its own, in the schema "stock"."""
+    """Return the library's settings for tables of its own, in the schema "stock"."""
     server = connection.info
     return {
         "PERSISTENCE_MODULE": "eventsourcing.postgres",
@@ -55,9 +55,9 @@ def _environment(connection: Connection) -> dict[str, str]:
 
 
 class Stock:
-    """The aggregate stays in memory, so that an append is no more than deciding and saving.
+    """Contestant that keeps the aggregate in memory, so that an append is only deciding and saving.
 
-    Never with POSTGRES_ENABLE_DB_FUNCTIONS, which takes no lock and loses events for followers.
+    It does not use POSTGRES_ENABLE_DB_FUNCTIONS, which takes no lock and loses events for followers.
     """
 
     name = "stock library"
@@ -85,7 +85,7 @@ class Stock:
 
 
 class _Lines(PostgresTrackingRecorder):
-    """A view as one writes it with the library: the messages, committed each with its position."""
+    """A view as it is usually written with the library: the messages, each committed with its position."""
 
     def __init__(self, datastore: PostgresDatastore, **more: Any) -> None:
         super().__init__(datastore, **more)
@@ -103,7 +103,7 @@ class _Lines(PostgresTrackingRecorder):
 class _LinesProjection(Projection[_Lines]):
     @singledispatchmethod
     def process_event(self, domain_event: Any, tracking: Tracking) -> None:
-        """Events that add no message have no row."""
+        """Ignore events that add no message: they have no row."""
 
     @process_event.register
     def _(self, domain_event: _StockSession.MessageAdded, tracking: Tracking) -> None:
@@ -111,7 +111,7 @@ class _LinesProjection(Projection[_Lines]):
 
 
 def projected(conninfo: str, events: int) -> float:
-    """Events a second that the library's runner makes a view from, of a log of so many messages."""
+    """Return how many events per second the library's runner turns into a view, on a log of ``events``."""
     with connect(conninfo) as connection:
         connection.execute("CREATE SCHEMA stock")
         env = _environment(connection)

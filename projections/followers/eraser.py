@@ -1,13 +1,12 @@
-"""The erasure follower: carries out what the log says is to be erased.
+"""The erasure follower, which erases from the store what the log says is to be erased.
 
-An event says so (a Purged one, or MessagesErased) and from then on reads find nothing; the payloads in
-the log, and all rows that were made of them, go here, in batches, so that nobody waits long. Every step
-may be done again, so it can be killed at any time: the checkpoint ``erasure`` is moved when an event is
-carried out, and whoever goes on finds what is left of it.
+Once such an event (Purged or MessagesErased) is recorded, reads find nothing. This follower erases the
+payloads in the log, and all rows that were made from them, in batches, so that nobody waits long. Every
+step is idempotent, so the follower can be killed at any time: the checkpoint ``erasure`` moves only when an
+event has been carried out, and the next run finishes what is left of it.
 
-Unlike other followers it erases outside of the transaction that moves its checkpoint. But that transaction
-first looks whether anything is left, in whatever table there is. Where something is, the checkpoint stays,
-and receipts say so.
+Unlike other followers it erases outside of the transaction that moves its checkpoint. That transaction first
+checks every table for leftovers. If there are any, the checkpoint stays, and receipts report them.
 """
 
 from __future__ import annotations
@@ -44,21 +43,21 @@ SQL = Statements(__name__, "eraser")
 NAME = "erasure"
 TOPICS = [topic for topic, event in events_by_topic().items() if issubclass(event, Purged | MessagesErased)]
 BATCH = 1000  # events or rows in one transaction
-POLL_SECONDS = 0.5  # who purges also erases, so this finds what others left
-RETRY_SECONDS = 30.0  # from one try to the next, where something cannot be erased
+POLL_SECONDS = 0.5  # a purge erases what it purged itself, so this finds only what others left
+RETRY_SECONDS = 30.0  # between attempts, when something cannot be erased
 
 OF_MESSAGES = {
     "delete_erased_messages": "messages",
     "delete_erased_requests": "requests",
     "narrow_requests": "requests",
 }
-"""What takes the rows of single messages away: statement → the table it is about."""
+"""The statements that remove the rows of single messages: statement → the table it works on."""
 
 logger = logging.getLogger(__name__)
 
 
 class NotErased(Unavailable):
-    """Something of what was purged is still there though it was erased. Names tables, no content."""
+    """Error that says that rows are left of what was purged. It names tables, and no content."""
 
     def __init__(self, position: int, left: Mapping[str, int]) -> None:
         super().__init__(
@@ -79,11 +78,11 @@ class Subject:
 
 
 Forget = Callable[[Connection, Subject], object]
-"""Has other rows forget a stream that is being erased. May be called again for the same one."""
+"""Removes a stream that is being erased from other rows. May be called again for the same stream."""
 
 
 def keep_erasing(lead: Lead, forget: Forget) -> None:
-    """Erase whatever the log says is to be erased, until the lead is over."""
+    """Erase what the log says is to be erased, until the lead is over."""
     connection = lead.connection
     reached = -1
     while not lead.is_over:
@@ -102,9 +101,9 @@ def keep_erasing(lead: Lead, forget: Forget) -> None:
 def erase_until(
     connection: Connection, settled: int, forget: Forget, is_over: Callable[[], bool] = lambda: False
 ) -> None:
-    """Carry out what was said up to ``settled``; several may do so at a time.
+    """Carry out the erasures recorded up to ``settled``. Several processes may do so at a time.
 
-    Raises Unavailable while the views are being made again, and NotErased.
+    Raises Unavailable while the views are being rebuilt, and NotErased when rows are left.
     """
     connection.execute(FOLLOW["begin_follower"], [NAME, 0])
     for entry in erasures_until(connection, settled):
@@ -116,7 +115,7 @@ def erase_until(
 
 
 def finish(connection: Connection, entry: LogEntry) -> None:
-    """Move the checkpoint behind an event that is carried out. Raises NotErased where it is not."""
+    """Move the checkpoint past an event that has been carried out. Raises NotErased when rows are left."""
     with _undisturbed(connection):
         left = leftovers_of(connection, entry)
         if left:
@@ -125,7 +124,7 @@ def finish(connection: Connection, entry: LogEntry) -> None:
 
 
 def erasures_until(connection: Connection, settled: int) -> Iterator[LogEntry]:
-    """The events behind the checkpoint that say that something is to be erased, by position."""
+    """Yield the events after the checkpoint that say that something is to be erased, by position."""
     ((position,),) = connection.execute(FOLLOW["select_checkpoint"], [NAME]).fetchall()
     while True:
         bounds = {"gt": position, "lte": settled, "limit": BATCH, "topics": TOPICS}
@@ -138,12 +137,12 @@ def erasures_until(connection: Connection, settled: int) -> Iterator[LogEntry]:
 
 
 def steps(connection: Connection, entry: LogEntry, forget: Forget) -> Iterator[None]:
-    """Carry out one event, a transaction at each step."""
+    """Carry out one event, with one transaction per step."""
     kind, _, what = entry.topic.partition(".")
     stream_id = entry.originator_id
     if what == "purged":
         with _undisturbed(connection):
-            # Before the names are erased, too: who comes later could not find them.
+            # This comes before the names are erased: a later run could not find them.
             names = log.names_of(connection, stream_id, lt=entry.originator_version)
             forget(connection, Subject(kind, entry.project, stream_id, names, entry.recorded_at))
         yield from _erase_views(connection, stream_id)
@@ -155,7 +154,7 @@ def steps(connection: Connection, entry: LogEntry, forget: Forget) -> Iterator[N
 
 @contextmanager
 def _undisturbed(connection: Connection) -> Iterator[None]:
-    """A transaction in which the views are not being made again. Raises Unavailable where they are."""
+    """Open a transaction during which no rebuild can run. Raises Unavailable when one is running."""
     with connection.transaction():
         ((is_ours,),) = connection.execute(SQL["try_share"], [SHADOW_LOCK]).fetchall()
         if not is_ours:
@@ -164,7 +163,7 @@ def _undisturbed(connection: Connection) -> Iterator[None]:
 
 
 def _erase_views(connection: Connection, stream_id: UUID) -> Iterator[None]:
-    """Delete all rows of a purged stream, also of views put aside."""
+    """Delete all rows of a purged stream, also from the tables of a rebuild and from previous ones."""
     is_done = False
     while not is_done:
         with _undisturbed(connection):
@@ -174,7 +173,7 @@ def _erase_views(connection: Connection, stream_id: UUID) -> Iterator[None]:
 
 
 def _delete_some(connection: Connection, table: str, stream_id: UUID) -> int:
-    """Delete rows of a stream, so many at most; returns how many these were."""
+    """Delete at most BATCH rows of a stream from a table, and return how many were deleted."""
     statement = sql.SQL(
         "DELETE FROM {0} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {0} WHERE stream_id = %s LIMIT %s))"
     ).format(Identifier(table))
@@ -193,7 +192,7 @@ def _erase_stream(connection: Connection, stream_id: UUID, end: int) -> Iterator
 
 
 def _erase_versions(connection: Connection, stream_id: UUID, versions: Sequence[int]) -> Iterator[None]:
-    """Erase these events of a stream that goes on, and what rows there are of them."""
+    """Erase these events of a stream that goes on, and the rows made from them."""
     for start in range(0, len(versions), BATCH):
         batch = versions[start : start + BATCH]
         some = {"id": stream_id, "versions": list(batch)}

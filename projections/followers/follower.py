@@ -1,12 +1,12 @@
-"""Followers: they read the log in order, each event once, and keep a checkpoint of how far they are.
+"""Followers, which read the log in order, each event once, and keep a checkpoint of their position.
 
-A follower handles a batch of events in the transaction that moves its checkpoint, so whatever it writes
-to this database is there exactly once. What is to have an effect elsewhere is written down as a row,
-which somebody else then carries out at least once (see projections.followers.webhooks).
+A follower handles a batch of events in the transaction that moves its checkpoint, so everything it writes
+to this database is written exactly once. An effect elsewhere is written down as a row, which another
+component then carries out at least once (see projections.followers.webhooks).
 
-An event that a follower cannot handle parks its stream: the stream's later events are set aside, in
-order, until somebody resumes it; all other streams go on. Nothing is copied for that: the events are in
-the log, and the parked stream's row says from which version on.
+An event that a follower cannot handle parks its stream: the stream's later events wait, in order, until
+somebody resumes it; all other streams go on. Nothing is copied for that: the events are in the log, and
+the parked stream's row says from which version on they wait.
 """
 
 from __future__ import annotations
@@ -34,19 +34,20 @@ from recountdb.projections.followers.leader import Lead
 SQL = Statements(__name__, "follower")
 
 BATCH_MAX = 500
-ATTEMPTS_MAX = 3  # at an event by itself, before its stream is parked
+ATTEMPTS_MAX = 3  # to handle a single event, before its stream is parked
 RETRY_SECONDS = 0.1
-POLL_SECONDS = 0.5  # a notification can be lost, so nobody relies on one
-LOOK_SECONDS = 0.01  # from one look at the log to the next at least: a busy log is read in larger pieces
+POLL_SECONDS = 0.5  # notifications can be lost, so none is relied on
+LOOK_SECONDS = 0.01  # minimum pause between reads of the log: a busy log is read in larger pieces
 
 logger = logging.getLogger(__name__)
 
 
 class Follower(Protocol):
-    """What follows the log.
+    """Component that follows the log.
 
-    ``name``: stable, for the checkpoint is kept under it. ``topics``: the events it wants; None: all.
-    ``begins_now``: a new one begins with what is recorded from then on, not with the first event.
+    ``name``: must be stable, because the checkpoint is kept under it. ``topics``: the events that it wants;
+    None means all. ``begins_now``: a new follower begins with the events recorded from then on, instead of
+    with the first event of the log.
     """
 
     @property
@@ -59,14 +60,17 @@ class Follower(Protocol):
     def handle(self, connection: Connection, entries: Sequence[LogEntry]) -> None:
         """Write what follows from ``entries`` (one or more, by position) through ``connection``.
 
-        A transaction is open on it; neither commit nor roll back. Raise Unavailable to be asked again
-        later; any other exception says that one of the entries cannot be handled.
+        A transaction is open on the connection; neither commit nor roll it back. Raise Unavailable to be
+        called again later; any other exception says that one of the entries cannot be handled.
         """
 
 
 @dataclass(frozen=True)
 class ParkedStream:
-    """``version``: of the event that could not be handled. ``error``: the class of what was raised."""
+    """Stream that a follower has parked.
+
+    ``version``: the version of the event that could not be handled. ``error``: the class of the exception.
+    """
 
     follower: str
     stream_id: UUID
@@ -77,10 +81,10 @@ class ParkedStream:
 
 @dataclass(frozen=True)
 class Lag:
-    """How far a follower is behind.
+    """Distance between a follower and the end of the log.
 
-    ``events``: the newest position less its own, so as many events at most. ``seconds``: since the
-    first event was recorded that it has not handled; 0 where there is none.
+    ``events``: the newest position minus the follower's, an upper bound of the events it has not handled.
+    ``seconds``: time since the first event that it has not handled was recorded; 0 when there is none.
     """
 
     follower: str
@@ -106,13 +110,13 @@ def follow(lead: Lead, follower: Follower) -> None:
 
 
 def begin(connection: Connection, follower: Follower) -> None:
-    """See to it that the follower has a checkpoint."""
+    """Create the follower's checkpoint if it has none."""
     start = settled_position(connection) if follower.begins_now else 0
     connection.execute(SQL["begin_follower"], [follower.name, start])
 
 
 def lock_checkpoint(connection: Connection, name: str) -> int:
-    """The follower's position, which nobody else moves until the transaction ends. Raises NotFound."""
+    """Lock and return the follower's position until the transaction ends. Raises NotFound."""
     for (position,) in connection.execute(SQL["lock_checkpoint"], [name]):
         return int(position)
     raise NotFound("follower")
@@ -121,7 +125,7 @@ def lock_checkpoint(connection: Connection, name: str) -> int:
 def advance(
     connection: Connection, follower: Follower, settled: int, *, limit: int = BATCH_MAX, attempt: int = 1
 ) -> bool:
-    """Handle one batch, of events up to ``settled``. False: there is none left."""
+    """Handle one batch of events up to ``settled``, and return whether more may be left."""
     entries: Sequence[LogEntry] = ()
     try:
         with connection.transaction():
@@ -129,12 +133,12 @@ def advance(
             entries, end = _batch_after(connection, follower, position, settled, limit)
             take(connection, follower, entries, end)
             return end < settled
-    except OUTAGES:  # the same batch is tried again later, with the follower's lead up for anyone
+    except OUTAGES:  # the same batch is retried later, by the process that gets the lead then
         raise
     except Exception as error:
         if not entries:
             raise
-        if len(entries) > 1:  # one of them it is: smaller and smaller batches find out which
+        if len(entries) > 1:  # ever smaller batches find the one that fails
             return advance(connection, follower, settled, limit=len(entries) // 2)
         if attempt == ATTEMPTS_MAX:
             _park(connection, follower, entries[0], error)
@@ -146,19 +150,19 @@ def advance(
 def _batch_after(
     connection: Connection, follower: Follower, position: int, settled: int, limit: int
 ) -> tuple[Sequence[LogEntry], int]:
-    """The next events that the follower wants, and the position that they bring it to."""
+    """Return the next events that the follower wants, and its position after them."""
     if position >= settled:
         return (), position
     bounds = {"gt": position, "lte": settled, "limit": limit, "topics": _topics_of(follower)}
     bounds["weight_max"] = BATCH_WEIGHT_MAX
     entries = Entries(connection.execute(LOG["select_notifications"], bounds))
-    # Else nothing more is there for it up to the settled position.
+    # Otherwise nothing more is left for it up to the settled position.
     has_more = entries.is_cut or len(entries) == limit
     return entries, entries[-1].id if has_more else settled
 
 
 def take(connection: Connection, follower: Follower, entries: Sequence[LogEntry], end: int) -> None:
-    """Handle ``entries``, but for those of parked streams, and move the checkpoint to ``end``."""
+    """Handle ``entries``, except those of parked streams, and move the checkpoint to ``end``."""
     if entries:
         streams = list({entry.originator_id for entry in entries})
         found = connection.execute(SQL["select_parked_among"], [follower.name, streams])
@@ -171,7 +175,7 @@ def take(connection: Connection, follower: Follower, entries: Sequence[LogEntry]
 
 
 def _park(connection: Connection, follower: Follower, entry: LogEntry, error: Exception) -> None:
-    """Set the stream aside from ``entry`` on, and go on behind it."""
+    """Park the stream from ``entry`` on, and move the checkpoint past it."""
     with connection.transaction():
         row = {
             "follower": follower.name,
@@ -188,7 +192,7 @@ def _park(connection: Connection, follower: Follower, entry: LogEntry, error: Ex
 
 
 def name_of(error: Exception) -> str:
-    """Its class only: its text may quote what people said."""
+    """Return the name of the error's class. Its text is left out because it may quote messages."""
     return type(error).__qualname__
 
 
@@ -197,9 +201,9 @@ def _topics_of(follower: Follower) -> list[str] | None:
 
 
 def resume(database: Database, follower: Follower, stream_id: UUID | None = None) -> list[ParkedStream]:
-    """Handle what was set aside, of one stream or of all; returns those that are still parked.
+    """Handle the waiting events of one parked stream, or of all, and return the streams still parked.
 
-    Works beside a server that follows. Raises NotFound where ``stream_id`` is not parked.
+    May run beside a server that follows. Raises NotFound when ``stream_id`` is not parked.
     """
     parked = [one for one in parked_streams(database, follower.name) if stream_id in (None, one.stream_id)]
     if not parked and stream_id is not None:
@@ -213,14 +217,14 @@ def resume(database: Database, follower: Follower, stream_id: UUID | None = None
 
 
 def _resume_batch(connection: Connection, follower: Follower, stream_id: UUID, limit: int) -> bool:
-    """Handle the stream's next events that were set aside, up to the checkpoint. False: that was all.
+    """Handle the next waiting events of a parked stream, up to the checkpoint.
 
-    What cannot be handled even now stays parked, and all after it.
+    Returns whether to call it again. An event that still cannot be handled stays parked, with all after it.
     """
     entries: Sequence[LogEntry] = ()
     try:
         with connection.transaction():
-            # While we have it, nobody adds to what was set aside.
+            # While this lock is held, no events are added to those that wait.
             position = lock_checkpoint(connection, follower.name)
             key = {"follower": follower.name, "stream_id": stream_id}
             bounds = {"position": position, "topics": _topics_of(follower), "limit": limit}
@@ -238,7 +242,7 @@ def _resume_batch(connection: Connection, follower: Follower, stream_id: UUID, l
     except Exception as error:
         if not entries:
             raise
-        if limit > 1:  # those before the culprit are handled one by one
+        if limit > 1:  # events before the failing one are handled one by one
             return all(_resume_batch(connection, follower, stream_id, 1) for _ in entries)
         first = entries[0]
         row = {"version": first.originator_version, "error": name_of(error)}
@@ -247,10 +251,10 @@ def _resume_batch(connection: Connection, follower: Follower, stream_id: UUID, l
 
 
 def parked_streams(database: Database, follower: str | None = None) -> list[ParkedStream]:
-    """Those of one follower, or of all; the longest parked first."""
+    """Return the parked streams of one follower, or of all (None), the longest parked first."""
     return [ParkedStream(*row) for row in database.fetch(SQL["select_parked"], {"follower": follower})]
 
 
 def lags(database: Database) -> list[Lag]:
-    """How far each follower is behind, by name."""
+    """Return the lag of each follower, by name."""
     return [Lag(*row) for row in database.fetch(SQL["select_lags"])]

@@ -1,9 +1,10 @@
-"""One at a time: work that any number of processes stand ready for, and one of them does.
+"""Leader election: work that any number of processes are ready for, and one of them does at a time.
 
-Who holds an advisory lock of PostgreSQL has the lead. The lock belongs to a connection of its own, and
-all that the work writes goes through that connection: who loses it loses the lead, and an unfinished
-transaction with it, so two never write as leaders. A leader that stands still loses it after some seconds
-(see eventlog.postgres.exclusive_locks), and finds that out at its next statement.
+The process that holds an advisory lock of PostgreSQL has the lead. The lock belongs to a connection of its
+own, and the work writes only through that connection: a process that loses the connection loses the lead,
+and an unfinished transaction with it, so two leaders never write at the same time. A leader that stands
+still loses the connection after some seconds (see eventlog.postgres.exclusive_locks), and learns of it at its
+next statement.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ from recountdb.eventlog.postgres.statements import Statements
 
 SQL = Statements(__name__, "leader")
 
-TRY_SECONDS = 1.0  # from one try for the lead to the next, and from a failure to the next try
+TRY_SECONDS = 1.0  # between attempts to get the lead, and after a failure
 STOP_SECONDS_MAX = 5.0
-WELL_SECONDS = 10.0  # without a failure; the next one is another outage
+WELL_SECONDS = 10.0  # without a failure, after which the next failure counts as a new outage
 
 logger = logging.getLogger(__name__)
 
 
 class _Bell:
-    """Wakes the one thread that waits for it; ringing it early is as good."""
+    """Signal that wakes the one thread that waits for it, also when it is rung before the wait."""
 
     def __init__(self) -> None:
         self._inside, self._outside = socket.socketpair()
@@ -41,12 +42,12 @@ class _Bell:
         self._outside.setblocking(False)
 
     def ring(self) -> None:
-        """May be called by any thread."""
-        with suppress(OSError):  # full: it rings already; closed: nobody waits
+        """Wake the waiting thread. May be called by any thread."""
+        with suppress(OSError):  # full: it rings already; closed: no thread waits
             self._outside.send(b"!")
 
     def wait(self, seconds: float, connection: Connection | None = None) -> None:
-        """Return once it rings, ``connection`` has something to say, or time is up."""
+        """Return when the bell rings, ``connection`` has data to read, or the time is up."""
         poll = select.poll()
         poll.register(self._inside, select.POLLIN)
         if connection is not None:
@@ -61,7 +62,7 @@ class _Bell:
 
 
 class Lead:
-    """Held by the work that is under way: its connection, and whether it is to end."""
+    """Lead that the running work holds: its connection, and whether the work is to end."""
 
     def __init__(self, connection: Connection, bell: _Bell, stopped: threading.Event) -> None:
         self.connection = connection
@@ -74,11 +75,11 @@ class Lead:
         return self._stopped.is_set()
 
     def wait(self, seconds: float) -> None:
-        """Return at a notification, a ring, the end, or when time is up.
+        """Return at a notification, a ring, the end of the lead, or when the time is up.
 
-        Raises psycopg.OperationalError where the connection was lost, and the lead with it.
+        Raises psycopg.OperationalError when the connection was lost, and the lead with it.
         """
-        # One that came in with an answer, before we listened for it, shows on no socket.
+        # A notification that arrived with an earlier answer does not make the socket readable.
         if not self.is_over and not self._was_notified():
             self._bell.wait(seconds, self.connection)
             self._was_notified()
@@ -88,9 +89,10 @@ class Lead:
 
 
 class Leader(threading.Thread):
-    """Does ``work`` wherever, and for as long as, this process has the lead of ``name``.
+    """Thread that does ``work`` while this process has the lead of ``name``.
 
-    ``work`` returns when its lead is over. Whatever it raises costs it the lead, for a second at least.
+    ``work`` must return when its lead is over. Any exception that it raises costs it the lead, for a second
+    at least.
     """
 
     def __init__(self, conninfo: str, name: str, work: Callable[[Lead], None]) -> None:
@@ -120,7 +122,7 @@ class Leader(threading.Thread):
         self._bell.close()
 
     def _compete(self) -> None:
-        """Wait for the lead and work. Raises whatever costs the lead."""
+        """Wait for the lead, then work. Raises the error that ends the lead."""
         with closing(connect(self._conninfo, LEAD)) as connection:
             while not self._stopped.is_set():
                 ((is_ours,),) = connection.execute(SQL["try_lead"], [self._lock_name]).fetchall()
@@ -132,7 +134,7 @@ class Leader(threading.Thread):
                 self._bell.wait(TRY_SECONDS)
 
     def _tell_of_outage(self, error: Exception) -> None:
-        """Once, however long it lasts."""
+        """Log a warning once for each outage, however long it lasts."""
         outage = translated(error) if isinstance(error, psycopg.Error) else error
         reason = str(getattr(outage, "why", None) or outage)
         if reason != self._told and not self._stopped.is_set():
@@ -144,6 +146,6 @@ class Leader(threading.Thread):
         self._bell.ring()
 
     def stop(self) -> None:
-        """Have the work end, and wait for it; no longer than five seconds."""
+        """Tell the work to end, and wait for it for at most STOP_SECONDS_MAX."""
         self.tell_to_stop()
         self.join(STOP_SECONDS_MAX)

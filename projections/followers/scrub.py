@@ -1,4 +1,4 @@
-"""Scrubbing: nothing of what was erased is left on the pages of any table, nor in files no longer used."""
+"""Scrubbing, which removes what was erased from the pages of all tables, and from files no longer used."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from recountdb.eventlog.postgres.statements import Statements
 
 SQL = Statements(__name__, "scrub")
 
-OLDER_SECONDS_MAX = 60.0  # that scrubbing waits for transactions from before
+OLDER_SECONDS_MAX = 60.0  # that scrubbing waits for transactions that began before it
 
 
 def scrub(connection: Connection, tables: Sequence[str]) -> list[str]:
     """Rewrite the store's ``tables`` and their indexes, so that nothing erased is left on their pages.
 
-    Whoever uses a table waits while it is rewritten. What the planner remembers of values is made again, too.
-    Returns what this role has no right to, in words. Raises Unavailable where a transaction is open that can
-    still see what was erased.
+    Each table is locked while it is rewritten. The planner's statistics, which hold values, are renewed, too.
+    Returns descriptions of the steps that this role has no right to. Raises Unavailable when an open
+    transaction can still see what was erased.
     """
     _wait_for_older_transactions(connection)
     denied = []
@@ -32,14 +32,17 @@ def scrub(connection: Connection, tables: Sequence[str]) -> list[str]:
             connection, sql.SQL("VACUUM (FULL, ANALYZE) {}").format(Identifier(schema, table))
         ):
             denied.append(f"rewriting {table}, which its owner may, and the database's")
-    # The old files go with it.
+    # A checkpoint removes the old files.
     if not _is_allowed(connection, sql.SQL("CHECKPOINT")):
         denied.append("CHECKPOINT, which GRANT pg_checkpoint allows: old files stay until the next one")
     return denied
 
 
 def _is_allowed(connection: Connection, work: sql.SQL | sql.Composed) -> bool:
-    """Do ``work``; return whether this role has the right to. VACUUM only warns, and passes a table over."""
+    """Execute ``work``, and return whether this role had the right to.
+
+    Warnings are counted as refusals, because VACUUM only warns when it skips a table.
+    """
     warnings: list[Diagnostic] = []
 
     def note(diagnostic: Diagnostic) -> None:
@@ -57,7 +60,10 @@ def _is_allowed(connection: Connection, work: sql.SQL | sql.Composed) -> bool:
 
 
 def _wait_for_older_transactions(connection: Connection) -> None:
-    """A table that is rewritten keeps all rows that an open transaction may still look at."""
+    """Wait for transactions that are open now. Raises Unavailable when they take too long.
+
+    A rewritten table keeps all rows that an open transaction may still see.
+    """
     ((following, unseen),) = connection.execute(SQL["begin"]).fetchall()
     deadline = time.monotonic() + OLDER_SECONDS_MAX
     bound = {"next": following, "unseen": unseen}

@@ -1,11 +1,11 @@
-"""Webhooks: a project has its events sent to an address, in order, each at least once.
+"""Webhooks, which send a project's events to a URL, in order, each at least once.
 
-The follower ``webhooks`` writes down what is to be sent: a row for each event and webhook, exactly once.
-Who sends them (see api.background.webhook_sender) asks here what is due, and says what became of it. A
-webhook's events are sent one after the other; one that is not taken is tried again, later and later, and
-after the last attempt the webhook is *parked* with all that comes behind, until it is resumed. One whose
-receiver says that it is gone is *disabled*, and can be resumed, too. Meanwhile nothing is written down for
-it; when it is resumed, that is made up for.
+The follower ``webhooks`` writes down what is to be sent: one row for each event and webhook, exactly once.
+The sender (see api.background.webhook_sender) asks this module what is due, and records the outcome. A
+webhook's events are sent one after the other. A failed event is retried with growing delays, and after the
+last attempt the webhook is *parked*, with all later events, until it is resumed. A webhook whose receiver
+answers that it is gone is *disabled*, and can be resumed, too. Meanwhile no rows are written for it; they
+are added when it is resumed.
 """
 
 from __future__ import annotations
@@ -38,14 +38,15 @@ ATTEMPTS_MAX = 10
 FIRST_DELAY_SECONDS = 5
 DELAY_FACTOR = 4
 DELAY_SECONDS_MAX = 12 * 3600
-KEPT_DAYS = 7  # so long what was delivered can be looked at
+KEPT_DAYS = 7  # that deliveries are kept after they were made
 
 
 @dataclass(frozen=True)
 class Webhook:
-    """``types``: None for all. ``starts_after``: a position. ``status``: active, parked or disabled.
+    """Webhook of a project.
 
-    ``pending``: how many events wait to be sent. ``next_attempt_at``: not before then.
+    ``types``: None means all. ``starts_after``: a position. ``status``: active, parked or disabled.
+    ``pending``: how many events wait to be sent. ``next_attempt_at``: the earliest time of the next attempt.
     """
 
     number: int
@@ -61,15 +62,15 @@ class Webhook:
 
 CREATED = TypeAdapter(tuple[Webhook, str])
 CHANGED = TypeAdapter(Webhook)
-"""How answers are kept for a repeat."""
+"""Formats in which answers are kept for a repeat of the request."""
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """What became of one event. ``status``: pending, delivered or skipped.
+    """Delivery of one event to one webhook. ``status``: pending, delivered or skipped.
 
-    ``response_status`` and ``error`` are of the last attempt; None: there was none, or no answer, or no
-    error.
+    ``response_status`` and ``error`` are those of the last attempt; None means that there was no attempt, no
+    answer, or no error.
     """
 
     position: int
@@ -84,7 +85,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Due:
-    """An event to be sent now. ``attempts``: those made already."""
+    """Event to be sent now. ``attempts``: how many were made already."""
 
     webhook_id: str
     url: str
@@ -94,20 +95,23 @@ class Due:
 
     @property
     def id(self) -> str:
-        """The same at every attempt, so that a receiver knows a repeat."""
+        """Return the delivery's id: the same at every attempt, so that a receiver recognizes a repeat."""
         return f"{self.webhook_id}_{self.entry.place}"
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What came of sending. ``status``: of the answer; None: there was none. ``error`` None: it went well."""
+    """Outcome of one attempt.
+
+    ``status``: the status code of the answer; None when there was no answer. ``error``: None on success.
+    """
 
     status: int | None
     error: str | None
 
 
 class WebhookFollower:
-    """Writes down what is to be sent to whom. See projections.followers.follower.Follower."""
+    """Follower that writes down which events are to be sent to which webhooks."""
 
     name = "webhooks"
     topics = None
@@ -136,15 +140,15 @@ def create_webhook(
     webhooks_max: int | None = None,
     idempotency: Idempotency | None = None,
 ) -> tuple[Webhook, str]:
-    """Make a webhook for the events after the position ``after``; None: for those recorded from now on.
+    """Create a webhook for the events after position ``after``, or from now on (None).
 
-    Returns it and its secret, which cannot be had again but by a repeat under the same idempotency key.
-    ``webhooks_max``: how many the project may have. Raises InvalidInput, LimitReached, KeyReused.
+    Returns the webhook and its secret, which only a repeat under the same idempotency key returns again.
+    ``webhooks_max``: how many webhooks the project may have. Raises InvalidInput, LimitReached, KeyReused.
     """
 
     def create() -> tuple[Webhook, str]:
-        # The follower stands still meanwhile: what lies behind it is ours to write down, what lies
-        # before it is its own. Whoever else makes a webhook waits, too, so they can be counted.
+        # The lock stops the follower: deliveries up to its position are written here, later ones by it.
+        # Other requests that create a webhook wait, too, so that the webhooks can be counted.
         position = lock_checkpoint(connection, FOLLOWER.name)
         _refuse_more_webhooks(connection, project, webhooks_max)
         settled = settled_position(connection)
@@ -162,7 +166,7 @@ def create_webhook(
 
 
 def _refuse_more_webhooks(connection: Connection, project: str, webhooks_max: int | None) -> None:
-    """Raise LimitReached where the project has as many webhooks as it may."""
+    """Raise LimitReached when the project has as many webhooks as it may have."""
     ((count,),) = connection.execute(SQL["count_webhooks"], {"project": project}).fetchall()
     if webhooks_max is not None and count >= webhooks_max:
         raise LimitReached("webhooks", webhooks_max, remedy="delete one")
@@ -181,7 +185,7 @@ def _insert_webhook(
 
 
 def _make_up(connection: Connection, webhook_id: str, gt: int, lte: int) -> None:
-    """Write down what a webhook is to be sent of what the follower has passed already."""
+    """Insert the deliveries of a webhook for events that the follower has passed already."""
     bounds = {"webhook_id": webhook_id, "gt": gt, "lte": lte}
     connection.execute(SQL["insert_past_deliveries"], bounds)
     notify(connection, CHANNEL)
@@ -200,7 +204,7 @@ def _find_webhook(connection: Connection, project: str, webhook_id: str) -> Webh
 
 
 def list_webhooks(database: Database, project: str, window: Window) -> Page[Webhook]:
-    """In the order they were made."""
+    """Return a page of the project's webhooks, in the order in which they were created."""
     sql = SQL["page_webhooks_descending" if window.order == "newest" else "page_webhooks"]
     rows = database.fetch(sql, {"project": project, **_bounds_of(window)})
     return page_of([Webhook(*row) for row in rows], window, lambda webhook: webhook.number)
@@ -215,7 +219,7 @@ def _bounds_of(window: Window) -> dict[str, int]:
 def delete_webhook(
     database: Database, project: str, webhook_id: str, *, idempotency: Idempotency | None = None
 ) -> Webhook:
-    """Send it nothing more, and forget what was sent; returns what it was. Raises NotFound, KeyReused."""
+    """Delete a webhook with all its deliveries, and return it as it was. Raises NotFound, KeyReused."""
 
     def delete() -> Webhook:
         webhook = _find_webhook(connection, project, webhook_id)
@@ -236,9 +240,9 @@ def resume_webhook(
     skip: bool,
     idempotency: Idempotency | None = None,
 ) -> Webhook:
-    """Send again, beginning with what could not be sent, or with ``skip`` behind it.
+    """Resume a webhook with the event that could not be sent, or with ``skip`` with the event after it.
 
-    One that is active is left as it is. Raises NotFound, KeyReused.
+    An active webhook is left as it is. Raises NotFound, KeyReused.
     """
     key = {"project": project, "id": webhook_id}
 
@@ -256,7 +260,7 @@ def resume_webhook(
 
 
 def page_deliveries(database: Database, project: str, webhook_id: str, window: Window) -> Page[Delivery]:
-    """What was sent to a webhook and is to be sent, by position. Raises NotFound."""
+    """Return a page of the deliveries of a webhook, made or pending, by position. Raises NotFound."""
     get_webhook(database, project, webhook_id)
     sql = SQL["page_deliveries_descending" if window.order == "newest" else "page_deliveries"]
     rows = database.fetch(sql, {"webhook_id": webhook_id, **_bounds_of(window)})
@@ -265,7 +269,7 @@ def page_deliveries(database: Database, project: str, webhook_id: str, window: W
 
 @dataclass(frozen=True)
 class Lane:
-    """How many are sent at once: ``at_once`` in all, ``each`` of one project."""
+    """Limits on simultaneous deliveries: ``at_once`` in all, ``each`` for one project."""
 
     at_once: int
     each: int
@@ -280,11 +284,11 @@ def due_deliveries(
     lanes: tuple[Lane, Lane],
     weight_max: int,
 ) -> list[Due]:
-    """Return the next event of each active webhook whose time has come, but not of those under way.
+    """Return the next event of each active webhook that is due, except webhooks under way.
 
-    ``but``: the webhooks under way. ``slow``: those that go by the second of ``lanes``, under way or not.
-    Who has fewer under way comes first, and then who is not among those ``served`` lately, or stands earlier
-    there. ``weight_max`` bounds the bytes that are read.
+    ``but``: the webhooks under way. ``slow``: those that use the second of ``lanes``, under way or not.
+    Projects with fewer deliveries under way come first, then those that are not in ``served``, then those
+    that come earlier there. ``weight_max`` bounds the bytes that are read.
     """
     quick_lane, slow_lane = lanes
     bounds: dict[str, Any] = {"but": list(but), "slow": list(slow), "served": list(served)}
@@ -299,10 +303,10 @@ def due_deliveries(
 
 
 def record_attempt(connection: Connection, due: Due, attempt: Attempt, *, delay_seconds: float) -> None:
-    """Say what came of it.
+    """Record the outcome of an attempt.
 
-    After a failure the next attempt is due in ``delay_seconds``; a webhook that took its event goes behind
-    the others whose time has come, so that each has its turn.
+    After a failure the next attempt is due in ``delay_seconds``. After a success the webhook goes behind the
+    others that are due, so that each has its turn.
     """
     is_taken = attempt.error is None
     made = {
@@ -318,22 +322,23 @@ def record_attempt(connection: Connection, due: Due, attempt: Attempt, *, delay_
 
 
 def _status_after(due: Due, attempt: Attempt) -> str:
-    """What a webhook is after a failure."""
+    """Return the status of a webhook after a failed attempt."""
     if attempt.status == 410:
         return "disabled"
     return "parked" if due.attempts + 1 >= ATTEMPTS_MAX else "active"
 
 
 def delay_seconds(attempts: int, chance: float) -> float:
-    """How long to wait after so many ``attempts``, from half of the full time to all of it.
+    """Return how long to wait after ``attempts`` failures: between half of the full delay and all of it.
 
-    ``chance``, 0 to 1, says where between: those who failed together are not to come back together.
+    ``chance``, 0 to 1, chooses the point in between, so that deliveries that failed together are not retried
+    together.
     """
     full: float = min(FIRST_DELAY_SECONDS * DELAY_FACTOR ** (attempts - 1), DELAY_SECONDS_MAX)
     return full * (0.5 + chance / 2)
 
 
 def forget_delivered(connection: Connection) -> None:
-    """Delete what was sent, or skipped, longer than a week ago, and what requests were answered then."""
+    """Delete deliveries that were made or skipped more than KEPT_DAYS ago, and answers kept that long."""
     connection.execute(SQL["delete_old_deliveries"], {"days": KEPT_DAYS})
     forget_answers(connection)

@@ -1,4 +1,4 @@
-"""The audit query: what was recorded, over the whole log, by who did it, when, and what led to it."""
+"""The audit query, which searches the whole log by actor, time and cause."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ CAUSE = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/([1-9][0-9]{0
 
 @dataclass(frozen=True)
 class AuditFilter:
-    """What entries to see. None, or no types, filters nothing.
+    """Filter for entries of the log. None, or no types, filters nothing.
 
-    ``stream_id``: of one session, thread or user. ``user_id``: what was recorded of this user and of their
-    sessions. ``since`` (inclusive) and ``until`` (exclusive): when it was recorded. ``causation_id``: what
-    this event ("<stream>/<version>") led to; ``chain``: itself, and all that this led to in turn.
+    ``stream_id``: entries of one session, thread or user. ``user_id``: entries of this user and of their
+    sessions. ``since`` (inclusive) and ``until`` (exclusive): the time of recording. ``causation_id``:
+    entries that this event ("<stream>/<version>") led to; ``chain``: also the event itself, and all that its
+    consequences led to in turn.
     """
 
     actor: str | None = None
@@ -45,9 +46,9 @@ class AuditFilter:
 def page_audit(
     application: Recount, project: str | None, window: Window, criteria: AuditFilter
 ) -> Page[LogEntry]:
-    """What was recorded in a project, or in all (None), by position. Raises InvalidInput.
+    """Return a page of what was recorded in a project, or in all (None), by position. Raises InvalidInput.
 
-    Up to the settled position (see eventlog.log.order), so that no page has gaps that fill later.
+    It goes up to the settled position (see eventlog.log.order), so that no page has gaps that fill later.
     """
     log = application.log
     settled, epochs = log.settled()
@@ -57,7 +58,7 @@ def page_audit(
     def fetch(after: int | None, limit: int, weight_max: int) -> Rows[LogEntry]:
         low, high = bounds(after, window.order, settled + 1)
         within = {"gt": low, "lt": high, "limit": limit, "weight_max": weight_max}
-        # Planned for the filters that are given, so that the index of one of them is used.
+        # The statement is planned for the given filters, so that the index of one of them is used.
         return rows_of(log.select_entries(sql, bound | within, within=epochs))
 
     return read_page(fetch, window, lambda entry: entry.id, epochs)
@@ -82,7 +83,11 @@ def parameters(database: Database, project: str | None, criteria: AuditFilter) -
 def _causes_of(
     database: Database, project: str | None, criteria: AuditFilter
 ) -> tuple[list[str] | None, UUID | None, int | None]:
-    """The events one of which must have led to an entry, and the one that is an entry itself."""
+    """Return the events one of which must have led to an entry, and the event that is an entry itself.
+
+    The event is given by its stream and version. All are None when there is no such condition. Raises
+    InvalidInput.
+    """
     if criteria.causation_id is None:
         if criteria.chain:
             raise InvalidInput("chain", "goes with causation_id, which says where the chain begins")

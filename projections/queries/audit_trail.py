@@ -1,4 +1,4 @@
-"""The audit trail: pages of what was recorded, of one stream or of a whole project."""
+"""The audit trail: pages of the log, of one stream or of a whole project."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recountdb.projections.queries.paging import KEY_MAX, Order, Page, Rows, Win
 
 
 def page_stream(log: LogRecorder, stream_id: UUID, window: Window) -> Page[LogEntry]:
-    """Everything that was ever recorded of one stream, by version."""
+    """Return a page of everything that was ever recorded in one stream, by version."""
 
     def fetch(after: int | None, limit: int, weight_max: int) -> Rows[LogEntry]:
         low, high = bounds(after, window.order, KEY_MAX)
@@ -32,12 +32,12 @@ def page_stream(log: LogRecorder, stream_id: UUID, window: Window) -> Page[LogEn
 
 
 def rows_of(entries: Entries) -> Rows[LogEntry]:
-    """Return entries as a page is made of them."""
+    """Return entries in the form in which read_page takes them."""
     return Rows(entries, len(entries) + entries.is_cut, entries.weight)
 
 
 def page_named(application: Recount, name: Name, window: Window) -> Page[LogEntry]:
-    """Everything that was ever recorded of what has this name today. Raises NotFound."""
+    """Return a page of everything recorded in the stream that has this name today. Raises NotFound."""
     return page_stream(application.log, stream_named(application, name), window)
 
 
@@ -49,9 +49,9 @@ def page_project(
     topics: Sequence[str] = (),
     stream_id: UUID | None = None,
 ) -> Page[LogEntry]:
-    """Everything recorded in a project, or what is of ``topics`` or of one stream, by position.
+    """Return a page of what was recorded in a project, filtered by ``topics`` and stream, by position.
 
-    Up to the settled position (see eventlog.log.order), so that no page has gaps that fill later.
+    It goes up to the settled position (see eventlog.log.order), so that no page has gaps that fill later.
     """
     log = application.log
     settled, epochs = log.settled()
@@ -76,7 +76,7 @@ def page_project(
 
 
 def bounds(after: int | None, order: Order, end: int) -> tuple[int, int]:
-    """Return the keys between which the page after ``after`` lies, themselves not in it."""
+    """Return the keys between which the page after ``after`` lies, both exclusive."""
     if order == "newest":
         return 0, min(after or end, end)
     return after or 0, end

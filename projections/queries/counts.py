@@ -1,4 +1,4 @@
-"""How much there is: exact up to a bound, PostgreSQL's estimate beyond it."""
+"""Counts of what is stored: exact up to a bound, PostgreSQL's estimate beyond it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from recountdb.eventlog.postgres.statements import Statements
 SQL = Statements(__name__, "counts")
 
 EXACT_MAX = 1_000_000
-"""So many rows are counted one by one, in a fraction of a second."""
+"""The number of rows that are counted one by one, in a fraction of a second."""
 
 
 @dataclass(frozen=True)
 class Count:
-    """``is_estimate``: as PostgreSQL last noted; never less than EXACT_MAX."""
+    """Number of rows. An estimate is what PostgreSQL last noted, and never less than EXACT_MAX."""
 
     rows: int
     is_estimate: bool = False
 
 
 def count_all(database: Database) -> dict[str, Count]:
-    """Of all projects: sessions, threads, users and messages, deleted ones too, and events."""
+    """Count sessions, threads, users and messages, deleted ones too, and events, of all projects."""
     parts = ("sessions", "threads", "users", "messages", "events")
     return {part: count(database, part) for part in parts}
 

@@ -1,6 +1,6 @@
-"""What differs between two moments of a conversation: its state, and those messages that are not the same.
+"""Differences between two moments of a conversation: its state, and the messages that are not the same.
 
-Messages that nothing happened to in between are not read, however many there are.
+Messages that did not change in between are not read, however many there are.
 """
 
 from __future__ import annotations
@@ -27,18 +27,17 @@ from recountdb.projections.queries.history import (
 from recountdb.projections.queries.paging import LIMIT_MAX, Window, cursor_for, size_of
 
 EVENTS_MAX = 10_000
-"""Events between two moments, and messages that a deletion between them hid or brought back."""
-
+"""The limit for events between two moments, and for messages that a deletion between them hid or restored."""
 
 EVENTS_BYTES_MAX = 64 * 2**20
-"""Of those events or of those messages."""
+"""The limit for the bytes of those events, and of those messages."""
 
 
 @dataclass(frozen=True)
 class Point:
     """A conversation at one of two moments.
 
-    ``messages``: those that could be seen then and were not the same at the other moment, in order.
+    ``messages``: the messages visible then that were not the same at the other moment, in order.
     """
 
     conversation: Conversation
@@ -46,10 +45,10 @@ class Point:
 
 
 def compare(application: Recount, name: Name, old: AsOf, new: AsOf) -> tuple[Point, Point]:
-    """The conversation at ``old`` and at ``new``, either of which may be the earlier one.
+    """Return the conversation at ``old`` and at ``new``, either of which may be the earlier one.
 
-    Raises NotFound before it began, InvalidInput for a version that is not recorded yet, or where
-    more than EVENTS_MAX lie in between.
+    Raises NotFound for a moment before it began, and InvalidInput for a version that is not recorded yet, or
+    when more than EVENTS_MAX events or messages lie in between.
     """
     stream_id = stream_named(application, name)
     from_version = version_as_of(application, stream_id, old, field="from")
@@ -82,7 +81,7 @@ def _points(application: Recount, earlier: Conversation, later: Conversation) ->
 
 
 def _events_between(application: Recount, earlier: Conversation, later: Conversation) -> Iterator[Event]:
-    """Yield what was recorded between the two. Raises InvalidInput where that is too large."""
+    """Yield the events between two moments. Raises InvalidInput when they are too large."""
     after, size = earlier.version, 0
     while after < later.version:
         entries = application.log.select_stream(later.id, gt=after, lt=later.version + 1, limit=LIMIT_MAX)
@@ -93,7 +92,7 @@ def _events_between(application: Recount, earlier: Conversation, later: Conversa
 
 
 def _hidden_between(application: Recount, earlier: Conversation, later: Conversation) -> list[MessageState]:
-    """Messages of ``earlier``, as they were, that the conversation as a whole hides at one of both only."""
+    """Return messages of ``earlier``, as they were, that only one of both moments hides as a whole."""
     one, other = (_shown_after(conversation, earlier.version) for conversation in (earlier, later))
     low, high = min(one, other), max(one, other)
     if low == high:
@@ -110,7 +109,7 @@ def _hidden_between(application: Recount, earlier: Conversation, later: Conversa
 
 
 def _shown_after(conversation: Conversation, end: int) -> int:
-    """Of the messages up to version ``end``, those after this version were not deleted as a whole."""
+    """Return the version after which messages, of those up to ``end``, are not deleted as a whole."""
     return end if conversation.is_deleted else min(conversation.hidden_through, end)
 
 

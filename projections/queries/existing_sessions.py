@@ -1,4 +1,4 @@
-"""What of many sessions is here already, asked in one go: for an import that goes on where it stopped."""
+"""Lookups of many existing sessions and messages at once, for an import that continues where it stopped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SQL = Statements(__name__, "existing_sessions")
 
 @dataclass(frozen=True)
 class Presence:
-    """A session that is here. ``message_count`` counts hidden ones, too."""
+    """An existing session. ``message_count`` counts hidden messages, too."""
 
     stream_id: UUID
     is_deleted: bool
@@ -26,7 +26,7 @@ class Presence:
 def find_sessions(
     database: Database, project: str, keys: Collection[tuple[str, str]]
 ) -> dict[tuple[str, str], Presence]:
-    """Those of the sessions named by ``keys`` (scope, name) that are here, live or deleted."""
+    """Return the existing sessions among those named by ``keys`` (scope, name), live or deleted."""
     scopes, names = zip(*keys, strict=True) if keys else ((), ())
     bound = {"project": project, "scopes": list(scopes), "names": list(names)}
     rows = database.fetch(SQL["find_sessions"], bound, prepare=False)
@@ -36,7 +36,7 @@ def find_sessions(
 def find_message_ids(
     database: Database, wanted: Mapping[UUID, Collection[UUID]]
 ) -> defaultdict[UUID, set[UUID]]:
-    """By stream: those of its ``wanted`` message ids that are here, hidden ones too."""
+    """Return, by stream, the ``wanted`` message ids that exist, those of hidden messages too."""
     pairs = [(stream_id, message_id) for stream_id, ids in wanted.items() for message_id in ids]
     bound = {"streams": [stream for stream, _ in pairs], "messages": [message for _, message in pairs]}
     found: defaultdict[UUID, set[UUID]] = defaultdict(set)
@@ -47,7 +47,7 @@ def find_message_ids(
 
 @dataclass(frozen=True)
 class Known:
-    """A message that is here. ``source``: what its metadata say under ``member``; None: nothing."""
+    """An existing message. ``source``: the value of ``member`` in its metadata; None when there is none."""
 
     id: UUID
     source: Any
@@ -56,7 +56,7 @@ class Known:
 def find_sources(
     database: Database, streams: Collection[UUID], member: str
 ) -> defaultdict[UUID, list[Known]]:
-    """By stream: all its messages, hidden ones too, in order, with where they were imported from."""
+    """Return, by stream, all messages in order, hidden ones too, with the source that ``member`` names."""
     found: defaultdict[UUID, list[Known]] = defaultdict(list)
     bound = {"streams": list(streams), "member": member}
     for stream_id, message_id, source in database.fetch(SQL["find_sources"], bound, prepare=False):

@@ -1,6 +1,6 @@
-"""Forks: what a session held at a moment, made ready to become another session.
+"""Forks: preparation of the command that starts a session with what another one held at a moment.
 
-The past does not change, so it can be read before the writer's turn, which then takes no longer.
+The past does not change, so it is read before the writer's turn, which takes no longer for it.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ MESSAGES_BYTES_MAX = 64 * 2**20
 
 @dataclass(frozen=True)
 class Cut:
-    """Where to fork: as the session was at ``version``, up to and with the message ``message_id``.
+    """Point at which to fork: the session as it was at ``version``, up to and including ``message_id``.
 
-    Without a version: as it was when that message was added; with neither: as it is now.
+    Without a version, the session as it was when that message was added; with neither, as it is now.
     """
 
     version: int | None = None
@@ -53,10 +53,10 @@ def fork(
     expected_version: int | None = None,
     forks_max: int | None = None,
 ) -> Command:
-    """The command that begins ``new_name`` with what ``name`` held at ``cut``.
+    """Return the command that starts ``new_name`` with what ``name`` held at ``cut``.
 
-    Refuses where there was no such session or message then, where it held too many messages, or
-    where it is no longer at ``expected_version``.
+    It is a Refuse command when there was no such session or message then, when the session held too many
+    messages, or when it is no longer at ``expected_version``.
     """
     try:
         stream_id = stream_named(application, name)
@@ -81,7 +81,10 @@ def _refuse_unexpected(application: Recount, stream_id: UUID, expected_version: 
 
 
 def _source_at(application: Recount, stream_id: UUID, cut: Cut) -> tuple[Session, int]:
-    """The session as it was at ``cut``, and the version of the last message to take."""
+    """Return the session as it was at ``cut``, and the version of the last message to take.
+
+    Raises NotFound, and InvalidInput for a version that is not recorded yet.
+    """
     added_at = None
     if cut.message_id is not None:
         found = application.views.find_messages(stream_id, [cut.message_id], ())
@@ -106,7 +109,10 @@ def _refuse_hidden(application: Recount, source: Session, message_id: UUID) -> N
 
 
 def _seen_until(application: Recount, source: Session, last: int) -> Iterator[MessageState]:
-    """The messages that could be seen then, oldest first, up to the one at version ``last``."""
+    """Yield the messages visible then, oldest first, up to version ``last``.
+
+    Raises InvalidInput when they are too many or too large.
+    """
     count = size = 0
     window = Window(LIMIT_MAX, "oldest", cursor_for(source.hidden_through, "oldest"))
     for message in messages_as_of(application, source, window):
@@ -126,6 +132,6 @@ def _seen_until(application: Recount, source: Session, last: int) -> Iterator[Me
 
 
 def _copy_of(message: MessageState) -> Message:
-    """What the message said, under an id of its own."""
+    """Return a copy of the message under a new id."""
     members: dict[str, Any] = {member: getattr(message, member) for member in Message.model_fields}
     return Message.model_construct(**{**members, "id": uuid7()})

@@ -1,4 +1,4 @@
-"""The past: a conversation as it was at an earlier version or time, made from its events."""
+"""Reads of the past: a conversation as it was at an earlier version or time, made from its events."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from recountdb.projections.views.messages import MessagePage
 
 @dataclass(frozen=True)
 class AsOf:
-    """A moment in a stream: a version, or a time (the events recorded up to it); neither is now."""
+    """A moment in a stream: a version, or a time (the events recorded up to it); with neither, now."""
 
     version: int | None = None
     moment: datetime | None = None
 
 
 def stream_named(application: Recount, name: Name) -> UUID:
-    """The stream that is called so today, live or deleted. Raises NotFound."""
+    """Return the stream that has this name today, live or deleted. Raises NotFound."""
     stream_id = application.views.find_stream(name)
     if stream_id is None:
         raise NotFound(name.kind)
@@ -36,16 +36,16 @@ def stream_named(application: Recount, name: Name) -> UUID:
 
 
 def state_as_of(application: Recount, name: Name, as_of: AsOf) -> Aggregate:
-    """The state at that moment, of the stream that has this name today.
+    """Return the state at that moment of the stream that has this name today.
 
-    Raises NotFound before it began, InvalidInput for a version that is not recorded yet.
+    Raises NotFound for a moment before it began, and InvalidInput for a version that is not recorded yet.
     """
     stream_id = stream_named(application, name)
     return state_at(application, name.kind, stream_id, version_as_of(application, stream_id, as_of))
 
 
 def version_as_of(application: Recount, stream_id: UUID, as_of: AsOf, *, field: str = "as_of") -> int:
-    """The version that a stream had at that moment; 0 before it began.
+    """Return the version that a stream had at that moment; 0 before it began.
 
     Raises InvalidInput, which names ``field``, for a version that is not recorded yet.
     """
@@ -58,7 +58,7 @@ def version_as_of(application: Recount, stream_id: UUID, as_of: AsOf, *, field: 
 
 
 def state_at(application: Recount, kind: str, stream_id: UUID, version: int) -> Aggregate:
-    """The state of a stream at ``version``. Raises NotFound before it began."""
+    """Return the state of a stream at ``version``. Raises NotFound before it began."""
     state = application.state_of(KINDS[kind], stream_id, version) if version else None
     if state is None:
         raise NotFound(kind)
@@ -68,7 +68,10 @@ def state_at(application: Recount, kind: str, stream_id: UUID, version: int) -> 
 def page_as_of(
     application: Recount, name: Name, as_of: AsOf, window: Window, criteria: Filter
 ) -> MessagePage:
-    """Messages as they were at that moment. Costs as much as the page and the changes up to then."""
+    """Return a page of messages as they were at that moment. Raises NotFound, InvalidInput.
+
+    The cost grows with the page and with the changes up to that moment.
+    """
     conversation = state_as_of(application, name, as_of)
     assert isinstance(conversation, Conversation)
     if conversation.is_deleted and criteria.deleted is False:
@@ -87,7 +90,7 @@ def page_as_of(
 
 
 def message_as_of(application: Recount, name: Name, message_id: UUID, as_of: AsOf | None) -> MessageState:
-    """One message as it was at that moment. Raises NotFound where it was not there or out of sight."""
+    """Return a message as it was at that moment. Raises NotFound when it did not exist or was hidden."""
     conversation = state_as_of(application, name, as_of or AsOf())
     assert isinstance(conversation, Conversation)
     message = messages_at(application, conversation, [message_id]).get(message_id)
@@ -99,7 +102,7 @@ def message_as_of(application: Recount, name: Name, message_id: UUID, as_of: AsO
 def messages_as_of(
     application: Recount, conversation: Conversation, window: Window
 ) -> Iterator[MessageState]:
-    """All messages up to the conversation's version, from the window's cursor on, in its order."""
+    """Yield all messages up to the conversation's version, from the window's cursor on, in its order."""
     changes = past.changes_until(application, conversation.id, conversation.version)
     for added in _added_until(application, conversation, window):
         yield from past.with_changes(application, conversation.id, added, changes)
@@ -108,7 +111,7 @@ def messages_as_of(
 def messages_at(
     application: Recount, conversation: Conversation, ids: Collection[UUID]
 ) -> dict[UUID, MessageState]:
-    """The messages with these ids as they were at the conversation's version, by id."""
+    """Return the messages with these ids as they were at the conversation's version, by id."""
     today = application.views.find_messages(conversation.id, ids, ())
     return past.messages_at(application, conversation.id, conversation.version, today)
 
@@ -116,7 +119,7 @@ def messages_at(
 def _added_until(
     application: Recount, conversation: Conversation, window: Window
 ) -> Iterator[list[MessageState]]:
-    """Yield the messages as they were added, as many at a time as a page has."""
+    """Yield lists of messages as they were added, each about as long as a page."""
     low, high = 0, conversation.version + 1
     after = window.after()
     is_newest_first = window.order == "newest"
@@ -135,7 +138,7 @@ def _added_until(
 
 
 def matches(message: MessageState, conversation: Conversation, criteria: Filter) -> bool:
-    """What the messages view's SQL decides, on a state of the past."""
+    """Return whether a past state of a message meets the criteria, as the SQL of the messages view does."""
     said = message.timestamp or message.recorded_at
     return (
         criteria.deleted in (None, conversation.hides(message))
@@ -148,7 +151,7 @@ def matches(message: MessageState, conversation: Conversation, criteria: Filter)
 
 
 def contains(document: Any, part: Any) -> bool:
-    """PostgreSQL's jsonb ``document @> part`` for parts that are objects."""
+    """Return what PostgreSQL's jsonb ``document @> part`` does, for parts that are objects."""
     if isinstance(part, dict):
         return isinstance(document, dict) and all(
             key in document and contains(document[key], value) for key, value in part.items()

@@ -1,4 +1,4 @@
-"""What is left of something that was to be erased: looked for in every table, whichever made it."""
+"""Leftovers of what was to be erased, searched for in every table."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from recountdb.projections.views.tables import existing
 
 SQL = Statements(__name__, "leftovers")
 
-COUNTED_MAX = 1000  # of each table; more need not be known
+COUNTED_MAX = 1000  # rows of each table; more are not counted
 
 
 def leftovers_of(connection: Connection, entry: LogEntry) -> dict[str, int]:
-    """Return how many rows are left, by table, of what ``entry`` says is to be erased; none where none is."""
+    """Return how many rows are left, by table, of what ``entry`` says is to be erased; empty if none are."""
     if entry.topic.endswith(".purged"):
         return of_stream(connection, entry.originator_id, entry.originator_version)
     return of_messages(connection, entry.originator_id, from_json(entry.state)["versions"])

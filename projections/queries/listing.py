@@ -15,7 +15,7 @@ A = TypeVar("A", bound=Aggregate)
 def list_rows(
     database: Database, make: Callable[..., A], sql: str, bound: dict[str, Any], window: Window
 ) -> Page[A]:
-    """Return a page of what ``sql`` finds, each made by ``make`` of its columns by name."""
+    """Return a page of the rows that ``sql`` finds, each made by ``make`` from its columns by name."""
 
     def make_counted(page_rows: int, weight_before: int | None, **columns: Any) -> tuple[A, Any, Any]:
         return make(**columns), page_rows, weight_before

@@ -1,7 +1,7 @@
-"""Merging: what a session says, made ready to join another one.
+"""Merges: preparation of the commands that move messages of a session to another one.
 
-As for a fork (see projections.queries.fork), it is read before the writer's turn; that the session has not
-gone on meanwhile is checked when it is.
+As for a fork (see projections.queries.fork), the messages are read before the writer's turn. At its turn the
+writer checks that the session has not changed since.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from recountdb.projections.queries.paging import LIMIT_MAX, Window, cursor_for, 
 
 
 def rename_or_merge(application: Recount, name: Name, new_name: str, *, reason: str) -> Command:
-    """The command after which what ``name`` holds is found under ``new_name``.
+    """Return the command that renames session ``name`` to ``new_name``, or merges it into that session.
 
-    Where a session has that name, deleted or live, the messages join it and ``name`` is deleted for
-    ``reason``. Raises NotFound, and InvalidInput where there are too many messages. What others do before
-    the command's turn can have it refused (AlreadyExists, ExpectationFailed, NotFound): ask again then.
+    When a session has the new name, deleted or live, the messages join it and ``name`` is deleted for
+    ``reason``. Raises NotFound, and InvalidInput when there are too many messages. Other writes before the
+    command's turn can cause its refusal (AlreadyExists, ExpectationFailed, NotFound): call this again then.
     """
     source = state_as_of(application, name, AsOf())
     assert isinstance(source, Session)
@@ -41,10 +41,10 @@ def rename_or_merge(application: Recount, name: Name, new_name: str, *, reason: 
 
 
 def move(application: Recount, name: Name, new_name: str, message: MessageState) -> MoveMessages:
-    """The command that has one message of ``name``, as it is given here, join the session ``new_name``.
+    """Return the command that moves a message of ``name``, as given here, to the session ``new_name``.
 
-    It may say something else than it did. Raises NotFound; what others do before the command's turn can
-    have it refused: ask again then.
+    The given message may differ from the stored one. Raises NotFound. Other writes before the command's turn
+    can cause its refusal: call this again then.
     """
     source = state_as_of(application, name, AsOf())
     assert isinstance(source, Session)
@@ -52,7 +52,7 @@ def move(application: Recount, name: Name, new_name: str, message: MessageState)
 
 
 def messages_of(application: Recount, source: Session) -> list[Message]:
-    """What can be seen of the session as it was, in order. Raises InvalidInput for too much."""
+    """Return the visible messages of the session as it was, in order. Raises InvalidInput for too many."""
     window = Window(LIMIT_MAX, "oldest", cursor_for(source.hidden_through, "oldest"))
     messages: list[Message] = []
     size = 0
@@ -71,7 +71,7 @@ def messages_of(application: Recount, source: Session) -> list[Message]:
 
 
 def said_in(source: Session, message: MessageState) -> Message:
-    """The message, with what only its session told: about when it was said, and by which user."""
+    """Return the message, completed from its session: about when it was said, and by which user."""
     members: dict[str, Any] = {member: getattr(message, member) for member in Message.model_fields}
     members["timestamp"] = message.timestamp or message.recorded_at
     if message.user_id is None and message.role in ("user", "human"):

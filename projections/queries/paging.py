@@ -1,6 +1,7 @@
-"""Pages of rows, by keys that stay right while rows are added.
+"""Pages of rows, by keys that stay valid while rows are added.
 
-By number only for orders that change under the reader anyway, and for callers who know no other way.
+Pages by number are only for orders that change between requests anyway, and for callers who cannot use
+cursors.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from recountdb.projections.queries.whole_lists import TooLarge
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 1000
 PAGE_BYTES_MAX = 4 * 2**20
-"""A page ends behind the item with which it has this many; so it may be larger by one item."""
+"""A page ends with the item that brings it to this size, so it may be larger by one item."""
 
 KEY_MAX = 2**63 - 1
 
@@ -32,10 +33,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Window:
-    """Which part of a list: ``limit`` rows in ``order``, after the row that ``cursor`` names.
+    """Part of a list: ``limit`` rows in ``order``, after the row that ``cursor`` names.
 
-    A page that comes to ``bytes_max`` ends early, with a cursor. ``is_whole``: for callers who know no
-    cursors it is TooLarge instead.
+    A page that reaches ``bytes_max`` ends early, with a cursor. ``is_whole`` is for callers who know no
+    cursors: TooLarge is raised instead.
     """
 
     limit: int = LIMIT_DEFAULT
@@ -45,11 +46,14 @@ class Window:
     is_whole: bool = False
 
     def after(self) -> int | None:
-        """The key that the cursor holds. Raises InvalidInput for one that we did not give out."""
+        """Return the key that the cursor holds; None without one.
+
+        Raises InvalidInput for a cursor that this store did not give out.
+        """
         return None if self.cursor is None else key_of(self.cursor, self.order)[0]
 
     def after_in(self, epochs: Epochs) -> int | None:
-        """Return the position that the cursor holds, in a list by position.
+        """Return the position that the cursor holds, in a list by position; None without one.
 
         Raises InvalidInput for a cursor that this store did not give out, OlderEpoch for another epoch's.
         """
@@ -59,7 +63,7 @@ class Window:
         try:
             return epochs.check(LogPosition(epoch, position))
         except OlderEpoch as error:
-            # Newest first, a cursor leaves out its own row, too.
+            # With the newest first, a cursor excludes its own row, too.
             is_cut = self.order == "newest" and error.position < position
             error.cursor = cursor_for(error.position + is_cut, self.order, error.epoch)
             raise
@@ -67,9 +71,9 @@ class Window:
 
 @dataclass(frozen=True)
 class Numbered:
-    """The page of this ``number``, from 1, of pages of ``size`` rows.
+    """A page by ``number``, from 1, of ``size`` rows each.
 
-    Rows that move or are added meanwhile come twice or not at all.
+    Rows that move or are added between requests may come twice or not at all.
     """
 
     number: int
@@ -81,11 +85,11 @@ class Numbered:
 
 @dataclass(frozen=True)
 class Filter:
-    """What rows to see. None filters nothing.
+    """Filter for rows. None filters nothing.
 
-    ``metadata``: rows whose metadata contain this document. ``since`` (inclusive) and ``until``
-    (exclusive): times of creation, for messages the time said, or else recorded. ``deleted``: only
-    live ones (False), only deleted ones (True), both (None).
+    ``metadata``: rows whose metadata contain this document. ``since`` (inclusive) and ``until`` (exclusive):
+    the time of creation; for messages the time when they were said, or else recorded. ``deleted``: only live
+    rows (False), only deleted ones (True), or both (None).
     """
 
     scope: str | None = None
@@ -118,14 +122,15 @@ class Page(Generic[T]):
 
 
 BYTES_OF_WEIGHT_MAX = 13
-"""So many bytes what weighs one may have at most: see eventlog/log/sql/log.sql."""
+"""The most bytes that a weight of one can stand for: see eventlog/log/sql/log.sql."""
 
 
 @dataclass(frozen=True)
 class Rows(Generic[T]):
     """Rows that a statement found.
 
-    ``count``: how many there were before it left out those too heavy. ``weight``: of all but the last row.
+    ``count``: how many there were before it left out those beyond the weight. ``weight``: of all but the
+    last row.
     """
 
     found: Sequence[T]
@@ -134,7 +139,7 @@ class Rows(Generic[T]):
 
 
 Fetch = Callable[[int | None, int, int], Rows[T]]
-"""Rows behind a key (None: from the start), up to a number, and up to a weight."""
+"""Fetches rows after a key (None: from the start), up to a number, and up to a weight."""
 
 
 def read_page(
@@ -142,9 +147,9 @@ def read_page(
 ) -> Page[T]:
     """Read a page bounded in bytes.
 
-    Statements weigh rows by how they are stored. Where what they found may be too much for a page, rows are
-    measured as they come; and where rows were left out, more are fetched until they are enough, for what is
-    compressed mostly weighs more than it is. ``epochs``: of a list by position, those of its positions.
+    Statements weigh rows by their stored size. When the rows found may be too large for a page, each is
+    measured; and when rows were left out, more are fetched until the page is full, because compressed rows
+    mostly weigh more than their size. ``epochs``: for a list by position, the epochs of its positions.
     """
     items: list[T] = []
     size = 0
@@ -168,32 +173,32 @@ def read_page(
 
 
 def size_in(rows: Sequence[Sequence[Any]]) -> tuple[int, int]:
-    """Return the count and the weight of Rows from ``rows``, whose last two columns have them."""
+    """Return the count and the weight for Rows, from the last two columns of ``rows``."""
     return (rows[0][-2] or 0, int(rows[-1][-1] or 0)) if rows else (0, 0)
 
 
 def is_full(window: Window, size: int) -> bool:
-    """Return whether a page of ``size`` bytes ends there."""
+    """Return whether a page of ``size`` bytes is full."""
     return size >= window.bytes_max
 
 
 def _refuse_half(window: Window) -> None:
-    """Raises TooLarge where a page that ends early is of no use. How large it would be, nobody knows yet."""
+    """Raise TooLarge when a page that ends early is of no use. Its full size is not known yet."""
     if window.is_whole:
         raise TooLarge(2 * window.bytes_max)
 
 
 def size_of(item: object) -> int:
-    """Return about how many bytes an item has as JSON."""
+    """Return the approximate size in bytes of an item as JSON."""
     return len(to_json(item, fallback=vars))
 
 
 def page_of(
     rows: Sequence[T], window: Window, key: Callable[[T], int], epochs: Epochs | None = None
 ) -> Page[T]:
-    """A page from ``rows``, which were fetched with one row more than the limit to see if any follow.
+    """Return a page of ``rows``, which were fetched with one row more than the limit to see if any follow.
 
-    ``epochs``: of a list by position, those that its positions belong to.
+    ``epochs``: for a list by position, the epochs of its positions.
     """
     if len(rows) <= window.limit:
         return Page(rows)
@@ -203,19 +208,19 @@ def page_of(
 def _page_until(
     items: Sequence[T], window: Window, key: Callable[[T], int], epochs: Epochs | None
 ) -> Page[T]:
-    """A page of ``items``, behind which there are more."""
+    """Return a page of ``items`` that more items follow."""
     epoch = None if epochs is None else epochs.current.name
     return Page(items, cursor_for(key(items[-1]), window.order, epoch))
 
 
 def cursor_for(key: int, order: Order, epoch: str | None = None) -> str:
-    """Return a cursor; ``epoch``: the name of that which the key, a position, belongs to."""
+    """Return a cursor for a key. ``epoch``: for a position, the name of its epoch."""
     place = [order, key] if epoch is None else [order, key, epoch]
     return base64.urlsafe_b64encode(to_json(place)).decode().rstrip("=")
 
 
 def key_of(cursor: str, order: Order) -> tuple[int, str | None]:
-    """Return the key that a cursor holds, and the name of its epoch. Raises InvalidInput."""
+    """Return the key that a cursor holds, and the name of its epoch, if any. Raises InvalidInput."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         made_for, key, *epoch = from_json(base64.b64decode(padded, altchars=b"-_", validate=True))

@@ -1,9 +1,9 @@
-"""Purging: what is to go for good is found, and each stream told to end.
+"""Purges: finding what is to be erased for good, and recording in the log that it is.
 
-Two steps. Here a command ends each stream (or has some messages of it erased), which the log records:
-from then on reads find nothing, and the name is free. The erasure follower (see projections.followers.eraser)
-then erases what was said. So whatever is killed when, either nothing happened to a stream or the log
-says that it is to be erased.
+A purge has two steps. First a command ends each stream (or marks some of its messages for erasure), which the
+log records: from then on reads find nothing, and the name is free. Then the erasure follower (see
+projections.followers.eraser) erases the content. So at whatever moment a process is killed, either nothing
+happened to a stream, or the log says that it is to be erased.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from recountdb.projections.queries.paging import Page, Window, page_of
 
 SQL = Statements(__name__, "purge")
 
-FOUND = 500  # streams that are looked for at a time
-MESSAGES_MAX = 1000  # messages of one conversation that one command has erased
-ATTEMPTS_MAX = 20  # at a conversation that is written to all the while
+FOUND = 500  # streams that are searched for at a time
+MESSAGES_MAX = 1000  # messages of one conversation that one command marks for erasure
+ATTEMPTS_MAX = 20  # to purge a conversation that others keep writing to
 NOBODY = UUID(int=0)
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is to go: a stream as a whole, or those of its messages that ``message_ids`` names.
+    """Stream to purge as a whole, or with ``message_ids`` only these of its messages.
 
-    ``messages``: how many go with it. ``version``: as of which all this was found.
+    ``messages``: how many messages are purged. ``version``: the version of the stream when it was found.
     """
 
     kind: str
@@ -55,11 +55,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What was purged: which stream, how much of it, when, by whom and why.
+    """Receipt of a purge: which stream, how much of it, when, by whom and why.
 
-    ``events`` is None where the stream goes on without some messages. ``chain_head``: the link of the
-    event at ``version`` that says so, over all that was erased (see eventlog.integrity.chain). ``is_erased``:
-    nothing of it is left; else ``left`` says in which tables how many rows are, a thousand of each at most.
+    ``events`` is None when only some messages of the stream were purged. ``chain_head``: the link of the
+    event at ``version`` that records the purge, over all that was erased (see eventlog.integrity.chain).
+    ``is_erased``: nothing is left of it; otherwise ``left`` gives the number of rows left by table, at most
+    COUNTED_MAX (see projections.queries.leftovers) for each.
     """
 
     position: int
@@ -78,7 +79,10 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a target. ``versions``: of the events that say so; none where ``why_not`` says why."""
+    """Result of purging a target.
+
+    ``versions``: of the events that record it; empty when ``why_not`` says why it was not purged.
+    """
 
     target: Target
     versions: Sequence[int] = ()
@@ -87,9 +91,9 @@ class Result:
 
 @contextmanager
 def alone(connection: Connection, *, patience_seconds: float = 0) -> Iterator[None]:
-    """One purge at a time, however many servers there are.
+    """Hold the exclusive lock of purges, across all servers.
 
-    Raises Unavailable where another one is on, and does not end in time.
+    Raises Unavailable when another purge is under way and does not end within ``patience_seconds``.
     """
     lock = store_lock(connection, PURGE_LOCK)
     refusal = Unavailable("another purge is under way: wait until it is done")
@@ -98,9 +102,11 @@ def alone(connection: Connection, *, patience_seconds: float = 0) -> Iterator[No
 
 
 def due(database: Database, before: datetime, project: str | None = None) -> Iterator[Target]:
-    """What was deleted before a time, in a project or in all: streams, and messages of live ones.
+    """Yield what was deleted before a time: streams, and messages of live ones.
 
-    Nothing that is under a legal hold, of its own or of its user.
+    ``project``: None means all projects.
+
+    Targets under a legal hold, their own or their user's, are left out.
     """
     which = {"before": before, "project": project}
     yield from found(database, "select_deleted", which)
@@ -108,17 +114,17 @@ def due(database: Database, before: datetime, project: str | None = None) -> Ite
 
 
 def named(database: Database, name: Name) -> Target:
-    """A session, thread or user, deleted or live. Raises NotFound."""
+    """Return a session, thread or user as a target, deleted or live. Raises NotFound."""
     for row in database.fetch(SQL["select_named"], name._asdict()):
         return _target_from(row)
     raise NotFound(name.kind)
 
 
 def of_user(database: Database, project: str, user: str) -> Iterator[Target]:
-    """All that is of a user: sessions of theirs, their messages among others', and what is known of them.
+    """Yield everything of a user: their sessions, their messages in other conversations, and the user.
 
-    A session of theirs in which somebody else spoke stays, without what they said themselves.
-    Raises NotFound where there is nothing.
+    A session of theirs in which others spoke is kept, without the user's own messages. Raises NotFound when
+    there is nothing.
     """
     which = {"project": project, "name": user}
     is_known = False
@@ -134,7 +140,7 @@ def of_user(database: Database, project: str, user: str) -> Iterator[Target]:
 
 
 def found(database: Database, statement: str, which: dict[str, Any]) -> Iterator[Target]:
-    """Targets by stream, looked for as they are used up."""
+    """Yield targets by stream, fetched in batches as they are consumed."""
     after = NOBODY
     while True:
         page = {"after": after, "limit": FOUND, **which}
@@ -154,9 +160,10 @@ def _target_from(row: Sequence[Any]) -> Target:
 def purge(
     application: Recount, target: Target, context: Context, *, reason: str | None, insist: bool
 ) -> Result:
-    """Tell the log that ``target`` is to go.
+    """Record in the log that ``target`` is purged.
 
-    ``insist``: also if it was written to since it was found; else it stays, for it may be live again.
+    ``insist``: also when it was written to since it was found; otherwise such a target is kept, because it
+    may be live again.
     """
     try:
         if target.message_ids is None:
@@ -170,7 +177,10 @@ def purge(
 
 
 def rehearse(application: Recount, target: Target) -> Result:
-    """What ``purge`` would come to, were it called now."""
+    """Return the result that ``purge`` would have now, without purging (dry run).
+
+    Its ``versions`` are empty in any case.
+    """
     state = application.state_of(KINDS[target.kind], target.stream_id)
     if state is not None and state.hold is not None:
         return Result(target, why_not=str(OnHold(target.kind)))
@@ -227,14 +237,14 @@ def erase_messages(
 
 
 def receipts_of(database: Database, results: Sequence[Result]) -> list[Receipt]:
-    """By position."""
+    """Return the receipts of results, by position."""
     places = [(result.target.stream_id, version) for result in results for version in result.versions]
     which = {"ids": [stream for stream, _ in places], "versions": [version for _, version in places]}
     return [_receipt_from(database, *row) for row in database.fetch(SQL["select_receipts"], which)]
 
 
 def page_receipts(application: Recount, project: str, window: Window) -> Page[Receipt]:
-    """What was purged in a project, by position."""
+    """Return a page of the receipts of a project, by position."""
     settled, epochs = application.log.settled()
     low, high = bounds(window.after_in(epochs), window.order, settled + 1)
     within = {"project": project, "gt": low, "lt": high, "limit": window.limit + 1}

@@ -1,6 +1,6 @@
-"""What was said last, in one session or in many: by the time it was said, where others go by the log.
+"""Newest messages of one session or of many, by the time when they were said instead of by the log.
 
-A flow has many sessions, and who asks for the newest messages of it wants them from all.
+A flow has many sessions, and its newest messages may be in any of them.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ SQL = Statements(__name__, "recent_messages")
 
 @dataclass(frozen=True)
 class Label:
-    """Messages by what stands in their metadata at ``path``: one of ``values``.
+    """Filter for messages that have one of ``values`` in their metadata at ``path``.
 
-    One where nothing stands there goes by its role: one of ``roles``; None: any will do.
+    A message without a value there must have one of ``roles``; None means any role.
     """
 
     path: Sequence[str]
@@ -36,7 +36,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Speaker:
-    """Messages by their name; one without a name goes by its role: one of ``roles``."""
+    """Filter for messages by their name; a message without a name must have one of ``roles``."""
 
     name: str
     roles: Sequence[str] = ()
@@ -44,12 +44,12 @@ class Speaker:
 
 @dataclass(frozen=True)
 class Said(Filter):
-    """What to see of sessions that are live; ``deleted`` says nothing here.
+    """Filter for messages of live sessions; ``deleted`` has no effect here.
 
-    ``scope``: None for all scopes. ``unless_scope``: a regular expression; sessions whose scope it finds
-    something in are left out. ``session``: the name of one session, or of one in each scope.
-    ``owner``: messages of this user and of nobody. ``users``: messages of any of these. ``without``:
-    messages whose metadata do not contain this document.
+    ``scope``: None means all scopes. ``unless_scope``: a regular expression; sessions whose scope matches it
+    are left out. ``session``: the name of a session, in one scope or in each. ``owner``: messages of this
+    user and of no user. ``users``: messages of any of these users. ``without``: messages whose metadata do
+    not contain this document.
     """
 
     unless_scope: str | None = None
@@ -79,7 +79,7 @@ class Said(Filter):
 
 
 class SpokenSession(NamedTuple):
-    """A session and when something was last said in it."""
+    """A session, and when its last message was said."""
 
     scope: str
     name: str
@@ -95,9 +95,9 @@ def newest_messages(
     offset: int = 0,
     bytes_max: int | None = None,
 ) -> list[FoundMessage]:
-    """The newest ``limit`` messages (None: all) after the newest ``offset``, the newest first.
+    """Return the newest ``limit`` messages (None: all) after the newest ``offset``, the newest first.
 
-    Raises TooLarge where they have more than ``bytes_max``.
+    Raises TooLarge when they have more than ``bytes_max`` bytes (None: no limit).
     """
     bound = said.parameters() | {"project": project, "limit": limit, "offset": offset}
     rows = read_whole(
@@ -115,9 +115,9 @@ def latest_sessions(
     offset: int = 0,
     unless_begins: str | None = None,
 ) -> list[SpokenSession]:
-    """Sessions in which such a message is, one of each name, the one that was last spoken in first.
+    """Return sessions that have such a message, one of each name, the one last spoken in first.
 
-    ``unless_begins``: leave out names that begin so.
+    ``unless_begins``: leaves out names that begin with this text.
     """
     bound = said.parameters() | {"project": project, "limit": limit, "offset": offset}
     bound["unless_begins"] = unless_begins
@@ -125,5 +125,5 @@ def latest_sessions(
 
 
 def scopes_spoken_in(database: Database, project: str, name: str) -> list[str]:
-    """The scopes in which a live session of this name has a message."""
+    """Return the scopes in which a live session of this name has a message."""
     return [scope for (scope,) in database.fetch(SQL["scopes_spoken_in"], {"project": project, "name": name})]

@@ -1,8 +1,8 @@
-"""Repeats of requests that leave no event: each is carried out once, and its first answer is kept for a week.
+"""Idempotency of requests that record no event: each is carried out once, and its answer kept for a week.
 
-What is recorded in the log keeps its idempotency keys there (see projections.views.idempotency). What is
-outside of it, as webhooks are, keeps the key, what was asked and what was answered in a row of its own,
-written in the transaction that carries the request out.
+Events keep the idempotency keys of their requests in the log (see projections.views.idempotency). For
+requests that record none, such as those about webhooks, a row keeps the key, the request's fingerprint and
+the answer. It is written in the transaction that carries out the request.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def carry_out_once(
     work: Callable[[], T],
     kind: TypeAdapter[T],
 ) -> T:
-    """Return what ``work`` returns, or returned when the same request was carried out before.
+    """Return what ``work`` returns, or what it returned when the same request was carried out before.
 
-    Call it within a transaction. ``kind``: how the answer is kept. Raises KeyReused where the key came with
-    another request.
+    Call it within a transaction. ``kind``: the format of the kept answer. Raises KeyReused when the key came
+    with another request.
     """
     if idempotency is None:
         return work()
@@ -53,7 +53,7 @@ def carry_out_once(
 def _first_answer(
     connection: Connection, key: dict[str, str], idempotency: Idempotency, kind: TypeAdapter[T]
 ) -> T:
-    """Return what the request was answered before. Raises KeyReused."""
+    """Return the answer that the request got before. Raises KeyReused."""
     ((fingerprint, answer),) = connection.execute(SQL["select_answer"], key).fetchall()
     if fingerprint != idempotency.fingerprint:
         raise KeyReused
@@ -61,5 +61,5 @@ def _first_answer(
 
 
 def forget_answers(connection: Connection) -> None:
-    """Delete the answers that are older than a week."""
+    """Delete the answers that are older than KEPT_DAYS."""
     connection.execute(SQL["forget_answers"], {"days": KEPT_DAYS})

@@ -1,4 +1,4 @@
-"""Replays: a stream's events one after the other, as far apart as they were recorded, or faster."""
+"""Replays of a stream's events, one after the other, at the pace of their recording, or faster."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAUSE_SECONDS_MAX = 5.0
 
 
 def stream_entries(log: LogRecorder, stream_id: UUID, first: int, last: int) -> Iterator[LogEntry]:
-    """What is recorded of a stream from version ``first`` to ``last``, both included, oldest first."""
+    """Yield the entries of a stream from version ``first`` to ``last``, both inclusive, oldest first."""
     after = first - 1
     while True:
         entries = log.select_stream(stream_id, gt=after, lt=last + 1, limit=PAGE_ENTRIES)
@@ -26,10 +26,10 @@ def stream_entries(log: LogRecorder, stream_id: UUID, first: int, last: int) -> 
 def paced(
     entries: Iterable[LogEntry], speed: float, before: datetime | None = None
 ) -> Iterator[tuple[float, LogEntry]]:
-    """Each entry with the pause before it, in seconds, at most PAUSE_SECONDS_MAX.
+    """Yield each entry with the pause before it, in seconds, at most PAUSE_SECONDS_MAX.
 
-    ``speed``: how many times as fast as it was; 0 for no pauses. ``before``: when the entry in front
-    of the first was recorded; None where there is none, and so no pause.
+    ``speed``: a multiple of the recorded pace; 0 means no pauses. ``before``: when the entry before the first
+    was recorded; None when there is none, so that the first has no pause.
     """
     for entry in entries:
         pause = 0.0

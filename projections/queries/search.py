@@ -1,8 +1,8 @@
-"""Searching a conversation: its messages by how alike they are to a text, and by their metadata.
+"""Search in a conversation: its messages by their similarity to a text, and by their metadata.
 
-Alike are messages that share words: a text is taken for the set of its words, without regard to their
-order, number, or endings, and two texts are as alike as the cosine between their sets: from 0, no word in
-common, to 1, the same words. It needs no model, and says nothing of what is meant.
+Messages are similar when they share words. A text counts as the set of its words, without regard to their
+order, number or endings, and the similarity of two texts is the cosine of their sets: from 0, no word in
+common, to 1, the same words. It needs no model, and does not compare meanings.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from recountdb.projections.views.messages import ConversationKind
 SQL = Statements(__name__, "search")
 
 SEARCH_SECONDS_MAX = 5
-"""A jsonpath may hold a regular expression, and these may take for ever."""
+"""A jsonpath may contain a regular expression, which may run without end."""
 
 CONDITIONS_MAX = 200
 PATH_LENGTH_MAX = 10_000
 DIVERSE_MAX = 200
-"""Messages that are chosen with a view to each other; the cost grows with their square."""
+"""The number of messages that are compared with each other; the cost grows with its square."""
 
 
 @dataclass(frozen=True)
 class Holds:
-    """PostgreSQL's ``jsonb_path_exists(metadata, path)``; never of a message without metadata."""
+    """Condition ``jsonb_path_exists(metadata, path)`` of PostgreSQL; false for a message without metadata."""
 
     path: str
 
 
 @dataclass(frozen=True)
 class Group:
-    """Conditions of which all hold, or any does. An empty group holds."""
+    """Conditions of which all must be true, or any. An empty group is true."""
 
     which: Literal["all", "any"]
     conditions: Sequence[Condition]
@@ -52,10 +52,10 @@ Condition = Holds | Group
 
 @dataclass(frozen=True)
 class Search:
-    """What is looked for. ``text``: empty to rank nothing, the newest first then.
+    """Search for messages. ``text``: empty for no ranking; the newest come first then.
 
-    ``since`` and ``until``: inclusive, any text that PostgreSQL reads as a time, for when it was said, or
-    else recorded. ``limit``: None for all.
+    ``since`` and ``until``: inclusive, any text that PostgreSQL reads as a time; they bound when a message
+    was said, or else recorded. ``limit``: None means all.
     """
 
     text: str = ""
@@ -66,7 +66,7 @@ class Search:
 
 
 class Ranked(NamedTuple):
-    """A message, how alike it is to what was asked (0 to 1), and the words in it."""
+    """A message, its similarity to the text of the search (0 to 1), and its words."""
 
     message: MessageState
     score: float
@@ -83,10 +83,11 @@ def rank_messages(
     scope: str = "",
     bytes_max: int | None = None,
 ) -> list[Ranked]:
-    """Live messages of a conversation, the most alike first; then those that share no word, the newest first.
+    """Return live messages of a conversation, the most similar first.
 
-    Ranking leaves none out, but the conditions and the limit do. Nothing where there is no such
-    conversation. Raises InvalidInput, and TooLarge where they have more than ``bytes_max``.
+    Messages that share no word come last, the newest first. Ranking leaves none out; the conditions and the
+    limit do. The list is empty when there is no such conversation. Raises InvalidInput, and TooLarge when
+    they have more than ``bytes_max`` bytes (None: no limit).
     """
     paths: list[str] = []
     where = _composed(search.where, paths)
@@ -106,7 +107,7 @@ def rank_messages(
 
 
 def _composed(condition: Condition, paths: list[str]) -> sql.Composable:
-    """The condition in SQL, its paths bound by name; they are put to ``paths``."""
+    """Return the condition in SQL, with its paths bound by name; they are appended to ``paths``."""
     if isinstance(condition, Holds):
         paths.append(condition.path)
         path = sql.Placeholder(f"path_{len(paths) - 1}")
@@ -125,7 +126,11 @@ def _check_paths(paths: Sequence[str]) -> None:
 
 
 def _read_in_time(database: Database, execute: Callable[[Connection], Any]) -> list[tuple[Any, ...]]:
-    """The rows that ``execute`` finds. Raises InvalidInput for a path or time that PostgreSQL cannot take."""
+    """Return the rows that ``execute`` finds.
+
+    Raises InvalidInput for a path or time that PostgreSQL cannot read, and when the search takes longer than
+    SEARCH_SECONDS_MAX.
+    """
 
     def read(connection: Connection) -> list[tuple[Any, ...]]:
         with connection.transaction():
@@ -145,14 +150,15 @@ def _read_in_time(database: Database, execute: Callable[[Connection], Any]) -> l
 
 
 def diversified(found: Sequence[Ranked], limit: int | None, *, weight: float) -> list[Ranked]:
-    """``limit`` of ``found``: the best first, then always the one that adds most to those chosen.
+    """Return ``limit`` messages of ``found`` by maximal marginal relevance.
 
-    That is maximal marginal relevance. ``weight``: 1 looks at what was asked alone, 0 only at how unlike
-    each is to those before it. After DIVERSE_MAX come the others as they are.
+    The best comes first, and then always the one that adds most to those chosen. ``weight``: 1 counts only
+    the score, 0 only the difference from those chosen before. After DIVERSE_MAX messages the others follow in
+    their order.
     """
     rest = list(found)
     wanted = len(rest) if limit is None else min(limit, len(rest))
-    likeness = dict.fromkeys(range(len(rest)), 0.0)  # of each to the likest of those chosen
+    likeness = dict.fromkeys(range(len(rest)), 0.0)  # of each to the most similar of those chosen
     chosen: list[int] = []
     while likeness and len(chosen) < min(wanted, DIVERSE_MAX):
         best = max(likeness, key=lambda i: weight * rest[i].score - (1 - weight) * likeness[i])
@@ -166,5 +172,5 @@ def diversified(found: Sequence[Ranked], limit: int | None, *, weight: float) ->
 
 
 def alikeness(one: frozenset[str], other: frozenset[str]) -> float:
-    """As the score is: the cosine between two sets of words."""
+    """Return the similarity of two sets of words, their cosine, as in the score."""
     return len(one & other) / sqrt(len(one) * len(other)) if one and other else 0.0

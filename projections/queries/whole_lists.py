@@ -1,4 +1,4 @@
-"""Lists that are told whole, for callers who know no cursors: read only where there is room for them."""
+"""Lists that are returned whole, for callers who know no cursors, and read only when there is room."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 Row = tuple[Any, ...]
 Fetch = Callable[[dict[str, Any]], Sequence[Row]]
-"""Rows of a statement with the parts weigh_whole and if_light, by what these parts ask for."""
+"""Fetches the rows of a statement with the parts weigh_whole and if_light, for their parameters."""
 
 
 class TooLarge(Exception):
-    """A list has more bytes than it may. ``size``: how many to make room for before it is asked for again."""
+    """Error that says that a list is too large. ``size``: the bytes to make room for before the next try."""
 
     def __init__(self, size: int) -> None:
         super().__init__(f"a list of {size} bytes")
@@ -19,9 +19,11 @@ class TooLarge(Exception):
 
 
 def read_whole(fetch: Fetch, bytes_max: int | None) -> list[Row]:
-    """Return all rows; ``bytes_max`` None: however large they are. Raises TooLarge, before they are read.
+    """Return all rows. Raises TooLarge, before they are read, when they exceed ``bytes_max``.
 
-    Measuring takes PostgreSQL as long as reading, so it is done only where they weigh too much.
+    ``bytes_max``: None means no limit.
+
+    Measuring takes PostgreSQL as long as reading, so rows are measured only when they weigh too much.
     """
     rows = fetch({"weight_max": bytes_max, "is_exact": False})
     if bytes_max is not None and rows and rows[0][-2] > bytes_max:

@@ -1,1 +1,1 @@
-"""Rebuilding the views from the log beside those in use."""
+"""Rebuilds of the views from the log, beside those in use."""

@@ -1,15 +1,15 @@
-"""Makes the views again from the log, beside those in use, and puts them in their place.
+"""Rebuilds of the views from the log, beside those in use, which they then replace.
 
-The new rows are made as the old ones were: the events of a stream are folded, and each view says
-what rows follow (``writes_for``). What differs is the way in: whole streams at a time, by COPY, into
-tables of the same shape whose names begin with ``rebuild_``, by as many processes as one likes.
+The new rows are made as the old ones were: the events of a stream are folded, and each view returns
+the rows that follow (``writes_for``). Only the way into the tables differs: whole streams at a time, by COPY,
+into tables of the same shape whose names begin with ``rebuild_``, by any number of processes.
 
-Writers go on writing the views in use all along. What they add is caught up with: streams with
-newer events are folded again. At the end writers wait for some milliseconds, while the last of it is
-caught up with and the tables change their names; those of the old ones begin with ``previous_``.
+Writers go on writing to the views in use. The rebuild catches up with what they add: streams with newer
+events are folded again. At the end writers wait for some milliseconds, while the last events are caught up
+with and the tables are renamed; the names of the old ones then begin with ``previous_``.
 
-Work is cut into *units*, ranges of streams, and each is marked as done in the transaction that
-writes its rows; so a rebuild that was killed goes on where it was.
+The work is cut into *units*, ranges of streams, and each is marked as done in the transaction that writes
+its rows, so a rebuild that was killed continues where it stopped.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ SQL = Statements(__name__, "build")
 
 FETCHED = 2000  # rows of the log that are read at a time
 CHANGES = 100  # streams that are turned into rows at a time
-CAUGHT_UP = 200  # events behind: few enough to be caught up with while writers wait
+CAUGHT_UP = 200  # events left: few enough to be caught up with while writers wait
 CATCH_UPS_MAX = 10
 
 FIND_MESSAGES = instead(MESSAGES["find_messages"], "messages", f"{SHADOW}messages")
 
 Progress = Callable[[int], object]
-"""Called with how many events were folded since it was last called."""
+"""Callback that takes how many events were folded since the last call."""
 
 
 def refuse(error: RecordUnreadable) -> None:
@@ -67,7 +67,10 @@ def refuse(error: RecordUnreadable) -> None:
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Looking for circles, of which there are none, among ever more events takes more time than all else."""
+    """Suspend garbage collection.
+
+    Searching ever more events for reference cycles, of which there are none, takes longer than all else.
+    """
     gc.disable()
     try:
         yield
@@ -76,9 +79,9 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 class Folder:
-    """Folds streams and copies the rows that follow into the shadow tables, over one connection.
+    """Worker that folds streams and copies their rows into the shadow tables, over one connection.
 
-    With ``quarantine``, streams with an event that cannot be read are noted and passed over.
+    With ``quarantine``, streams with an event that cannot be read are noted and skipped.
     """
 
     def __init__(self, connection: Connection, *, quarantine: bool = False) -> None:
@@ -92,9 +95,9 @@ class Folder:
         self._line_of = {table: line_maker(columns) for table, columns in self._columns.items()}
 
     def fold_unit(self, take: str = "take_unit") -> int:
-        """Fold one unit that is not done; returns how many events it had, 0 where none is left.
+        """Fold one unit that is not done, and return how many events it had; 0 when no unit is left.
 
-        ``take``: with ``take_free_unit``, only one that nobody is at.
+        ``take``: the statement that chooses the unit; ``take_free_unit`` skips units that others work on.
         """
         with told(), self._connection.transaction(), _no_garbage_collection():
             self._connection.execute(SQL["flush_later"])
@@ -109,7 +112,7 @@ class Folder:
         return 0
 
     def fold(self, stored: Iterable[Row]) -> None:
-        """Copy the rows of whole streams, none of which are there yet."""
+        """Copy the rows of whole streams, none of which are in the shadow tables yet."""
         lines: dict[str, list[bytes]] = {table: [] for table in by_stream(self._columns)}
         numbers: dict[tuple[str, str], dict[str, Any]] = {}
         changes = fold_streams(stored, self._mapper, self._set_aside)
@@ -129,7 +132,7 @@ class Folder:
             if found:
                 copy_lines(self._connection, f"{SHADOW}{table}", list(self._columns[table]), found)
         self._note_aside()
-        # Once and in order, last of all: several processes lock these rows.
+        # Once, in order, and last of all, because several processes lock these rows.
         self._raise_counters(list(numbers.values()))
 
     def _note_aside(self) -> None:
@@ -141,10 +144,10 @@ class Folder:
             self._connection.execute(SQL["raise_counters"], [as_json(rows)])
 
     def catch_up(self, settled: int) -> int:
-        """Take in what was recorded since the last time; returns how many events these were.
+        """Take in the events recorded since the last call, and return how many these were.
 
-        A stream that is met for the first time is folded anew; from then on its state is known, and
-        what follows from further events is written as appends write it, only into the shadow tables.
+        A stream that is met for the first time is folded anew. From then on its state is known, and the
+        rows of further events are written as appends write them, only into the shadow tables.
         """
         states = self._states = {} if self._states is None else self._states
         with told(), self._connection.transaction():
@@ -163,7 +166,7 @@ class Folder:
         return len(found)
 
     def _append(self, newer: Mapping[UUID, Sequence[StoredEvent]]) -> None:
-        """Write what follows from events of streams whose states are known."""
+        """Write the rows that follow from events of streams whose states are known."""
         found = (self._change(stream_id, stored) for stream_id, stored in newer.items())
         changes = [change for change in found if change is not None]
         self._note_aside()
@@ -175,7 +178,7 @@ class Folder:
                 self._connection.execute(shadow_sql, [as_json(rows)])
 
     def _change(self, stream_id: UUID, stored: Sequence[StoredEvent]) -> StreamChange | None:
-        """What ``stored`` changes; None where all of it was folded in already."""
+        """Return the change that ``stored`` makes; None when all of it was folded already."""
         assert self._states is not None
         state = self._states[stream_id]
         try:
@@ -194,13 +197,13 @@ class Folder:
         return StreamChange(state, events, fold_messages(known, events))
 
     def for_one_try(self) -> Folder:
-        """One like this, for a transaction that may be rolled back: this one learns nothing from it."""
+        """Return a copy for a transaction that may be rolled back, so that this folder keeps its states."""
         tried = copy(self)
         tried._states = dict(self._states or {})
         return tried
 
     def come_close(self) -> None:
-        """Catch up until little is left, or as long as it helps: writers may be faster than this."""
+        """Catch up until few events are left, at most CATCH_UPS_MAX times: writers may be faster."""
         for _ in range(CATCH_UPS_MAX):
             if self.catch_up(settled_position(self._connection)) <= CAUGHT_UP:
                 break
@@ -214,10 +217,10 @@ def rebuild(
     quarantine: bool = False,
     progress: Progress = lambda count: None,
 ) -> None:
-    """Fill the shadow tables of these views from the whole log, or go on where another rebuild was stopped.
+    """Fill the shadow tables of these views from the whole log, or continue a rebuild that was stopped.
 
-    Raises RecordUnreadable for an event that cannot be read, which names stream and version, unless
-    such streams are to be put into ``quarantine``.
+    Raises RecordUnreadable, which names stream and version, for an event that cannot be read, unless
+    ``quarantine`` says to set such streams aside.
     """
     with told(), connect(conninfo) as connection:
         if not quarantine and exists(connection, SHADOW) and shadow.those_aside(connection):
@@ -229,7 +232,7 @@ def rebuild(
 
 
 def log_size(connection: Connection) -> int:
-    """How many events there are."""
+    """Return how many events the log has."""
     ((events,),) = connection.execute(SQL["log_size"]).fetchall()
     return int(events)
 
@@ -238,15 +241,15 @@ def fill(conninfo: str, workers: int, progress: Progress, *, quarantine: bool = 
     """Fold all units that are not done."""
     if workers > 1:
         _fill_together(conninfo, workers, progress, quarantine=quarantine)
-    # PostgreSQL may be at a unit yet for a rebuild that was killed. Who waits for it folds it, unless it
-    # was finished after all.
+    # PostgreSQL may still work on a unit for a rebuild that was killed. This waits for it, and then folds
+    # the unit unless it was finished after all.
     with connect(conninfo) as connection, kept_alive(connection):
         for events in iter(Folder(connection, quarantine=quarantine).fold_unit, 0):
             progress(events)
 
 
 def _fill_together(conninfo: str, workers: int, progress: Progress, *, quarantine: bool) -> None:
-    """Fold the units that nobody is at, in processes."""
+    """Fold the units that no other process works on, in ``workers`` processes."""
     spawning = multiprocessing.get_context("spawn")
     initial = (conninfo, quarantine)
     with ProcessPoolExecutor(workers, spawning, initializer=_begin_work, initargs=initial) as pool:
@@ -260,10 +263,10 @@ def _fill_together(conninfo: str, workers: int, progress: Progress, *, quarantin
 
 
 _folder: list[Folder] = []
-"""In a process of the pool: its own, for all units it folds."""
+"""The folder of a process of the pool, for all units that it folds."""
 
 _kept = ExitStack()
-"""In a process of the pool: what lasts as long as it does."""
+"""The resources that a process of the pool keeps until it ends."""
 
 
 def _begin_work(conninfo: str, quarantine: bool) -> None:
@@ -274,7 +277,7 @@ def _begin_work(conninfo: str, quarantine: bool) -> None:
 
 
 def end_with_parent() -> None:
-    """See to it that nobody goes on in this process once whoever started it was killed."""
+    """Make this process exit when its parent process is killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -290,9 +293,9 @@ def fold_unit() -> int:
 
 
 def differences(connection: Connection) -> Iterator[Difference]:
-    """Rows in use that are not as the log has them, after ``rebuild``.
+    """Yield the rows in use that differ from the log, after ``rebuild``.
 
-    None of streams that were written to since, are just being erased, or were set aside.
+    Rows of streams that were written to since, are being erased, or were set aside are left out.
     """
     with told(), connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -304,9 +307,9 @@ def differences(connection: Connection) -> Iterator[Difference]:
 
 
 def put_in_place(conninfo: str, *, quarantine: bool = False, holder: int | None = None) -> float:
-    """Let the rebuilt tables take the place of those in use; returns for how many seconds writers waited.
+    """Swap in the rebuilt tables, and return for how many seconds writers waited.
 
-    ``holder``: the session that holds the lock for it, which it must still have (shadow.refuse_usurped).
+    ``holder``: the session that must still hold the lock of the rebuild (see shadow.refuse_usurped).
     """
     with told(), connect(conninfo) as connection, kept_alive(connection):
         folder = Folder(connection, quarantine=quarantine)
@@ -326,9 +329,10 @@ def _last_position(connection: Connection) -> int:
 
 
 def roll_back(conninfo: str, *, holder: int | None = None) -> float:
-    """Let the tables from before the last rebuild take their place again, caught up with the log.
+    """Swap in the tables from before the last rebuild again, caught up with the log.
 
-    As ``put_in_place``. Raises NotFound where there are none.
+    Returns for how many seconds writers waited. ``holder``: see put_in_place. Raises NotFound when there
+    are no such tables.
     """
     with told(), connect(conninfo) as connection:
         shadow.take_previous(connection)

@@ -1,7 +1,7 @@
-"""Rows into tables by COPY, each as the JSON that an append would send of it.
+"""Copying of rows into tables by COPY, each as the JSON that an append would send for it.
 
-Put between quotes and commas as JSON does it, a row is a line of PostgreSQL's CSV format too (its
-documentation, "COPY", "CSV Format"): quoted by ``"``, escaped by a backslash, and ``null`` for NULL.
+A row written as a JSON array without its brackets is a line of PostgreSQL's CSV format, too (see "CSV Format"
+in its documentation of COPY): quoted by ``"``, escaped by a backslash, and with ``null`` for NULL.
 """
 
 from __future__ import annotations
@@ -23,16 +23,19 @@ Row = Mapping[str, Any]
 
 ESCAPE = re.compile(rb"\\(?:u[0-9a-f]{4}|.)")
 HAS_CONTROL_CHARACTERS = re.compile(rb'[^\\]*+(?:\\["\\][^\\]*+)*+\\')
-"""Any escape but those of a quote and of a backslash, which are all that CSV has."""
+"""Matches a line with any escape except those of a quote and of a backslash, the only ones of CSV."""
 
 
 def columns_of(connection: Connection, table: str) -> dict[str, str]:
-    """The columns of a table in their order, each with its type."""
+    """Return the columns of a table in their order, each with its type."""
     return dict(connection.execute(STATEMENTS["columns"], [table]).fetchall())
 
 
 def line_maker(columns: Mapping[str, str]) -> Callable[[Row], bytes]:
-    """Makes the line of a row, which has a member for each column; one without a column is left out."""
+    """Return a function that makes the line of a row.
+
+    The row must have a member for each column; members without a column are left out.
+    """
     members = itemgetter(*columns)
     documents = [place for place, kind in enumerate(columns.values()) if kind == "json"]
 
@@ -42,14 +45,14 @@ def line_maker(columns: Mapping[str, str]) -> Callable[[Row], bytes]:
             if (value := values[place]) is not None:
                 values[place] = to_json(value).decode()
         made = to_json(values)[1:-1]
-        # JSON within JSON has none: rare, for most of what people say is in documents.
+        # This is rare: most text of messages is JSON within JSON, which has no such escapes.
         return ESCAPE.sub(_unescaped, made) if HAS_CONTROL_CHARACTERS.match(made) else made
 
     return line
 
 
 def _unescaped(escape: re.Match[bytes]) -> bytes:
-    """A control character itself, as CSV has it; the other two escapes as they are."""
+    """Return the control character itself, as CSV needs it; the other two escapes as they are."""
     found = escape[0]
     if found in (rb"\"", rb"\\"):
         return found

@@ -1,4 +1,4 @@
-"""Whole streams, folded: what each would have led to, had all its events come in one transaction."""
+"""Folding of whole streams, each into the change that all its events make in a single transaction."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from recountdb.eventlog.log.mapper import EventMapper, Row, unreadable
 from recountdb.eventlog.write.ports import StreamChange
 
 SetAside = Callable[[RecordUnreadable], object]
-"""Told of a stream with an event that cannot be read, which is then passed over; may raise it instead."""
+"""Callback for a stream with an event that cannot be read. The stream is skipped unless it raises."""
 
 
 def fold_streams(rows: Iterable[Row], mapper: EventMapper, set_aside: SetAside) -> Iterator[StreamChange]:
-    """One change for each stream. ``rows``: whole streams, one after the other, by version."""
+    """Yield one change for each stream. ``rows``: whole streams, one after the other, by version."""
     for _, stream in groupby(rows, key=lambda row: row[0].int):
         try:
             change = _fold_stream(list(stream), mapper)
@@ -31,7 +31,10 @@ def fold_streams(rows: Iterable[Row], mapper: EventMapper, set_aside: SetAside) 
 
 
 def _fold_stream(rows: Sequence[Row], mapper: EventMapper) -> StreamChange:
-    """Raises RecordUnreadable, also for a stream that does not begin with its beginning."""
+    """Return the change that all events of a stream make.
+
+    Raises RecordUnreadable, also when the stream does not begin with the event that starts it.
+    """
     events = mapper.to_domain_events(rows)
     _, _, topic, _ = rows[0]
     kind = KINDS[topic.partition(".")[0]]

@@ -1,4 +1,4 @@
-"""What rebuilds there were, how far the one under way is, and which views are to be rebuilt."""
+"""Records of rebuilds, the progress of the running one, and the views that are to be rebuilt."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ State = Literal["running", "stopped", "done", "failed"]
 
 @dataclass(frozen=True)
 class View:
-    """``rows``: see Count. ``rebuilt_at``: None for one that was only ever written by appends.
+    """View and the state of its rows.
 
+    ``rows``: see Count. ``rebuilt_at``: None for a view that was only ever written by appends.
     ``is_outdated``: its rows were made by another version of the view than this program's.
     """
 
@@ -41,11 +42,12 @@ class View:
 
 @dataclass(frozen=True)
 class Rebuild:
-    """One rebuild. ``stopped``: it was killed; the next one of the same views goes on where it was.
+    """Rebuild of views, running or ended.
 
-    ``events``: of the whole log; ``events_done``: those folded so far, by a rebuild that this one goes on
-    with as well. ``per_second`` and ``seconds_left`` are known once something is done and as long as it
-    runs. ``locked_seconds``: how long writers waited while the tables changed places.
+    The state ``stopped`` means that it was killed; the next rebuild of the same views continues where it
+    was. ``events``: how many the whole log has; ``events_done``: how many are folded, including those of a
+    stopped rebuild that this one continues. ``per_second`` and ``seconds_left`` are known while it runs, once
+    some events are folded. ``locked_seconds``: how long writers waited while the tables were swapped.
     """
 
     number: int
@@ -65,14 +67,14 @@ class Rebuild:
 
 @dataclass
 class Findings:
-    """What a rebuild found out so far."""
+    """Findings of a rebuild so far."""
 
     differences: int | None = None
     locked_seconds: float | None = None
 
 
 def checked_views(names: Sequence[str]) -> list[str]:
-    """The views that are meant, in their order: all of them where none is named. Raises InvalidInput."""
+    """Return the named views in their order, or all views when none is named. Raises InvalidInput."""
     for name in names:
         if name not in BY_NAME:
             raise InvalidInput("views", f"there is no view of this name; there are {', '.join(BY_NAME)}")
@@ -80,7 +82,7 @@ def checked_views(names: Sequence[str]) -> list[str]:
 
 
 def list_views(database: Database) -> list[View]:
-    """All views of this program."""
+    """Return all views of this program."""
     found = {name: rest for name, *rest in database.fetch(SQL["list_views"])}
     views = []
     for name, view in BY_NAME.items():
@@ -91,7 +93,7 @@ def list_views(database: Database) -> list[View]:
 
 
 def outdated_views(connection: Connection) -> list[str]:
-    """Those whose rows were made by another version of the view than this program's."""
+    """Return the views whose rows were made by another version of the view than this program's."""
     found = versions_in(connection, LIVE)
     return [name for name, view in BY_NAME.items() if found.get(name) != view.VERSION]
 
@@ -103,14 +105,14 @@ def is_served(database: Database) -> bool:
 
 
 def begin(connection: Connection, names: Sequence[str], *, is_rehearsal: bool) -> int:
-    """Note that there is a rebuild; returns its number."""
+    """Record that a rebuild begins, and return its number."""
     ((number,),) = connection.execute(SQL["begin"], [list(names), is_rehearsal]).fetchall()
     return int(number)
 
 
 @contextmanager
 def recorded(connection: Connection, number: int) -> Iterator[Findings]:
-    """Note at the end of the block what became of a rebuild."""
+    """Record the outcome of a rebuild at the end of the block."""
     findings = Findings()
     try:
         with told():
@@ -121,7 +123,7 @@ def recorded(connection: Connection, number: int) -> Iterator[Findings]:
     except Exception:
         end(connection, number, findings, "an error of Recount itself")
         raise
-    end(connection, number, findings, None)  # one that was stopped by hand has no end, as if killed
+    end(connection, number, findings, None)  # a rebuild stopped by hand has no end, as if killed
 
 
 def end(connection: Connection, number: int, findings: Findings, error: str | None) -> None:
@@ -130,12 +132,12 @@ def end(connection: Connection, number: int, findings: Findings, error: str | No
 
 
 def last_rebuild(database: Database) -> Rebuild | None:
-    """The one under way, else the last; None where there was none."""
+    """Return the running rebuild, or else the last one; None when there was none."""
     return database.read(_find_last)
 
 
 def _find_last(connection: Connection) -> Rebuild | None:
-    # In this order: whoever gave back the lock had noted the end before.
+    # The order matters: a rebuild records its end before it releases the lock.
     holders = [pid for (pid,) in connection.execute(SQL["lock_holders"], [REBUILD_LOCK])]
     row = connection.execute(SQL["last_rebuild"]).fetchone()
     if row is None:
@@ -163,7 +165,7 @@ def _find_last(connection: Connection) -> Rebuild | None:
 
 
 def state_of(*, is_under_way: bool, has_ended: bool, error: str | None) -> State:
-    """Return the state. One that has ended is under way for as long as no other may begin."""
+    """Return the state. A rebuild that has ended still counts as running while no other may begin."""
     if is_under_way:
         return "running"
     if not has_ended:
@@ -172,10 +174,10 @@ def state_of(*, is_under_way: bool, has_ended: bool, error: str | None) -> State
 
 
 def _units_done(connection: Connection, started_at: datetime) -> tuple[int, int]:
-    """How many events were folded, and how many of them before ``started_at``."""
+    """Return how many events were folded, and how many of them before ``started_at``."""
     try:
         ((done, before),) = connection.execute(SQL["units_done"], [started_at]).fetchall()
-    except UndefinedTable:  # before the first is begun, and from the exchange on
+    except UndefinedTable:  # there are no units before the first rebuild and after the swap
         return 0, 0
     return int(done), int(before)
 
@@ -183,9 +185,9 @@ def _units_done(connection: Connection, started_at: datetime) -> tuple[int, int]
 def carry_out(
     conninfo: str, number: int, names: Sequence[str], *, is_rehearsal: bool, holder: int | None = None
 ) -> None:
-    """Rebuild these views, with a note of what became of it. The caller sees to it that nobody else does.
+    """Rebuild these views, and record the outcome. The caller must hold the lock of ``shadow.alone``.
 
-    ``holder``: the caller's session, which holds the lock for it (see shadow.refuse_usurped).
+    ``holder``: the caller's session, which holds that lock (see shadow.refuse_usurped).
 
     Raises RecordUnreadable, Unavailable.
     """

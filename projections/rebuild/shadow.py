@@ -1,4 +1,4 @@
-"""The tables beside those in use: made, filled by a rebuild, compared, and put in their place."""
+"""The shadow tables, which a rebuild creates beside those in use, fills, compares, and swaps in."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ from recountdb.projections.views.tables import (
 SQL = Statements(__name__, "shadow")
 
 EQUAL = "coalesce(live.{0}::text, '') = coalesce(made.{0}::text, '')"
-"""The slot of its own that a thread or user has has no key, and no slot has an empty one."""
+"""Compares keys, NULL as the empty text: a thread's or user's own state has no key, and no key is empty."""
 
 UNIT_EVENTS = 20_000
-DIFFERENCES_MAX = 100  # of each table that are told
-LOCKED_SECONDS_MAX = 0.02  # whoever does not get a lock by then lets everyone pass and tries again
+DIFFERENCES_MAX = 100  # reported for each table
+LOCKED_SECONDS_MAX = 0.02  # to wait for a lock; then the others go first, and the swap is retried
 QUIET_SECONDS_MAX = 5  # PostgreSQL ends an automatic vacuum that is in the way after one
 SWAP_ATTEMPTS_MAX = 100
-PATIENCE_SECONDS = 2.0  # with another rebuild that is just ending
-ERASURE_SECONDS_MAX = 30  # that a batch of what is being erased may take
+PATIENCE_SECONDS = 2.0  # to wait for another rebuild that is just ending
+ERASURE_SECONDS_MAX = 30  # to wait for a batch that is being erased
 
 
 class RebuildUnderWay(Unavailable):
-    """Another rebuild, or check of the views, has not ended yet."""
+    """Error that says that another rebuild, or check of the views, has not ended yet."""
 
     def __init__(self) -> None:
         super().__init__("another rebuild or check of the views is under way: wait until it is done")
@@ -63,7 +63,7 @@ class RebuildUnderWay(Unavailable):
 
 @dataclass(frozen=True)
 class Difference:
-    """A row in use that is not as the log has it; ``key`` names it within its table."""
+    """A row in use that differs from the log; ``key`` identifies it within its table."""
 
     table: str
     key: str
@@ -75,9 +75,9 @@ class Difference:
 
 @contextmanager
 def alone(connection: Connection) -> Iterator[None]:
-    """Be the only one that has to do with the shadow tables. Raises RebuildUnderWay where another one is.
+    """Hold the exclusive lock on the shadow tables. Raises RebuildUnderWay when another process has it.
 
-    Whoever erases something just now is waited for: that takes but moments at a time.
+    An erasure under way is waited for; each of its batches takes only moments.
     """
     lock = store_lock(connection, REBUILD_LOCK)
     with exclusive(connection, lock, refusal=RebuildUnderWay(), patience_seconds=PATIENCE_SECONDS):
@@ -87,25 +87,25 @@ def alone(connection: Connection) -> Iterator[None]:
             yield
         finally:
             if not connection.closed:
-                with suppress(psycopg.Error):  # it is lost, and the lock with it
+                with suppress(psycopg.Error):  # the connection is lost, and the lock with it
                     connection.execute(SQL["leave_alone"], [SHADOW_LOCK])
 
 
 def _end_forerunners(connection: Connection) -> None:
-    """End sessions that an earlier rebuild, which lost its lock, left at the shadow tables; they are undone.
+    """End sessions that an earlier rebuild, which lost its lock, left on the shadow tables.
 
-    A process that stands still within a COPY is waited for by PostgreSQL without limit, and with it by all
-    who need the rows that it holds.
+    Their transactions are rolled back. PostgreSQL waits without limit for a process that stands still within
+    a COPY, and so does everybody who needs the rows that it has locked.
     """
-    with suppress(errors.InsufficientPrivilege):  # of another role: then it is waited for
+    with suppress(errors.InsufficientPrivilege):  # a session of another role is waited for instead
         connection.execute(SQL["end_forerunners"])
 
 
 def refuse_usurped(connection: Connection, holder: int | None) -> None:
-    """Raise Unavailable unless session ``holder`` still holds the lock of ``alone``; None: nobody need.
+    """Raise Unavailable unless session ``holder`` still holds the lock of ``alone``; None skips the check.
 
-    The tables are changed through other connections than that one, which PostgreSQL ends where this process
-    stood still: then another rebuild may have begun.
+    The tables are changed through other connections than the holder's, which PostgreSQL ends when this
+    process stood still. Another rebuild may have begun then.
     """
     if holder is None:
         return
@@ -115,9 +115,9 @@ def refuse_usurped(connection: Connection, holder: int | None) -> None:
 
 
 def _wait_for_erasure(connection: Connection) -> None:
-    """Take the lock that those who erase share; they queue up behind us. Raises Unavailable."""
+    """Take the lock that erasures share, so that new ones wait. Raises Unavailable after too long a wait."""
     try:
-        with connection.transaction():  # that the limit ends with; the lock stays
+        with connection.transaction():  # the time limit ends with it, the lock does not
             connection.execute(SQL["wait_for_locks"], [f"{ERASURE_SECONDS_MAX}s"])
             connection.execute(SQL["wait_alone"], [SHADOW_LOCK])
     except errors.LockNotAvailable:
@@ -125,9 +125,9 @@ def _wait_for_erasure(connection: Connection) -> None:
 
 
 def begin(connection: Connection, settled: int, names: Collection[str] = tuple(BY_NAME)) -> None:
-    """Make the shadow tables of some views and cut the work into units.
+    """Create the shadow tables of some views, and cut the work into units.
 
-    A rebuild of the same views that was stopped is gone on with; one of others is dropped.
+    A stopped rebuild of the same views is continued; one of other views is dropped.
     """
     versions = {name: BY_NAME[name].VERSION for name in names}
     if exists(connection, SHADOW) and versions_in(connection, SHADOW) == versions:
@@ -146,7 +146,7 @@ def begin(connection: Connection, settled: int, names: Collection[str] = tuple(B
 
 
 def make_indexes(connection: Connection) -> None:
-    """Give the filled tables the constraints and indexes of those in use."""
+    """Create on the filled tables the constraints and indexes of those in use."""
     for table in tables_in(connection):
         with connection.transaction():
             create_indexes(connection, table)
@@ -154,25 +154,25 @@ def make_indexes(connection: Connection) -> None:
 
 
 def clear_streams(connection: Connection, streams: Sequence[UUID]) -> None:
-    """Take what is there of these streams out of the shadow tables."""
+    """Delete the rows of these streams from the shadow tables."""
     for table in by_stream(tables_in(connection)):
         statement = sql.SQL("DELETE FROM {} WHERE stream_id = ANY(%s::uuid[])")
         connection.execute(statement.format(Identifier(f"{SHADOW}{table}")), [streams])
 
 
 def set_aside(connection: Connection, errors: Iterable[RecordUnreadable]) -> None:
-    """Note streams that cannot be folded: their rows in use go into the tables made, as they are."""
+    """Record streams that cannot be folded. Their rows in use are copied into the new tables unchanged."""
     for error in errors:
         connection.execute(SQL["set_aside"], [error.stream_id, error.version, str(error)])
 
 
 def those_aside(connection: Connection) -> dict[UUID, str]:
-    """The streams that were set aside, each with why, in words that name its version."""
+    """Return the streams that were set aside, each with the reason, a text that names the version."""
     return dict(connection.execute(SQL["those_aside"]).fetchall())
 
 
 def _keep_rows(connection: Connection, streams: Sequence[UUID]) -> None:
-    """Have these streams' rows in the shadow tables be those in use; no number is drawn twice."""
+    """Copy these streams' rows in use to the shadow tables, and raise counters to keep numbers unique."""
     if not streams:
         return
     clear_streams(connection, streams)
@@ -186,7 +186,7 @@ def _keep_rows(connection: Connection, streams: Sequence[UUID]) -> None:
 
 
 def differences(connection: Connection, *, but: Sequence[UUID]) -> Iterator[Difference]:
-    """Rows that differ between the tables in use and the shadow tables, except those of some streams."""
+    """Yield rows that differ between the tables in use and the shadow tables, except those of ``but``."""
     for table, key in tables_in(connection).items():
         if table == "counters" and but:
             continue  # a number may have been drawn since
@@ -196,7 +196,7 @@ def differences(connection: Connection, *, but: Sequence[UUID]) -> Iterator[Diff
 
 
 def _comparison(table: str, key: tuple[str, ...]) -> sql.Composed:
-    """Compares rows as texts: json has no equality of its own, and must be the same to the letter."""
+    """Return a query that compares rows as texts, because json has no equality and must match exactly."""
     columns = [Identifier(column) for column in key]
     same = sql.SQL(" AND ").join(sql.SQL(EQUAL).format(c) for c in columns)
     place = sql.SQL(", ").join(sql.SQL("coalesce(live.{0}, made.{0})").format(c) for c in columns)
@@ -227,11 +227,11 @@ def _reason_for(columns: Sequence[str], live: dict[str, Any] | None, made: dict[
 def swap(
     connection: Connection, catch_up: Callable[[], Callable[[], object]], *, holder: int | None = None
 ) -> float:
-    """Put the shadow tables in the place of those in use. Returns for how many seconds writers waited.
+    """Swap in the shadow tables, and return for how many seconds writers waited.
 
-    ``catch_up`` is called for each attempt, while writers go on, and returns what takes in the rest
-    while they wait. Those that were in use stay in PREVIOUS. Raises Unavailable where others hold
-    their locks too long. ``holder``: see refuse_usurped.
+    ``catch_up`` is called at each attempt, while writers go on, and returns a function that takes in the
+    rest while they wait. The tables that were in use are kept as PREVIOUS. Raises Unavailable when others
+    hold their locks for too long. ``holder``: see refuse_usurped.
     """
     refuse_usurped(connection, holder)
     drop(connection, DROPPED)
@@ -244,14 +244,17 @@ def swap(
         except errors.LockNotAvailable:
             time.sleep(random.uniform(0.01, 0.1))  # noqa: S311
         else:
-            # Last, for it takes long to remove large files, and nobody need wait for it.
+            # This comes last: removing large files takes long, and nobody has to wait for it.
             drop(connection, DROPPED)
             return seconds
     raise Unavailable("other transactions hold the tables for too long: try again later")
 
 
 def _keep_vacuum_away(connection: Connection) -> None:
-    """For the rest of the transaction; in nobody else's way. A vacuum yields to whoever waits patiently."""
+    """Keep vacuum off the tables for the rest of the transaction, without blocking reads and writes.
+
+    An automatic vacuum yields to a session that waits long enough for its lock.
+    """
     connection.execute(SQL["wait_for_locks"], [f"{QUIET_SECONDS_MAX}s"])
     tables = tables_in(connection)
     names = [Identifier(f"{prefix}{table}") for prefix in (LIVE, SHADOW) for table in tables]
@@ -263,7 +266,10 @@ def lock(connection: Connection, tables: Iterable[Identifier], mode: LiteralStri
 
 
 def exchange(connection: Connection, catch_up: Callable[[], object]) -> float:
-    """Within a transaction. Locks in the order appends do, so that neither waits for the other for ever."""
+    """Rename the tables under lock, and return for how many seconds they were locked.
+
+    Call it within a transaction. Locks are taken in the order of appends, so that no deadlock can occur.
+    """
     tables = tables_in(connection)
     views = _views_on(connection, list(tables))
     renaming = _changes_of_names(connection, list(tables))
@@ -271,7 +277,7 @@ def exchange(connection: Connection, catch_up: Callable[[], object]) -> float:
     started = time.monotonic()
     lock(connection, [Identifier("counters")], "EXCLUSIVE")
     lock(connection, [Identifier("stored_events")], "EXCLUSIVE")
-    # Readers too, before anything is done: whether it succeeds shows early.
+    # Readers are locked out, too, before anything is done, so that a failure shows early.
     lock(connection, [*map(Identifier, tables), *(view for view, _ in views)], "ACCESS EXCLUSIVE")
     catch_up()
     _keep_rows(connection, list(those_aside(connection)))
@@ -283,15 +289,15 @@ def exchange(connection: Connection, catch_up: Callable[[], object]) -> float:
 
 
 def _views_on(connection: Connection, tables: Sequence[str]) -> list[tuple[Identifier, sql.SQL]]:
-    """Return the views of PostgreSQL that read one of these tables, ours or others of the same owner."""
+    """Return the SQL views that read one of these tables, ours or others of the same owner."""
     found = connection.execute(SQL["views_on"], [tables]).fetchall()
     return [(Identifier(schema, name), sql.SQL(definition)) for schema, name, definition in found]
 
 
 def _changes_of_names(connection: Connection, tables: Sequence[str]) -> list[sql.Composed]:
-    """Return what puts the shadow tables in the place of those in use, and these in PREVIOUS.
+    """Return the statements that rename the shadow tables to those in use, and these to PREVIOUS.
 
-    The notes of a rebuild go with the latter, so that those put aside can be caught up with too.
+    The notes of the rebuild go to PREVIOUS, so that the previous tables can be caught up with, too.
     """
     statements: list[sql.Composed] = []
     if exists(connection, PREVIOUS):
@@ -307,12 +313,12 @@ def discard(connection: Connection) -> None:
 
 
 def forget_previous(connection: Connection) -> None:
-    """Drop the tables from before the last rebuild: there is no way back to them then."""
+    """Drop the tables from before the last rebuild, after which it cannot be rolled back."""
     drop(connection, PREVIOUS)
 
 
 def take_previous(connection: Connection) -> None:
-    """Make the tables from before the last rebuild the shadow tables. Raises NotFound."""
+    """Rename the tables from before the last rebuild to shadow tables. Raises NotFound if there are none."""
     if not exists(connection, PREVIOUS):
         raise NotFound("earlier version of the views")
     with connection.transaction():

@@ -1,4 +1,4 @@
-"""What the session and thread views share: rows from a change, and a state from a row."""
+"""Functions that several views share, which make rows from changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recountdb.eventlog.write.ports import StreamChange
 def puts_for(
     changes: Sequence[StreamChange], kind: type[Conversation], sql: Mapping[str, str], view: str
 ) -> list[Write]:
-    """The state of each conversation that changed; just its counts, where only messages did."""
+    """Return the writes for each conversation that changed: only its counts when only messages changed."""
     put: list[dict[str, Any]] = []
     touched: list[dict[str, Any]] = []
     for change in changes:
@@ -32,7 +32,7 @@ def puts_for(
 
 
 def purged_streams(changes: Sequence[StreamChange], kind: type[Aggregate]) -> list[dict[str, Any]]:
-    """The ids of the streams of a kind that were purged, as rows."""
+    """Return the ids of the streams of a kind that were purged, as rows."""
     states = (change.state for change in changes)
     return [{"stream_id": state.id} for state in states if isinstance(state, kind) and state.is_purged]
 

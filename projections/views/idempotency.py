@@ -1,4 +1,4 @@
-"""The requests view: what each request with an idempotency key recorded, to answer a repeat."""
+"""The requests view: the events that each request with an idempotency key recorded, to answer a repeat."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
 
 
 def find_request(database: Database, project: str, key: str) -> RecordedRequest | None:
-    """What the request with this idempotency key recorded; None for a new key."""
+    """Return what the request with this idempotency key recorded; None for a new key."""
     bound = {"project": project, "key": key}
     for row in database.fetch(SQL["find_request"], bound):
         return RecordedRequest(*row)

@@ -1,4 +1,4 @@
-"""The functions view: each memory function as it is now, and the one that every project begins with."""
+"""The functions view: each memory function as it is now, and the built-in one of every project."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _function_from(definition: dict[str, Any], **columns: Any) -> Function:
 
 
 def get_function(database: Database, project: str, name: str, *, deleted: bool = False) -> Function:
-    """The function, live, or with ``deleted`` in either state. Raises NotFound."""
+    """Return the function if it is live, or with ``deleted`` in either state. Raises NotFound."""
     for function in functions_named(database, project, [name]):
         if deleted or not function.is_deleted:
             return function
@@ -41,7 +41,7 @@ def get_function(database: Database, project: str, name: str, *, deleted: bool =
 
 
 def functions_named(database: Database, project: str, names: Collection[str]) -> list[Function]:
-    """Those of ``names`` that there are, live or deleted, in no order."""
+    """Return the existing functions among ``names``, live or deleted, in no particular order."""
     bound = {"project": project, "names": list(names)}
     found = database.fetch_as(_function_from, SQL["functions_named"], bound)
     always = built_in(project)
@@ -53,7 +53,10 @@ def functions_named(database: Database, project: str, names: Collection[str]) ->
 def list_functions(
     database: Database, project: str, window: Window, *, types: Collection[FunctionType] | None = None
 ) -> Page[Function]:
-    """Live functions, of ``types`` or any: the built-in one, then by the order they were defined in."""
+    """Return a page of live functions of ``types`` (None: any), in the order in which they were defined.
+
+    The built-in function comes first.
+    """
     always = built_in(project)
     bound = {
         "project": project,

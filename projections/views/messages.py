@@ -26,14 +26,14 @@ ConversationKind = Literal["session", "thread"]
 
 @dataclass(frozen=True)
 class MessagePage(Page[MessageState]):
-    """A page of one conversation. ``version``: the conversation's as the page was read."""
+    """A page of one conversation. ``version``: the conversation's version when the page was read."""
 
     version: int = 0
 
 
 @dataclass(frozen=True)
 class FoundMessage:
-    """A message and the conversation it is in, by kind, scope and name."""
+    """A message and its conversation, by kind, scope and name."""
 
     kind: ConversationKind
     scope: str
@@ -43,7 +43,7 @@ class FoundMessage:
 
 
 def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
-    """Messages that joined are inserted as they now are; others that were touched are updated, or go."""
+    """Return the writes that insert new messages as they are now, and update or delete earlier ones."""
     added: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
     erased: list[dict[str, Any]] = []
@@ -89,7 +89,7 @@ def row_of(message: MessageState) -> dict[str, Any]:
 def find_messages(
     database: Database, stream_id: UUID, ids: Collection[UUID], instants: Collection[datetime]
 ) -> list[MessageState]:
-    """A stream's messages, hidden ones too, with one of ``ids`` or said at one of ``instants``."""
+    """Return a stream's messages, hidden ones too, with one of ``ids`` or said at one of ``instants``."""
     bound = {"stream_id": stream_id, "ids": list(ids), "instants": list(instants)}
     rows = database.fetch(SQL["find_messages"], bound)
     return [MessageState(*row) for row in rows]
@@ -103,9 +103,9 @@ def page_messages(
     window: Window,
     criteria: Filter | None = None,
 ) -> MessagePage:
-    """Messages of one conversation, in its order. Raises NotFound where there is no such one.
+    """Return a page of messages of one conversation, in its order. Raises NotFound when there is none.
 
-    A deleted conversation is found only where deleted messages are asked for.
+    A deleted conversation is found only when deleted messages are asked for.
     """
     criteria = criteria or Filter()
     bound = criteria.parameters()
@@ -132,7 +132,7 @@ def page_messages(
 
 
 def get_message(database: Database, project: str, message_id: UUID) -> FoundMessage:
-    """The live message with this id, wherever it is. Raises NotFound."""
+    """Return the live message with this id, in any conversation. Raises NotFound."""
     bound = {"project": project, "id": message_id}
     for row in database.fetch(SQL["messages_by_id"], bound):
         return found_from(None, row)
@@ -142,7 +142,7 @@ def get_message(database: Database, project: str, message_id: UUID) -> FoundMess
 def get_message_in(
     database: Database, project: str, kind: ConversationKind, name: str, message_id: UUID, *, scope: str = ""
 ) -> MessageState:
-    """The live message of this conversation with this id. Raises NotFound."""
+    """Return the live message of this conversation with this id. Raises NotFound."""
     bound = {"project": project, "kind": kind, "scope": scope, "name": name, "id": message_id}
     for row in database.fetch(SQL["message_in"], bound):
         return MessageState(*row)
@@ -160,11 +160,12 @@ def numbered_page(
     scope: str = "",
     bytes_max: int | None = None,
 ) -> tuple[list[MessageState], int]:
-    """The live messages on the page with this number (from 1), the oldest first, and how many there are.
+    """Return the live messages on the page with this number (from 1), the oldest first, and their total.
 
-    For callers who cannot keep a cursor: pages shift as messages come and go, and later ones cost more.
-    ``size``: None for all on one page. Nothing and 0 beyond the last page, and where there is no such
-    conversation. Raises TooLarge where they have more than ``bytes_max``.
+    This is for callers who cannot keep a cursor: pages shift as messages come and go, and later ones cost
+    more. ``size``: None means all on one page. The result is empty, and the total 0, beyond the last page and
+    when there is no such conversation. Raises TooLarge when they have more than ``bytes_max`` bytes (None:
+    no limit).
     """
     offset = (number - 1) * (size or 0)
     if offset > KEY_MAX:
@@ -177,7 +178,7 @@ def numbered_page(
 
 
 def known_ids(database: Database, project: str, ids: Collection[UUID]) -> set[UUID]:
-    """Those of ``ids`` that a message of the project has, hidden or not, in whatever conversation."""
+    """Return the ``ids`` that messages of the project have, hidden or not, in any conversation."""
     rows = database.fetch(SQL["select_known_ids"], {"project": project, "ids": list(ids)})
     return {message_id for (message_id,) in rows}
 
@@ -190,7 +191,7 @@ def found_from(position: int | None, row: Sequence[Any]) -> FoundMessage:
 def search_messages(
     database: Database, project: str, window: Window, criteria: Filter, *, settled: int
 ) -> Page[FoundMessage]:
-    """Messages of all conversations of a project, in the order of the log up to ``settled``."""
+    """Return a page of messages of all conversations of a project, in log order up to ``settled``."""
     sql = SQL[f"search_messages_{window.order}_first"]
     bound = criteria.parameters()
     bound |= {"project": project, "settled": settled}

@@ -1,4 +1,4 @@
-"""The names view: how callers call a stream, and the dense numbers of streams."""
+"""The names view: the names of streams, and the counters of their dense numbers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
 
 
 def find_stream(database: Database, name: Name) -> UUID | None:
-    """The stream that is called so now, live or deleted; None where the name is free."""
+    """Return the stream that has this name now, live or deleted; None when the name is free."""
     for (stream_id,) in database.fetch(SQL["find_stream"], name._asdict()):
         assert isinstance(stream_id, UUID)
         return stream_id
@@ -52,13 +52,13 @@ def find_stream(database: Database, name: Name) -> UUID | None:
 
 
 def is_there(database: Database, stream_id: UUID) -> bool:
-    """Whether a stream has a name, live or deleted."""
+    """Return whether a stream has a name, live or deleted."""
     ((found,),) = database.fetch(SQL["is_there"], [stream_id])
     return bool(found)
 
 
 def last_number(connection: Connection, project: str, kind: str) -> int:
-    """The last number given; nobody else draws one until the connection's transaction ends."""
+    """Return the last number drawn, and lock the counter until the connection's transaction ends."""
     key = {"project": project, "kind": kind}
     ((last,),) = connection.execute(SQL["lock_counter"], key).fetchall()
     return int(last)

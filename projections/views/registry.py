@@ -1,4 +1,4 @@
-"""The core views together, as the application needs them: written in the transaction that appends."""
+"""The registry of the core views, which are written in the transaction that appends."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ BY_NAME = {
     "messages": messages,
     "requests": idempotency,
 }
-"""Under the names that the table ``views`` has, in the order in which they are written."""
+"""The views by their names in the table ``views``, in the order in which they are written."""
 
 VIEWS = tuple(BY_NAME.values())
-"""``VERSION`` of a view counts what its rows were made by: one that changes is to be rebuilt. ``TABLES``
-are its tables, each with what names a row of it."""
+"""The modules of the views. ``VERSION`` of a view counts the ways in which its rows were made: a view whose
+version changes must be rebuilt. ``TABLES`` are its tables, each with the columns that identify a row."""
 
 
 class CoreViews:
-    """See eventlog.application.Views."""
+    """Core views on one database, as the application needs them (see eventlog.application.Views)."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -32,7 +32,7 @@ def _session_from(origin: dict[str, Any] | None, **columns: Any) -> Session:
 def get_session(
     database: Database, project: str, name: str, *, scope: str = "", deleted: bool = False
 ) -> Session:
-    """The session, live, or with ``deleted`` in either state. Raises NotFound."""
+    """Return the session if it is live, or with ``deleted`` in either state. Raises NotFound."""
     key = {"project": project, "scope": scope, "name": name}
     for session in database.fetch_as(_session_from, SQL["get_session"], key):
         if deleted or not session.is_deleted:
@@ -43,7 +43,7 @@ def get_session(
 def list_sessions(
     database: Database, project: str, window: Window, criteria: Filter | None = None
 ) -> Page[Session]:
-    """Sessions by the order they began in."""
+    """Return a page of sessions, in the order in which they began."""
     sql = SQL[f"list_sessions_{window.order}_first"]
     bound = (criteria or Filter()).parameters()
     return list_rows(database, _session_from, sql, bound | {"project": project}, window)
@@ -52,9 +52,9 @@ def list_sessions(
 def list_sessions_last_spoken_in(
     database: Database, project: str, page: Numbered, criteria: Filter | None = None
 ) -> list[Session]:
-    """Sessions by when their last message was recorded, the one that rested longest first.
+    """Return a page of sessions by when their last message was recorded, the earliest first.
 
-    Where there was none it is when the session began; of sessions of one moment the name decides.
+    A session without messages counts from when it began. Sessions of the same moment are sorted by name.
     """
     bound = (criteria or Filter()).parameters() | page.parameters() | {"project": project}
     sql = SQL["list_sessions_last_spoken_in"]
@@ -68,7 +68,7 @@ def count_forks(database: Database, project: str) -> int:
 
 
 def session_names(database: Database, project: str, ids: Collection[UUID]) -> dict[UUID, str]:
-    """Stream id → name, of the sessions among ``ids`` that there are, live or deleted."""
+    """Return the names of the existing sessions among ``ids``, live or deleted, by stream id."""
     if not ids:
         return {}
     return dict(database.fetch(SQL["session_names"], {"project": project, "ids": list(ids)}))

@@ -35,7 +35,10 @@ def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
 
 
 def get_state(database: Database, project: str, kind: StatefulKind, name: str, key: str | None) -> Any:
-    """The document under ``key``; None where none was set, or the thread or user is not there or deleted."""
+    """Return the document under ``key``.
+
+    It is None when none was set, or when the thread or user does not exist or is deleted.
+    """
     bound = {"project": project, "kind": kind, "name": name, "key": key}
     for (state,) in database.fetch(SQL["get_state"], bound):
         return state
@@ -43,6 +46,6 @@ def get_state(database: Database, project: str, kind: StatefulKind, name: str, k
 
 
 def list_states(database: Database, project: str, kind: StatefulKind, name: str) -> dict[str, Any]:
-    """Key → document, of all that have a key and are not None, in the order they were set."""
+    """Return all documents that have a key and are not None, by key, in the order in which they were set."""
     bound = {"project": project, "kind": kind, "name": name}
     return dict(database.fetch(SQL["list_states"], bound))

@@ -1,7 +1,7 @@
-"""The tables that hold the views' rows: those in use, and those a rebuild makes and puts aside.
+"""The tables that hold the views' rows: those in use, those that a rebuild fills, and previous ones.
 
-All lie in the schema of the store, so that its owner needs no right to make schemas. Tables and indexes of
-a set have names that begin alike, those in use with nothing.
+All are in the schema of the store, so that its owner needs no right to create schemas. The names of tables
+and indexes of a set share a prefix, which is empty for those in use.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ SQL = Statements(__name__, "tables")
 
 LIVE, SHADOW, PREVIOUS, DROPPED = "", "rebuild_", "previous_", "dropped_"
 SETS = (LIVE, SHADOW, PREVIOUS, DROPPED)
-"""In use; filled by a rebuild; from before the last rebuild; and from before that one, about to go."""
+"""The prefixes: in use; filled by a rebuild; from before the last rebuild; older, about to be dropped."""
 
 TABLES: dict[str, tuple[str, ...]] = {table: key for view in VIEWS for table, key in view.TABLES.items()}
-"""The tables of all views, each with what names a row of it."""
+"""The tables of all views, each with the columns that identify a row."""
 
 NOTES = ("progress", "units", "views", "set_aside")
-"""What a rebuild keeps of its own beside the tables: how far it is, with what, and without which streams."""
+"""The tables of a rebuild itself: its progress and units, its views, and the streams set aside."""
 
 
 def instead(statement: str, table: str, other: str) -> str:
-    """Return ``statement``, which names no other table of a view than ``table``, for the table ``other``."""
+    """Return ``statement`` with ``table``, the only table of a view that it names, replaced by ``other``."""
     return re.sub(rf"\b{table}\b", other, statement)
 
 
 def run(connection: Connection, statement: str, *names: str, **named: str) -> None:
-    """Execute a statement with identifiers in its places."""
+    """Execute a statement with these identifiers as its placeholders."""
     identifiers = {key: Identifier(name) for key, name in named.items()}
     connection.execute(sql.SQL(statement).format(*map(Identifier, names), **identifiers))
 
@@ -52,7 +52,7 @@ def versions_in(connection: Connection, prefix: str) -> dict[str, int]:
 
 
 def tables_in(connection: Connection, prefix: str = SHADOW) -> dict[str, tuple[str, ...]]:
-    """As TABLES, of the views that have theirs in a set."""
+    """Return the tables of the views that are in a set, each with its key as in TABLES."""
     names = versions_in(connection, prefix)
     return {
         table: key for name, view in BY_NAME.items() if name in names for table, key in view.TABLES.items()
@@ -60,18 +60,18 @@ def tables_in(connection: Connection, prefix: str = SHADOW) -> dict[str, tuple[s
 
 
 def by_stream(tables: Iterable[str]) -> list[str]:
-    """Return those whose rows each belong to a stream."""
+    """Return the tables whose rows each belong to a stream."""
     return [table for table in tables if table != "counters"]
 
 
 def existing(connection: Connection, tables: Iterable[str], prefixes: Iterable[str] = SETS) -> list[str]:
-    """Return the full names of those of ``tables`` that there are, in any of the sets."""
+    """Return the full names of those of ``tables`` that exist, in any of the sets."""
     bound = {"tables": list(tables), "prefixes": list(prefixes)}
     return [name for (name,) in connection.execute(SQL["existing"], bound)]
 
 
 def create_like(connection: Connection, table: str) -> None:
-    """Create a shadow table of the shape of the one in use, for the same readers, without its indexes."""
+    """Create a shadow table with the shape, storage and grants of the one in use, but no indexes."""
     for (statement,) in connection.execute(SQL["create_like"], {"live": table, "made": f"{SHADOW}{table}"}):
         connection.execute(statement)
 
@@ -84,7 +84,7 @@ def create_indexes(connection: Connection, table: str) -> None:
 
 
 def renames(connection: Connection, tables: Sequence[str], old: str, new: str) -> list[sql.Composed]:
-    """Return what makes tables of a set, with their indexes, tables of another one."""
+    """Return the statements that rename tables of a set, with their indexes, to those of another set."""
     found = connection.execute(SQL["indexes"], [[f"{old}{table}" for table in tables]])
     indexes = [str(name).removeprefix(old) for (name,) in found]
     renaming = "ALTER {kind} {old} RENAME TO {new}"
@@ -98,13 +98,13 @@ def renames(connection: Connection, tables: Sequence[str], old: str, new: str) -
 
 
 def run_all(connection: Connection, statements: Sequence[sql.Composed]) -> None:
-    """Execute statements in one round trip: others may be waiting."""
+    """Execute statements in one round trip, because others may be waiting."""
     if statements:
         connection.execute(sql.SQL("; ").join(statements))
 
 
 def drop(connection: Connection, prefix: str) -> None:
-    """Drop a set of tables, as far as there is one."""
+    """Drop the tables of a set that exist."""
     if names := existing(connection, (*TABLES, *NOTES), [prefix]):
         tables = sql.SQL(", ").join(map(Identifier, names))
         connection.execute(sql.SQL("DROP TABLE {} CASCADE").format(tables))

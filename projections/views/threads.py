@@ -24,7 +24,7 @@ def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
 
 
 def get_thread(database: Database, project: str, name: str, *, deleted: bool = False) -> Thread:
-    """The thread, live, or with ``deleted`` in either state. Raises NotFound."""
+    """Return the thread if it is live, or with ``deleted`` in either state. Raises NotFound."""
     key = {"project": project, "scope": "", "name": name}
     for thread in database.fetch_as(Thread, SQL["get_thread"], key):
         if deleted or not thread.is_deleted:
@@ -35,7 +35,7 @@ def get_thread(database: Database, project: str, name: str, *, deleted: bool = F
 def list_threads(
     database: Database, project: str, window: Window, criteria: Filter | None = None
 ) -> Page[Thread]:
-    """Threads by the order they began in."""
+    """Return a page of threads, in the order in which they began."""
     sql = SQL[f"list_threads_{window.order}_first"]
     bound = (criteria or Filter()).parameters()
     return list_rows(database, Thread, sql, bound | {"project": project}, window)

@@ -33,7 +33,7 @@ def _user_from(profile: dict[str, Any], **columns: Any) -> User:
 
 
 def get_user(database: Database, project: str, name: str, *, deleted: bool = False) -> User:
-    """The user, live, or with ``deleted`` in either state. Raises NotFound."""
+    """Return the user if it is live, or with ``deleted`` in either state. Raises NotFound."""
     for user in database.fetch_as(_user_from, SQL["get_user"], {"project": project, "name": name}):
         if deleted or not user.is_deleted:
             return user
@@ -41,7 +41,7 @@ def get_user(database: Database, project: str, name: str, *, deleted: bool = Fal
 
 
 def find_hold(database: Database, project: str, name: str) -> str | None:
-    """Why this user may not be purged; None where there is no hold, or no such user."""
+    """Return why this user may not be purged; None when there is no hold, or no such user."""
     for (hold,) in database.fetch(SQL["find_hold"], {"project": project, "name": name}):
         assert hold is None or isinstance(hold, str)
         return hold
@@ -49,7 +49,7 @@ def find_hold(database: Database, project: str, name: str) -> str | None:
 
 
 def is_known(database: Database, project: str, name: str) -> bool:
-    """Whether there is a session of this user, or anything that they said, live or deleted."""
+    """Return whether there is a session or a message of this user, live or deleted."""
     ((found,),) = database.fetch(SQL["is_known"], {"project": project, "name": name})
     return bool(found)
 
@@ -57,7 +57,7 @@ def is_known(database: Database, project: str, name: str) -> bool:
 def list_users(
     database: Database, project: str, window: Window, criteria: Filter | None = None
 ) -> Page[User]:
-    """Users by the order they were created in."""
+    """Return a page of users, in the order in which they were created."""
     sql = SQL[f"list_users_{window.order}_first"]
     bound = (criteria or Filter()).parameters()
     return list_rows(database, _user_from, sql, bound | {"project": project}, window)
@@ -70,7 +70,7 @@ def find_users(
     names: Collection[str] | None = None,
     display_names: Collection[str] | None = None,
 ) -> list[User]:
-    """All live users with one of ``names`` and one of ``display_names``; None is any. By their number."""
+    """Return all live users with one of ``names`` and one of ``display_names`` (None: any), by number."""
     bound = {
         "project": project,
         "names": None if names is None else list(names),
