@@ -94,3 +94,28 @@ def test_neither_project_harms_the_other(
     else:
         theirs = "import api, domain, importlib.util as u; print(api.ours, u.find_spec('recountdb'))"
         assert run(python, theirs, tmp_path) == "False None\n"
+
+
+EVERYTHING = """
+import importlib, pkgutil, sys
+import recountdb
+from recountdb.api.runtime import all_migrations
+
+assert recountdb.__file__.startswith(sys.argv[1]), recountdb.__file__
+for module in pkgutil.walk_packages(recountdb.__path__, "recountdb."):
+    importlib.import_module(module.name)
+print(len(all_migrations()) > 3)
+"""
+
+
+def test_all_of_it_works_outside_of_a_checkout(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    ran = subprocess.run(
+        [sys.executable, "-c", EVERYTHING, str(tmp_path / "site")],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+    )
+    assert (ran.stdout, ran.stderr) == ("True\n", "")

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -18,6 +18,7 @@ from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
 from recountdb.api.app import create_app
+from recountdb.api.http.store import Store
 from recountdb.api.settings import Settings
 from tests.contract.hostile import SECRET
 from tests.postgres import new_database
@@ -110,21 +111,17 @@ def talk(request: pytest.FixtureRequest, shared: TestClient) -> Talk:
     return Talk(shared, f"/v1/{request.param}/{uuid4()}")
 
 
-class Clock(datetime):
-    """The present, one minute later each time somebody asks: no two requests share a moment."""
-
-    MOMENT = datetime(2026, 11, 20, 12, tzinfo=UTC)
-
-    @classmethod
-    def now(cls, tz: tzinfo | None = None) -> Any:
-        cls.MOMENT += timedelta(minutes=1)
-        return cls.MOMENT
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests a minute apart from noon on, so that no test hangs on how fast it runs."""
-    monkeypatch.setattr("recountdb.api.http.context.datetime", type("TestClock", (Clock,), {}))
+    moment = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+    def ask(store: Store) -> datetime:
+        nonlocal moment
+        moment += timedelta(minutes=1)
+        return moment
+
+    monkeypatch.setattr(Store, "now", ask)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
+from recountdb import api
 from recountdb.api.http.context import Store
 from recountdb.api.http.prefix import prefix_of
 from recountdb.api.http.routes.system import ready
@@ -29,7 +30,7 @@ from recountdb.api.schemas.responses import Json
 from recountdb.api.settings import Settings
 from recountdb.domain.errors import RecountError
 
-PAGES = files("api") / "pages"
+PAGES = files(api) / "pages"
 ASSETS = files("fastapi_offline") / "static"
 MEDIA_TYPES = {
     "swagger-ui-bundle.js": "text/javascript",
