@@ -31,7 +31,7 @@ def make_exporter() -> SpanExporter:
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     except ImportError:
-        raise SettingsInvalid("RECOUNT_OTEL needs more packages: pip install 'recount[otel]'") from None
+        raise SettingsInvalid("RECOUNT_OTEL needs more packages: pip install 'recountdb[otel]'") from None
     return OTLPSpanExporter()
 
 

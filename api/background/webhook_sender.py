@@ -137,7 +137,7 @@ def trust() -> ssl.SSLContext:
 def _headers_of(due: Due, body: bytes, now: datetime) -> dict[str, str]:
     return {
         "Content-Type": "application/json",
-        "User-Agent": f"Recount/{version('recount')}",
+        "User-Agent": f"Recount/{version('recountdb')}",
         "Connection": "close",
         "Recount-Epoch": due.entry.epoch or "",
         "webhook-id": due.id,

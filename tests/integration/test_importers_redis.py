@@ -440,7 +440,7 @@ def test_a_library_that_is_missing_is_told_with_how_to_get_it(
     conninfo: str, monkeypatch: pytest.MonkeyPatch, module: str, words: tuple[str, ...], extra: str
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(InvalidInput, match=re.escape(f"pip install 'recount[{extra}]'")):
+    with pytest.raises(InvalidInput, match=re.escape(f"pip install 'recountdb[{extra}]'")):
         recount(conninfo, *words)
 
 

@@ -61,7 +61,7 @@ def show_help(
 
 def _show_version(is_asked: bool) -> None:
     if is_asked:
-        typer.echo(f"recount {version('recount')}")
+        typer.echo(f"recount {version('recountdb')}")
         raise typer.Exit
 
 

@@ -102,7 +102,7 @@ def library(module: str, *, extra: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError:
         raise InvalidInput(
-            extra, f"this needs a library that is not installed: pip install 'recount[{extra}]'"
+            extra, f"this needs a library that is not installed: pip install 'recountdb[{extra}]'"
         ) from None
 
 
