@@ -1,4 +1,4 @@
-"""One message: the words of a caller, and their state after edits and deletion."""
+"""A message: the words of a caller, and its state after edits and deletion."""
 
 from __future__ import annotations
 

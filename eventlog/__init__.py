@@ -1,1 +1,1 @@
-"""How it is recorded: the log on PostgreSQL. Never learns about views or HTTP."""
+"""The recording of events: the log on PostgreSQL. It never learns about views or HTTP."""

@@ -52,7 +52,7 @@ CACHED_AGGREGATES = 10_000
 
 
 class Factory(InfrastructureFactory[TrackingRecorder]):
-    """Hands our recorders to the library."""
+    """Factory that hands our recorders to the library."""
 
     def __init__(self, env: Environment, database: Database, snapshot_topics: Sequence[str]) -> None:
         super().__init__(env)
@@ -73,11 +73,11 @@ class Factory(InfrastructureFactory[TrackingRecorder]):
         raise NotImplementedError("followers keep their checkpoints with their own rows")
 
     def close(self) -> None:
-        """The database belongs to whoever opened it."""
+        """Do nothing: the database belongs to the code that opened it."""
 
 
 class SnapshotStore(EventStore[UUID]):
-    """Passes over a snapshot that cannot be read: it is a cache, and the events are there."""
+    """Store that passes over a snapshot it cannot read: snapshots are a cache, and the events are there."""
 
     def get(self, originator_id: UUID, **bounds: Any) -> Iterator[DomainEventProtocol[UUID]]:
         try:
@@ -88,7 +88,7 @@ class SnapshotStore(EventStore[UUID]):
 
 
 class Recount(Application[UUID]):
-    """Sessions, threads and users of one database."""
+    """The application: sessions, threads and users of one database."""
 
     name = "recount"
     is_snapshotting_enabled = True
@@ -108,7 +108,7 @@ class Recount(Application[UUID]):
             {
                 "IS_SNAPSHOTTING_ENABLED": "y",
                 self.AGGREGATE_CACHE_MAXSIZE: str(CACHED_AGGREGATES),
-                # A stale state is found out by its version when it is saved, not by asking first.
+                # A conflict of versions on saving reveals a stale state; the log is not asked beforehand.
                 self.AGGREGATE_CACHE_FASTFORWARD: "n",
                 self.DEEPCOPY_FROM_AGGREGATE_CACHE: "n",
             },
@@ -126,36 +126,37 @@ class Recount(Application[UUID]):
 
     @property
     def log(self) -> LogRecorder:  # type: ignore[override]
-        """The recorder, as what it is."""
+        """Return the recorder with its own type."""
         assert isinstance(self.recorder, LogRecorder)
         return self.recorder
 
     def read(self, stored: StoredEvent) -> Event:
-        """The event that ``stored`` holds. Raises RecordUnreadable."""
+        """Return the event that ``stored`` holds. Raises RecordUnreadable."""
         event = self.mapper.to_domain_event(stored)
         assert isinstance(event, Event)
         return event
 
     def stored(self, event: Event) -> StoredRow:
-        """``event`` as it is stored."""
+        """Return ``event`` as it is stored."""
         assert isinstance(self.mapper, EventMapper)
         return self.mapper.to_stored_event(event)
 
     def send(self, command: Command, context: Context, answer: Answer) -> None:
         """Have ``command`` carried out; ``answer`` is called on the writer's thread once it is committed.
 
-        Or with the reason why it is not: Refused, NotFound or Unavailable (see domain.errors).
+        If it is not carried out, ``answer`` is called with the reason: Refused, NotFound or Unavailable (see
+        domain.errors).
         """
         self._writer.send(Request(command, context, answer))
 
     @property
     def append_under_way(self) -> Append | None:
-        """What is just being appended; None where nothing is."""
+        """Return the append that is under way; None when there is none."""
         return self._writer.under_way
 
     @property
     def epochs(self) -> Epochs | None:
-        """Those of the log when this process connected to write; None before."""
+        """Return the epochs of the log when this process connected to write; None before."""
         return self._writer.epochs
 
     def execute(self, command: Command, context: Context) -> Outcome:
@@ -178,7 +179,7 @@ class Recount(Application[UUID]):
     def state_of(
         self, kind: type[Aggregate], stream_id: UUID, version: int | None = None
     ) -> Aggregate | None:
-        """The recorded state, as of ``version`` or the newest this process knows; None without events."""
+        """Return the recorded state, as of ``version`` or the newest known here; None without events."""
         try:
             state: Aggregate = self.repository.get(
                 stream_id, version=version, projector_func=partial(_fold_events, kind)
@@ -188,7 +189,7 @@ class Recount(Application[UUID]):
         return state
 
     def known_state(self, stream_id: UUID) -> Aggregate | None:
-        """The state as this process last saw it; None where it has not, or not lately."""
+        """Return the state as this process last saw it; None when it has not seen it, or not lately."""
         assert self.repository.cache is not None
         try:
             state = self.repository.cache.get(stream_id)
@@ -206,20 +207,20 @@ class Recount(Application[UUID]):
             states[event.originator_id] = states[event.originator_id].evolve(event)
         for stream_id, state in states.items():
             if state.version == versions[stream_id] + SNAPSHOT_INTERVAL:
-                self.forget(stream_id)  # it may have gone on: a snapshot is nearer to its end
+                self.forget(stream_id)  # it may have more events: loading from a snapshot is faster
             else:
                 self.remember(state)
 
     def forget(self, stream_id: UUID) -> None:
-        """Drop the cached state, so that the next look reads the log."""
+        """Drop the cached state, so that the next read goes to the log."""
         with suppress(KeyError):
             assert self.repository.cache is not None
             self.repository.cache.get(stream_id, evict=True)
 
     def forget_all(self) -> None:
-        """Drop all that is held in memory of any stream. For the writer's thread."""
+        """Drop everything held in memory about streams. Call it on the writer's thread only."""
         assert self.repository.cache is not None
-        for stream_id in list(self.repository.cache.cache):  # its own clear() leaves most of it there
+        for stream_id in list(self.repository.cache.cache):  # the cache's own clear() leaves most entries
             self.forget(stream_id)
         self.chain.forget()
 

@@ -1,8 +1,8 @@
-"""Whether the database answers, asked all the while: for readiness, for health, and for the clock.
+"""Continuous checks that the database answers: for readiness, for health, and for the clock.
 
-Requests that wait for a silent database would use up all threads and connections one by one. One thread
-with a connection of its own asks instead, so that the others can be told at once. It also says who it is
-that appends wait for.
+Requests that wait for a silent database would use up all threads and connections one by one. Instead, one
+thread with a connection of its own asks, so that the others can be refused at once. It also finds the
+sessions that appends wait for.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from recountdb.eventlog.write.writer import Append
 
 PAUSE_SECONDS = 0.5
 SILENCE_SECONDS = 4.0  # without an answer to a question that takes a millisecond
-APPEND_SECONDS_MAX = 2.0  # then it is asked what an append waits for
+APPEND_SECONDS_MAX = 2.0  # after which the database is asked what the append waits for
 
 SILENT = "the database is silent: it takes requests and gives no answers"
 STUCK = "writes wait for another session of PostgreSQL, which stands still"
@@ -42,16 +42,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Trouble:
-    """What keeps the server from its work, and since when by the database's clock. Everybody may read it."""
+    """The reason why the server cannot work, and since when by the database's clock. Anybody may read it."""
 
     since: datetime
     reason: str
 
 
 class Pulse(threading.Thread):
-    """Asks the database for its time all the while, and at once where somebody wants to know.
+    """Thread that asks the database for its time continuously, and at once when a caller wants to know.
 
-    ``append_under_way`` says what the writer of this process does, None where it waits for work.
+    ``append_under_way`` returns the append of this process's writer, None while the writer waits for work.
     """
 
     def __init__(self, conninfo: str, clock: Clock, append_under_way: Callable[[], Append | None]) -> None:
@@ -69,17 +69,17 @@ class Pulse(threading.Thread):
 
     @property
     def is_silent(self) -> bool:
-        """Whether the database has not answered for so long that nobody should wait for it."""
+        """Return whether the database has not answered for so long that nobody should wait for it."""
         since = self._unanswered_since
         return since is not None and time.monotonic() - since > SILENCE_SECONDS
 
     def refuse_silent(self) -> None:
-        """Raise Unavailable at once where waiting would be in vain."""
+        """Raise Unavailable at once when waiting would be in vain."""
         if self.is_silent:
             raise Unavailable(SILENT if self.trouble is None else self.trouble.reason)
 
     def beat(self) -> Future[object]:
-        """Ask now. The future raises Unavailable where there is no answer, or appends stand still."""
+        """Ask now. The future raises Unavailable when there is no answer, or when appends stand still."""
         future: Future[object] = Future()
         with self._mutex:
             self._waiting.append(future)
@@ -104,7 +104,7 @@ class Pulse(threading.Thread):
         self.join(SILENCE_SECONDS)
 
     def _ask(self) -> Unavailable | None:
-        """Ask once. Return why the server is not ready; None where it is."""
+        """Ask once. Return why the server is not ready; None when it is."""
         if self._unanswered_since is None:
             self._unanswered_since = time.monotonic()
         try:
@@ -117,7 +117,7 @@ class Pulse(threading.Thread):
         return None if self.trouble is None else Unavailable(self.trouble.reason)
 
     def _examine(self) -> str | None:
-        """Return what appends stand still for; None where they do not. Raises Unavailable."""
+        """Return the reason why appends stand still; None when they do not. Raises Unavailable."""
         try:
             return self._examine_once(self._connection or self._connect())
         except DatabaseSilent as error:
@@ -125,7 +125,7 @@ class Pulse(threading.Thread):
             raise Unavailable(SILENT) from error
         except psycopg.Error:
             self._disconnect()
-        try:  # a connection that was lost is replaced, unseen
+        try:  # a lost connection is replaced without reporting trouble
             return self._examine_once(self._connect())
         except psycopg.Error as error:
             self._disconnect()
@@ -153,7 +153,7 @@ class Pulse(threading.Thread):
             self._connection = None
 
     def _note(self, reason: str | None, detail: str | None) -> None:
-        """Remember what is wrong and since when, and log it once. Only the log is told the ``detail``."""
+        """Remember the trouble and since when it lasts, and log it once. Only the log gets the ``detail``."""
         before = self.trouble
         if reason is None:
             if before is not None:

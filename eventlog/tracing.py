@@ -48,7 +48,7 @@ def server_span(name: str, parent: Context, **attributes: Any) -> AbstractContex
 
 
 def current() -> SpanContext | None:
-    """Return what another thread can link its span to; None where nothing is traced."""
+    """Return an object that another thread can link its span to; None when nothing is traced."""
     return None if _tracer is None else trace.get_current_span().get_span_context()
 
 

@@ -1,1 +1,1 @@
-"""The log as a file, and back: events, ids and hashes unchanged, whatever PostgreSQL is at either end."""
+"""The log as a file, and back: events, ids and hashes stay the same whatever PostgreSQL is at either end."""

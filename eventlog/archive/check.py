@@ -1,4 +1,4 @@
-"""Whether a file holds a whole log, and whether each event follows from those before it."""
+"""Checks that a file holds a whole log, and that each event follows from those before it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ TOLD = 2000  # lines read between two calls of ``progress``
 
 BATCH_EVENTS = 2000
 BATCH_BYTES = 8_000_000
-"""An import commits after so many events, or so many bytes of them, whichever comes first."""
+"""An import commits after this many events or this many bytes of them, whichever comes first."""
 
 FindLinks = Callable[[Mapping[UUID, int]], Mapping[UUID, bytes]]
 
 
 def check(source: Source, progress: Progress) -> Archive:
-    """Read everything once, for its checksum. Raises ArchiveRefused, which names the line if it can."""
+    """Read the whole file once and verify its checksum. Raises ArchiveRefused, naming the line if it can."""
     header, last = header_of(source), b""
     try:
         with source() as stream:
@@ -41,7 +41,7 @@ def check(source: Source, progress: Progress) -> Archive:
 
 
 def _tell_where(source: Source) -> None:
-    """Raises ArchiveRefused for the first event that is not what was recorded, if it is an event."""
+    """Raise ArchiveRefused for the first event that is not as recorded, if the damage is in an event."""
     heads = Heads()
     with source() as stream, suppress(ChecksumWrong):
         for kind, lines in groupby(walk(stream), key=itemgetter(1)):
@@ -51,7 +51,7 @@ def _tell_where(source: Source) -> None:
 
 
 def batches(events: Iterable[NumberedEvent]) -> Iterator[list[NumberedEvent]]:
-    """As many at a time as go into one transaction."""
+    """Yield events in batches that each fit into one transaction."""
     batch: list[NumberedEvent] = []
     size = 0
     for event in events:
@@ -67,8 +67,8 @@ def batches(events: Iterable[NumberedEvent]) -> Iterator[list[NumberedEvent]]:
 class Heads:
     """The last links of the streams read so far.
 
-    ``find_links``: the links of events by stream and version, for streams not met lately; without it
-    such a stream is believed to go on as it should.
+    ``find_links`` returns the links of events by stream and version, for streams not met lately; without it
+    such a stream is assumed to go on correctly.
     """
 
     def __init__(self, find_links: FindLinks | None = None) -> None:
@@ -76,7 +76,7 @@ class Heads:
         self._heads: dict[UUID, Head | None] = {}
 
     def check(self, batch: Sequence[NumberedEvent]) -> None:
-        """Raises ArchiveRefused for the first event that does not follow those before it in its stream."""
+        """Raise ArchiveRefused for the first event that does not follow those before it in its stream."""
         if len(self._heads) > HEADS_MAX:
             self._heads.clear()
         self._look_up(batch)
@@ -89,7 +89,7 @@ class Heads:
             self._heads[row.originator_id] = Head(row.originator_version, row.link)
 
     def _look_up(self, batch: Sequence[NumberedEvent]) -> None:
-        """Know the heads of the streams that go on in ``batch``; None for one to be believed."""
+        """Load the heads of the streams that go on in ``batch``; None for a stream assumed to be correct."""
         versions = {
             event.row.originator_id: event.row.originator_version - 1
             for event in reversed(batch)

@@ -1,4 +1,4 @@
-"""The log into a file."""
+"""Export of the log into a file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ COMPRESSION = 6
 
 
 def export_log(connection: Connection, write: Callable[[bytes], object], progress: Progress) -> Archive:
-    """Hand all lines of the settled log to ``write``, as they are at one moment; others may go on writing."""
+    """Pass all lines of the settled log, as of one moment, to ``write``; others may go on writing."""
     settled, epochs = read_settled(connection)
     digest, checkpoints = sha256(), 0
 
@@ -86,7 +86,7 @@ def _checkpoint_line(
 
 @contextmanager
 def written(path: Path) -> Iterator[Callable[[bytes], object]]:
-    """Takes the lines of a file. It appears when it is whole and on the disk, never before."""
+    """Open a file for lines. The file appears only once it is whole and on the disk."""
     part = path.with_name(f"{path.name}.part")
     try:
         with part.open("wb") as file:
@@ -101,6 +101,6 @@ def written(path: Path) -> Iterator[Callable[[bytes], object]]:
 
 @contextmanager
 def packed(file: BinaryIO) -> Iterator[Callable[[bytes], object]]:
-    """Takes lines and writes them gzipped to ``file``; the same lines always make the same file."""
+    """Yield a function that writes lines gzipped to ``file``; the same lines always make the same file."""
     with gzip.GzipFile(filename="", mode="wb", compresslevel=COMPRESSION, fileobj=file, mtime=0) as zipped:
         yield zipped.write

@@ -1,9 +1,9 @@
-"""The log of a file into an empty store.
+"""Import of the log of a file into an empty store.
 
-Before it, the whole file is read for its checksum, and nothing touched where that is wrong. Then every event
-is hashed and compared with its link before it is stored, many in one transaction, together with how far
-the import got; so one that was interrupted goes on there. Until it is finished nobody else can append:
-a constraint of the table sees to that, which no crash lifts.
+Before the import, the whole file is read for its checksum, and nothing is touched when that is wrong. Then
+every event is hashed and compared with its link before it is stored, many in one transaction, together with
+the position that the import reached; so an interrupted import goes on there. Until it is finished nobody
+else can append: a constraint of the table enforces that, and no crash lifts it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from recountdb.eventlog.postgres.statements import Statements
 
 SQL = Statements(__name__, "archive")
 
-CHECKPOINT_SECONDS_MAX = 30.0  # that taking one may last
+CHECKPOINT_SECONDS_MAX = 30.0  # the longest that taking one may last
 
 columns = attrgetter(*(field.name for field in fields(StoredLink)))
 
@@ -57,7 +57,7 @@ class ImportUnfinished(Unavailable):
 
 @contextmanager
 def alone(connection: Connection) -> Iterator[None]:
-    """Be the only import, and the only one to take checkpoints. Raises Unavailable where another one is."""
+    """Hold the locks of imports and of checkpoints for the block. Raises Unavailable when one is taken."""
     imports = store_lock(connection, IMPORT_LOCK)
     checkpoints = store_lock(connection, CHECKPOINT_LOCK)
     refusal = Unavailable("another import of a log is under way: wait until it is done")
@@ -70,23 +70,23 @@ def alone(connection: Connection) -> Iterator[None]:
 
 
 def refuse_unfinished(connection: Connection) -> None:
-    """Raises ImportUnfinished where a part of a log is in the store."""
+    """Raise ImportUnfinished when the store holds a part of a log."""
     if connection.execute(SQL["select_unfinished"]).fetchall():
         raise ImportUnfinished
 
 
 def is_imported(connection: Connection, archive: Archive) -> bool:
-    """Whether this very log was imported here before, to its end."""
+    """Return whether this very log was imported here before, to its end."""
     ((is_there,),) = connection.execute(SQL["is_finished"], [archive.digest]).fetchall()
     return bool(is_there)
 
 
 def import_log(connection: Connection, source: Source, archive: Archive, progress: Progress) -> None:
-    """Store the events and checkpoints of a checked archive, or what is missing of them.
+    """Store the events and checkpoints of a checked archive, or those that are missing.
 
-    Afterwards the log is still closed to all others, until ``finish``: its views are to be made before.
-    Raises ArchiveRefused where the store has other events, or the archive does not hold; then nothing
-    of it is kept. Be ``alone``.
+    Afterwards the log is still closed to all others until ``finish``; build its views before that.
+    Raises ArchiveRefused when the store has other events, or when the archive does not hold; then nothing
+    of it is kept. Call this within ``alone``.
     """
     with told():
         reached = begin(connection, archive)
@@ -98,7 +98,7 @@ def import_log(connection: Connection, source: Source, archive: Archive, progres
 
 
 def begin(connection: Connection, archive: Archive) -> int:
-    """Close the log to others, or find it closed by this import; returns how far that got."""
+    """Close the log to others, or find it closed by this import; return the position that it reached."""
     with connection.transaction():
         for digest, exported_at, reached in connection.execute(SQL["select_unfinished"]):
             if digest != archive.digest:
@@ -119,7 +119,7 @@ def begin(connection: Connection, archive: Archive) -> int:
 def store(connection: Connection, source: Source, archive: Archive, reached: int, progress: Progress) -> None:
     heads = Heads(partial(_find_links, connection))
     with connection.transaction():
-        connection.execute(SQL["delete_checkpoints"])  # that a server took between two attempts
+        connection.execute(SQL["delete_checkpoints"])  # a server may have taken some between two attempts
     with source() as stream:
         for kind, lines in groupby(walk(stream), key=itemgetter(1)):
             if kind == EVENT:
@@ -165,7 +165,7 @@ def _find_links(connection: Connection, versions: Mapping[UUID, int]) -> dict[UU
 def _store_missing(
     connection: Connection, batch: Sequence[NumberedEvent], reached: int, heads: Heads
 ) -> None:
-    """Append what is behind ``reached``, and note how far that is, together."""
+    """Append the events after ``reached``, and note the new position, in one transaction."""
     events = [event for event in batch if event.row.notification_id > reached]
     if not events:
         return
@@ -178,7 +178,7 @@ def _store_missing(
 
 @contextmanager
 def impossible_told(what: str) -> Iterator[None]:
-    """Turn what PostgreSQL says of rows it cannot take into ArchiveRefused: they are not from a log."""
+    """Turn PostgreSQL's errors about rows that no log can hold into ArchiveRefused."""
     try:
         yield
     except (errors.DataError, errors.IntegrityError) as error:
@@ -186,8 +186,11 @@ def impossible_told(what: str) -> Iterator[None]:
 
 
 def store_rows(connection: Connection, statement: str, rows: Iterable[Sequence[Any]]) -> None:
-    """All or none, each statement with the columns of many rows. Not by COPY, which has no limit of time:
-    within one, PostgreSQL waits for ever for a process that stands still, and so would the next import."""
+    """Store all rows or none; each statement takes the columns of many rows.
+
+    COPY is not used because it has no time limit: within one, PostgreSQL waits for ever for a process that
+    stands still, and so would the next import.
+    """
     remaining = iter(rows)
     with connection.transaction():
         while some := list(islice(remaining, BATCH_EVENTS)):
@@ -195,7 +198,7 @@ def store_rows(connection: Connection, statement: str, rows: Iterable[Sequence[A
 
 
 def _take_back(connection: Connection) -> None:
-    """The log as it was before the import: empty, and open to all."""
+    """Restore the log as it was before the import: empty, and open to all."""
     with connection.transaction():
         for statement in ("delete_events", "delete_checkpoints", "delete_epochs", "first_epoch"):
             connection.execute(SQL[statement])

@@ -1,4 +1,4 @@
-"""What is in the file of a log, line by line.
+"""The lines of an exported log's file.
 
 The file is gzipped text, each line a JSON object without spaces, its members in this order:
 
@@ -12,8 +12,8 @@ The file is gzipped text, each line a JSON object without spaces, its members in
 Each epoch is an object with the members "number", "id", "shared_through", "begins_after" and "began_at" (see
 eventlog/log/epoch.py). Times are microseconds since 1970-01-01 UTC, bytes are lower-case hexadecimal.
 ``state`` is the payload's stored text, byte for byte, as a string: it is hashed, and an object would be
-spelled anew. ``salt`` is null where the payload was erased, and ``state`` then holds its commitment. The
-last line counts what is above it, and has the SHA-256 of all lines above it, newlines included.
+spelled differently. ``salt`` is null when the payload was erased, and ``state`` then holds its commitment.
+The last line counts the lines above it, and has the SHA-256 of all of them, newlines included.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ EPOCHS_MAX = 10_000
 
 HEADER, EVENT, CHECKPOINT, CLOSING = range(4)
 KINDS = {b"format": HEADER, b"position": EVENT, b"checkpoint": CHECKPOINT, b"events": CLOSING}
-"""What a line is, by its first member."""
+"""The kind of a line, by its first member."""
 
 Numbered = tuple[int, int, bytes]
-"""A line with its number before it, and what it is."""
+"""A line's number, its kind and the line itself."""
 
 
 class ArchiveRefused(RecountError):
@@ -47,11 +47,11 @@ class ArchiveRefused(RecountError):
 
 
 Number = Annotated[int, Field(ge=-(2**63), lt=2**63)]
-"""What the database and the hashes can take."""
+"""An integer of 8 bytes, as the database and the hashes take it."""
 
 
 class Line(BaseModel):
-    """What all lines have in common: they are read as strictly as they are written."""
+    """Base of all lines: they are read as strictly as they are written."""
 
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True, ser_json_bytes="hex", val_json_bytes="hex"
@@ -80,7 +80,7 @@ class EpochMember(Line):
 
 
 class Header(Line):
-    """``events``: how many there are, all up to ``settled_position``. ``epochs``: all, the oldest first."""
+    """The first line. ``events`` counts those up to ``settled_position``. ``epochs``: the oldest first."""
 
     format: Literal["recount-log/1"]
     exported_at: Number
@@ -115,7 +115,7 @@ class EventLine(Line):
         )
 
     def row(self) -> StoredLink:
-        """Raises OverflowError for a time that is none."""
+        """Return the row of the log. Raises OverflowError when the time is out of range."""
         return StoredLink(
             notification_id=self.position,
             originator_id=self.stream,
@@ -146,7 +146,7 @@ class Closing(Line):
 
 @dataclass(frozen=True)
 class Archive:
-    """A whole log in a file. ``digest``: over all its lines but the last; it names the file."""
+    """A whole log in a file. ``digest`` covers all its lines but the last; it identifies the file."""
 
     header: Header
     checkpoints: int

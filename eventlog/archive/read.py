@@ -1,4 +1,4 @@
-"""The lines of a file, each in its order and shape; what is none is refused by its number."""
+"""The lines of a file, each in its order and shape; a line that is not valid is refused by its number."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ GZIP = b"\x1f\x8b"
 HEADER_BYTES_MAX = 2_000_000
 
 Source = Callable[[], AbstractContextManager[BinaryIO]]
-"""Opens the lines of an archive, unpacked, at their beginning; more than once."""
+"""Function that opens the lines of an archive, unpacked, from the start; it can be called repeatedly."""
 
 L = TypeVar("L", bound=Line)
 
@@ -50,7 +50,7 @@ class ChecksumWrong(ArchiveRefused):
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """The lines of a file, unpacked if it is gzipped. Raises ArchiveRefused where that cannot be done."""
+    """Open the lines of a file, unpacked if it is gzipped. Raises ArchiveRefused when that is impossible."""
     if path.exists() and not path.is_file():
         raise ArchiveRefused("the log is read twice, so it must be in a file, not in a pipe or device")
     with path.open("rb") as file, damage_told():
@@ -73,10 +73,10 @@ def cut_off() -> ArchiveRefused:
 
 
 def walk(stream: Iterable[bytes]) -> Iterator[Numbered]:
-    """All lines. The last is checked before it comes.
+    """Yield all lines. The last one is checked before it is yielded.
 
-    Raises ArchiveRefused for a line that is none or out of its order, and at the end for a file that
-    is not whole; ChecksumWrong for one in which anything else was changed.
+    Raises ArchiveRefused for a line that is invalid or out of its order, and at the end for a file that
+    is not whole; raises ChecksumWrong for one in which anything else was changed.
     """
     digest, counts, before = sha256(), [0, 0, 0, 0], HEADER
     for number, line in enumerate(stream, start=1):
@@ -98,7 +98,7 @@ def _closing_of(counts: Sequence[int], digest: bytes) -> bytes:
 
 
 def header_of(source: Source) -> Header:
-    """What the first line says. Raises ArchiveRefused where it is not that of a log."""
+    """Return the content of the first line. Raises ArchiveRefused when it is not that of a log."""
     with source() as stream:
         line = stream.readline(HEADER_BYTES_MAX)
     try:
@@ -117,7 +117,7 @@ def header_of(source: Source) -> Header:
 
 @dataclass(frozen=True)
 class NumberedEvent:
-    """An event and the line it is on, with how many bytes that has."""
+    """An event, the number of its line, and the line's size in bytes."""
 
     number: int
     size: int
@@ -128,7 +128,7 @@ class NumberedEvent:
 
 
 def events_in(lines: Iterable[Numbered]) -> Iterator[NumberedEvent]:
-    """The events, each at a position behind the one before it. Raises ArchiveRefused."""
+    """Yield the events. Raises ArchiveRefused unless each has a greater position than the one before it."""
     last = BEGINNING
     for number, _, line in lines:
         event = parsed(EventLine, number, line)
@@ -144,7 +144,7 @@ def events_in(lines: Iterable[Numbered]) -> Iterator[NumberedEvent]:
 
 
 def checkpoints_in(lines: Iterable[Numbered]) -> Iterator[tuple[Any, ...]]:
-    """The rows of the checkpoints. Raises ArchiveRefused."""
+    """Yield the rows of the checkpoints. Raises ArchiveRefused for a line that cannot be read."""
     for number, _, line in lines:
         found = parsed(CheckpointLine, number, line)
         try:
@@ -157,7 +157,7 @@ def checkpoints_in(lines: Iterable[Numbered]) -> Iterator[tuple[Any, ...]]:
 def parsed(kind: type[L], number: int, line: bytes) -> L:
     try:
         return kind.model_validate_json(line)
-    except ValidationError:  # which quotes what was said
+    except ValidationError:  # suppressed because it quotes what was said
         raise _not_readable(number) from None
 
 

@@ -5,7 +5,7 @@
 
 ``payload`` is the stored JSON text, byte for byte. ``salt`` is 16 random bytes; without them nobody
 can find the payload by trying, and they are erased with it, so that the chain of an erased stream
-still holds and tells nothing. ``place`` is what is known of an event besides its payload:
+still holds and tells nothing. ``place`` is everything known of an event besides its payload:
 
     stream id       16 bytes
     version          8 bytes, big-endian
@@ -37,7 +37,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 class Placed(Protocol):
-    """What is known of a stored event besides its payload."""
+    """A stored event without its payload."""
 
     @property
     def originator_id(self) -> UUID: ...
@@ -78,16 +78,16 @@ def link_after(previous: bytes, event: Placed, commitment: bytes) -> bytes:
 
 
 class Link(NamedTuple):
-    """What the chain adds to a stored event. ``salt`` is None once its payload was erased."""
+    """The chain's additions to a stored event. ``salt`` is None once the payload was erased."""
 
     salt: bytes | None
     link: bytes
 
 
 class Chain:
-    """Links new events to those before them in their streams. For one thread.
+    """Chain that links new events to those before them in their streams. For one thread.
 
-    ``find_links``: the links of events by stream and version, for streams not written to lately.
+    ``find_links`` returns the links of events by stream and version, for streams not written to lately.
     """
 
     def __init__(self, find_links: Callable[[Mapping[UUID, int]], Mapping[UUID, bytes]]) -> None:
@@ -95,7 +95,7 @@ class Chain:
         self._heads: dict[UUID, Head] = {}
 
     def links_for(self, rows: Sequence[StoredRow]) -> list[Link]:
-        """The links of ``rows``, in their order, which is that of versions within a stream."""
+        """Return the links of ``rows``, in their order, which must be that of versions within a stream."""
         heads = self._heads_before({row.originator_id: row.originator_version - 1 for row in reversed(rows)})
         salts = os.urandom(SALT_BYTES * len(rows))
         links = []
@@ -125,12 +125,12 @@ class Chain:
         return heads
 
     def keep(self, rows: Sequence[StoredRow], links: Sequence[Link]) -> None:
-        """Remember the links of ``rows``, which are committed now: before that they may not be so."""
+        """Remember the links of ``rows``. Call it only after they are committed."""
         if len(self._heads) > HEADS_MAX:
             self._heads.clear()
         for row, (_, link) in zip(rows, links, strict=True):
             self._heads[row.originator_id] = Head(row.originator_version, link)
 
     def forget(self) -> None:
-        """Drop all links that are remembered."""
+        """Drop all remembered links."""
         self._heads.clear()

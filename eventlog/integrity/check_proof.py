@@ -18,11 +18,11 @@ from uuid import UUID
 
 
 class DoesNotHold(Exception):
-    """What is wrong, for a person."""
+    """The proof does not hold; the message tells a person why."""
 
 
 def _check_events(proof: dict) -> bytes:  # type: ignore[type-arg]
-    """Work out the chain anew; returns the link at the checkpoint's event. Raises DoesNotHold."""
+    """Recompute the chain; return the link at the checkpoint's event. Raises DoesNotHold."""
     stream_id = UUID(proof["stream_id"]).bytes
     checkpoint = proof["checkpoint"]
     link, covered = bytes(32), bytes(32)
@@ -75,7 +75,7 @@ def _check_checkpoint(checkpoint: dict, link: bytes) -> None:  # type: ignore[ty
 
 
 def check(file: str, digest: str | None) -> dict:  # type: ignore[type-arg]
-    """The proof in a file, which holds. Raises DoesNotHold."""
+    """Return the proof in a file after checking it. Raises DoesNotHold."""
     try:
         proof: dict = json.loads(Path(file).read_text(encoding="utf-8"))  # type: ignore[type-arg]
         link, checkpoint = _check_events(proof), proof["checkpoint"]

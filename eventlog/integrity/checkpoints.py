@@ -1,4 +1,4 @@
-"""Checkpoints over the whole log, so that a stream that was dropped or a tail that was cut shows.
+"""Checkpoints over the whole log, which reveal a dropped stream or a tail that was cut off.
 
 Each covers the events after the one before it, up to a settled position, in order of position:
 
@@ -6,9 +6,9 @@ Each covers the events after the one before it, up to a settled position, in ord
     root    = the Merkle tree hash of the leaves (RFC 9162, section 2.1.1)
     digest  = SHA-256(digest before it ‖ epoch ‖ position ‖ number of events ‖ root)
 
-Positions and numbers are 8 bytes, big-endian; the digest before the first is 32 zero bytes; the epoch is the
-16 bytes of the id of that which the log was in (see eventlog/log/epoch.py). Whoever writes down a digest
-elsewhere can prove later what the log was by then.
+Positions and numbers are 8 bytes, big-endian; the digest before the first is 32 zero bytes; the epoch is
+the 16 bytes of the id of the log's epoch (see eventlog/log/epoch.py). A digest that is kept elsewhere can
+prove later what the log was at that time.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from recountdb.eventlog.postgres.statements import Statements
 SQL = Statements(__name__, "checkpoints")
 
 EVENTS_MAX = 1000
-"""Events under one checkpoint: so near to what is wrong does a wrong root point."""
+"""Events under one checkpoint at most: a wrong root narrows the fault down to this many events."""
 
 BEGINNING = -(2**63)
-"""Before every position there can be, also one that no sequence drew."""
+"""A number below every possible position, including those that no sequence drew."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """``events``: how many it covers, the last of them at ``position``. ``epoch``: its id."""
+    """A checkpoint over ``events`` events, the last of them at ``position``. ``epoch`` is an epoch's id."""
 
     epoch: UUID
     position: int
@@ -57,7 +57,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 def tree_hash(leaves: Sequence[bytes]) -> bytes:
-    """The root over one leaf hash or more."""
+    """Return the root over one or more leaf hashes."""
     if len(leaves) == 1:
         return leaves[0]
     middle = split(len(leaves))
@@ -65,7 +65,7 @@ def tree_hash(leaves: Sequence[bytes]) -> bytes:
 
 
 def audit_path(index: int, leaves: Sequence[bytes]) -> list[bytes]:
-    """The hashes that lead from the leaf at ``index`` up to the root (RFC 9162, section 2.1.3.1)."""
+    """Return the hashes that lead from the leaf at ``index`` up to the root (RFC 9162, section 2.1.3.1)."""
     if len(leaves) == 1:
         return []
     middle = split(len(leaves))
@@ -75,7 +75,7 @@ def audit_path(index: int, leaves: Sequence[bytes]) -> list[bytes]:
 
 
 def split(count: int) -> int:
-    """The largest power of two below ``count``, which is at least 2."""
+    """Return the largest power of two below ``count``, which must be at least 2."""
     return int(1 << ((count - 1).bit_length() - 1))
 
 
@@ -85,7 +85,7 @@ def _digest_after(previous: bytes, epoch: UUID, position: int, events: int, root
 
 
 def checkpoint_after(previous: bytes, epoch: UUID, leaves: Sequence[Leaf]) -> Checkpoint:
-    """Return the checkpoint over ``leaves``, which are some, in order of position, taken in ``epoch``."""
+    """Return the checkpoint over ``leaves`` (at least one, in order of position), taken in ``epoch``."""
     root = tree_hash([leaf_hash(*leaf) for leaf in leaves])
     position = leaves[-1][0]
     digest = _digest_after(previous, epoch, position, len(leaves), root)
@@ -93,9 +93,9 @@ def checkpoint_after(previous: bytes, epoch: UUID, leaves: Sequence[Leaf]) -> Ch
 
 
 def take_checkpoints(database: Database) -> int:
-    """Cover all events that are settled and not covered yet; returns how many these were.
+    """Cover all events that are settled and not covered yet; return how many there were.
 
-    0 also where another process is just at it, and on a standby, which takes its primary's.
+    Return 0 also when another process is taking one, and on a standby, which receives its primary's.
     """
     with database.connection() as connection:
         if is_standby(connection):
@@ -108,7 +108,7 @@ def take_checkpoints(database: Database) -> int:
 
 
 def _take_checkpoint(connection: Connection, settled: int, epoch: UUID) -> int:
-    """One checkpoint up to ``settled`` at the most; returns how many events it covers."""
+    """Take one checkpoint, up to ``settled`` at most; return how many events it covers."""
     with connection.transaction():
         ((is_ours,),) = connection.execute(SQL["try_lock"], [CHECKPOINT_LOCK]).fetchall()
         if not is_ours:
@@ -131,11 +131,11 @@ def last_checkpoint(connection: Connection) -> Checkpoint | None:
 
 
 def leaves_between(connection: Connection, gt: int, lte: int, *, limit: int = EVENTS_MAX) -> list[Leaf]:
-    """Events with positions above ``gt``, up to ``lte``, in order."""
+    """Return the leaves of events with positions above ``gt``, up to ``lte``, in order."""
     return list(connection.execute(SQL["select_leaves"], [gt, lte, limit]))
 
 
 def checkpoints(connection: Connection) -> Iterator[Checkpoint]:
-    """All, oldest first."""
+    """Yield all checkpoints, oldest first."""
     for row in connection.execute(SQL["select_checkpoints"]):
         yield Checkpoint(*row)

@@ -1,6 +1,6 @@
-"""What somebody without the store needs to check what was said in one stream, and when.
+"""Proofs that let somebody without the store check what was said in one stream, and when.
 
-A proof holds the stream's events with their salts, and the way from its last covered event to a
+A proof holds the stream's events with their salts, and the path from its last covered event to a
 checkpoint of the whole log. ``eventlog/integrity/check_proof.py`` checks it with Python alone; the hashes are
 described in eventlog/integrity/chain.py and eventlog/integrity/checkpoints.py.
 """
@@ -23,7 +23,7 @@ FORMAT = "recount-proof/1"
 
 
 def proof_of(database: Database, stream_id: UUID) -> dict[str, Any]:
-    """The proof of a stream, as can be written as JSON; bytes are hexadecimal."""
+    """Return the proof of a stream, ready to be written as JSON; bytes are hexadecimal."""
     with database.connection() as connection:
         rows = [StoredLink(*row) for row in connection.execute(SQL["select_stream_links"], [stream_id])]
         covers = (_checkpoint_over(connection, row) for row in reversed(rows))
@@ -36,7 +36,7 @@ def proof_of(database: Database, stream_id: UUID) -> dict[str, Any]:
 
 
 def _event_of(row: StoredLink) -> dict[str, Any]:
-    """``payload`` and ``salt`` are null where the event was erased; its commitment stays."""
+    """Return an event of a proof. ``payload`` and ``salt`` are null when erased; its commitment stays."""
     commitment = commitment_of(row)
     return {
         "version": row.originator_version,
@@ -51,7 +51,7 @@ def _event_of(row: StoredLink) -> dict[str, Any]:
 
 
 def _checkpoint_over(connection: Connection, row: StoredLink) -> dict[str, Any] | None:
-    """The checkpoint that covers an event, and the way there; None where none does yet."""
+    """Return the checkpoint that covers an event, and the path to it; None when none covers it yet."""
     for place in connection.execute(CHECKPOINTS["select_checkpoint_over"], [row.notification_id]):
         epoch, position, events, root, digest, before, digest_before = place
         leaves = leaves_between(connection, before, position, limit=events)

@@ -1,7 +1,7 @@
-"""Whether the log is what was recorded: looks for the first thing that is not.
+"""Verification of the log: finds where it is not as it was recorded.
 
-Every stored event is hashed anew and compared with its link, stream by stream; then every
-checkpoint with the links it covers. What is reported names a place, never what was said there.
+Every stored event is hashed again and compared with its link, stream by stream; then every
+checkpoint is compared with the links it covers. A report names a place, never what was said there.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ SQL = Statements(__name__, "verify")
 FETCHED = 5000  # rows of the log in memory at a time
 
 Progress = Callable[[int], object]
-"""Called now and then with how many events were looked at since."""
+"""Callback that is called now and then with the number of events looked at since the last call."""
 
 
 @dataclass(frozen=True)
 class Flaw:
-    """Something is not as it was recorded. ``stream_id`` is None where no stream can be named."""
+    """A place that is not as it was recorded. ``stream_id`` is None when no stream can be named."""
 
     reason: str
     stream_id: UUID | None = None
@@ -46,7 +46,7 @@ class Flaw:
 
 @dataclass(frozen=True)
 class StoredLink:
-    """A row of the log with what the chain needs of it."""
+    """A row of the log with the columns that the chain needs."""
 
     notification_id: int
     originator_id: UUID
@@ -60,9 +60,9 @@ class StoredLink:
 
 
 def log_flaws(connection: Connection, progress: Progress = lambda count: None) -> Iterator[Flaw]:
-    """All flaws of the log, each with its place; none where it is as it was recorded.
+    """Yield all flaws of the log, each with its place.
 
-    Within a stream only the first is told: what follows a broken link hangs on it.
+    Only the first flaw of a stream is reported, because everything after a broken link depends on it.
     """
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -71,7 +71,7 @@ def log_flaws(connection: Connection, progress: Progress = lambda count: None) -
 
 
 def chain_flaws(connection: Connection, progress: Progress) -> Iterator[Flaw]:
-    """The first flaw of each stream."""
+    """Yield the first flaw of each stream."""
     for _, rows in groupby(_stored_links(connection, progress), key=attrgetter("originator_id")):
         flaw = _first_flaw(rows)
         if flaw is not None:
@@ -79,7 +79,7 @@ def chain_flaws(connection: Connection, progress: Progress) -> Iterator[Flaw]:
 
 
 def _first_flaw(rows: Iterable[StoredLink]) -> Flaw | None:
-    """Of one stream, by version."""
+    """Return the first flaw of one stream's ``rows``, which are in order of version; None without one."""
     version, link = 0, GENESIS
     erased: dict[int, StoredLink] = {}
     for row in rows:
@@ -99,7 +99,7 @@ def _first_flaw(rows: Iterable[StoredLink]) -> Flaw | None:
 
 
 def _erasures_of(row: StoredLink, erased: Collection[int]) -> list[int]:
-    """Which of the ``erased`` versions an event says are to be so."""
+    """Return the versions that an event says are erased; for a purge, all of ``erased``."""
     match row.topic.partition(".")[2]:
         case "purged":
             return list(erased)
@@ -111,7 +111,7 @@ def _erasures_of(row: StoredLink, erased: Collection[int]) -> list[int]:
 
 
 def _stored_links(connection: Connection, progress: Progress) -> Iterator[StoredLink]:
-    """The whole log by stream and version. Needs an open transaction."""
+    """Yield the whole log by stream and version. Needs an open transaction."""
     with connection.cursor("recount_log") as cursor:
         cursor.execute(SQL["select_log"])
         while rows := cursor.fetchmany(FETCHED):
@@ -121,7 +121,7 @@ def _stored_links(connection: Connection, progress: Progress) -> Iterator[Stored
 
 
 def flaw_of(row: StoredLink, version: int, link: bytes) -> Flaw | None:
-    """What is wrong with ``row``, which follows ``version`` with ``link`` in its stream."""
+    """Return the flaw of ``row``, which follows ``version`` with ``link`` in its stream; None without one."""
     if row.originator_version != version + 1:
         return Flaw("the event is missing", row.originator_id, version + 1)
     commitment = commitment_of(row)
@@ -135,7 +135,10 @@ def flaw_of(row: StoredLink, version: int, link: bytes) -> Flaw | None:
 
 
 def commitment_of(row: StoredLink) -> bytes | None:
-    """Of an erased event, what it kept; else worked out anew, which takes the salt."""
+    """Return the commitment to an event: the kept one when it was erased, else computed with the salt.
+
+    None when an event without a salt is not as erased ones are.
+    """
     if row.salt is not None:
         return commitment_to(row.salt, row.state.encode())
     try:
@@ -146,9 +149,10 @@ def commitment_of(row: StoredLink) -> bytes | None:
 
 
 def _erased_state(row: StoredLink, commitment: str) -> str:
-    """What is left of an event, as SQL erase_payloads spells it; besides the commitment, as in its columns.
+    """Return the state of an erased event exactly as SQL erase_payloads writes it.
 
-    To the letter: no hash covers it, and a member that stands there twice is read once.
+    Its members are those of the columns, and the commitment. It is compared to the letter because no hash
+    covers it, and reading would hide a member that stands there twice.
     """
     recorded_at = row.recorded_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return (
@@ -158,7 +162,7 @@ def _erased_state(row: StoredLink, commitment: str) -> str:
 
 
 def checkpoint_flaws(connection: Connection) -> Iterator[Flaw]:
-    """The first checkpoint that does not fit the links it covers, or the one before it."""
+    """Yield the first checkpoint that does not fit the links it covers, or the checkpoint before it."""
     position, digest = BEGINNING, GENESIS
     known = [epoch.id for epoch in load_epochs(connection).all]
     number = 0

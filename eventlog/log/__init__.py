@@ -1,1 +1,1 @@
-"""The log itself: recorded, read back, in order, followed, erased."""
+"""The log itself: recording, reading back, order, following and erasure."""

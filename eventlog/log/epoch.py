@@ -33,7 +33,7 @@ from recountdb.eventlog.postgres.statements import Statements
 
 SQL = Statements(__name__, "epoch")
 
-UNKNOWN = "-"  # a cluster, where the role may not ask which it is
+UNKNOWN = "-"  # a cluster that the role may not identify
 POSITION = re.compile(r"(?:([1-9][0-9]{0,8}-[0-9a-f]{8}):)?([0-9]{1,19})")
 POSITION_MAX = 2**63 - 1
 
@@ -41,14 +41,14 @@ logger = logging.getLogger(__name__)
 
 
 class LogPosition(NamedTuple):
-    """A position and the name of the epoch that it was given out in; None: the first."""
+    """A position and the name of the epoch that it was given out in; None means the first epoch."""
 
     epoch: str | None
     position: int
 
 
 def read_position(text: str) -> LogPosition:
-    """Return the position that ``text`` spells. Raises ValueError."""
+    """Return the position that ``text`` spells. Raises ValueError when it spells none."""
     match = POSITION.fullmatch(text) if text.isascii() else None
     if match is None or int(match[2]) > POSITION_MAX:
         raise ValueError("is not a position of the log")
@@ -57,8 +57,11 @@ def read_position(text: str) -> LogPosition:
 
 @dataclass(frozen=True)
 class Epoch:
-    """``origin``: where the log lay, None before the first event. ``shared_through``: up to this position the
-    events are certainly those of the epoch before. ``begins_after``: its own have greater positions."""
+    """An epoch of the log.
+
+    ``origin``: where the log lay, None before the first event. ``shared_through``: up to this position the
+    events are certainly those of the epoch before. ``begins_after``: its own events have greater positions.
+    """
 
     number: int
     id: UUID
@@ -75,8 +78,8 @@ class Epoch:
 class OlderEpoch(RecountError):
     """A position was given out in another epoch than the log is in now.
 
-    ``epoch``: the name of the present one. ``position``: after which to go on in it; ``cursor``: the same
-    for a list, None where the position was none of a list.
+    ``epoch`` is the name of the present one. ``position`` is the one to go on after in it; ``cursor`` is the
+    same for a list, None when the position did not come from a list.
     """
 
     cursor: str | None = None
@@ -99,7 +102,7 @@ class OlderEpoch(RecountError):
 
 @dataclass(frozen=True)
 class Epochs:
-    """All epochs of a log, the oldest first; there is one at least."""
+    """All epochs of a log, the oldest first; there is at least one."""
 
     all: Sequence[Epoch]
 
@@ -112,12 +115,12 @@ class Epochs:
         return next((one for one in reversed(self.all) if one.begins_after < position), self.all[0])
 
     def spell(self, position: int, epoch: Epoch | None = None) -> str:
-        """Return ``position`` as it is written down in ``epoch``; default: the present one."""
+        """Return ``position`` as it is written in ``epoch``; default: the present one."""
         epoch = epoch or self.current
         return str(position) if epoch is self.all[0] else f"{epoch.name}:{position}"
 
     def shared_through(self, name: str | None) -> int | None:
-        """Return up to where the epoch called ``name`` had the same events; None for one not known here."""
+        """Return up to where the epoch called ``name`` had the same events; None when it is unknown here."""
         names = [one.name for one in self.all]
         if name is not None and name not in names:
             return None
@@ -128,22 +131,22 @@ class Epochs:
         return self.current is self.all[0] if name is None else name == self.current.name
 
     def check(self, place: LogPosition) -> int:
-        """Return the position, which was given out in the present epoch. Raises OlderEpoch."""
+        """Return the position. Raises OlderEpoch unless it was given out in the present epoch."""
         if not self.is_current(place.epoch):
             raise OlderEpoch(self, self.shared_through(place.epoch), place.position)
         return place.position
 
 
 class Settled(NamedTuple):
-    """How far the log is settled (see eventlog.log.order), and the epochs that this position belongs to."""
+    """The settled position of the log (see eventlog.log.order), and the epochs that it belongs to."""
 
     position: int
     epochs: Epochs
 
 
 def read_settled(connection: Connection) -> Settled:
-    """Return how far the log is settled. What is later read up to there is of these epochs."""
-    # In this order: an epoch that begins in between has all events up to the position, too.
+    """Return how far the log is settled, with the epochs of events that are later read up to there."""
+    # The order matters: an epoch that begins in between also has all events up to the position.
     position = settled_position(connection)
     return Settled(position, load_epochs(connection))
 
@@ -153,15 +156,15 @@ def load_epochs(connection: Connection) -> Epochs:
 
 
 def is_standby(connection: Connection) -> bool:
-    """Return whether the database replays what another one writes, and takes no writes itself."""
+    """Return whether the database replays another one's writes, and takes none itself."""
     return connection.execute(SQL["is_standby"]).fetchone() == (True,)
 
 
 def enter_epoch(connection: Connection) -> Epochs:
-    """Return the log's epochs, after beginning another one where the log lies elsewhere than before.
+    """Return the log's epochs, after beginning another one when the log lies elsewhere than before.
 
-    For whoever is about to append through ``connection``, with no transaction open. Raises Unavailable on
-    a standby.
+    Call this before appending through ``connection``, with no transaction open. Raises Unavailable on a
+    standby.
     """
     if is_standby(connection):
         raise Unavailable(STANDBY)
@@ -180,7 +183,7 @@ def enter_epoch(connection: Connection) -> Epochs:
 
 
 def begin_epoch(connection: Connection) -> Epochs:
-    """Begin another epoch, whatever the log's origin is; return all. Raises Unavailable on a standby."""
+    """Begin another epoch, whatever the log's origin; return all epochs. Raises Unavailable on a standby."""
     if is_standby(connection):
         raise Unavailable(STANDBY)
     origin = find_origin(connection)
@@ -191,7 +194,7 @@ def begin_epoch(connection: Connection) -> Epochs:
 
 @contextmanager
 def appends_locked_out(connection: Connection) -> Iterator[None]:
-    """Open a transaction, once appends that are under way have ended, in which none begins."""
+    """Open a transaction in which no append begins, after those under way have ended."""
     with connection.transaction():
         connection.execute(SQL["lock_appends"], [APPEND_LOCK])
         yield
@@ -209,7 +212,7 @@ def find_origin(connection: Connection) -> str | None:
 
 
 def is_same(origin: str, other: str | None) -> bool:
-    """Return whether both are one place; a cluster that one does not know is taken to be the other's."""
+    """Return whether both origins are one place; an unknown cluster is assumed to be the other's."""
     if other is None:
         return False
     (cluster, place), (other_cluster, other_place) = origin.split("/", 1), other.split("/", 1)
@@ -225,5 +228,5 @@ def _log_beginning(epoch: Epoch) -> None:
 
 
 def note_settled(connection: Connection, position: int) -> None:
-    """Write down that the log is settled up to ``position``, for standbys, which cannot find that out."""
+    """Record that the log is settled up to ``position``, for standbys, which cannot find that out."""
     connection.execute(SQL["note_settled"], {"position": position}, prepare=True)

@@ -1,4 +1,4 @@
-"""Between events and stored rows.
+"""Mapping between events and stored rows.
 
 The library's mapper takes any payload and runs old code on newer data. This one decodes, upcasts
 step by step, validates, refuses versions newer than the code, and says which stream and version it
@@ -24,13 +24,13 @@ from recountdb.domain.errors import RecordUnreadable
 from recountdb.domain.events import Erased, Event
 
 ERASED = b'{"erased"'
-"""How a payload begins that was erased (see eventlog/log/sql/erase.sql); no other one does."""
+"""Beginning of an erased payload (see eventlog/log/sql/erase.sql); no other payload begins so."""
 
 Row = tuple[UUID, int, str, bytes]
-"""Of the log: originator_id, originator_version, topic and state."""
+"""A row of the log: originator_id, originator_version, topic and state."""
 
 KEY_FIELDS = {"originator_id", "originator_version"}
-"""Stored in columns of their own, so not in the payload."""
+"""Fields that are stored in columns of their own, so not in the payload."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class StoredRow(StoredEvent):
 
 
 class EventMapper(Mapper[UUID]):
-    """Maps the events of ``catalog`` (topic → class)."""
+    """Mapper of the events of ``catalog`` (topic → class)."""
 
     def __init__(self, catalog: Mapping[str, type[Event]]) -> None:
         super().__init__(JSONTranscoder())
@@ -62,7 +62,7 @@ class EventMapper(Mapper[UUID]):
         )
 
     def to_domain_event(self, stored_event: StoredEvent) -> Event:
-        """Raises RecordUnreadable."""
+        """Return the event of a stored row. Raises RecordUnreadable."""
         stored = stored_event
         assert isinstance(stored.originator_id, UUID)
         (event,) = self.to_domain_events(
@@ -71,16 +71,16 @@ class EventMapper(Mapper[UUID]):
         return event
 
     def to_domain_events(self, rows: Sequence[Row]) -> list[Event]:
-        """The events of one stream, of which there is at least one. Raises RecordUnreadable."""
-        # What is stored in columns of its own joins the payload again; of the stream it is made once.
+        """Return the events of one stream's ``rows``, which must not be empty. Raises RecordUnreadable."""
+        # Join the values of the columns to the payload again; the part that names the stream is made once.
         key = b',"originator_id":"%032x","originator_version":' % rows[0][0].int
         events: list[Event] = []
         for row in rows:
             _, version, topic, state = row
             event_class = self._catalog.get(topic)
             if event_class is not None and event_class.class_version == 1 and not state.startswith(ERASED):
-                # Most are of the only shape there ever was: read in one go, unless something is wrong. As
-                # model_validate_json does it, without what that looks at first.
+                # Most payloads have the only shape there ever was, and are read in one go unless something
+                # is wrong. This does what model_validate_json does, without its preliminary checks.
                 whole = b"%b%b%d}" % (state[:-1], key, version)
                 try:
                     events.append(event_class.__pydantic_validator__.validate_json(whole))
@@ -112,7 +112,7 @@ class EventMapper(Mapper[UUID]):
 
 
 def _erased_from(stored: StoredEvent) -> Erased:
-    """What is left of an event. Raises RecordUnreadable."""
+    """Return the event that an erased row holds. Raises RecordUnreadable."""
     payload = from_json(stored.state)
     assert isinstance(stored.originator_id, UUID)
     try:
@@ -128,7 +128,7 @@ def _erased_from(stored: StoredEvent) -> Erased:
 
 
 def encode(event: Event) -> bytes:
-    """The payload as JSON; members that are None are left out, a version above 1 comes first."""
+    """Return the payload as JSON; members that are None are left out, a version above 1 comes first."""
     body: bytes = event.__pydantic_serializer__.to_json(event, exclude=KEY_FIELDS, exclude_none=True)
     if event.class_version == 1:
         return body
@@ -136,7 +136,7 @@ def encode(event: Event) -> bytes:
 
 
 def _upcast(stored: StoredEvent, event_class: type[Event], payload: dict[str, Any]) -> dict[str, Any]:
-    """``payload`` in the newest shape. Raises RecordUnreadable for one newer than the code."""
+    """Return ``payload`` in the newest shape. Raises RecordUnreadable when it is newer than the code."""
     version = payload.pop("class_version", 1)
     if type(version) is not int:
         raise unreadable(stored, "the payload version is not a number")
@@ -145,7 +145,7 @@ def _upcast(stored: StoredEvent, event_class: type[Event], payload: dict[str, An
     for step in range(version, event_class.class_version):
         try:
             getattr(event_class, f"upcast_v{step}_v{step + 1}")(payload)
-        except Exception:  # an upcaster trusts the shape it starts from
+        except Exception:  # an upcaster may raise anything when the shape is not the expected one
             raise unreadable(stored, f"the payload is not of version {step}, as it says") from None
     return payload
 
@@ -160,13 +160,13 @@ def unreadable(stored: StoredEvent, reason: str) -> RecordUnreadable:
 
 
 def where(error: ValidationError) -> str:
-    """Which members are wrong, without their values."""
+    """Return which members are wrong, without their values."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     return "; ".join(f"{'.'.join(map(str, p['loc'][:3]))}: {p['type']}" for p in problems[:3])
 
 
 class SnapshotMapper(Mapper[UUID]):
-    """Maps snapshots. One whose shape is not today's is unknown by its topic, and never read."""
+    """Mapper of snapshots. A snapshot of another shape than today's has another topic, and is never read."""
 
     def __init__(self, kinds: Mapping[str, type[Aggregate]]) -> None:
         super().__init__(JSONTranscoder())
@@ -194,6 +194,6 @@ class SnapshotMapper(Mapper[UUID]):
 
 
 def _snapshot_topic(kind: type[Aggregate]) -> str:
-    """Changes with the members of the state, so that an old snapshot is passed over, not misread."""
+    """Return a topic that changes with the members of the state, so that no old snapshot is misread."""
     members = ",".join(sorted(kind.__dataclass_fields__))
     return f"{kind.KIND}.snapshot.{zlib.crc32(members.encode()):08x}"

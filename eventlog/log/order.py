@@ -2,11 +2,11 @@
 
 Positions are drawn from a sequence and commit out of order, so "greater than my last" would pass
 over an event whose transaction is still open. Each append therefore holds a shared advisory lock
-from before it draws its position until it ends; a position is settled when everyone is gone who
-held that lock after the position had been drawn.
+from before it draws its position until it ends; a position is settled when every session that held
+the lock after the position had been drawn has released it.
 
-Nobody is waited for without limit. PostgreSQL ends the session of an append that stands still (see
-eventlog.postgres.database.Limits), which settles the log within seconds; where it does not, the wait is
+No wait is without limit. PostgreSQL ends the session of an append that stands still (see
+eventlog.postgres.database.Limits), which settles the log within seconds; if it does not, the wait is
 given up.
 """
 
@@ -24,11 +24,11 @@ from recountdb.eventlog.postgres.statements import Statements
 SQL = Statements(__name__, "log")
 
 WAIT_SECONDS_MAX = 8.0
-NOTICE_SECONDS = 2.0  # an append takes milliseconds, so this one stands still
+NOTICE_SECONDS = 2.0  # an append takes milliseconds, so one that takes this long stands still
 POLL_SECONDS = 0.002
 
 Holders = Mapping[str, int]
-"""Backend → number of its transaction, for those that hold the append lock.
+"""The number of each backend's transaction, for backends that hold the append lock.
 
 The number reads 0 from when a transaction ends until its locks are released.
 """
@@ -39,9 +39,9 @@ logger = logging.getLogger(__name__)
 def settled_position(connection: Connection, *, wait_seconds_max: float = WAIT_SECONDS_MAX) -> int:
     """Return a position up to which every event there will ever be can be read now; 0 for an empty log.
 
-    Waits for the appends that are under way as it is called, not for later ones. Raises Unavailable
-    where one of them does not end in time, and logs which session it is. On a standby, which sees neither
-    them nor what was drawn, it is what the primary wrote down (see eventlog.log.epoch.note_settled).
+    Wait for the appends that are under way at the call, not for later ones. Raises Unavailable when one of
+    them does not end in time, and logs which session it is. On a standby, which sees neither appends nor
+    drawn positions, return the position that the primary recorded (see eventlog.log.epoch.note_settled).
     """
     ((last, is_standby),) = connection.execute(SQL["last_drawn"], prepare=True).fetchall()
     if last is None or is_standby:
@@ -68,14 +68,14 @@ def settled_position(connection: Connection, *, wait_seconds_max: float = WAIT_S
 
 
 def _find_holders(connection: Connection) -> Holders:
-    """Return who holds the append lock now."""
+    """Return the sessions that hold the append lock now."""
     return dict(connection.execute(SQL["holders"], prepare=True).fetchall())
 
 
 def still_held(awaited: Holders, now: Holders) -> Holders:
-    """Return those of ``awaited`` that hold the lock still, by what ``now`` shows.
+    """Return those of ``awaited`` that still hold the lock, according to ``now``.
 
-    One is gone when its backend does not hold the lock any more, or holds it in another transaction.
+    A holder is gone when its backend no longer holds the lock, or holds it in another transaction.
     A number that reads 0 now is no other transaction: its events may not be readable yet.
     """
     return {
@@ -86,5 +86,5 @@ def still_held(awaited: Holders, now: Holders) -> Holders:
 
 
 def backends(holders: Holders) -> list[int]:
-    """Return the sessions of ``holders``."""
+    """Return the process numbers of ``holders``."""
     return [int(backend) for backend in holders if backend.isdigit()]

@@ -1,7 +1,7 @@
-"""Messages as they were at an earlier version of their stream, made from what changed since.
+"""Messages as they were at an earlier version of their stream, made from the changes since they were added.
 
-What changed a message is read only for messages that are asked for, and as much of it at a time as fits into
-a batch: however large the changes of a conversation are, what is held is the messages themselves.
+Changes are read only for messages that are asked for, and only a batch of them at a time: however large the
+changes of a conversation are, only the messages themselves are held.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from recountdb.eventlog.application import Recount
 
 Changes = Mapping[UUID, Sequence[Change]]
-"""Message id → what changed it, oldest first."""
+"""The changes of each message, by its id, oldest first."""
 
 
 def messages_at(
     application: Recount, stream_id: UUID, version: int, today: Iterable[MessageState]
 ) -> dict[UUID, MessageState]:
-    """Those of ``today``'s messages of a stream that were there at ``version``, as they were, by id.
+    """Return, by id, the messages of ``today`` that were there at ``version``, as they were then.
 
-    Reads nothing unless one of them was changed later.
+    Nothing is read unless one of them was changed later.
     """
     messages = {message.id: message for message in today if message.version <= version}
     changed = [message for message in messages.values() if message.changed_version > version]
@@ -41,7 +41,7 @@ def messages_at(
 
 
 def changes_until(application: Recount, stream_id: UUID, version: int) -> Changes:
-    """Find what changed the messages of a stream up to ``version``, without reading it."""
+    """Return the changes of a stream's messages up to ``version``, without their payloads."""
     found: dict[UUID, list[Change]] = {}
     for change in application.log.find_changes(stream_id, lte=version):
         found.setdefault(change.message_id, []).append(change)
@@ -51,7 +51,7 @@ def changes_until(application: Recount, stream_id: UUID, version: int) -> Change
 def with_changes(
     application: Recount, stream_id: UUID, added: Iterable[MessageState], changes: Changes
 ) -> Iterator[MessageState]:
-    """Yield messages of a stream, given as they were added, as ``changes`` leave them; in order."""
+    """Yield messages of a stream, given as they were added, with ``changes`` applied; in order."""
     for messages in _in_batches(added, changes):
         by_id = {message.id: message for message in messages}
         for batch in _in_versions([change for id in by_id for change in changes.get(id, ())]):
@@ -61,7 +61,7 @@ def with_changes(
 
 
 def _in_batches(messages: Iterable[MessageState], changes: Changes) -> Iterator[list[MessageState]]:
-    """Yield ``messages`` in pieces whose changes are not too heavy, but for a single message's."""
+    """Yield ``messages`` in batches whose changes are within the limit of weight, or of one message."""
     batch: list[MessageState] = []
     weight = 0
     for message in messages:
@@ -76,7 +76,7 @@ def _in_batches(messages: Iterable[MessageState], changes: Changes) -> Iterator[
 
 
 def _in_versions(changes: Sequence[Change]) -> Iterator[list[int]]:
-    """Yield the versions of ``changes`` in order, in pieces that are not too heavy but for a single one."""
+    """Yield the versions of ``changes`` in order, in batches within the limit of weight or of one change."""
     batch: list[int] = []
     weight = 0
     for change in sorted(changes, key=lambda change: change.version):

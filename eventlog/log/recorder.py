@@ -1,4 +1,4 @@
-"""Writes events and, in the same transaction, whatever rows go with them; reads them back.
+"""The recorder: writes events together with their rows in one transaction, and reads them back.
 
 The library's recorder locks the table and notifies inside each append, which lets one writer in
 at a time. This one takes a shared advisory lock before it draws positions, so that any number of
@@ -37,7 +37,7 @@ SQL = Statements(__name__, "log")
 
 @lru_cache(maxsize=256)
 def append_statement(writes: tuple[str, ...]) -> str:
-    """Inserting the events and carrying out ``writes`` as one statement; yields positions and the time.
+    """Return one statement that inserts events and carries out ``writes``; it yields positions and the time.
 
     Its parts see the database as it was before, so no two of them may touch the same row.
     """
@@ -59,8 +59,8 @@ class Write(NamedTuple):
 class LogEntry(Notification):
     """A stored event with its place in the order of the whole log, ``id``; gaps are normal.
 
-    ``epoch``: the name of that which the event was recorded in (see eventlog.log.epoch), where it was asked
-    for.
+    ``epoch`` is the name of the epoch that the event was recorded in (see eventlog.log.epoch); None unless it
+    was asked for.
     """
 
     originator_id: UUID
@@ -70,17 +70,17 @@ class LogEntry(Notification):
 
     @property
     def place(self) -> str:
-        """The position as it is written down, with the epoch (see eventlog.log.epoch)."""
+        """Return the position as text, with the epoch unless that is the first (see eventlog.log.epoch)."""
         is_first = self.epoch is None or self.epoch.startswith("1-")
         return str(self.id) if is_first else f"{self.epoch}:{self.id}"
 
 
 BATCH_WEIGHT_MAX = 4 * 2**20
-"""About how many bytes of payloads are read at a time; but for a single event that is larger."""
+"""Approximate bytes of payloads that are read at a time; a single event may be larger."""
 
 
 class Change(NamedTuple):
-    """An event that changed a message: which, at which version of the stream, and how heavy the event is."""
+    """An event that changed a message: the message, the stream's version, and the event's weight in bytes."""
 
     message_id: UUID
     version: int
@@ -90,7 +90,7 @@ class Change(NamedTuple):
 class Entries(list[LogEntry]):
     """Entries that were read together, of ``weight`` or a little more.
 
-    ``is_cut``: more are there of those asked for, but too heavy.
+    ``is_cut``: more of the requested entries exist, but would have been too heavy.
     """
 
     def __init__(self, rows: Iterable[tuple[Any, ...]], epochs: Epochs | None = None) -> None:
@@ -102,7 +102,7 @@ class Entries(list[LogEntry]):
 
 
 class LogRecorder(ApplicationRecorder):
-    """The log of one database."""
+    """Recorder of the log of one database."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -118,8 +118,8 @@ class LogRecorder(ApplicationRecorder):
     ) -> Sequence[int]:
         """Append events with their ``links`` and carry out ``writes``: all or nothing, in one round trip.
 
-        Returns the positions, in the order of the events. A ``connection`` may have a transaction
-        open, which its caller then commits. Raises VersionConflict when a version is there already.
+        Return the positions, in the order of the events. A ``connection`` may have a transaction open,
+        which its caller then commits. Raises VersionConflict when a version exists already.
         """
         if connection is None:
             with self.database.connection() as pooled:
@@ -136,7 +136,7 @@ class LogRecorder(ApplicationRecorder):
         sql = append_statement(tuple(write.sql for write in writes))
         rows = [_events_as_json(stored_events, links), *(as_json(write.rows) for write in writes)]
         asked_at = elapsed_seconds()
-        # One statement is one round trip, and a transaction by itself where none is open.
+        # One statement is one round trip, and a transaction by itself when none is open.
         inserted = connection.execute(sql, rows, prepare=True).fetchall()
         if inserted:
             self.database.clock.take(inserted[-1][1], asked_at=asked_at)
@@ -151,7 +151,7 @@ class LogRecorder(ApplicationRecorder):
         desc: bool = False,
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
-        """Events of one stream with versions above ``gt``, up to ``lte``; oldest first unless ``desc``."""
+        """Return events of one stream, versions above ``gt`` up to ``lte``; oldest first unless ``desc``."""
         sql = SQL["select_events_descending"] if desc else SQL["select_events"]
         bounds = {"id": originator_id, "gt": gt, "lte": lte, "limit": limit}
         return [stored_from(row) for row in self.database.fetch(sql, bounds)]
@@ -166,28 +166,28 @@ class LogRecorder(ApplicationRecorder):
         desc: bool = False,
         weight_max: int | None = BATCH_WEIGHT_MAX,
     ) -> Entries:
-        """One stream's entries with versions between ``gt`` and ``lt``, oldest first unless ``desc``."""
+        """Return one stream's entries, versions between ``gt`` and ``lt``; oldest first unless ``desc``."""
         sql = SQL["select_stream_descending"] if desc else SQL["select_stream"]
         bounds = {"id": originator_id, "gt": gt, "lt": lt, "limit": limit, "weight_max": weight_max}
         return self.select_entries(sql, bounds, prepare=True)
 
     def select_links(self, versions: Mapping[UUID, int]) -> dict[UUID, bytes]:
-        """The chain's link at each of these versions (by stream), as far as they are there."""
+        """Return the chain's link at each of these versions (by stream), unless it is missing."""
         bounds = {"ids": list(versions), "versions": list(versions.values())}
         return dict(self.database.fetch(SQL["select_links"], bounds))
 
     def select_after(self, versions: Mapping[UUID, int], *, limit: int) -> Sequence[StoredEvent]:
-        """What came after these versions (by stream), up to ``limit`` of each; by stream and version."""
+        """Return events after these versions (by stream), up to ``limit`` of each; by stream and version."""
         bounds = {"ids": list(versions), "versions": list(versions.values()), "limit": limit}
         return [stored_from(row) for row in self.database.fetch(SQL["select_after"], bounds)]
 
     def find_changes(self, originator_id: UUID, *, lte: int) -> list[Change]:
-        """What happened to a stream's messages after they joined, oldest first, without what it was."""
+        """Return the changes of a stream's messages after they were added, oldest first, without payloads."""
         rows = self.database.fetch(SQL["find_changes"], {"id": originator_id, "lte": lte})
         return [Change(UUID(message_id), version, weight) for message_id, version, weight in rows]
 
     def select_versions(self, originator_id: UUID, versions: Sequence[int]) -> Sequence[StoredEvent]:
-        """A stream's events at these versions, oldest first."""
+        """Return a stream's events at these versions, oldest first."""
         bounds = {"id": originator_id, "versions": list(versions)}
         return [stored_from(row) for row in self.database.fetch(SQL["select_versions"], bounds)]
 
@@ -200,7 +200,10 @@ class LogRecorder(ApplicationRecorder):
         *,
         inclusive_of_start: bool = True,
     ) -> Entries:
-        """Entries by position. Only up to a settled position (see eventlog.log.order) are none missing."""
+        """Return entries by position.
+
+        The result is complete only up to a settled position (see eventlog.log.order).
+        """
         gt = None if start is None else start - inclusive_of_start
         bounds = {"gt": gt, "lte": stop, "topics": list(topics) or None, "limit": limit}
         bounds["weight_max"] = BATCH_WEIGHT_MAX
@@ -219,10 +222,10 @@ class LogRecorder(ApplicationRecorder):
         epochs: Epochs | None = None,
         weight_max: int | None = BATCH_WEIGHT_MAX,
     ) -> Entries:
-        """One project's entries with positions between ``gt`` and ``lt``, oldest first unless ``desc``.
+        """Return one project's entries, positions between ``gt`` and ``lt``; oldest first unless ``desc``.
 
-        Only up to a settled position (see eventlog.log.order) are none missing. ``epochs``: those that the
-        bounds belong to. Raises OlderEpoch where the log is in another by now.
+        The result is complete only up to a settled position (see eventlog.log.order). ``epochs`` are those
+        that the bounds belong to. Raises OlderEpoch when the log is in another epoch by now.
         """
         sql = SQL["select_project_descending"] if desc else SQL["select_project"]
         bounds = {
@@ -241,12 +244,12 @@ class LogRecorder(ApplicationRecorder):
     ) -> Entries:
         """Return the entries that a statement finds, with their epochs.
 
-        Raises OlderEpoch where the log is no more in the last epoch of ``within``.
+        Raises OlderEpoch when the log is no longer in the last epoch of ``within``.
         """
 
         def read(connection: Connection) -> Entries:
             rows = connection.execute(sql, bounds, prepare=prepare).fetchall()
-            # An epoch is there before its events, so who looks afterwards misses none.
+            # An epoch is stored before its events, so loading the epochs afterwards misses none.
             epochs = load_epochs(connection)
             if within is not None:
                 epochs.check(LogPosition(within.current.name, bounds["gt"]))
@@ -255,7 +258,7 @@ class LogRecorder(ApplicationRecorder):
         return self.database.read(read)
 
     def settled_position(self) -> int:
-        """See eventlog.log.order.settled_position."""
+        """Return the settled position (see eventlog.log.order.settled_position)."""
         return self.database.read(settled_position)
 
     def settled(self) -> Settled:
@@ -263,7 +266,7 @@ class LogRecorder(ApplicationRecorder):
         return self.database.read(read_settled)
 
     def version_at(self, originator_id: UUID, moment: datetime) -> int:
-        """The version a stream had at ``moment``; 0 before it began.
+        """Return the version a stream had at ``moment``; 0 before it began.
 
         Times do not run backwards within a stream, so this looks at as many events as the number
         of versions has binary digits.
@@ -276,12 +279,12 @@ class LogRecorder(ApplicationRecorder):
         return low
 
     def last_version(self, originator_id: UUID) -> int:
-        """The newest version of a stream; 0 where there is none."""
+        """Return the newest version of a stream; 0 when it has none."""
         ((version,),) = self.database.fetch(SQL["select_last_version"], (originator_id,))
         return int(version)
 
     def position_of(self, originator_id: UUID, version: int) -> int | None:
-        """Return the position of an event; None where it is not there."""
+        """Return the position of an event; None when it does not exist."""
         for (position,) in self.database.fetch(SQL["select_position"], (originator_id, version)):
             return int(position)
         return None
@@ -291,12 +294,12 @@ class LogRecorder(ApplicationRecorder):
         return None if position is None else int(position)
 
     def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> LogSubscription:
-        """Entries after ``gt``, in order, then live: none missed, none repeated."""
+        """Yield entries after ``gt``, in order, then live: none missed, none repeated."""
         return LogSubscription(self, gt=gt, topics=topics)
 
 
 class SnapshotRecorder(AggregateRecorder):
-    """Keeps snapshots of the given ``topics``; sees no others."""
+    """Recorder of snapshots of the given ``topics``; it sees no others."""
 
     def __init__(self, database: Database, topics: Sequence[str]) -> None:
         self.database = database
@@ -333,7 +336,7 @@ def as_json(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _events_as_json(stored_events: Sequence[StoredEvent], links: Sequence[Link]) -> str:
-    """The rows as a JSON array, with each payload verbatim in its place."""
+    """Return the rows as a JSON array, with each payload verbatim in its place."""
     rows = (_event_as_json(*row) for row in zip(stored_events, links, strict=True))
     return (b"[" + b",".join(rows) + b"]").decode()
 
@@ -355,7 +358,7 @@ def _event_as_json(stored: StoredEvent, link: Link) -> bytes:
 
 
 def _bytea(value: bytes | None) -> str | None:
-    """As PostgreSQL reads bytes."""
+    """Return bytes as PostgreSQL reads them from text."""
     return None if value is None else rf"\x{value.hex()}"
 
 

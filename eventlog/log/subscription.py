@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from recountdb.eventlog.log.recorder import LogEntry, LogRecorder
 
 CHANNEL = "recount_events"
-POLL_SECONDS = 0.5  # a notification can be lost, so nobody relies on one
+POLL_SECONDS = 0.5  # notifications can be lost, so followers also poll
 STANDBY_POLL_SECONDS = 0.05  # a standby takes no LISTEN
-NOTE_SECONDS = 0.05  # from one note for standbys to the next at least
+NOTE_SECONDS = 0.05  # the shortest time between two notes for standbys
 RECONNECT_SECONDS = 1.0
-LOOK_SECONDS = 0.01  # from one look at the log to the next at least: a busy log is read in larger pieces
+LOOK_SECONDS = 0.01  # the shortest time between two reads: a busy log is read in larger pieces
 
 
 class SettledPositions(Iterator[int]):
-    """Yields the settled position of the log each time it has grown or is in another epoch; waits in between.
+    """Iterator of settled positions: yields one whenever the log has grown or is in another epoch.
 
-    Sees a database that went away and came back, and follows it into another epoch, where the position may be
-    less than before; ``epochs`` are those that the last position belongs to. Ends after ``stop``, within half
-    a second. With ``notes`` it writes down how far the log is settled, for standbys.
+    It reconnects when the database comes back, and follows it into another epoch, where the position may be
+    less than before; ``epochs`` are those that the last position belongs to. It ends within half a second
+    after ``stop``. With ``notes`` it records how far the log is settled, for standbys.
     """
 
     def __init__(self, conninfo: str, *, gt: int = 0, notes: bool = False) -> None:
@@ -86,7 +86,7 @@ class SettledPositions(Iterator[int]):
         raise StopIteration
 
     def _wait(self, connection: Connection) -> None:
-        """Wait for a notification, or until it is time to look."""
+        """Wait for a notification, or until it is time to poll."""
         if self._is_standby:
             self._stopped.wait(STANDBY_POLL_SECONDS)
             return
@@ -113,7 +113,7 @@ class SettledPositions(Iterator[int]):
         return self._connection
 
     def _follow_standby(self, connection: Connection) -> Connection:
-        """See what a standby learnt of epochs; where it was promoted, listen as to any primary."""
+        """Load a standby's epochs; once it is promoted, reconnect and listen as to any primary."""
         if is_standby(connection):
             self._enter(load_epochs(connection))
             return connection
@@ -132,15 +132,15 @@ class SettledPositions(Iterator[int]):
             self._connection = None
 
     def pause(self) -> None:
-        """Give a database that went away some time to come back; no longer than until ``stop``."""
+        """Wait for a lost database to come back, until ``stop`` at the latest."""
         self._stopped.wait(RECONNECT_SECONDS)
 
     def stop(self) -> None:
-        """May be called by any thread."""
+        """End the iteration. Any thread may call this."""
         self._stopped.set()
 
     def close(self) -> None:
-        """Stop, and give back the connection. For the thread that consumes."""
+        """Stop, and close the connection. Call it on the thread that consumes."""
         self.stop()
         self._disconnect()
 
@@ -175,7 +175,7 @@ class LogSubscription(Subscription["LogRecorder"]):
         raise StopIteration
 
     def _check_epoch(self) -> None:
-        """Raises OlderEpoch where the log is in another epoch than when the subscription began."""
+        """Raise OlderEpoch when the log is in another epoch than when the subscription began."""
         epochs = self._positions.epochs
         assert epochs is not None
         if self._epochs is not None:
@@ -186,7 +186,7 @@ class LogSubscription(Subscription["LogRecorder"]):
         page = self._recorder.select_notifications(
             self._read_to, limit, self._settled, self._topics, inclusive_of_start=False
         )
-        # Else nothing more of these topics is there up to the settled position.
+        # Otherwise there is nothing more of these topics up to the settled position.
         has_more = page.is_cut or len(page) == limit
         self._read_to = page[-1].id if has_more else self._settled
         return page
@@ -201,7 +201,7 @@ class LogSubscription(Subscription["LogRecorder"]):
 
 
 class Herald(threading.Thread):
-    """Tells followers in other processes that events were committed, at most once per pause.
+    """Thread that tells followers in other processes of commits, at most once per pause.
 
     A NOTIFY inside an append would make every commit wait for the one before; here it is a small
     transaction of its own that many appends share.

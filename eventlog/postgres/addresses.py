@@ -1,4 +1,4 @@
-"""Where the database is, in the forms in which people write it down."""
+"""Addresses of the database, in the forms in which people write them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ DRIVER = re.compile(r"^(postgres(?:ql)?)\+\w+://")
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the database is, each as a URL or a conninfo.
+    """Addresses of the database, each a URL or a conninfo.
 
-    ``primary``: for ordinary reads; a pooler of transactions may stand there. ``direct``: where a session
-    lasts as long as its connection, for writes, locks, LISTEN and maintenance. ``read``: a replica.
+    ``primary``: for ordinary reads; it may be that of a transaction pooler. ``direct``: an address at which a
+    session lasts as long as its connection, for writes, locks, LISTEN and maintenance. ``read``: a replica.
     """
 
     primary: str
@@ -30,19 +30,19 @@ class Addresses:
 
     @classmethod
     def of(cls, where: Addresses | str) -> Addresses:
-        """Return ``where``; a text is the one address there is."""
+        """Return ``where``; a text is taken as the only address."""
         return cls(where) if isinstance(where, str) else where
 
     @property
     def is_pooled(self) -> bool:
-        """Whether the primary must be taken for a pooler of transactions."""
+        """Return whether the primary must be taken for a transaction pooler."""
         return self.direct != self.primary
 
 
 def check_address(address: str) -> str:
-    """Return ``address`` as libpq takes it; the form of SQLAlchemy, which names a driver, loses it.
+    """Return ``address`` as libpq takes it; SQLAlchemy's form, which names a driver, is converted.
 
-    Raises ValueError, in words that go on from "must be" and quote nothing: there may be a password in it.
+    Raises ValueError. Its text continues "must be" and quotes nothing: the address may hold a password.
     """
     plain = DRIVER.sub(r"\1://", address)
     try:
@@ -51,7 +51,7 @@ def check_address(address: str) -> str:
         if unknown := re.search(r'invalid (?:URI query parameter|connection option):? "(\w+)"', str(error)):
             raise ValueError(f"without {unknown[1]!r}, a parameter that PostgreSQL does not know") from None
         raise ValueError(FORM) from None
-    # A password with a special character in it, which would be shown as a host or port that is not found.
+    # A password with a special character would appear in an error about a host or port not found.
     is_torn = "@" in f"{parts.get('host', '')}{parts.get('dbname', '')}" and "://" in plain
     if is_torn or not re.fullmatch(r"[\d,]*", str(parts.get("port", ""))):
         raise ValueError(FORM)

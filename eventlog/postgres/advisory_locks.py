@@ -1,7 +1,7 @@
 """The keys of PostgreSQL's advisory locks, in one place, so that no two mean the same one.
 
-A lock has two keys: what it is for, one of these, and whose it is, the oid of the table stored_events. So
-stores in several schemas of one database have nothing to do with each other. The keys begin with the letters
+A lock has two keys: its purpose, one of these, and its owner, the oid of the table stored_events. So
+stores in several schemas of one database do not affect each other. The keys begin with the letters
 "rec"; the append lock is named in SQL (eventlog/log/sql/log.sql), and the keys of leads are made of their
 names (projections/followers/leader.py).
 """

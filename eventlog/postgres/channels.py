@@ -1,4 +1,4 @@
-"""Channels of PostgreSQL's NOTIFY, each of one store: several in one database do not wake each other."""
+"""Channels of PostgreSQL's NOTIFY, one set per store: stores in one database do not wake each other."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ SQL = Statements(__name__, "channels")
 
 
 def listen(connection: Connection, channel: str) -> None:
-    """Have the connection told of what is announced on this store's ``channel``."""
+    """Subscribe the connection to this store's ``channel``."""
     ((name,),) = connection.execute(SQL["channel_name"], [channel]).fetchall()
     connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(name)))
 
 
 def notify(connection: Connection, channel: str) -> None:
-    """Announce on this store's ``channel``, when the transaction commits, that there is news."""
+    """Notify this store's ``channel`` when the transaction commits."""
     connection.execute(SQL["notify"], [channel])

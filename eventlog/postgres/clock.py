@@ -1,8 +1,8 @@
 """The time, by the clock of the database: one for all servers, whatever their own clocks say.
 
 A process measures the database's time again and again, and counts on from the last measurement by a
-clock that nobody sets. So an event bears the database's time, and a jump of this machine's clock
-changes nothing. What cannot be undone counts by the database's clock alone, and is refused while this
+clock that nobody sets. So an event carries the database's time, and a jump of this machine's clock
+changes nothing. Actions that cannot be undone use the database's clock alone, and are refused while this
 machine's clock disagrees with it: then one of the two is wrong, and nobody knows which.
 """
 
@@ -26,7 +26,7 @@ JITTER_SECONDS = 0.25  # a smaller step back is the network's, not the database'
 
 
 class ClocksApart(Unavailable):
-    """This machine's clock and the database's differ too much to trust either."""
+    """The clocks of this machine and of the database differ too much to trust either."""
 
     def __init__(self, difference_seconds: float) -> None:
         direction = "ahead of" if difference_seconds > 0 else "behind"
@@ -44,7 +44,7 @@ def elapsed_seconds() -> float:
 
 
 class Clock:
-    """Tells the database's time: never later than it is there, nor much earlier. Threads may share it.
+    """Clock of the database's time: never ahead of it, and hardly behind. Threads may share it.
 
     ``wall`` and ``elapsed`` are this machine's clocks.
     """
@@ -63,7 +63,7 @@ class Clock:
 
     @property
     def difference_seconds(self) -> float:
-        """How far this machine's clock is ahead of the database's; 0 as long as nothing was measured."""
+        """Return how far this machine's clock is ahead of the database's; 0 before any measurement."""
         return self._wall() - self._seconds()
 
     def _seconds(self) -> float:
@@ -79,7 +79,10 @@ class Clock:
         return moment
 
     def take(self, moment: datetime, *, asked_at: float) -> None:
-        """Take in the time that the database told just now, when ``elapsed`` showed ``asked_at`` before."""
+        """Take in the time that the database returned just now.
+
+        ``asked_at``: what ``elapsed`` showed when the database was asked.
+        """
         answered_at = self._elapsed()
         is_recent = self._offset is not None and answered_at - self._measured_at < RECENT_SECONDS
         if is_recent and answered_at - asked_at > SLOW_SECONDS:
@@ -92,7 +95,7 @@ class Clock:
         self._measured_at = answered_at
 
     def refuse_apart(self, connection: Connection) -> datetime:
-        """Return the database's time, for what cannot be undone. Raises ClocksApart, psycopg.Error."""
+        """Return the database's time for an action that is final. Raises ClocksApart, psycopg.Error."""
         moment = self.measure(connection)
         difference = self._wall() - moment.timestamp()
         if abs(difference) > APART_SECONDS_MAX:
@@ -101,7 +104,7 @@ class Clock:
 
 
 def in_words(seconds: float) -> str:
-    """A length of time, as people say it: roughly."""
+    """Return a length of time roughly, as people say it."""
     for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"

@@ -1,4 +1,4 @@
-"""Connecting to PostgreSQL: with which settings, and how long each may wait or be waited for."""
+"""Connecting to PostgreSQL: the settings of a session, and how long it may wait or be waited for."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from recountdb.eventlog.postgres.failures import DatabaseSilent, told, translate
 
 @dataclass(frozen=True)
 class Limits:
-    """How long one kind of work may take, in seconds; None: as long as it takes.
+    """Time limits of one kind of work, in seconds; None means no limit.
 
-    ``statement``, ``lock``, ``idle_in_transaction`` and ``idle`` (between two statements) are kept by
-    PostgreSQL itself. ``silence``: how long the connection waits for a sign of life before it gives up;
-    longer than ``statement``, so that it is PostgreSQL that ends what only takes long. Where a statement
-    may take as long as it takes, PostgreSQL is asked on another connection whether it is still there.
+    PostgreSQL itself enforces ``statement``, ``lock``, ``idle_in_transaction`` and ``idle`` (between two
+    statements). ``silence``: how long the connection waits for a sign of life before it gives up; it is
+    longer than ``statement``, so that PostgreSQL ends statements that merely take long. When a statement has
+    no limit, PostgreSQL is asked on another connection whether the session still exists.
     """
 
     statement: float | None
@@ -43,7 +43,7 @@ LEAD = Limits(statement=30, lock=8, idle_in_transaction=5, idle=5, silence=35)
 MAINTENANCE = Limits(statement=None, lock=60, idle_in_transaction=60, idle=None, silence=10)
 
 CONNECTING_SECONDS_MAX = 5
-RESTED_SECONDS = 1.0  # after which a connection is asked whether it is still there
+RESTED_SECONDS = 1.0  # a connection idle for longer is tested before use
 PING_SECONDS_MAX = 1.5
 
 CLIENT: dict[str, str | int] = {
@@ -56,7 +56,7 @@ CLIENT: dict[str, str | int] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 9000,
 }
-"""What libpq is told, where the address does not say otherwise."""
+"""Parameters of libpq, unless the address sets them."""
 
 TRACKED = {
     "client_encoding": "UTF8",
@@ -64,7 +64,7 @@ TRACKED = {
     "TimeZone": "UTC",
     "standard_conforming_strings": "on",
 }
-"""Settings of a session that a pooler of transactions brings along from one server connection to the next."""
+"""Settings of a session that a transaction pooler carries from one server connection to the next."""
 
 SESSION = TRACKED | {
     "IntervalStyle": "postgres",
@@ -77,15 +77,15 @@ SESSION = TRACKED | {
     "gin_fuzzy_search_limit": "0",
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
-    # As CLIENT has it, from PostgreSQL's side: what a client that is gone held is free after ten seconds.
+    # CLIENT's counterpart on PostgreSQL's side: locks of a client that is gone are free after ten seconds.
     "tcp_keepalives_idle": "4",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "10000",
 }
-"""What Recount relies upon, whatever the database, the role or the environment say.
+"""Settings that Recount relies on, whatever the database, the role or the environment say.
 
-``default_transaction_read_only`` is not among it: who sets that means it.
+``default_transaction_read_only`` is not among them: whoever sets it means it.
 """
 
 
@@ -93,24 +93,24 @@ BEGIN_SESSION = """
     SELECT pg_backend_pid(), CASE WHEN current_setting('synchronous_commit') = 'off'
                                   THEN set_config('synchronous_commit', 'on', false) END
 """
-"""What was acknowledged outlives a crash. Other values promise that, too, and are left as they are."""
+"""Setting under which acknowledged writes survive a crash. Other values that promise so are left alone."""
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that waits for PostgreSQL no longer than ``silence_seconds`` at a time.
+    """Connection that waits for PostgreSQL no longer than ``silence_seconds`` at a time.
 
-    As a context manager it closes itself at the end, and errors of PostgreSQL leave it in our words.
+    As a context manager it closes itself at the end, and PostgreSQL's errors leave it translated to ours.
     """
 
     session_pid = 0
-    """The process of PostgreSQL's, as pg_locks has it; behind a pooler, ``info.backend_pid`` is another."""
+    """Process number in PostgreSQL, as in pg_locks; behind a pooler, ``info.backend_pid`` differs."""
 
     silence_seconds: float | None = None
     is_there: Callable[[], bool] | None = None
     _heard_at = 0.0
 
     def wait(self, gen: PQGen[RV], *args: Any, **kwargs: Any) -> RV:
-        """As psycopg's. Raises DatabaseSilent, and is closed then: what comes later answers nobody."""
+        """Wait as psycopg does. Raises DatabaseSilent, and then closes: nobody reads a late answer."""
         if self.silence_seconds is not None:
             gen = _impatient(gen, self.silence_seconds, self.is_there)
         try:
@@ -128,7 +128,7 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 
     @contextmanager
     def patience(self, seconds: float) -> Iterator[None]:
-        """Wait no longer than that at a time, within the block."""
+        """Wait no longer than ``seconds`` at a time, within the block."""
         before = self.silence_seconds, self.is_there
         self.silence_seconds, self.is_there = seconds, None
         try:
@@ -137,9 +137,9 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
             self.silence_seconds, self.is_there = before
 
     def is_alive(self) -> bool:
-        """Return whether PostgreSQL is still there; it is asked only where there is reason to doubt it.
+        """Return whether PostgreSQL is still there; it is asked only when there is reason to doubt it.
 
-        For a connection outside of a transaction. Who finds it dead closes it and takes another:
+        Call it outside of a transaction. A dead connection is closed; the caller can take another, because
         nothing was sent yet.
         """
         if self.closed:
@@ -156,7 +156,7 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 
 
 def _impatient(gen: PQGen[RV], seconds: float, is_there: Callable[[], bool] | None) -> PQGen[RV]:
-    """Go on like ``gen`` as long as something comes or goes, or PostgreSQL ``is_there`` and is at it.
+    """Run ``gen`` as long as data comes or goes, or ``is_there`` says that PostgreSQL is at work on it.
 
     Raises DatabaseSilent.
     """
@@ -176,7 +176,7 @@ def _impatient(gen: PQGen[RV], seconds: float, is_there: Callable[[], bool] | No
 
 
 def _has_news(connection: Connection) -> bool:
-    """Return whether anything came that was not asked for."""
+    """Return whether anything arrived that was not asked for."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))
@@ -185,9 +185,9 @@ def _has_news(connection: Connection) -> bool:
 def connect(
     address: str, limits: Limits = MAINTENANCE, *, settings: Mapping[str, str] | None = None
 ) -> Connection:
-    """Connect outside the pool, for one who keeps the connection. Raises Unavailable.
+    """Connect outside the pool, for a caller who keeps the connection. Raises Unavailable.
 
-    ``settings``: of the session, besides those that Recount relies upon.
+    ``settings``: those of the session, besides the ones that Recount relies on.
     """
     try:
         connection = Connection.connect(with_defaults(address), autocommit=True)
@@ -205,7 +205,7 @@ def connect(
 
 
 def answers(address: str) -> bool:
-    """Return whether a new connection is taken there."""
+    """Return whether the address accepts a new connection."""
     try:
         psycopg.connect(with_defaults(address)).close()
     except psycopg.Error:
@@ -214,22 +214,22 @@ def answers(address: str) -> bool:
 
 
 def with_defaults(address: str) -> str:
-    """Return ``address`` with what we tell libpq besides."""
+    """Return ``address`` with our defaults for libpq."""
     given = conninfo_to_dict(address)
     return make_conninfo(address, **{name: value for name, value in CLIENT.items() if name not in given})
 
 
 def set_up(connection: Connection, limits: Limits, settings: Mapping[str, str] | None = None) -> None:
-    """Give a new session its settings; by SET, for poolers refuse them among the startup parameters."""
+    """Apply a new session's settings with SET, because poolers refuse them as startup parameters."""
     prepare(connection, limits)
     newer = {"transaction_timeout": "0"} if connection.info.server_version >= 170_000 else {}
-    # The limits first: those of the role or database count until then.
+    # The limits come first: those of the role or database apply until then.
     _put_settings(connection, _timeouts(limits) | SESSION | newer | dict(settings or {}))
     ((connection.session_pid, _),) = connection.execute(BEGIN_SESSION).fetchall()
 
 
 def set_up_pooled(connection: Connection, limits: Limits) -> None:
-    """As ``set_up``, for a session whose every transaction may run on another server connection."""
+    """Set up a session whose transactions may each run on another server connection (see ``set_up``)."""
     prepare(connection, limits)
     connection.prepare_threshold = None
     _put_settings(connection, TRACKED)
@@ -245,7 +245,7 @@ def _put_settings(connection: Connection, settings: Mapping[str, str]) -> None:
 
 
 def _timeouts(limits: Limits) -> dict[str, str]:
-    """Return PostgreSQL's settings that keep ``limits``; 0, without one, also where a DBA set one."""
+    """Return PostgreSQL's settings that keep ``limits``; 0 for no limit, even if a DBA set one."""
     seconds = {
         "statement_timeout": limits.statement,
         "lock_timeout": limits.lock,

@@ -60,9 +60,9 @@ ALTER ROLE {ROLE} SET log_min_messages = 'log';
 
 
 class DataDirectory:
-    """What PostgreSQL keeps its data in, and how it is configured there. All is done under start.lock.
+    """Directory of PostgreSQL's data and configuration. All methods need start.lock.
 
-    ``settings`` are PostgreSQL's own, over ours.
+    ``settings`` are PostgreSQL's own; they override ours.
     """
 
     def __init__(self, path: Path, log: ServerLog, settings: Mapping[str, str]) -> None:
@@ -75,7 +75,7 @@ class DataDirectory:
         return (self.path / "PG_VERSION").exists()
 
     def check(self, account: Account) -> None:
-        """Refuse data that are not ours to run, before anything is touched."""
+        """Refuse data that are not ours to run, before anything is changed."""
         if not os.path.lexists(self.path) or not any(self.path.iterdir()):
             return
         if (owner := self.path.stat().st_uid) != account.user_id:
@@ -98,7 +98,7 @@ class DataDirectory:
             )
 
     def create(self, programs: Programs) -> None:
-        """Make the database beside its place, then move it there: half a one never counts."""
+        """Create the database next to its place, then move it there, so that half of one never counts."""
         for leftover in self.path.parent.glob("postgres.new-*"):
             shutil.rmtree(leftover, ignore_errors=True)
         fresh = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=self.path.parent))
@@ -141,7 +141,7 @@ class DataDirectory:
 
 
 def _write(path: Path, text: str, account: Account) -> None:
-    """Replace a file at once. Never writes through a link that the directory's owner may lay."""
+    """Replace a file atomically. Never write through a link that the directory's owner may have made."""
     fresh = path.with_name(f"{path.name}.new")
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -153,7 +153,7 @@ def _write(path: Path, text: str, account: Account) -> None:
 
 @contextlib.contextmanager
 def _directory(path: Path) -> Iterator[int]:
-    """The directory itself, open."""
+    """Open the directory itself."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield descriptor
@@ -162,5 +162,5 @@ def _directory(path: Path) -> Iterator[int]:
 
 
 def _quoted(value: str) -> str:
-    """A value as a configuration file wants it."""
+    """Return a value as a configuration file takes it."""
     return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"

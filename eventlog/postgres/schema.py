@@ -1,7 +1,7 @@
 """The database's schema: numbered migrations, applied by one explicit step.
 
 Each room with tables of its own is a *component* with a folder of files ``0001_what.sql``. The table
-``schema_migrations`` says which were applied; all that are missing are applied, with these notes, in one
+``schema_migrations`` records which were applied; all missing ones are applied, and recorded, in one
 transaction.
 """
 
@@ -41,7 +41,7 @@ NOTES = """
 # Of the schema that the tables are made in: there is no table yet to name the store by.
 LOCK = "SELECT pg_advisory_xact_lock(%s, quote_ident(current_schema())::regnamespace::oid::int)"
 
-FROZEN_SECONDS = 10  # between two statements of a migration
+FROZEN_SECONDS = 10  # the longest pause between two statements of a migration
 
 CREATED = re.compile(r"^CREATE (?:TABLE|VIEW) (\w+)", re.MULTILINE)
 
@@ -55,7 +55,7 @@ class Migration:
 
 
 def migrations_of(room: ModuleType) -> list[Migration]:
-    """The migrations in the package ``component``, in order. Their numbers must run from 1."""
+    """Return the migrations in the package ``component``, in order. Their numbers must run from 1."""
     component = room.__name__.rpartition(".")[2]
     found = []
     for file in files(room).joinpath("migrations").iterdir():
@@ -68,7 +68,7 @@ def migrations_of(room: ModuleType) -> list[Migration]:
 
 
 def created_tables(migrations: Sequence[Migration]) -> list[str]:
-    """Return the names of all tables and views that ``migrations`` create, and of the notes about them."""
+    """Return the names of all tables and views that ``migrations`` create, including the migrations' own."""
     return [
         "schema_migrations",
         *(name for migration in migrations for name in CREATED.findall(migration.sql)),
@@ -76,7 +76,7 @@ def created_tables(migrations: Sequence[Migration]) -> list[str]:
 
 
 def applied(connection: Connection) -> set[tuple[str, int]]:
-    """The (component, number) of all migrations that the database has seen."""
+    """Return the (component, number) of all migrations that the database has seen."""
     home = find_home(connection)
     if home is None:
         return set()
@@ -85,9 +85,9 @@ def applied(connection: Connection) -> set[tuple[str, int]]:
 
 
 def migrate(connection: Connection, migrations: Sequence[Migration]) -> list[Migration]:
-    """Apply what is missing, all of it or nothing; return it.
+    """Apply the missing migrations, all or none; return them.
 
-    Raises SchemaMismatch when the database is newer, DatabaseUnfit where the role lacks a right.
+    Raises SchemaMismatch when the database is newer, DatabaseUnfit when the role lacks a right.
     """
     facts = refuse_unfit(connection)
     with told():
@@ -115,9 +115,9 @@ def _missing_from(connection: Connection, migrations: Sequence[Migration]) -> li
 
 
 def _take_turns(connection: Connection) -> None:
-    """Wait until no other process migrates; it has to wait until the end of this transaction.
+    """Wait until no other process migrates, and make others wait until the end of this transaction.
 
-    A transaction that its process has forgotten, or cannot end because it is frozen, is ended by PostgreSQL.
+    PostgreSQL ends a transaction that its process has forgotten, or cannot end because it is frozen.
     """
     connection.execute(f"SET LOCAL idle_in_transaction_session_timeout TO '{FROZEN_SECONDS}s'")
     try:
@@ -137,7 +137,7 @@ def _apply(connection: Connection, migration: Migration) -> None:
 
 
 def check_schema(connection: Connection, migrations: Sequence[Migration]) -> None:
-    """Raises SchemaMismatch, saying what to do, unless the database has just these migrations."""
+    """Raise SchemaMismatch, saying what to do, unless the database has just these migrations."""
     with told():
         missing = _missing_from(connection, migrations)
         if find_home(connection) is not None:

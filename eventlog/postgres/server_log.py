@@ -1,4 +1,4 @@
-"""The log of the embedded PostgreSQL, and what of its failures a person must be told to mend them."""
+"""The log of the embedded PostgreSQL, and the failures in it that a person can fix."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ADVICE = (
 
 
 class ServerLog:
-    """postgres.log. What PostgreSQL says from ``begin`` on counts as said by the start under way."""
+    """The file postgres.log. Lines written after ``begin`` belong to the start under way."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -46,7 +46,7 @@ class ServerLog:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[int]:
-        """The log as an open file, which PostgreSQL inherits: it need not reach it by name."""
+        """Open the log; PostgreSQL inherits the file, so it need not reach it by name."""
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
         descriptor = os.open(self.path, flags, 0o600)
         try:
@@ -55,7 +55,7 @@ class ServerLog:
             os.close(descriptor)
 
     def failure(self, what: str) -> EmbeddedPostgresFailed:
-        """The exception to raise, with the log's reason where a person can mend it."""
+        """Return the exception to raise, with the log's reason when a person can fix it."""
         for line in reversed(_failure_lines(self.path, self._start)):
             for pattern, advice in _ADVICE:
                 if pattern.search(line):
@@ -76,7 +76,7 @@ def _size(path: Path) -> int:
 
 
 def _failure_lines(log: Path, start: int) -> list[str]:
-    """The lines from ``start`` on that report a failure; at most the last 64 KiB are searched."""
+    """Return the lines from ``start`` on that report a failure; search the last 64 KiB at most."""
     try:
         with log.open("rb") as file:
             file.seek(max(start, log.stat().st_size - 65_536))
@@ -87,7 +87,7 @@ def _failure_lines(log: Path, start: int) -> list[str]:
 
 
 def _explained(error: OSError, directory: Path) -> str:
-    """What the operating system refused, and what to do about it."""
+    """Return what the operating system refused, and what to do about it."""
     culprit = Path(os.fsdecode(error.filename)) if error.filename else directory
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
@@ -107,7 +107,7 @@ def _explained(error: OSError, directory: Path) -> str:
 
 
 def _owned_by(path: Path) -> str:
-    """The owner of the path, or of the nearest directory above that exists."""
+    """Return the owner of the path, or of the nearest existing directory above, as a remark."""
     for place in (path, *path.parents):
         with contextlib.suppress(OSError):
             return f" ({place} belongs to {user_name(place.stat().st_uid)})"

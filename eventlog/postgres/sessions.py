@@ -1,4 +1,4 @@
-"""Sessions of PostgreSQL that others wait for, described for the log: never what they say or ask."""
+"""Sessions of PostgreSQL that others wait for, described for the log: never with their queries or data."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from recountdb.eventlog.postgres.statements import Statements
 
 SQL = Statements(__name__, "sessions")
 
-STANDSTILL_SECONDS = 5.0  # that others waited for it
+STANDSTILL_SECONDS = 5.0  # the time that others must have waited for a session
 
 logger = logging.getLogger(__name__)
 
 
 def describe_sessions(connection: Connection, pids: Sequence[int]) -> str:
-    """Name these sessions, and say for how long each has been doing what it does."""
+    """Describe these sessions, with how long each has been in its state."""
     rows = connection.execute(SQL["describe_sessions"], [list(pids)]).fetchall()
     return "; ".join(describe(*row) for row in rows) or "a session that has ended"
 
 
 def end_standing_still(connection: Connection, pids: Sequence[int]) -> None:
-    """End those of these sessions, which others wait for, that wait in the midst of a statement for Recount.
+    """End those of these sessions, which others wait for, that wait for Recount in the midst of a statement.
 
-    So does one whose process was stopped within a COPY, or as it sent a large request. PostgreSQL's limits,
-    which end a session that rests, do not count there.
+    A process that was stopped within a COPY, or while it sent a large request, leaves such a session.
+    PostgreSQL's limits, which end an idle session, do not apply there.
     """
     if connection.execute(SQL["end_standing_still"], [list(pids), CLIENT["application_name"]]).fetchall():
         logger.warning("ended a session whose process stands still and that others waited for")
@@ -41,7 +41,7 @@ def find_blockers(connection: Connection, pid: int) -> Sequence[int]:
 def describe(
     pid: int, application: str, address: str | None, state: str | None, seconds: float | None
 ) -> str:
-    """``state``: as PostgreSQL calls it, such as "idle in transaction"."""
+    """Describe one session. ``state`` is PostgreSQL's term, such as "idle in transaction"."""
     whence = f" at {address}" if address else ""
     since = f" for {seconds:.0f} s" if seconds is not None else ""
     return f"session {pid} ({application or 'without a name'}{whence}), {state or 'another user'}{since}"

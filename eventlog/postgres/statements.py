@@ -1,7 +1,8 @@
 """Named SQL statements, kept in files: loaded by name, values always bound, none built from strings.
 
-What several statements of a file must say alike, as which rows are asked for, is a part: it stands once in
-the file, after ``-- part: NAME`` and up to its semicolon, and is read wherever ``-- here: NAME`` stands.
+Text that several statements of a file share, such as the rows that are asked for, is a part: it stands once
+in the file, after ``-- part: NAME`` and up to its semicolon, and is inserted wherever ``-- here: NAME``
+stands.
 """
 
 from __future__ import annotations
@@ -44,6 +45,6 @@ def load(package: str, file: str) -> Mapping[str, str]:
 
 
 def statements_in(text: str) -> Mapping[str, str]:
-    """Raises KeyError where a part is to be read that does not stand in the text."""
+    """Return the statements of ``text`` by name. Raises KeyError when a part to insert is missing."""
     parts: dict[str, str] = dict(PART.findall(text))
     return {name: HERE.sub(lambda here: parts[here[1]], body).strip() for name, body in NAMED.findall(text)}

@@ -1,4 +1,4 @@
-"""What goes between the application and the views: changes out, facts in."""
+"""The interface between the application and the views: changes go out, facts come in."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recountdb.eventlog.postgres.database import Connection
 
 @dataclass(frozen=True)
 class RecordedRequest:
-    """What a request with an idempotency key recorded: versions ``first`` to ``last`` of a stream."""
+    """The events that a request with an idempotency key recorded in one stream: its first to last version."""
 
     fingerprint: str
     kind: str
@@ -29,9 +29,9 @@ class RecordedRequest:
 
 @dataclass(frozen=True)
 class StreamChange:
-    """What one transaction did to one stream.
+    """The change that one transaction made to one stream.
 
-    ``messages``: the state of each message that was added or touched, by id.
+    ``messages``: the state of each message that was added or changed, by id.
     """
 
     state: Aggregate
@@ -40,10 +40,10 @@ class StreamChange:
 
 
 class Views(Protocol):
-    """What the application needs of the views: their rows for a change, and facts to decide upon."""
+    """The views as the application needs them: their rows for a change, and facts to decide on."""
 
     def writes_for(self, changes: Sequence[StreamChange]) -> list[Write]:
-        """The statements that bring the views up to date with ``changes``."""
+        """Return the statements that bring the views up to date with ``changes``."""
 
     def find_stream(self, name: Name) -> UUID | None: ...
 
@@ -54,27 +54,27 @@ class Views(Protocol):
     ) -> list[MessageState]: ...
 
     def find_hold(self, project: str, user_id: str) -> str | None:
-        """The legal hold on a user; None where there is none, or no such user."""
+        """Return the legal hold on a user; None when there is none, or no such user."""
 
     def is_known(self, project: str, user_id: str) -> bool:
-        """Whether there is a session of a user, or anything that they said, live or deleted."""
+        """Return whether there is a session of a user, or anything that they said, live or deleted."""
 
     def is_there(self, stream_id: UUID) -> bool:
-        """Whether a stream has a name, live or deleted."""
+        """Return whether a stream has a name, live or deleted."""
 
     def count_forks(self, project: str) -> int:
         """Return how many sessions of a project were forked from another one, live or deleted."""
 
     def last_number(self, connection: Connection, project: str, kind: str) -> int:
-        """The last number drawn; from here to the end of the transaction nobody else draws one."""
+        """Return the last number drawn; nobody else draws one until the transaction ends."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command led to.
+    """The result of a command.
 
-    ``events`` may be empty (it was so already). ``message_ids``: the messages it was about, in the
-    caller's order. ``position``: of the last event; None where there is none.
+    ``events`` is empty when nothing had to change. ``message_ids``: the messages the command was about, in
+    the caller's order. ``position``: that of the last event; None when there is none.
     """
 
     state: Aggregate

@@ -1,4 +1,4 @@
-"""The work of one transaction: what commands decide, on states held in memory, and its commit."""
+"""The work of one transaction: the decisions of commands, on states held in memory, and its commit."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ if TYPE_CHECKING:
     from recountdb.eventlog.application import Recount
 
 NAMES_CACHED_MAX = 100_000
-AGE_SECONDS_MAX = 45.0  # of a command, for no event's time may be a minute from the database's
+AGE_SECONDS_MAX = 45.0  # of a command: no event's time may be a minute off the database's
 
 
 Answer = Callable[[Outcome | BaseException], None]
-"""How a caller is told, on the writer's thread: with the outcome, or why there is none. Never raises."""
+"""Callback with the outcome, or the reason why there is none, on the writer's thread. Never raises."""
 
 
 class Request:
-    """A command that waits for its turn. ``names``: of all streams that it may come to change.
+    """A command that waits for its turn. ``names``: those of all streams that it may change.
 
     ``made_at``: as eventlog.postgres.clock.elapsed_seconds counts. ``cause``: the span that made it, if any.
     """
@@ -65,7 +65,7 @@ def name_of(command: Command, context: Context) -> Name:
 
 
 class NameCache:
-    """Name → stream, for names this process used lately. A stale entry is found out by a version."""
+    """The streams of names that this process used lately. A conflict of versions reveals a stale entry."""
 
     def __init__(self) -> None:
         self._streams: dict[Name, UUID] = {}
@@ -110,9 +110,9 @@ class Transaction:
         self._resources.__exit__(*error)
 
     def lock_counters(self, requests: Sequence[Request]) -> None:
-        """Lock the counters of what ``requests`` may begin, in one order for all transactions.
+        """Lock the number counters of streams that ``requests`` may begin, in one order for all transactions.
 
-        Drawn one by one as commands come, two transactions could each wait for the other's.
+        If numbers were drawn as commands come, two transactions could each wait for the other's counter.
         """
         names = [name for request in requests for name in request.names]
         unknown = {(name.project, name.kind) for name in names if self._streams.get(name) is None}
@@ -121,7 +121,7 @@ class Transaction:
                 self._numbers[key] = self._views.last_number(self._locked(), *key)
 
     def decide(self, request: Request) -> Outcome | RecountError:
-        """What the command leads to; a refusal is an answer too. Raises VersionConflict."""
+        """Return the outcome of the command, or its refusal. Raises VersionConflict, Unavailable."""
         self._oldest_at = min(self._oldest_at, request.made_at)
         try:
             return self._replay(request) or self._decide_all(request)
@@ -131,7 +131,7 @@ class Transaction:
             return refusal
 
     def _decide_all(self, request: Request) -> Outcome:
-        """Decide the command, and then those that it leads to about other streams."""
+        """Decide the command, and then the commands on other streams that it leads to."""
         outcome = self._decide(request)
         if outcome.events:
             cause = f"{outcome.state.id}/{outcome.events[0].originator_version}"
@@ -141,8 +141,8 @@ class Transaction:
         return outcome
 
     def _decide(self, request: Request) -> Outcome:
-        """Decide upon the state this process holds; where that says no or nothing, upon the log's."""
-        if request.command.STANDS_ALONE:  # it is rare, and may ask more than this stream's version tells
+        """Decide on the state held in memory; when that refuses or records nothing, decide on the log's."""
+        if request.command.STANDS_ALONE:  # it is rare, and may depend on more than this stream
             self._forget(request.name)
         state, stream_id, is_certain = self._load(request.name)
         try:
@@ -162,7 +162,7 @@ class Transaction:
             self._application.forget(stream_id)
 
     def _load(self, name: Name) -> tuple[Aggregate | None, UUID, bool]:
-        """The state, the stream, and whether the state is as recent as this transaction."""
+        """Return the state, the stream's id, and whether the state is as recent as this transaction."""
         stream_id = self._started.get(name)
         if stream_id is not None:
             return self._changes[stream_id].state, stream_id, True
@@ -206,20 +206,23 @@ class Transaction:
         before = self._changes.get(state.id) or StreamChange(state)
         messages = fold_messages({**looked_up, **before.messages}, draft.events)
         for message_id, message in looked_up.items():
-            if messages.get(message_id) is message:  # it was not touched
+            if messages.get(message_id) is message:  # it was not changed
                 del messages[message_id]
         self._changes[state.id] = StreamChange(state, [*before.events, *draft.events], messages)
         self._started[name] = state.id
 
     def draft_of(self, name: Name, context: Context) -> tuple[Draft[Any], TransactionFacts]:
-        """Of another stream than the command's, as the log has it, with the facts about it."""
+        """Load a draft and facts for a second stream, bypassing the cache."""
         self._forget(name)
         state, stream_id, _ = self._load(name)
         draft = Draft(KINDS[name.kind], state, context, stream_id)
         return draft, TransactionFacts(self, name, stream_id, context)
 
     def _replay(self, request: Request) -> Outcome | None:
-        """The first answer to a request whose idempotency key was used before. Raises KeyReused."""
+        """Return the first answer to a request whose idempotency key was used before; None for a new key.
+
+        Raises KeyReused when the key came with another request.
+        """
         idempotency = request.context.idempotency
         if idempotency is None:
             return None
@@ -249,7 +252,7 @@ class Transaction:
         return Outcome(state, events, message_ids, is_repeat=True, position=position)
 
     def next_number(self, name: Name) -> int:
-        """Draws the next number; it is spent only if this transaction commits."""
+        """Draw the next number; it is used up only if this transaction commits."""
         key = (name.project, name.kind)
         if key not in self._numbers:
             self._numbers[key] = self._views.last_number(self._locked(), *key)
@@ -261,21 +264,21 @@ class Transaction:
         return self._numbers[key] + started + 1
 
     def count_forks(self, project: str) -> int:
-        """Return how many forks the project has, with those that this transaction begins."""
+        """Return how many forks the project has, including those that this transaction begins."""
         begun = (change for change in self._changes.values() if change.events[0].originator_version == 1)
         states = (change.state for change in begun)
         mine = sum(isinstance(s, Session) and s.origin is not None and s.project == project for s in states)
         return self._views.count_forks(project) + mine
 
     def _locked(self) -> Connection:
-        """The connection with a transaction open, so that what is locked stays locked to its end."""
+        """Return the connection with a transaction open, so that locks last until its end."""
         if not self._is_open:
             self._resources.enter_context(self._connection.transaction())
             self._is_open = True
         return self._connection
 
     def commit(self) -> Sequence[StreamChange]:
-        """Append all that was decided. Returns what that was."""
+        """Append all that was decided; return the changes."""
         # By stream id: all transactions write streams in the same order, so none wait in a circle.
         changes = [self._changes[stream_id] for stream_id in sorted(self._changes)]
         if changes:
@@ -293,12 +296,12 @@ class Transaction:
         return changes
 
     def _refuse_outdated(self) -> None:
-        """Raise Unavailable where this process stood still: the events would bear a time long past."""
+        """Raise Unavailable when this process stood still: the events would carry a time long past."""
         if elapsed_seconds() - self._oldest_at > AGE_SECONDS_MAX:
             raise Unavailable("the server stood still, or is overloaded; nothing was recorded")
 
     def with_position(self, answer: Outcome | RecountError) -> Outcome | RecountError:
-        """Add to an outcome where its last event was recorded. After the commit."""
+        """Return the answer with the position of its last event. Call it after the commit."""
         if isinstance(answer, RecountError) or answer.is_repeat or not answer.events:
             return answer
         last = answer.events[-1]
@@ -306,7 +309,7 @@ class Transaction:
 
 
 class TransactionFacts:
-    """What decisions may ask (see domain.commands.Facts), answered for one stream."""
+    """Answers to the questions of decisions (see domain.commands.Facts), for one stream."""
 
     def __init__(self, transaction: Transaction, name: Name, stream_id: UUID, context: Context) -> None:
         self._transaction = transaction
@@ -350,7 +353,7 @@ class TransactionFacts:
 
 
 class PastFacts:
-    """What a decision asked of one stream when that was at ``version``, to decide it once more."""
+    """Facts about one stream as of ``version``, to make an earlier decision once more."""
 
     def __init__(self, application: Recount, stream_id: UUID, version: int) -> None:
         self._application = application
@@ -358,7 +361,7 @@ class PastFacts:
         self._version = version
 
     def next_number(self) -> int:
-        return 0  # nobody sees it: what it is given to is not recorded
+        return 0  # nobody sees it: the event that gets it is not recorded
 
     def is_taken(self, name: str) -> bool:
         return False

@@ -1,10 +1,10 @@
-"""The one place where events are written: gathers commands, decides them, commits them together.
+"""The only place where events are written: gathers commands, decides them, commits them together.
 
 A commit costs about the same for one event or for fifty, and so does a round trip. One thread
 takes all commands that wait, decides them one after the other on the states it holds, and appends
-what they decided in one transaction. If that transaction meets a conflict, each command is tried
-again by itself, so one caller's conflict is never another's. Other processes may write too: a
-state that went stale shows as a version that is already there.
+their events in one transaction. If that transaction meets a conflict, each command is tried again
+by itself, so one caller's conflict is never another's. Other processes may write too: a state that
+went stale shows as a version that exists already.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BATCH_MAX = 256  # commands in one transaction
-MESSAGES_MAX = 500  # in one transaction, unless a single command brings more: so snapshots stay close
+MESSAGES_MAX = 500  # in one transaction, unless a single command brings more; keeps snapshots close together
 WAITING_MAX = 10_000  # commands that may wait before callers are turned away
 GATHER_SECONDS = 0.0003
-STANDSTILL_SECONDS = 2.0  # of a batch, before it failed
+STANDSTILL_SECONDS = 2.0  # the age from which a failed batch counts as having stood still
 ATTEMPTS_MAX = 12
 
 
 class AppendingConnection:
-    """The connection that appends; replaced when it breaks."""
+    """The connection that appends; it is replaced when it breaks."""
 
-    # Appends reach every row by its key. A plan made while a table was small would scan it, and be
-    # kept long after it has grown.
+    # Appends reach every row by its key. A plan made while a table was small would scan the table, and
+    # would be kept long after it has grown.
     SETTINGS: ClassVar = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
     def __init__(self, conninfo: str, on_new_epoch: Callable[[], None]) -> None:
@@ -53,9 +53,9 @@ class AppendingConnection:
         self.epochs: Epochs | None = None
 
     def get(self) -> Connection:
-        """Return one that is there: nobody is told of one that was lost before anything was sent.
+        """Return a live connection; one that was lost before anything was sent is replaced silently.
 
-        Raises Unavailable, also where the database is a standby.
+        Raises Unavailable, also when the database is a standby.
         """
         if self._connection is None or not self._connection.is_alive():
             connection = connect(self._conninfo, APPEND, settings=self.SETTINGS)
@@ -76,7 +76,7 @@ class AppendingConnection:
 
     @property
     def pid(self) -> int | None:
-        """Its session of PostgreSQL; None where there is none."""
+        """Return the process number of its session of PostgreSQL; None without a session."""
         connection = self._connection
         return None if connection is None or connection.closed else connection.session_pid
 
@@ -86,21 +86,21 @@ class AppendingConnection:
 
 
 class Append(NamedTuple):
-    """A batch that is under way: the session of PostgreSQL it has, if it has one yet, and for how long."""
+    """A batch that is under way: its session of PostgreSQL, None before it has one, and its duration."""
 
     pid: int | None
     seconds: float
 
 
 class Committed(NamedTuple):
-    """What one transaction led to: an answer for each request, and what is new in the log."""
+    """The result of one transaction: an answer for each request, and the changes that the log now has."""
 
     answers: Sequence[Outcome | RecountError]
     changes: Sequence[StreamChange]
 
 
 class Writer:
-    """Carries out commands on a thread of its own."""
+    """Writer that carries out commands on a thread of its own."""
 
     def __init__(self, application: Recount) -> None:
         self._application = application
@@ -118,11 +118,11 @@ class Writer:
 
     @property
     def epochs(self) -> Epochs | None:
-        """See eventlog.application.Recount.epochs."""
+        """Return the epochs of the log (see eventlog.application.Recount.epochs)."""
         return self._connection.epochs
 
     def send(self, request: Request) -> None:
-        """Have ``request`` carried out and answered. Raises Unavailable when none are taken."""
+        """Have ``request`` carried out and answered. Raises Unavailable when no requests are taken."""
         with self._arrived:
             if self._closing:
                 raise Unavailable("the store is shutting down")
@@ -141,7 +141,7 @@ class Writer:
 
     @property
     def under_way(self) -> Append | None:
-        """What is just being decided and appended; None where nothing is."""
+        """Return the batch that is being decided and appended; None when there is none."""
         began = self._began
         return None if began is None else Append(self._connection.pid, time.monotonic() - began)
 
@@ -152,7 +152,7 @@ class Writer:
             self._began = None
 
     def _take(self) -> list[Request]:
-        """What waits, as far as it fits into one transaction; empty when closing."""
+        """Return the waiting requests that fit into one transaction; empty when closing."""
         with self._arrived:
             while not self._waiting and not self._closing:
                 self._arrived.wait()
@@ -177,7 +177,7 @@ class Writer:
             return batch
 
     def _gather(self) -> None:
-        """Where several callers write at a time, wait a moment for as many as came together lately.
+        """Wait a moment for as many callers as wrote together lately, when there were several.
 
         Callers just answered are about to write again; without this, batches would be small and
         large by turns, and half of the commits wasted. A lone writer never waits.
@@ -196,14 +196,14 @@ class Writer:
             self._forget(requests)
             _answer_all([*requests, *self._waiting_in_vain()], error)
         except Exception:
-            # One command's conflict, or a fault it brings out, is not its neighbours'.
+            # A conflict or fault of one command must not fail the others.
             for request in requests:
                 self._carry_out_alone(request)
         else:
             self._conclude(requests, committed)
 
     def _waiting_in_vain(self) -> list[Request]:
-        """Take what waited while a batch stood still: the next one would fare alike, and as slowly."""
+        """Return the requests that waited while a batch stood still: the next batch would fail as slowly."""
         assert self._began is not None
         if time.monotonic() - self._began < STANDSTILL_SECONDS:
             return []
@@ -213,7 +213,7 @@ class Writer:
         return waiting
 
     def _attempt_twice(self, requests: Sequence[Request]) -> Committed:
-        """As ``_attempt``; where others wrote to the same streams, read what, and decide again upon it."""
+        """Run ``_attempt``; after a conflict, load what other writers recorded and run it once more."""
         try:
             return self._attempt(requests)
         except VersionConflict:
@@ -227,7 +227,7 @@ class Writer:
             try:
                 committed = self._attempt([request])
             except VersionConflict:
-                # Back off by chance, so that two processes do not meet again at once.
+                # Back off for a random time, so that two processes do not collide again at once.
                 time.sleep(random.uniform(0, 0.002) * attempt)  # noqa: S311
             except Exception as error:
                 if not isinstance(error, RecountError):
@@ -251,10 +251,10 @@ class Writer:
         return Committed([transaction.with_position(answer) for answer in answers], changes)
 
     def _conclude(self, requests: Sequence[Request], committed: Committed) -> None:
-        """Remember what is now recorded, and tell everyone."""
+        """Remember the recorded states, answer the requests and announce the events."""
         for state in (change.state for change in committed.changes):
             if state.is_purged:
-                self._forget(requests)  # it stood alone
+                self._forget(requests)  # a purge is the only command of its transaction
             else:
                 self._application.remember(state)
                 self._streams.put(Name(state.project, state.KIND, state.scope, state.name), state.id)
@@ -265,7 +265,7 @@ class Writer:
             self._application.take_snapshots(committed.changes)
 
     def _forget_all(self) -> None:
-        """Drop all that is held in memory: in another epoch, the log may lack what it was made of."""
+        """Drop everything held in memory: in another epoch, the log may lack the events it was made of."""
         self._streams.clear()
         self._application.forget_all()
 
@@ -277,7 +277,7 @@ class Writer:
 
 
 def _must_see_committed(request: Request, touched: Collection[Name]) -> bool:
-    """Whether the command looks at rows that a command before it in the batch may be about to change."""
+    """Return whether the command looks at rows that an earlier command of the batch may change."""
     command = request.command
     if command.STANDS_ALONE:
         return True

@@ -21,7 +21,7 @@ SELECT digest, exported_at, position FROM log_imports WHERE finished_at IS NULL;
 SELECT EXISTS (SELECT FROM log_imports WHERE digest = %s AND finished_at IS NOT NULL);
 
 -- name: close_log
--- Until it is opened again, only sessions that say so may append. What is there already is not asked.
+-- Until the log is opened again, only sessions with this setting may append. Existing rows are not checked.
 ALTER TABLE stored_events ADD CONSTRAINT import_unfinished
     CHECK (coalesce(current_setting('recount.importing', true), '') = 'yes') NOT VALID;
 
@@ -56,7 +56,7 @@ INSERT INTO epochs (number, id, shared_through, begins_after, began_at)
 SELECT * FROM unnest(%b::integer[], %b::uuid[], %b::bigint[], %b::bigint[], %b::timestamptz[]);
 
 -- name: begin_after_import
--- What is recorded from here on is of another epoch than what the log that was exported goes on with.
+-- Events recorded from here on belong to another epoch than those that the exported log goes on with.
 INSERT INTO epochs (number, begins_after, shared_through)
 SELECT max(number) + 1, %(settled)s, %(settled)s FROM epochs;
 
@@ -74,7 +74,7 @@ INSERT INTO checkpoints (position, events, root, digest, epoch, taken_at)
 SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bytea[], %b::bytea[], %b::uuid[], %b::timestamptz[]);
 
 -- name: set_sequence
--- Behind what was drawn in the log that was exported, also where its last numbers became no events.
+-- Continue after the numbers drawn in the exported log, even when the last of them became no events.
 SELECT setval(pg_get_serial_sequence('stored_events', 'notification_id'), greatest(last, 1), last > 0)
   FROM (SELECT greatest(%(settled)s::bigint, max(notification_id)) AS last FROM stored_events) AS drawn;
 

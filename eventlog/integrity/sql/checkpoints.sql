@@ -11,7 +11,7 @@ SELECT epoch, position, events, root, digest FROM checkpoints ORDER BY position 
 SELECT epoch, position, events, root, digest FROM checkpoints ORDER BY position;
 
 -- name: select_checkpoint_over
--- The first that covers a position, with the position and the digest of the one before it.
+-- Select the first checkpoint that covers a position, with the position and digest of the one before it.
 SELECT this.epoch, this.position, this.events, this.root, this.digest, coalesce(before.position, -9223372036854775808), before.digest
   FROM checkpoints AS this
   LEFT JOIN LATERAL (

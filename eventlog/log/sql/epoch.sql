@@ -35,6 +35,6 @@ SELECT (SELECT max(number) + 1 FROM epochs), %s, last.position, least(last.posit
        AS settled;
 
 -- name: note_settled
--- Nobody waits for it to be on the disk: it is as good a little later.
+-- The commit need not wait for the disk: losing a note is harmless.
 WITH quickly AS (SELECT set_config('synchronous_commit', 'off', true))
 UPDATE settled SET position = %(position)s FROM quickly WHERE position < %(position)s;

@@ -7,8 +7,8 @@ SELECT originator_version
  LIMIT %(limit)s;
 
 -- name: erase_payloads
--- What is left: the commitment, so that the chain still holds (see eventlog/integrity/chain.py), and what stands in
--- columns as well, so that the event can be read.
+-- Keep the commitment, so that the chain still holds (see eventlog/integrity/chain.py), and the values that are
+-- in columns as well, so that the event can be read.
 UPDATE stored_events
    SET salt = NULL,
        state = json_build_object(
@@ -23,7 +23,7 @@ UPDATE stored_events
 DELETE FROM snapshots WHERE originator_id = %s;
 
 -- name: select_names
--- How a stream was called, as far as that is not erased.
+-- Select the names that a stream had, unless they are erased.
 SELECT DISTINCT state ->> 'name'
   FROM stored_events
  WHERE originator_id = %(id)s AND originator_version < %(lt)s AND topic = ANY(%(topics)s::text[])

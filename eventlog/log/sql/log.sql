@@ -37,7 +37,7 @@ SELECT event.originator_id, event.link
     ON event.originator_id = known.id AND event.originator_version = known.version;
 
 -- name: select_after
--- What came after the known versions of some streams, up to so many events of each.
+-- Select the events after the known versions of some streams, up to a limit for each.
 SELECT event.originator_id, event.originator_version, event.topic, event.state::text
   FROM unnest(%(ids)s::uuid[], %(versions)s::bigint[]) AS known (id, version)
   JOIN stored_events AS event
@@ -48,10 +48,10 @@ SELECT event.originator_id, event.originator_version, event.topic, event.state::
 
 -- part: weigh_entries
 -- Pages are bounded in bytes, too: rows are left out as soon as those before them weigh weight_max or more,
--- so at least one row comes. page_rows says how many there would be. What a row weighs is told without reading
--- what it holds: as it is stored, and twenty times that where it is compressed. Texts become a half or a third
--- so, and nothing less than a 255th: rows have less than 13 times as many bytes as they weigh. They are weighed
--- in the order of the query within.
+-- so at least one row comes. page_rows says how many there would be. A row is weighed without reading its
+-- content: its weight is its stored size, and twenty times that when it is compressed. Compression leaves texts
+-- a half or a third of their size, and never less than a 255th, so rows have less than 13 times as many bytes as
+-- they weigh. They are weighed in the order of the inner query.
 SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text, page_rows,
        weight_before
   FROM (
@@ -84,7 +84,7 @@ SELECT notification_id, originator_id, originator_version, project, topic, recor
 -- here: within_weight;
 
 -- name: find_changes
--- What happened to messages after they were said: to which, at which version, and what the event weighs.
+-- Select the changes of messages after they were added: the message, the version, and the event's weight.
 -- Served by the index stored_events_changes, however many messages the stream has.
 SELECT state ->> 'message_id', originator_version,
        pg_column_size(state) * CASE WHEN pg_column_compression(state) IS NULL THEN 1 ELSE 20 END
@@ -141,7 +141,7 @@ SELECT notification_id, originator_id, originator_version, project, topic, recor
 -- here: within_weight;
 
 -- name: insert_snapshot
--- None of what is erased meanwhile: who erases an event waits for us, and then finds the snapshot.
+-- Insert no snapshot of an erased event: whoever erases it now waits for us, and then finds the snapshot.
 INSERT INTO snapshots (originator_id, originator_version, topic, state)
 SELECT originator_id, originator_version, %(topic)s, %(state)s::json
   FROM stored_events
@@ -167,8 +167,8 @@ SELECT CASE WHEN pg_is_in_recovery() THEN (SELECT position FROM settled) WHEN is
   FROM stored_events_notification_id_seq;
 
 -- name: holders
--- Who holds the append lock of this store, each with the number of its transaction. A prepared transaction
--- has no process; its whole name stands for it.
+-- Select the holders of this store's append lock, each with the number of its transaction. A prepared
+-- transaction has no process; its whole name stands for it.
 SELECT coalesce(pid::text, virtualtransaction), split_part(virtualtransaction, '/', 2)::bigint
   FROM pg_locks
  WHERE locktype = 'advisory' AND granted AND objsubid = 2

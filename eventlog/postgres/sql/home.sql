@@ -8,7 +8,7 @@ SELECT nspname
  LIMIT 1;
 
 -- name: hidden
--- Tables of the store that are not the first of their names in the search path, with where that one is.
+-- Select the store's tables that are not the first of their name in the search path, and the schema that is.
 SELECT pg_class.relname, other.relnamespace::regnamespace::text
   FROM pg_class
   JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace

@@ -1,4 +1,5 @@
--- What must be known of a database before anything is made or done in it. See eventlog/postgres/preflight.py.
+-- Facts about a database that must be known before anything is created or done in it (see
+-- eventlog/postgres/preflight.py).
 
 -- name: facts
 SELECT current_setting('server_encoding'), current_setting('server_version_num')::int, current_schema(),
@@ -19,7 +20,7 @@ SELECT count(*)
   FROM pg_depend AS d
   JOIN pg_class AS s ON s.oid = d.objid
  WHERE d.classid = 'pg_class'::regclass AND d.refobjid = to_regclass('stored_events')
-   -- It refuses what is no sequence, and conditions side by side have no order.
+   -- has_sequence_privilege raises for anything but a sequence, and conditions joined by AND have no order.
    AND CASE WHEN s.relkind = 'S' THEN NOT has_sequence_privilege(s.oid, 'SELECT') ELSE false END;
 
 -- name: backend

@@ -6,7 +6,8 @@ SELECT pid, application_name, host(client_addr), state,
  ORDER BY state_change;
 
 -- name: end_standing_still
--- "Active" and waiting for its client: PostgreSQL knows of no limit for that (see eventlog.postgres.sessions).
+-- End sessions that are "active" and wait for their client: PostgreSQL has no limit for that (see
+-- eventlog.postgres.sessions).
 SELECT pg_terminate_backend(pid)
   FROM pg_stat_activity
  WHERE pid = ANY(%s::integer[]) AND usename = current_user AND application_name = %s
