@@ -131,9 +131,9 @@ def store(connection: Connection, source: Source, archive: Archive, reached: int
                     store_rows(connection, "insert_checkpoints", checkpoints_in(lines))
             elif kind == CLOSING:
                 _refuse_other(archive, *lines)
+    _store_epochs(connection, archive.header)  # before the checkpoints are checked: their digests name epochs
     for flaw in checkpoint_flaws(connection):
         raise ArchiveRefused(f"a checkpoint does not hold: {flaw}")
-    _store_epochs(connection, archive.header)
     connection.execute(SQL["set_sequence"], {"settled": archive.header.settled_position})
     connection.execute(SQL["analyze"])
 

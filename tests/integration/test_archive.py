@@ -643,9 +643,9 @@ def unpacked(data: bytearray) -> bytes | None:
 PROGRAM = """
 import sys
 from recountdb.api.cli import main
-from recountdb.eventlog.archive import checking
-from recountdb.projections import shadow
-checking.BATCH_EVENTS, shadow.UNIT_EVENTS = 5, 20
+from recountdb.eventlog.archive import check
+from recountdb.projections.rebuild import shadow
+check.BATCH_EVENTS, shadow.UNIT_EVENTS = 5, 20
 main(sys.argv[1:])
 """
 
