@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
 NAME = "recount"
+DISTRIBUTION = "recountdb"
 FLUSH_SECONDS = 3
 """How long the last spans may take to be sent when the server ends."""
 
@@ -60,13 +61,13 @@ def _open_tracer() -> tuple[trace.Tracer, Callable[[], None]]:
 
     configured = trace.get_tracer_provider()
     if isinstance(configured, TracerProvider):
-        return configured.get_tracer(NAME, version(NAME)), lambda: None
-    resource = Resource.create({SERVICE_VERSION: version(NAME)})
+        return configured.get_tracer(NAME, version(DISTRIBUTION)), lambda: None
+    resource = Resource.create({SERVICE_VERSION: version(DISTRIBUTION)})
     if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
         resource = resource.merge(Resource({SERVICE_NAME: NAME}))
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(exporter))
-    return provider.get_tracer(NAME, version(NAME)), lambda: _shut_down(provider.shutdown)
+    return provider.get_tracer(NAME, version(DISTRIBUTION)), lambda: _shut_down(provider.shutdown)
 
 
 def _shut_down(shutdown: Callable[[], None]) -> None:

@@ -104,7 +104,7 @@ class Pair:
 
     def wait_for_standby(self) -> None:
         """Return once the standby has replayed all that was written up to now."""
-        lsn = self.primary.value("SELECT pg_current_wal_lsn()::text")
+        lsn = self.primary.value("SELECT pg_current_wal_insert_lsn()::text")
         wait_until(lambda: self.standby.value("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", lsn) is True)
 
     def cut_off(self) -> None:

@@ -28,7 +28,7 @@ from recountdb.domain.errors import RecountError, Unavailable
 from recountdb.eventlog.log.order import settled_position
 from recountdb.eventlog.postgres.advisory_locks import APPEND_LOCK
 from recountdb.eventlog.postgres.database import Connection
-from recountdb.eventlog.postgres.failures import STANDBY
+from recountdb.eventlog.postgres.failures import READ_ONLY
 from recountdb.eventlog.postgres.statements import Statements
 
 SQL = Statements(__name__, "epoch")
@@ -167,7 +167,7 @@ def enter_epoch(connection: Connection) -> Epochs:
     standby.
     """
     if is_standby(connection):
-        raise Unavailable(STANDBY)
+        raise Unavailable(READ_ONLY)
     origin = find_origin(connection)
     epochs = load_epochs(connection)
     if origin is None or is_same(origin, epochs.current.origin):
@@ -185,7 +185,7 @@ def enter_epoch(connection: Connection) -> Epochs:
 def begin_epoch(connection: Connection) -> Epochs:
     """Begin another epoch, whatever the log's origin; return all epochs. Raises Unavailable on a standby."""
     if is_standby(connection):
-        raise Unavailable(STANDBY)
+        raise Unavailable(READ_ONLY)
     origin = find_origin(connection)
     with appends_locked_out(connection):
         connection.execute(SQL["begin_epoch"], [origin])

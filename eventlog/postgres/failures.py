@@ -18,7 +18,10 @@ from recountdb.domain.errors import (
     VersionConflict,
 )
 
-STANDBY = "the database is a standby, which takes no writes: write to the primary; nothing was recorded"
+READ_ONLY = (
+    "the database is read-only, as a standby is: write to the primary, or turn off"
+    " default_transaction_read_only; nothing was recorded"
+)
 UNFINISHED_IMPORT = "an import of the log was interrupted: run 'recount log import' with the same file again"
 BUSY = "the database does not answer, or all its connections are busy"
 
@@ -104,7 +107,7 @@ def _unavailable(error: psycopg.Error) -> Unavailable:
         case errors.IoError() | errors.DataCorrupted() | errors.IndexCorrupted():
             return Unavailable("the database cannot read or write its files: see what its log says")
         case errors.ReadOnlySqlTransaction():
-            return Unavailable(STANDBY)
+            return Unavailable(READ_ONLY)
         case errors.TooManyConnections():
             return Unavailable("the database has no connection left: raise max_connections, or close others")
         case errors.IdleSessionTimeout() | errors.IdleInTransactionSessionTimeout():

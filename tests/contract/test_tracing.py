@@ -198,7 +198,7 @@ def test_without_the_setting_there_are_no_spans(
 def test_the_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, conninfo: str) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     app = create_app(Settings(otel=True), conninfo)
-    with pytest.raises(SettingsInvalid, match=r"pip install 'recount\[otel\]'"), TestClient(app):
+    with pytest.raises(SettingsInvalid, match=r"pip install 'recountdb\[otel\]'"), TestClient(app):
         pass
 
 

@@ -246,7 +246,7 @@ def test_a_postgresql_that_is_silent(tmp_path: Path, plan: Plan) -> None:
 HOLD_START_LOCK = """
 import sys, time
 from pathlib import Path
-from recountdb.eventlog.locks import locked
+from recountdb.eventlog.postgres.file_locks import locked
 with locked(Path(sys.argv[1])):
     print("holds", flush=True)
     time.sleep(600)
@@ -254,8 +254,8 @@ with locked(Path(sys.argv[1])):
 
 HOLD_SHADOW = """
 import sys, time
-from recountdb.eventlog.database import connect
-from recountdb.projections import shadow
+from recountdb.eventlog.postgres.database import connect
+from recountdb.projections.rebuild import shadow
 with connect(sys.argv[1]) as connection, shadow.alone(connection):
     print("holds", flush=True)
     time.sleep(600)

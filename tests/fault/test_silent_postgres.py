@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,8 @@ def processes_of(address: str) -> list[int]:
 def silenced(address: str) -> Iterator[None]:
     frozen = processes_of(address)
     for process in frozen:
-        os.kill(process, signal.SIGSTOP)
+        with suppress(ProcessLookupError):  # it ended meanwhile
+            os.kill(process, signal.SIGSTOP)
     try:
         yield
     finally:

@@ -46,8 +46,8 @@ HOLDER = """
 import sys
 from pathlib import Path
 import psycopg
-from recountdb.eventlog.embedded import EmbeddedPostgres
-from recountdb.eventlog.programs import EmbeddedPostgresFailed
+from recountdb.eventlog.postgres.embedded import EmbeddedPostgres
+from recountdb.eventlog.postgres.programs import EmbeddedPostgresFailed
 try:
     with EmbeddedPostgres(Path(sys.argv[1])) as conninfo:
         print(conninfo, flush=True)

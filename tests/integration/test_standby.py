@@ -141,7 +141,7 @@ def test_what_must_write_is_refused_in_a_sentence(
         answer = client.request(method, path, json=body)
         assert answer.status_code == 503, answer.text
         assert answer.headers["Retry-After"].isdecimal()
-        assert "the database is a standby" in answer.text
+        assert "the database is read-only, as a standby is" in answer.text
 
 
 def test_reads_cannot_be_recorded_there(pair: Pair) -> None:
@@ -168,7 +168,7 @@ def test_commands_on_a_standby(pair: Pair) -> None:
     assert json.loads(shown.stdout)["schema"]["problem"] is None
     refused = recount(pair.standby.conninfo, "keys", "create")
     assert refused.returncode != 0
-    assert "he database is a standby" in refused.stderr
+    assert "he database is read-only, as a standby is" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
