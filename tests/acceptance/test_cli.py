@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import logging
 import os
 import pty
 import re
@@ -77,11 +78,15 @@ Recount = Callable[..., Ended]
 
 
 @pytest.fixture(autouse=True)
-def _signals_stay() -> Iterator[None]:
-    """The program changes what signals do; the tests' own process must not."""
+def _process_stays() -> Iterator[None]:
+    """The program changes what signals do and where logs go; the tests' own process must not."""
     numbers = (signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
     yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
     for number, handler in before.items():
         signal.signal(number, handler)
 

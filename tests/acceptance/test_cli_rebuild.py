@@ -14,10 +14,10 @@ from recountdb.api.background.tasks import Following
 from recountdb.eventlog.postgres.clock import Clock
 from recountdb.eventlog.postgres.database import connect
 from recountdb.projections.views.tables import SHADOW, exists
-from tests.acceptance.test_cli import Recount, _signals_stay, program, recount, talk
+from tests.acceptance.test_cli import Recount, _process_stays, program, recount, talk
 from tests.processes import wait_until
 
-__all__ = ["_signals_stay", "program", "recount", "talk"]
+__all__ = ["_process_stays", "program", "recount", "talk"]
 
 pytestmark = pytest.mark.usefixtures("talk")
 

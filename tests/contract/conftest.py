@@ -140,7 +140,7 @@ def shared_conninfo(server: str, template: str) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def shared(shared_conninfo: str) -> Iterator[TestClient]:
     """A client on ``shared_conninfo``, for all tests of a file."""
-    with serving(shared_conninfo) as client:
+    with serving(shared_conninfo, webhooks_max=100_000) as client:  # each test makes some
         yield client
 
 

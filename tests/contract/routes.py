@@ -152,6 +152,7 @@ class Place:
         state = client.put(f"/v1/threads/{self.thread_id}/state", json={"state": metadata}, headers=headers)
         assert state.status_code == 200
         webhook = client.post("/v1/webhooks", json=WEBHOOK, headers=headers)
+        assert webhook.status_code in (201, 401, 403), webhook.text
         if webhook.status_code == 201:
             self.webhooks.append(webhook.json()["id"])
 
