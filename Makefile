@@ -34,8 +34,8 @@ test: $(STAMP) ## Run the tests, all but the slow ones
 test-all: $(STAMP) ## Run all tests
 	@$(RUN) pytest $(PARALLEL) $(ARGS)
 
-lint: $(STAMP) ## Look for mistakes and for unformatted code
-	@$(RUN) ruff check --quiet . && $(RUN) ruff format --quiet --diff .
+lint: $(STAMP) ## Look for mistakes, unformatted code and breaches of the house rules
+	@$(RUN) ruff check --quiet . && $(RUN) ruff format --quiet --diff . && .venv/bin/python tests/support/house_rules.py
 
 types: $(STAMP) ## Check the types
 	@$(RUN) mypy

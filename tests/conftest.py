@@ -26,7 +26,7 @@ from recountdb.domain.events import Context
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import Database
 from recountdb.projections.views.registry import CoreViews
-from tests.postgres import (
+from tests.support.postgres import (
     POSTGRES_15,
     embedded_server,
     installed_server,
@@ -79,7 +79,7 @@ def pytest_configure() -> None:
 
 
 CLIENTS = {"langchain", "langchain_js", "langchain_redis"}
-"""Fixtures that are real clients of other stores; see tests/clients.py."""
+"""Fixtures that are real clients of other stores; see tests/support/clients.py."""
 
 
 ON_BOTH = {

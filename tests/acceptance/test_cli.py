@@ -50,7 +50,7 @@ from recountdb.projections.rebuild import shadow
 from recountdb.projections.views.messages import page_messages
 from recountdb.projections.views.registry import CoreViews
 from recountdb.projections.views.sessions import get_session
-from tests.postgres import new_database
+from tests.support.postgres import new_database
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "api/sample/taskmaster4-sample.jsonl.gz"

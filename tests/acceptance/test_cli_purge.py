@@ -15,7 +15,7 @@ from recountdb.eventlog.application import Recount as Application
 from recountdb.eventlog.postgres.database import connect
 from recountdb.projections.rebuild import shadow
 from tests.acceptance.test_cli import Ended, Recount, _process_stays, program, recount, talk
-from tests.stories import THREAD, say
+from tests.support.stories import THREAD, say
 
 __all__ = ["_process_stays", "program", "recount", "talk"]
 

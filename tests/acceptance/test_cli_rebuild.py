@@ -15,7 +15,7 @@ from recountdb.eventlog.postgres.clock import Clock
 from recountdb.eventlog.postgres.database import connect
 from recountdb.projections.views.tables import SHADOW, exists
 from tests.acceptance.test_cli import Recount, _process_stays, program, recount, talk
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 
 __all__ = ["_process_stays", "program", "recount", "talk"]
 

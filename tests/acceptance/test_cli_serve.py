@@ -23,7 +23,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from recountdb.eventlog.postgres.database import connect
-from tests.postgres import new_database
+from tests.support.postgres import new_database
 
 RECOUNT = Path(sys.executable).with_name("recount")
 SECRET = "rosebud"

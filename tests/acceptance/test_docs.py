@@ -22,7 +22,7 @@ from recountdb.domain.values import DEPTH_MAX, NAME_LENGTH_MAX
 from recountdb.eventlog.postgres.statements import NAMED
 from recountdb.eventlog.write.writer import ATTEMPTS_MAX, BATCH_MAX, WAITING_MAX
 from recountdb.projections.queries.paging import LIMIT_DEFAULT, LIMIT_MAX
-from tests.acceptance.pages import (
+from tests.support.pages import (
     CODE,
     MORE,
     ROOT,

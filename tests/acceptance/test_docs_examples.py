@@ -20,8 +20,8 @@ from psycopg.conninfo import make_conninfo
 
 from recountdb.eventlog.postgres.database import connect
 from recountdb.eventlog.postgres.statements import NAMED
-from tests.acceptance.pages import Block, Example, documents, examples, is_shown, pages, stable
-from tests.postgres import embedded_server, migrated_template, new_database
+from tests.support.pages import Block, Example, documents, examples, is_shown, pages, stable
+from tests.support.postgres import embedded_server, migrated_template, new_database
 
 if TYPE_CHECKING:
     from tests.conftest import NeedProgram

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.fault.serving import PATIENCE_SECONDS, add, serving
+from tests.support.serving import PATIENCE_SECONDS, add, serving
 
 DISK_MIB = 160
 LARGE = "x" * 900_000

@@ -24,11 +24,11 @@ from recountdb.eventlog.integrity.verify import log_flaws
 from recountdb.eventlog.log.epoch import load_epochs
 from recountdb.eventlog.postgres.database import connect
 from tests.conftest import NeedProgram
-from tests.fault.ledger import count, found_at, talking
-from tests.fault.serving import PATIENCE_SECONDS, add, started
-from tests.postgres import POSTGRES_15
-from tests.processes import wait_until
-from tests.standby import Pair, streaming
+from tests.support.ledger import count, found_at, talking
+from tests.support.postgres import POSTGRES_15
+from tests.support.processes import wait_until
+from tests.support.serving import PATIENCE_SECONDS, add, started
+from tests.support.standby import Pair, streaming
 
 
 @pytest.fixture

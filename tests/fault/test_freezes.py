@@ -30,9 +30,9 @@ from recountdb.eventlog.postgres.file_locks import HolderStandsStill, locked
 from recountdb.projections.rebuild import shadow
 from recountdb.projections.rebuild.build import put_in_place, rebuild
 from tests.fault.conftest import Plan
-from tests.fault.killing import Served, children_of, postmaster_of
-from tests.fault.ledger import Client, count, found_at, talking
-from tests.processes import PATIENCE_SECONDS, wait_until
+from tests.support.killing import Served, children_of, postmaster_of
+from tests.support.ledger import Client, count, found_at, talking
+from tests.support.processes import PATIENCE_SECONDS, wait_until
 
 GONE_ON_SECONDS_MAX = 30.0  # ten on a quiet machine
 TALK_SECONDS_MAX = 1.0

@@ -39,7 +39,10 @@ from recountdb.projections.queries.purge import due, purge
 from recountdb.projections.rebuild import shadow
 from recountdb.projections.views.tables import NOTES, PREVIOUS, TABLES
 from tests.fault.conftest import Plan
-from tests.fault.killing import (
+from tests.integration.test_archive import exported, other, rows_of_conninfo, source_of, take_in
+from tests.integration.test_followers import make_notes, seen
+from tests.integration.test_order import committed
+from tests.support.killing import (
     RECOUNT,
     Command,
     Notetaker,
@@ -52,13 +55,10 @@ from tests.fault.killing import (
     kill_postgres,
     kill_postmaster,
 )
-from tests.fault.ledger import Client, Count, Gate, count, found_at, talking
-from tests.integration.test_archive import exported, other, rows_of_conninfo, source_of, take_in
-from tests.integration.test_followers import make_notes, seen
-from tests.integration.test_order import committed
-from tests.processes import context, wait_until
-from tests.receiver import Receiver
-from tests.stories import say, tell_stories
+from tests.support.ledger import Client, Count, Gate, count, found_at, talking
+from tests.support.processes import context, wait_until
+from tests.support.receiver import Receiver
+from tests.support.stories import say, tell_stories
 
 __all__ = ["other"]
 

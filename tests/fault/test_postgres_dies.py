@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.serving import PATIENCE_SECONDS, add, serving
+from tests.support.serving import PATIENCE_SECONDS, add, serving
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGQUIT])

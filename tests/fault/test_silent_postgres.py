@@ -21,8 +21,8 @@ from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Addresses, DatabaseSilent, connect
 from tests.acceptance.test_cli_serve import recount
 from tests.conftest import NeedProgram
-from tests.postgres import POSTGRES_15, installed_server, new_database
-from tests.processes import wait_until
+from tests.support.postgres import POSTGRES_15, installed_server, new_database
+from tests.support.processes import wait_until
 
 PROMISED_SECONDS = 10
 SLACK_SECONDS = 20

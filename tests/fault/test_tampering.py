@@ -19,8 +19,8 @@ from recountdb.eventlog.integrity.checkpoints import take_checkpoints
 from recountdb.eventlog.integrity.verify import Flaw, StoredLink, chain_flaws, checkpoint_flaws, log_flaws
 from recountdb.eventlog.log.erase import erase_payloads
 from recountdb.eventlog.postgres.database import Connection, Database, connect
-from tests.processes import context
-from tests.stories import tell_stories
+from tests.support.processes import context
+from tests.support.stories import tell_stories
 
 Event = dict[str, Any]
 

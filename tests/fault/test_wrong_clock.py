@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from tests.conftest import NeedProgram
-from tests.fault.killing import RECOUNT, Served, environment
+from tests.support.killing import RECOUNT, Served, environment
 
 BODY = {"messages": [{"role": "user", "content": "hello"}]}
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.clients import Client, needed, node_client, python_client
+from tests.support.clients import Client, needed, node_client, python_client
 
 
 @pytest.fixture(scope="session")

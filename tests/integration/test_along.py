@@ -17,7 +17,7 @@ from recountdb.eventlog.write.ports import Outcome
 from recountdb.projections.queries.paging import Window
 from recountdb.projections.views.messages import page_messages
 from recountdb.projections.views.users import get_user, list_users
-from tests.processes import recount_on
+from tests.support.processes import recount_on
 
 Make = Callable[..., Context]
 

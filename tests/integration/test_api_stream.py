@@ -24,7 +24,7 @@ from recountdb.api.app import create_app
 from recountdb.api.services.keys import create_key
 from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Database
-from tests.contract.outage import database_gone
+from tests.support.outage import database_gone
 
 WAIT_SECONDS = 30.0  # how long a stream may be silent before the test fails
 

@@ -53,9 +53,9 @@ from recountdb.projections.queries.purge import purge
 from recountdb.projections.rebuild import build as rebuild
 from recountdb.projections.rebuild import shadow
 from recountdb.projections.views.tables import PREVIOUS, TABLES, exists
-from tests.postgres import new_database
-from tests.processes import context, recount_on, wait_until
-from tests.stories import say, tell_stories
+from tests.support.postgres import new_database
+from tests.support.processes import context, recount_on, wait_until
+from tests.support.stories import say, tell_stories
 
 Rows = dict[str, list[str]]
 

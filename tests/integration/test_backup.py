@@ -35,9 +35,9 @@ from recountdb.eventlog.postgres.embedded import EmbeddedPostgres
 from recountdb.eventlog.postgres.programs import account_for_postgres, packaged_home, programs_for
 from recountdb.projections.rebuild import build as rebuild
 from recountdb.projections.rebuild import shadow
-from tests.postgres import POSTGRES_15, wait_for
-from tests.processes import context, recount_on, wait_until
-from tests.stories import say, tell_stories
+from tests.support.postgres import POSTGRES_15, wait_for
+from tests.support.processes import context, recount_on, wait_until
+from tests.support.stories import say, tell_stories
 
 if TYPE_CHECKING:
     from tests.conftest import NeedProgram

@@ -20,8 +20,8 @@ from recountdb.eventlog.postgres.clock import Clock, ClocksApart
 from recountdb.eventlog.postgres.database import Database
 from recountdb.projections.queries.purge import due
 from recountdb.projections.views.registry import CoreViews
-from tests.processes import context
-from tests.stories import say
+from tests.support.processes import context
+from tests.support.stories import say
 
 DAY = 86_400.0
 MINUTE = timedelta(minutes=1)

@@ -21,7 +21,7 @@ from recountdb.projections.queries.paging import LIMIT_MAX, Window
 from recountdb.projections.views.messages import page_messages
 from recountdb.projections.views.registry import CoreViews
 from recountdb.projections.views.sessions import get_session, list_sessions
-from tests.processes import (
+from tests.support.processes import (
     PATIENCE_SECONDS,
     context,
     flat,
@@ -31,7 +31,7 @@ from tests.processes import (
     wait_for_others,
     wait_until,
 )
-from tests.together import submit_together
+from tests.support.together import submit_together
 
 PROCESSES = 3
 THREADS = 3

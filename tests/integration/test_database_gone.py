@@ -23,8 +23,8 @@ from recountdb.projections.queries.paging import Filter, Window
 from recountdb.projections.views.messages import get_message, page_messages, search_messages
 from recountdb.projections.views.registry import CoreViews
 from recountdb.projections.views.sessions import get_session, list_sessions
-from tests.processes import PATIENCE_SECONDS, context
-from tests.together import submit_together
+from tests.support.processes import PATIENCE_SECONDS, context
+from tests.support.together import submit_together
 
 SECRET = "Zanzibar"
 TALK = Name("default", "session", "", "talk")

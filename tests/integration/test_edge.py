@@ -21,7 +21,7 @@ import pytest
 from recountdb.api.http.server_protocol import HEAD_BYTES_MAX, HEADER_FIELDS_MAX, URL_BYTES_MAX
 from recountdb.api.services.keys import create_key
 from recountdb.eventlog.postgres.database import Database
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 
 WAIT_SECONDS = 60
 RECOUNT = Path(sys.executable).with_name("recount")

@@ -34,7 +34,7 @@ from recountdb.domain.errors import RecountError
 from recountdb.eventlog.postgres import embedded, programs
 from recountdb.eventlog.postgres.embedded import EmbeddedPostgres
 from recountdb.eventlog.postgres.programs import Account, EmbeddedPostgresFailed, Programs, packaged_home
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 IS_ROOT = os.geteuid() == 0

@@ -42,7 +42,7 @@ from recountdb.eventlog.log.epoch import (
 )
 from recountdb.eventlog.postgres.database import Database, connect
 from recountdb.projections.followers.webhooks import Due
-from tests.processes import context, recount_on
+from tests.support.processes import context, recount_on
 
 FIRST = Epoch(1, UUID(int=0xA << 124), "1/2/3/00000001", 0, 0, datetime.now(UTC))
 SECOND = Epoch(2, UUID(int=0xB << 124), "1/2/3/00000002", 20, 24, datetime.now(UTC))

@@ -14,7 +14,7 @@ from recountdb.domain.errors import Unavailable
 from recountdb.eventlog.postgres.advisory_locks import MIGRATE_LOCK, PURGE_LOCK
 from recountdb.eventlog.postgres.database import Connection, connect
 from recountdb.eventlog.postgres.exclusive_locks import Lock, exclusive, schema_lock, store_lock, try_lock
-from tests.processes import PATIENCE_SECONDS, wait_until
+from tests.support.processes import PATIENCE_SECONDS, wait_until
 
 REFUSAL = Unavailable("another one is under way")
 

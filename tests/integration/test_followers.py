@@ -35,7 +35,7 @@ from recountdb.projections.followers.follower import (
 )
 from recountdb.projections.followers.leader import Lead, Leader
 from tests.integration.test_order import append, committed, held
-from tests.processes import (
+from tests.support.processes import (
     PATIENCE_SECONDS,
     context,
     in_processes,

@@ -27,7 +27,7 @@ from tests.integration.test_importers_databases import (
     postgres,
     run,
 )
-from tests.stores import messages_in, recount
+from tests.support.stores import messages_in, recount
 
 __all__ = ["file", "postgres"]  # fixtures
 

@@ -31,8 +31,8 @@ from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import Database
 from recountdb.projections.views.sessions import get_session
 from recountdb.projections.views.users import get_user
-from tests.postgres import new_database
-from tests.stores import messages_in, origin_of, recount, said_in
+from tests.support.postgres import new_database
+from tests.support.stores import messages_in, origin_of, recount, said_in
 
 Make = Callable[..., Context]
 

@@ -13,8 +13,8 @@ import pytest
 from recountdb.api.transfer.importers import dynamodb
 from recountdb.api.transfer.importers.source import SourceFailed
 from recountdb.eventlog.postgres.database import Database
-from tests.clients import Client
-from tests.stores import dynamodb_server, messages_in, origin_of, recount, said_in
+from tests.support.clients import Client
+from tests.support.stores import dynamodb_server, messages_in, origin_of, recount, said_in
 
 TABLE = "chats"
 

@@ -24,9 +24,9 @@ from recountdb.domain.messages import Message
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import Database
 from recountdb.projections.views.sessions import get_session
-from tests.clients import Client
 from tests.conftest import NeedProgram
-from tests.stores import (
+from tests.support.clients import Client
+from tests.support.stores import (
     TOKEN,
     messages_in,
     origin_of,

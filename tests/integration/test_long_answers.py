@@ -14,7 +14,7 @@ from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Database
 from tests.integration.test_api_stream import Service, Stream, serving
 from tests.protocols.conftest import served
-from tests.protocols.responding import Answer, Answering, Asked
+from tests.support.responding import Answer, Answering, Asked
 
 LONG = "x" * 100_000
 END_SECONDS = 60.0

@@ -51,9 +51,9 @@ from recountdb.projections.views.sessions import get_session, list_sessions
 from recountdb.projections.views.states import StatefulKind, get_state
 from recountdb.projections.views.threads import get_thread, list_threads
 from recountdb.projections.views.users import get_user, list_users
-from tests.asks import BEGINNING, FIRST, asks, command_of, context_of, documents, filters, target_of
-from tests.model import Answer, Ask, Model, No, Row, Stream, is_hidden, page_of, text
-from tests.rows import (
+from tests.support.asks import BEGINNING, FIRST, asks, command_of, context_of, documents, filters, target_of
+from tests.support.model import Answer, Ask, Model, No, Row, Stream, is_hidden, page_of, text
+from tests.support.rows import (
     as_columns,
     message_row,
     row_of,
@@ -62,7 +62,7 @@ from tests.rows import (
     vars_of,
     without_scope,
 )
-from tests.together import submit_together
+from tests.support.together import submit_together
 
 VIEWS = ["counters", "names", "sessions", "threads", "users", "functions", "states", "messages", "requests"]
 SIGHTS: list[tuple[Order, bool | None]] = [

@@ -27,8 +27,15 @@ from recountdb.eventlog.log.order import settled_position, still_held
 from recountdb.eventlog.log.recorder import LogRecorder
 from recountdb.eventlog.log.subscription import Herald, LogSubscription
 from recountdb.eventlog.postgres.database import Connection, Database, connect
-from tests.postgres import new_database
-from tests.processes import PATIENCE_SECONDS, context, in_processes, in_threads, recount_on, wait_for_others
+from tests.support.postgres import new_database
+from tests.support.processes import (
+    PATIENCE_SECONDS,
+    context,
+    in_processes,
+    in_threads,
+    recount_on,
+    wait_for_others,
+)
 
 PROCESSES = 2
 THREADS = 3

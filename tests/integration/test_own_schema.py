@@ -30,10 +30,10 @@ from recountdb.projections.rebuild import build as rebuild
 from recountdb.projections.rebuild import shadow
 from recountdb.projections.views.tables import TABLES
 from tests.conftest import NeedProgram
-from tests.postgres import POSTGRES_15, installed_server, new_database
-from tests.processes import in_threads, recount_on, wait_until
-from tests.stores import Ended, recount
-from tests.stories import tell_stories
+from tests.support.postgres import POSTGRES_15, installed_server, new_database
+from tests.support.processes import in_threads, recount_on, wait_until
+from tests.support.stores import Ended, recount
+from tests.support.stories import tell_stories
 
 PG_DUMP = packaged_home() / "bin/pg_dump"
 STRANGE = 'Chat "x", y'

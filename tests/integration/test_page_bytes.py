@@ -28,8 +28,8 @@ from recountdb.projections.queries import diff as difference
 from recountdb.projections.queries import fork as forking
 from recountdb.projections.queries.paging import PAGE_BYTES_MAX
 from tests.integration.test_long_answers import key_of
-from tests.processes import wait_until
 from tests.protocols.conftest import served
+from tests.support.processes import wait_until
 
 LARGE = 1_900_000
 COUNT = 5

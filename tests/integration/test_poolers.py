@@ -22,11 +22,11 @@ from recountdb.eventlog.postgres.database import Addresses, connect
 from recountdb.projections.followers.follower import lags
 from tests.acceptance.test_cli_serve import recount
 from tests.conftest import NeedProgram
-from tests.contract.routes import wait_for_rebuild
 from tests.integration.test_database_gone import say
-from tests.poolers import in_transactions, pooler
-from tests.postgres import POSTGRES_15, installed_server, new_database
-from tests.processes import context, recount_on, wait_until
+from tests.support.poolers import in_transactions, pooler
+from tests.support.postgres import POSTGRES_15, installed_server, new_database
+from tests.support.processes import context, recount_on, wait_until
+from tests.support.routes import wait_for_rebuild
 
 Pool = Callable[..., Any]
 

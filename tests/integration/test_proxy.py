@@ -14,10 +14,10 @@ import pytest
 from recountdb.api.services import keys
 from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Database
-from tests.acceptance.pages import blocks
 from tests.conftest import NeedProgram
-from tests.processes import wait_until
 from tests.protocols.conftest import served
+from tests.support.pages import blocks
+from tests.support.processes import wait_until
 
 WAIT_SECONDS = 30
 

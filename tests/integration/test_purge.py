@@ -81,8 +81,8 @@ from recountdb.projections.views.messages import page_messages
 from recountdb.projections.views.sessions import get_session, list_sessions
 from recountdb.projections.views.tables import PREVIOUS, SHADOW, TABLES, exists
 from recountdb.projections.views.users import get_user
-from tests.processes import context, recount_on, wait_until
-from tests.stories import THREAD, say, tell_stories
+from tests.support.processes import context, recount_on, wait_until
+from tests.support.stories import THREAD, say, tell_stories
 
 PG_DUMP = packaged_home() / "bin/pg_dump"  # dumps older servers, too
 

@@ -14,9 +14,9 @@ from recountdb.api.app import create_app, migrate_database
 from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Addresses, connect
 from tests.conftest import NeedProgram
-from tests.postgres import POSTGRES_15
-from tests.processes import wait_until
-from tests.standby import Pair, streaming
+from tests.support.postgres import POSTGRES_15
+from tests.support.processes import wait_until
+from tests.support.standby import Pair, streaming
 
 SAID = [{"role": "user", "content": "hello"}]
 HEADER = "Recount-Position"

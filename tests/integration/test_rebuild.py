@@ -26,8 +26,8 @@ from recountdb.projections.views.messages import page_messages
 from recountdb.projections.views.registry import BY_NAME
 from recountdb.projections.views.sessions import get_session
 from recountdb.projections.views.tables import LIVE, NOTES, PREVIOUS, SHADOW, TABLES, tables_in
-from tests.processes import PATIENCE_SECONDS, context, in_threads
-from tests.stories import say, story, tell_stories
+from tests.support.processes import PATIENCE_SECONDS, context, in_threads
+from tests.support.stories import say, story, tell_stories
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from recountdb.api.runtime import all_migrations, migrate_database
 from recountdb.domain.errors import SchemaMismatch, Unavailable
 from recountdb.eventlog.postgres.database import Connection, connect
 from recountdb.eventlog.postgres.schema import Migration, applied, check_schema, migrate
-from tests.postgres import embedded_server, new_database
-from tests.processes import in_processes, wait_for_others
+from tests.support.postgres import embedded_server, new_database
+from tests.support.processes import in_processes, wait_for_others
 
 WRITTEN_DOWN = Path(__file__).with_name("schema.json")
 

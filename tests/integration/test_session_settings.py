@@ -21,7 +21,7 @@ from recountdb.projections.queries.paging import Filter, Window
 from recountdb.projections.rebuild import build as rebuild
 from recountdb.projections.views.messages import page_messages, search_messages
 from tests.integration.test_database_gone import TALK, say_text
-from tests.processes import context, recount_on, wait_until
+from tests.support.processes import context, recount_on, wait_until
 
 TEXT = "grüße 🦊 'quoted' \\backslash"
 

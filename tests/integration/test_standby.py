@@ -25,9 +25,9 @@ from recountdb.eventlog.postgres.database import Database, connect
 from recountdb.projections.followers.leader import Lead, Leader
 from tests.conftest import NeedProgram
 from tests.integration.test_api_stream import serving
-from tests.postgres import POSTGRES_15
-from tests.processes import context, in_threads, recount_on, wait_until
-from tests.standby import Pair, streaming
+from tests.support.postgres import POSTGRES_15
+from tests.support.processes import context, in_threads, recount_on, wait_until
+from tests.support.standby import Pair, streaming
 
 SAID = [{"role": "user", "content": "hello"}]
 

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from recountdb.eventlog.postgres.advisory_locks import APPEND_LOCK
 from recountdb.eventlog.postgres.database import APPEND, Connection, Database, connect
 from tests.integration.test_order import append, held
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 
 ANSWER_SECONDS_MAX = 30.0  # ten on a quiet machine
 BODY = {"messages": [{"role": "user", "content": "hello"}]}

@@ -23,8 +23,8 @@ from recountdb.projections.views.messages import page_messages
 from tests.acceptance.test_cli import Ended
 from tests.conftest import NeedProgram
 from tests.integration.test_database_gone import say
-from tests.postgres import POSTGRES_15, installed_server, migrated_template
-from tests.processes import context, recount_on
+from tests.support.postgres import POSTGRES_15, installed_server, migrated_template
+from tests.support.processes import context, recount_on
 
 SECRET = "xyzzy"
 

@@ -28,13 +28,13 @@ from recountdb.projections.followers.webhooks import (
     create_webhook,
     delay_seconds,
 )
-from tests.certificates import Authority
 from tests.conftest import NeedProgram
-from tests.contract.conftest import serving
+from tests.http.conftest import serving
 from tests.integration.test_followers import backends, kill
 from tests.integration.test_followers import say as record
-from tests.processes import PATIENCE_SECONDS, recount_on, wait_until
-from tests.receiver import Receiver
+from tests.support.certificates import Authority
+from tests.support.processes import PATIENCE_SECONDS, recount_on, wait_until
+from tests.support.receiver import Receiver
 
 
 @pytest.fixture

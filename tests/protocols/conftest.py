@@ -16,7 +16,7 @@ from recountdb.api.app import create_app
 from recountdb.api.services.keys import create_key
 from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Database
-from tests.postgres import new_database
+from tests.support.postgres import new_database
 
 START_SECONDS_MAX = 30
 

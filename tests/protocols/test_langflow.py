@@ -18,7 +18,7 @@ from recountdb.api.protocols.langflow.messages import groups_of, properties_of
 from recountdb.api.services.keys import create_key
 from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Database
-from tests.postgres import new_database
+from tests.support.postgres import new_database
 
 MONITOR = "/api/v1/monitor/messages"
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from tests.clients import needed, python_client
+from tests.support.clients import needed, python_client
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(__file__).with_name("langflow") / "flows.py"

@@ -16,8 +16,8 @@ from starlette.testclient import TestClient
 from recountdb.api.app import create_app
 from recountdb.api.protocols.langflow.sessions import Order, component_session, resolve_session
 from recountdb.api.settings import Settings
-from tests.postgres import new_database
-from tests.protocols.responding import Answer, Answering, Asked, chat_answer
+from tests.support.postgres import new_database
+from tests.support.responding import Answer, Answering, Asked, chat_answer
 
 MONITOR = "/api/v1/monitor/messages"
 

@@ -15,8 +15,8 @@ from recountdb.api.protocols.langflow.flows import shared_flow_id
 from recountdb.api.services.keys import Key, create_key
 from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Database
-from tests.postgres import new_database
-from tests.protocols.responding import Answering, chat_answer
+from tests.support.postgres import new_database
+from tests.support.responding import Answering, chat_answer
 
 MONITOR = "/api/v1/monitor/messages"
 SHARED = f"{MONITOR}/shared"

@@ -24,7 +24,7 @@ from recountdb.api.protocols.langflow.store import (
     moment_in,
 )
 from recountdb.api.settings import Settings
-from tests.postgres import new_database
+from tests.support.postgres import new_database
 
 USER = str(uuid4())
 

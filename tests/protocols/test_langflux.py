@@ -17,8 +17,8 @@ from recountdb.api.protocols.langflux.predictions import resolve_ids
 from recountdb.api.services.keys import create_key
 from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Database
-from tests.postgres import new_database
-from tests.protocols.responding import Answer, Answering, chat_answer
+from tests.support.postgres import new_database
+from tests.support.responding import Answer, Answering, chat_answer
 
 HEAD = ["id", "role", "chatflowid", "executionId", "content"]
 COLUMNS = [

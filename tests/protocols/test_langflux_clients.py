@@ -13,9 +13,9 @@ from uuid import UUID
 import pytest
 
 from recountdb.api.settings import Settings
-from tests.clients import Client, needed, node_client, python_client
 from tests.protocols.conftest import served
-from tests.protocols.responding import Answering, chat_answer
+from tests.support.clients import Client, needed, node_client, python_client
+from tests.support.responding import Answering, chat_answer
 
 PROGRAMS = Path(__file__).with_name("langflux")
 FLOW = "1e9d0c6e-6f4a-4b39-9d2f-0c9b6c8f1a02"

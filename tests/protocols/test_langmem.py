@@ -21,8 +21,8 @@ from recountdb.domain.functions import built_in
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import Database
 from recountdb.projections.views.states import list_states
-from tests.postgres import new_database
 from tests.protocols.langmem_requests import REQUESTS
+from tests.support.postgres import new_database
 
 NOON = "2024-04-06T12:00:00Z"
 NOBODY: dict[str, Any] = {"memories": [], "state": [], "thread_summaries": []}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients import needed, python_client
+from tests.support.clients import needed, python_client
 
 PROGRAMS = Path(__file__).with_name("langmem")
 CLIENT = "langmem==0.0.4"

@@ -21,7 +21,7 @@ from recountdb.api.app import create_app
 from recountdb.api.services.purge import purge_due
 from recountdb.api.settings import Settings
 from recountdb.eventlog.application import Recount
-from tests.contract.outage import database_gone
+from tests.support.outage import database_gone
 
 NOTHING: dict[str, Any] = {"messages": [], "context": None, "tokens": 0}
 OK = {"status": "Ok"}

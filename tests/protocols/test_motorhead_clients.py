@@ -9,7 +9,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.clients import Client, needed, node_client, python_client
+from tests.support.clients import Client, needed, node_client, python_client
 
 PROGRAMS = Path(__file__).parent / "motorhead"
 PYTHON = {

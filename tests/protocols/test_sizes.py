@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from starlette.testclient import TestClient
 
-from tests.contract.conftest import serving
+from tests.http.conftest import serving
 from tests.protocols.test_tenants import ALL, ARGUMENTS, QUERIED, Sent
 
 LIMIT = 4096

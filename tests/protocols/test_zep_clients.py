@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients import needed, node_client, python_client
+from tests.support.clients import needed, node_client, python_client
 
 PROGRAMS = Path(__file__).with_name("zep")
 PYTHON, NODE = "zep-python==1.5.0", "@getzep/zep-js@0.10.0"

@@ -1,0 +1,178 @@
+"""What the tests of the HTTP API share: conversations of either kind, a clock, a look at the log."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from httpx2 import Response
+from psycopg.conninfo import make_conninfo
+from starlette.testclient import TestClient
+
+from recountdb.api.app import create_app
+from recountdb.api.http.store import Store
+from recountdb.api.settings import Settings
+from tests.support.hostile import SECRET
+from tests.support.postgres import new_database
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nobody_knows_names() -> Iterator[None]:
+    """Webhooks of these tests lead nowhere: no name but this machine's own is looked up."""
+    look_up = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *others: Any, **more: Any) -> Any:
+        if isinstance(host, str) and host.endswith((".example", ".org")):
+            raise socket.gaierror("a test looked up a name")
+        return look_up(host, *others, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", getaddrinfo)
+        yield
+
+
+@dataclass(frozen=True)
+class Talk:
+    """A session or thread in a test, spoken to over HTTP."""
+
+    client: TestClient
+    path: str
+
+    @property
+    def kind(self) -> str:
+        return self.path.split("/")[2].removesuffix("s")
+
+    @property
+    def name(self) -> str:
+        return self.path.split("/")[3]
+
+    def add(self, *contents: Any, **members: Any) -> list[dict[str, Any]]:
+        """Messages with these contents; the answer's."""
+        messages = [{"role": "user", "content": content, **members} for content in contents]
+        answer = self.post({"messages": messages})
+        assert answer.status_code == 201, answer.text
+        added: list[dict[str, Any]] = answer.json()["messages"]
+        return added
+
+    def post(self, body: Any, **headers: str) -> Response:
+        return self.client.post(f"{self.path}/messages", json=body, headers=headers)
+
+    def get(self, **query: Any) -> Response:
+        return self.client.get(self.path, params=query)
+
+    def page(self, **query: Any) -> Response:
+        return self.client.get(f"{self.path}/messages", params=query)
+
+    def contents(self, **query: Any) -> list[Any]:
+        """What is said, the oldest first."""
+        answer = self.page(order="oldest", **query)
+        assert answer.status_code == 200, answer.text
+        return [message["content"] for message in answer.json()["items"]]
+
+    def message(self, message_id: str, **query: Any) -> Response:
+        return self.client.get(f"{self.path}/messages/{message_id}", params=query)
+
+    def change(self, message_id: str, body: Any, **headers: str) -> Response:
+        return self.client.patch(f"{self.path}/messages/{message_id}", json=body, headers=headers)
+
+    def remove(self, message_id: str, **headers: str) -> Response:
+        return self.client.delete(f"{self.path}/messages/{message_id}", headers=headers)
+
+    def merge(self, metadata: Any, **headers: str) -> Response:
+        return self.client.patch(self.path, json={"metadata": metadata}, headers=headers)
+
+    def delete(self, **headers: str) -> Response:
+        return self.client.delete(self.path, headers=headers)
+
+    def undelete(self) -> Response:
+        return self.client.post(f"{self.path}/undelete")
+
+    def trail(self, **query: Any) -> list[dict[str, Any]]:
+        """Its audit trail, the oldest first."""
+        items: list[dict[str, Any]] = self.client.get(f"{self.path}/events", params=query).json()["items"]
+        return items
+
+    def types(self) -> list[str]:
+        """The types of its events, without their kind: ``started``, ``message-added`` …"""
+        return [event["type"].split(".")[1] for event in self.trail()]
+
+
+@pytest.fixture(params=["sessions", "threads"])
+def talk(request: pytest.FixtureRequest, shared: TestClient) -> Talk:
+    """A conversation that has not begun, of either kind."""
+    return Talk(shared, f"/v1/{request.param}/{uuid4()}")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests a minute apart from noon on, so that no test hangs on how fast it runs."""
+    moment = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+    def ask(store: Store) -> datetime:
+        nonlocal moment
+        moment += timedelta(minutes=1)
+        return moment
+
+    monkeypatch.setattr(Store, "now", ask)
+
+
+@contextmanager
+def serving(conninfo: str, **settings: Any) -> Iterator[TestClient]:
+    with TestClient(create_app(Settings(**settings), conninfo), base_url="http://127.0.0.1") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def shared_conninfo(server: str, template: str) -> Iterator[str]:
+    """One database for the tests of a file: for those that record nothing, or under names of their own."""
+    with new_database(server, template=template) as name:
+        yield make_conninfo(server, dbname=name)
+
+
+@pytest.fixture(scope="module")
+def shared(shared_conninfo: str) -> Iterator[TestClient]:
+    """A client on ``shared_conninfo``, for all tests of a file."""
+    with serving(shared_conninfo, webhooks_max=100_000) as client:  # each test makes some
+        yield client
+
+
+@pytest.fixture
+def recorded(shared_conninfo: str) -> Callable[[], int]:
+    """Counts the events there are in ``shared_conninfo``."""
+
+    def count() -> int:
+        with psycopg.connect(shared_conninfo) as connection:
+            row = connection.execute("SELECT count(*) FROM stored_events").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    return count
+
+
+@pytest.fixture
+def nothing_recorded(recorded: Callable[[], int], request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails the test if ``shared_conninfo`` has another event after it."""
+    if "place" in request.fixturenames:
+        request.getfixturevalue("place")
+    before = recorded()
+    yield
+    assert recorded() == before
+
+
+@pytest.fixture
+def nothing_told(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fails the test if the product logs what people said."""
+    caplog.set_level(logging.DEBUG)
+    yield
+    for when in ("setup", "call"):
+        for record in caplog.get_records(when):
+            if not record.name.startswith("http"):  # the test's own client
+                assert SECRET not in caplog.handler.format(record)
