@@ -1,7 +1,7 @@
 """Checks of the house's own rules on words and places, for ``make lint``; prints each breach and fails.
 
 1. A docstring does not begin with a relative or a pronoun ("What …", "Those …", "Of …").
-2. A public name is defined in one module only, but for those in ``SHARED_NAMES``, a list that may only shrink.
+2. A public name is defined in one module, but for those in ``SHARED_NAMES``, a list that may only shrink.
 3. A public function that no other module uses is private: its name begins with an underscore.
 """
 
