@@ -15,7 +15,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recountdb.api.http.metrics import METHODS, template
-from recountdb.api.setting_errors import SettingsInvalid
+from recountdb.api.settings.errors import SettingsInvalid
 from recountdb.eventlog import tracing
 
 if TYPE_CHECKING:

@@ -24,13 +24,13 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 from recountdb.api.app import NotServable, create_lasting_app, refuse_open_server
 from recountdb.api.cli.claim import claimed
 from recountdb.api.cli.store import Place, connected, place
-from recountdb.api.environment import PREFIX
 from recountdb.api.http.server_protocol import KEEP_ALIVE_SECONDS, BoundedProtocol
 from recountdb.api.logs import configuration
 from recountdb.api.runtime import migrate_at, open_database
 from recountdb.api.services.first_key import use_first_key
 from recountdb.api.services.keys import KeyRing
 from recountdb.api.settings import Settings
+from recountdb.api.settings.environment import PREFIX
 from recountdb.domain.errors import Unavailable
 from recountdb.eventlog.postgres.database import Addresses, connect
 from recountdb.projections.rebuild.progress import outdated_views

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from recountdb.api.setting_values import ROOT_PATH
+from recountdb.api.settings.values import ROOT_PATH
 
 
 class WithoutPrefix:

@@ -8,9 +8,9 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from recountdb.api.services.keys import create_first_key
-from recountdb.api.setting_errors import SettingsInvalid
-from recountdb.api.setting_values import check_first_key
 from recountdb.api.settings import Settings
+from recountdb.api.settings.errors import SettingsInvalid
+from recountdb.api.settings.values import check_first_key
 from recountdb.eventlog.log.epoch import is_standby
 from recountdb.eventlog.postgres.database import Database
 

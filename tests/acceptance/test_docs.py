@@ -12,12 +12,12 @@ from fastapi.routing import APIRoute
 
 from docs.cli_reference import commands, help_of, reference
 from recountdb.api.app import create_app
-from recountdb.api.environment import OF_CLIENTS, PREFIX, TEST_PREFIX, is_injected
 from recountdb.api.http import problems
 from recountdb.api.http.metrics import Metrics
 from recountdb.api.protocols.registry import PROTOCOLS
 from recountdb.api.schemas.requests import NewMessages
 from recountdb.api.settings import Settings
+from recountdb.api.settings.environment import OF_CLIENTS, PREFIX, TEST_PREFIX, is_injected
 from recountdb.domain.values import DEPTH_MAX, NAME_LENGTH_MAX
 from recountdb.eventlog.postgres.statements import NAMED
 from recountdb.eventlog.write.writer import ATTEMPTS_MAX, BATCH_MAX, WAITING_MAX

@@ -9,8 +9,8 @@ from httpx2 import Response
 from starlette.testclient import TestClient
 
 from recountdb.api.services import keys
-from recountdb.api.setting_errors import SettingsInvalid
 from recountdb.api.settings import read_settings
+from recountdb.api.settings.errors import SettingsInvalid
 from recountdb.eventlog.postgres.database import Database
 from tests.http.conftest import serving
 from tests.support.hostile import assert_refused

@@ -19,8 +19,8 @@ from starlette.testclient import TestClient
 
 from recountdb.api.app import create_app
 from recountdb.api.services import keys
-from recountdb.api.setting_errors import SettingsInvalid
 from recountdb.api.settings import Settings
+from recountdb.api.settings.errors import SettingsInvalid
 from recountdb.api.telemetry import traced
 from recountdb.eventlog import tracing
 from recountdb.eventlog.postgres.database import Database

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from recountdb.api.environment import is_injected, suggestion
 from recountdb.api.services.first_key import first_key
-from recountdb.api.setting_errors import SettingsInvalid
 from recountdb.api.settings import Settings, read_settings
+from recountdb.api.settings.environment import is_injected, suggestion
+from recountdb.api.settings.errors import SettingsInvalid
 from recountdb.eventlog.postgres import programs
 
 KEY = "rk_0123abcd_" + "x" * 43

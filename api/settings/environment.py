@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Collection, Mapping
 
-from recountdb.api.setting_errors import SettingsInvalid
+from recountdb.api.settings.errors import SettingsInvalid
 
 PREFIX = "RECOUNT_"
 TEST_PREFIX = "RECOUNT_TEST_"

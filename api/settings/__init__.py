@@ -11,9 +11,9 @@ import platformdirs
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
-from recountdb.api.environment import PREFIX, is_unset, refuse_unknown
-from recountdb.api.setting_errors import SettingsInvalid, explain
-from recountdb.api.setting_values import (
+from recountdb.api.settings.environment import PREFIX, is_unset, refuse_unknown
+from recountdb.api.settings.errors import SettingsInvalid, explain
+from recountdb.api.settings.values import (
     check_first_key,
     check_origins,
     check_root_path,
