@@ -13,11 +13,11 @@ RUN := .venv/bin/python -m
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-all lint types imports check format bench constraints clean
+.PHONY: help setup run demo unit test test-thorough test-all lint types imports check format bench constraints clean
 .SUFFIXES:
 
 help: ## List these tasks
-	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { sub(/%/, "NAME", $$1); printf "%-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { sub(/%/, "NAME", $$1); printf "%-14s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP) ## Make .venv with everything needed, if it is missing or out of date
 	@echo ".venv is ready."
@@ -28,11 +28,17 @@ run: $(STAMP) ## Start the service
 demo: $(STAMP) ## Show what it does, on sample conversations, in a throw-away store
 	@exec .venv/bin/recount demo $(ARGS)
 
-test: $(STAMP) ## Run the tests, all but the slow ones
-	@$(RUN) pytest -m "not slow" $(PARALLEL) $(ARGS)
+unit: $(STAMP) ## Run the unit tests, which need no database, in seconds
+	@$(RUN) pytest tests/unit $(ARGS)
 
-test-all: $(STAMP) ## Run all tests
-	@$(RUN) pytest $(PARALLEL) $(ARGS)
+test: $(STAMP) ## Run the tests, for one route, protocol and PostgreSQL of each kind
+	@$(RUN) pytest -m "not thorough and not slow" $(PARALLEL) $(ARGS)
+
+test-thorough: $(STAMP) ## Run the tests, for every route, protocol and PostgreSQL
+	@$(RUN) pytest -m "not slow" --hypothesis-profile=thorough $(PARALLEL) $(ARGS)
+
+test-all: $(STAMP) ## Run all tests, also with real clients, which come from the internet
+	@$(RUN) pytest --hypothesis-profile=thorough $(PARALLEL) $(ARGS)
 
 lint: $(STAMP) ## Look for mistakes, unformatted code and breaches of the house rules
 	@$(RUN) ruff check --quiet . && $(RUN) ruff format --quiet --diff . && .venv/bin/python tests/support/house_rules.py

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from recountdb.api.settings import Settings
-from tests.conftest import NeedProgram
 from tests.protocols.conftest import served
+from tests.support.programs import need_program
 
 pytestmark = pytest.mark.parametrize("server", ["embedded"], indirect=True)
 
@@ -31,7 +31,7 @@ Browse = Callable[[str], tuple[str, set[str]]]
 
 
 @pytest.fixture
-def browse(need_program: NeedProgram, tmp_path: Path) -> Browse:
+def browse(tmp_path: Path) -> Browse:
     """Opens a page; returns what is in it once its scripts have run, and what it asked for."""
     chromium = need_program("chromium")
 

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
 import pytest
@@ -22,9 +21,7 @@ from recountdb.eventlog.postgres.database import connect
 from recountdb.eventlog.postgres.statements import NAMED
 from tests.support.pages import Block, Example, documents, examples, is_shown, pages, stable
 from tests.support.postgres import embedded_server, migrated_template, new_database
-
-if TYPE_CHECKING:
-    from tests.conftest import NeedProgram
+from tests.support.programs import need_program
 
 WITH_EXAMPLES = [page for page in pages() if examples(page)]
 PORT_SHOWN = "127.0.0.1:8000"
@@ -52,9 +49,7 @@ def docs_conninfo(postgres: str, empty: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("page", WITH_EXAMPLES)
-def test_examples_print_what_the_page_shows(
-    page: str, docs_conninfo: str, tmp_path: Path, need_program: NeedProgram
-) -> None:
+def test_examples_print_what_the_page_shows(page: str, docs_conninfo: str, tmp_path: Path) -> None:
     wanted = list(examples(page))
     text = "".join(example.code.text for example in wanted)
     if re.search(r"^\s*curl\b", text, re.MULTILINE):

@@ -13,6 +13,12 @@ from dataclasses import dataclass
 
 import pytest
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the fixtures that need PostgreSQL."""
+    config.pluginmanager.import_plugin("tests.support.fixtures")
+
+
 KILLS = 2
 TOLD = "told"
 """The lines of a test go with its report, for it may have run in another process than the summary."""

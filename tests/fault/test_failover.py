@@ -23,18 +23,17 @@ from recountdb.api.app import migrate_database
 from recountdb.eventlog.integrity.verify import log_flaws
 from recountdb.eventlog.log.epoch import load_epochs
 from recountdb.eventlog.postgres.database import connect
-from tests.conftest import NeedProgram
 from tests.support.ledger import count, found_at, talking
-from tests.support.postgres import POSTGRES_15
 from tests.support.processes import wait_until
+from tests.support.programs import need_postgres_15, need_program
 from tests.support.serving import PATIENCE_SECONDS, add, started
 from tests.support.standby import Pair, streaming
 
 
 @pytest.fixture
-def programs(need_program: NeedProgram) -> Path:
+def programs() -> Path:
     need_program("ps")
-    return need_program("pg_basebackup", str(POSTGRES_15 / "pg_basebackup")).parent
+    return need_postgres_15("pg_basebackup")
 
 
 @pytest.fixture

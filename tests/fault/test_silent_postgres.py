@@ -20,9 +20,9 @@ from recountdb.api.runtime import migrate_at
 from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Addresses, DatabaseSilent, connect
 from tests.acceptance.test_cli_serve import recount
-from tests.conftest import NeedProgram
-from tests.support.postgres import POSTGRES_15, installed_server, new_database
+from tests.support.postgres import installed_server, new_database
 from tests.support.processes import wait_until
+from tests.support.programs import need_postgres_15
 
 PROMISED_SECONDS = 10
 SLACK_SECONDS = 20
@@ -30,8 +30,8 @@ SLACK_SECONDS = 20
 
 
 @pytest.fixture
-def address(need_program: NeedProgram) -> Iterator[str]:
-    programs = need_program("postgres", str(POSTGRES_15 / "postgres")).parent
+def address() -> Iterator[str]:
+    programs = need_postgres_15()
     with installed_server(programs) as server, new_database(server) as name:
         address = make_conninfo(server, dbname=name)
         migrate_at(Addresses(address))

@@ -22,6 +22,8 @@ from recountdb.eventlog.postgres.database import Connection, Database, connect
 from tests.support.processes import context
 from tests.support.stories import tell_stories
 
+pytestmark = pytest.mark.sql
+
 Event = dict[str, Any]
 
 

@@ -9,16 +9,14 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.conftest import NeedProgram
 from tests.support.killing import RECOUNT, Served, environment
+from tests.support.programs import need_program
 
 BODY = {"messages": [{"role": "user", "content": "hello"}]}
 
 
 @pytest.mark.parametrize("shift", ["+40d", "-40d"])
-def test_events_are_right_and_nothing_is_purged(
-    need_program: NeedProgram, conninfo: str, tmp_path: Path, shift: str
-) -> None:
+def test_events_are_right_and_nothing_is_purged(conninfo: str, tmp_path: Path, shift: str) -> None:
     need_program("faketime")
     preload = subprocess.run(
         ["faketime", "-m", "-f", shift, "printenv", "LD_PRELOAD"], capture_output=True, text=True, check=True

@@ -14,14 +14,17 @@ from uuid import uuid4
 import psycopg
 import pytest
 from httpx2 import Response
-from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
 from recountdb.api.app import create_app
 from recountdb.api.http.store import Store
 from recountdb.api.settings import Settings
 from tests.support.hostile import SECRET
-from tests.support.postgres import new_database
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the fixtures that need PostgreSQL."""
+    config.pluginmanager.import_plugin("tests.support.fixtures")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -128,13 +131,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 def serving(conninfo: str, **settings: Any) -> Iterator[TestClient]:
     with TestClient(create_app(Settings(**settings), conninfo), base_url="http://127.0.0.1") as client:
         yield client
-
-
-@pytest.fixture(scope="module")
-def shared_conninfo(server: str, template: str) -> Iterator[str]:
-    """One database for the tests of a file: for those that record nothing, or under names of their own."""
-    with new_database(server, template=template) as name:
-        yield make_conninfo(server, dbname=name)
 
 
 @pytest.fixture(scope="module")

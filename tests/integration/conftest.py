@@ -9,6 +9,11 @@ import pytest
 from tests.support.clients import Client, needed, node_client, python_client
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the fixtures that need PostgreSQL."""
+    config.pluginmanager.import_plugin("tests.support.fixtures")
+
+
 @pytest.fixture(scope="session")
 def langchain() -> Client:
     return needed(

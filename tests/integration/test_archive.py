@@ -57,6 +57,8 @@ from tests.support.postgres import new_database
 from tests.support.processes import context, recount_on, wait_until
 from tests.support.stories import say, tell_stories
 
+pytestmark = pytest.mark.sql
+
 Rows = dict[str, list[str]]
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import psycopg
 import pytest
@@ -35,12 +35,12 @@ from recountdb.eventlog.postgres.embedded import EmbeddedPostgres
 from recountdb.eventlog.postgres.programs import account_for_postgres, packaged_home, programs_for
 from recountdb.projections.rebuild import build as rebuild
 from recountdb.projections.rebuild import shadow
-from tests.support.postgres import POSTGRES_15, wait_for
+from tests.support.postgres import wait_for
 from tests.support.processes import context, recount_on, wait_until
+from tests.support.programs import need_postgres_15
 from tests.support.stories import say, tell_stories
 
-if TYPE_CHECKING:
-    from tests.conftest import NeedProgram
+pytestmark = pytest.mark.sql
 
 PATIENCE_SECONDS = 60
 WRITERS = 3
@@ -77,14 +77,14 @@ class Programs:
 
 
 @pytest.fixture(params=["embedded", "15"])
-def programs(request: pytest.FixtureRequest, need_program: NeedProgram) -> Programs:
+def programs(request: pytest.FixtureRequest) -> Programs:
     wanted = os.environ.get("RECOUNT_TEST_POSTGRES", request.param)
     if wanted != request.param:
         pytest.skip(f"RECOUNT_TEST_POSTGRES={wanted}")
     if request.param == "embedded":
         packaged = programs_for(account_for_postgres())
         return Programs(packaged.home / "bin", packaged.account.switching())
-    directory = need_program("pg_basebackup", str(POSTGRES_15 / "pg_basebackup")).parent
+    directory = need_postgres_15("pg_basebackup")
     if os.geteuid() != 0:
         return Programs(directory, {})
     nobody = pwd.getpwnam("nobody")

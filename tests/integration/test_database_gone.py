@@ -26,6 +26,8 @@ from recountdb.projections.views.sessions import get_session, list_sessions
 from tests.support.processes import PATIENCE_SECONDS, context
 from tests.support.together import submit_together
 
+pytestmark = pytest.mark.sql
+
 SECRET = "Zanzibar"
 TALK = Name("default", "session", "", "talk")
 MESSAGE_ID = UUID(int=1)

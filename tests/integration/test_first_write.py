@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from starlette.testclient import TestClient
+
+pytestmark = pytest.mark.sql
 
 
 def test_a_message_can_be_written_read_and_audited(client: TestClient) -> None:

@@ -24,8 +24,8 @@ from recountdb.domain.messages import Message
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import Database
 from recountdb.projections.views.sessions import get_session
-from tests.conftest import NeedProgram
 from tests.support.clients import Client
+from tests.support.programs import need_program
 from tests.support.stores import (
     TOKEN,
     messages_in,
@@ -43,7 +43,7 @@ TURNS = [("user", "Soy Ana"), ("assistant", "Hola Ana"), ("user", "Hola"), ("use
 
 
 @pytest.fixture(scope="module")
-def socket(need_program: NeedProgram) -> Iterator[str]:
+def socket() -> Iterator[str]:
     with redis_server(need_program("redis-server")) as path:
         yield path
 

@@ -64,6 +64,8 @@ from tests.support.rows import (
 )
 from tests.support.together import submit_together
 
+pytestmark = pytest.mark.sql
+
 VIEWS = ["counters", "names", "sessions", "threads", "users", "functions", "states", "messages", "requests"]
 SIGHTS: list[tuple[Order, bool | None]] = [
     ("oldest", False),

@@ -37,6 +37,8 @@ from tests.support.processes import (
     wait_for_others,
 )
 
+pytestmark = pytest.mark.sql
+
 PROCESSES = 2
 THREADS = 3
 

@@ -29,9 +29,9 @@ from recountdb.eventlog.postgres.programs import packaged_home
 from recountdb.projections.rebuild import build as rebuild
 from recountdb.projections.rebuild import shadow
 from recountdb.projections.views.tables import TABLES
-from tests.conftest import NeedProgram
-from tests.support.postgres import POSTGRES_15, installed_server, new_database
+from tests.support.postgres import installed_server, new_database
 from tests.support.processes import in_threads, recount_on, wait_until
+from tests.support.programs import need_postgres_15
 from tests.support.stores import Ended, recount
 from tests.support.stories import tell_stories
 
@@ -65,9 +65,9 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def trusting(need_program: NeedProgram) -> Iterator[str]:
+def trusting() -> Iterator[str]:
     """A server that lets every role in: the embedded one has but one."""
-    programs = need_program("postgres", str(POSTGRES_15 / "postgres")).parent
+    programs = need_postgres_15()
     with installed_server(programs) as conninfo:
         yield conninfo
 

@@ -21,19 +21,19 @@ from recountdb.eventlog.log.subscription import LogSubscription
 from recountdb.eventlog.postgres.database import Addresses, connect
 from recountdb.projections.followers.follower import lags
 from tests.acceptance.test_cli_serve import recount
-from tests.conftest import NeedProgram
 from tests.integration.test_database_gone import say
 from tests.support.poolers import in_transactions, pooler
-from tests.support.postgres import POSTGRES_15, installed_server, new_database
+from tests.support.postgres import installed_server, new_database
 from tests.support.processes import context, recount_on, wait_until
+from tests.support.programs import need_postgres_15, need_program
 from tests.support.routes import wait_for_rebuild
 
 Pool = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def direct_server(need_program: NeedProgram) -> Iterator[str]:
-    with installed_server(need_program("postgres", str(POSTGRES_15 / "postgres")).parent) as server:
+def direct_server() -> Iterator[str]:
+    with installed_server(need_postgres_15()) as server:
         yield server
 
 
@@ -45,7 +45,7 @@ def direct(direct_server: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def pooled(need_program: NeedProgram, direct_server: str, direct: str) -> Pool:
+def pooled(direct_server: str, direct: str) -> Pool:
     """Starts a pooler of some mode; as a context manager it gives the way through it to the database."""
     program = need_program("pgbouncer", "/usr/sbin/pgbouncer")
     name = direct.partition("dbname=")[2].split()[0]

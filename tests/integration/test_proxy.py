@@ -14,10 +14,10 @@ import pytest
 from recountdb.api.services import keys
 from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Database
-from tests.conftest import NeedProgram
 from tests.protocols.conftest import served
 from tests.support.pages import blocks
 from tests.support.processes import wait_until
+from tests.support.programs import need_program
 
 WAIT_SECONDS = 30
 
@@ -60,9 +60,7 @@ def is_open(port: int) -> bool:
 
 
 @pytest.fixture
-def proxy(
-    conninfo: str, database: Database, need_program: NeedProgram, tmp_path: Path
-) -> Iterator[httpx2.Client]:
+def proxy(conninfo: str, database: Database, tmp_path: Path) -> Iterator[httpx2.Client]:
     """A client that reaches a server with keys through nginx, as memory.example.org/memory/."""
     nginx = need_program("nginx", "/usr/sbin/nginx")
     _, key = keys.create_key(database, project="default", scopes=["admin", "operator"])

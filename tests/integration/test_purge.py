@@ -84,6 +84,8 @@ from recountdb.projections.views.users import get_user
 from tests.support.processes import context, recount_on, wait_until
 from tests.support.stories import THREAD, say, tell_stories
 
+pytestmark = pytest.mark.sql
+
 PG_DUMP = packaged_home() / "bin/pg_dump"  # dumps older servers, too
 
 

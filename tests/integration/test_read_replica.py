@@ -13,9 +13,8 @@ from starlette.testclient import TestClient
 from recountdb.api.app import create_app, migrate_database
 from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Addresses, connect
-from tests.conftest import NeedProgram
-from tests.support.postgres import POSTGRES_15
 from tests.support.processes import wait_until
+from tests.support.programs import need_postgres_15, need_program
 from tests.support.standby import Pair, streaming
 
 SAID = [{"role": "user", "content": "hello"}]
@@ -100,8 +99,8 @@ class TestReads:
 
 
 @pytest.fixture
-def pair(need_program: NeedProgram) -> Iterator[Pair]:
-    programs: Path = need_program("pg_basebackup", str(POSTGRES_15 / "pg_basebackup")).parent
+def pair() -> Iterator[Pair]:
+    programs = need_postgres_15("pg_basebackup")
     need_program("ps")
     with streaming(programs) as pair:
         with connect(pair.primary.conninfo) as connection:

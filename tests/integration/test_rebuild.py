@@ -29,6 +29,8 @@ from recountdb.projections.views.tables import LIVE, NOTES, PREVIOUS, SHADOW, TA
 from tests.support.processes import PATIENCE_SECONDS, context, in_threads
 from tests.support.stories import say, story, tell_stories
 
+pytestmark = pytest.mark.sql
+
 
 @pytest.fixture
 def connection(conninfo: str) -> Iterator[Connection]:

@@ -207,3 +207,5 @@ def written_anew() -> str:
 
 if __name__ == "__main__":
     print(written_anew())  # noqa: T201
+
+pytestmark = pytest.mark.sql

@@ -19,6 +19,8 @@ from recountdb.projections.queries import search
 from recountdb.projections.queries.search import Group, Holds, Search, rank_messages
 from recountdb.projections.views.messages import get_message_in, known_ids, numbered_page
 
+pytestmark = pytest.mark.sql
+
 MakeContext = Callable[..., Context]
 
 

@@ -23,6 +23,8 @@ from recountdb.projections.views.messages import page_messages, search_messages
 from tests.integration.test_database_gone import TALK, say_text
 from tests.support.processes import context, recount_on, wait_until
 
+pytestmark = pytest.mark.sql
+
 TEXT = "grüße 🦊 'quoted' \\backslash"
 
 SETTINGS = {

@@ -26,6 +26,8 @@ from recountdb.projections.queries.recent_messages import (
     scopes_spoken_in,
 )
 
+pytestmark = pytest.mark.sql
+
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 Say = Callable[..., Message]
 

@@ -23,18 +23,17 @@ from recountdb.eventlog.log.recorder import LogRecorder
 from recountdb.eventlog.log.subscription import SettledPositions
 from recountdb.eventlog.postgres.database import Database, connect
 from recountdb.projections.followers.leader import Lead, Leader
-from tests.conftest import NeedProgram
 from tests.integration.test_api_stream import serving
-from tests.support.postgres import POSTGRES_15
 from tests.support.processes import context, in_threads, recount_on, wait_until
+from tests.support.programs import need_postgres_15, need_program
 from tests.support.standby import Pair, streaming
 
 SAID = [{"role": "user", "content": "hello"}]
 
 
 @pytest.fixture
-def pair(need_program: NeedProgram) -> Iterator[Pair]:
-    programs: Path = need_program("pg_basebackup", str(POSTGRES_15 / "pg_basebackup")).parent
+def pair() -> Iterator[Pair]:
+    programs = need_postgres_15("pg_basebackup")
     need_program("ps")
     with streaming(programs) as pair:
         with connect(pair.primary.conninfo) as connection:

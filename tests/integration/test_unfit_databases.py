@@ -21,18 +21,18 @@ from recountdb.eventlog.postgres.database import Addresses, connect
 from recountdb.projections.queries.paging import Window
 from recountdb.projections.views.messages import page_messages
 from tests.acceptance.test_cli import Ended
-from tests.conftest import NeedProgram
 from tests.integration.test_database_gone import say
-from tests.support.postgres import POSTGRES_15, installed_server, migrated_template
+from tests.support.postgres import installed_server, migrated_template
 from tests.support.processes import context, recount_on
+from tests.support.programs import need_postgres_15
 
 SECRET = "xyzzy"
 
 
 @pytest.fixture(scope="session")
-def server(need_program: NeedProgram) -> Iterator[str]:
+def server() -> Iterator[str]:
     """A server that lets in other roles, and has databases of other encodings: not the embedded one."""
-    with installed_server(need_program("postgres", str(POSTGRES_15 / "postgres")).parent) as server:
+    with installed_server(need_postgres_15()) as server:
         yield server
 
 

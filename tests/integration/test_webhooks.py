@@ -28,12 +28,12 @@ from recountdb.projections.followers.webhooks import (
     create_webhook,
     delay_seconds,
 )
-from tests.conftest import NeedProgram
 from tests.http.conftest import serving
 from tests.integration.test_followers import backends, kill
 from tests.integration.test_followers import say as record
 from tests.support.certificates import Authority
 from tests.support.processes import PATIENCE_SECONDS, recount_on, wait_until
+from tests.support.programs import need_program
 from tests.support.receiver import Receiver
 
 
@@ -499,9 +499,7 @@ def lags_are_none(client: TestClient) -> bool:
 
 class TestTls:
     @pytest.fixture
-    def make_authority(
-        self, tmp_path_factory: pytest.TempPathFactory, need_program: NeedProgram
-    ) -> Callable[[], Authority]:
+    def make_authority(self, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Authority]:
         return lambda: Authority(tmp_path_factory.mktemp("authority"), need_program("openssl"))
 
     @pytest.fixture

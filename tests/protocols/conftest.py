@@ -9,23 +9,20 @@ from contextlib import contextmanager
 
 import pytest
 import uvicorn
-from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
 from recountdb.api.app import create_app
 from recountdb.api.services.keys import create_key
 from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Database
-from tests.support.postgres import new_database
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the fixtures that need PostgreSQL."""
+    config.pluginmanager.import_plugin("tests.support.fixtures")
+
 
 START_SECONDS_MAX = 30
-
-
-@pytest.fixture(scope="module")
-def shared_conninfo(server: str, template: str) -> Iterator[str]:
-    """One database for the tests of a file, under names of their own."""
-    with new_database(server, template=template) as name:
-        yield make_conninfo(server, dbname=name)
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +69,3 @@ def key_for(database: Database) -> Callable[..., str]:
         return create_key(database, project=project, scopes=scopes or ("read", "write"))[1]
 
     return make
-
-
-@pytest.fixture
-def client(conninfo: str) -> Iterator[TestClient]:
-    """The whole application in this process; an error of the server's own fails the test."""
-    with TestClient(create_app(Settings(), conninfo), base_url="http://127.0.0.1") as client:
-        yield client

@@ -22,8 +22,6 @@ from recountdb.api.app import migrate_database
 from recountdb.eventlog.postgres.database import connect
 from recountdb.eventlog.postgres.embedded import EmbeddedPostgres
 
-POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
-
 # What a crash could lose is made anew by the next test anyway.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "256MB"}
 

@@ -7,14 +7,12 @@ import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-if TYPE_CHECKING:
-    from tests.conftest import NeedProgram
+from tests.support.programs import need_program
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,7 +42,7 @@ def declared_requirements() -> list[Requirement]:
     return [Requirement(line) for group in groups for line in group]
 
 
-def test_make_alone_lists_every_task(need_program: "NeedProgram") -> None:
+def test_make_alone_lists_every_task() -> None:
     make = need_program("make")
     # `make test` runs this too, and an inner make would announce its directory.
     command = [str(make), "--no-print-directory"]
@@ -101,7 +99,7 @@ def applies(requirement: Requirement, extra: str) -> bool:
     return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 
-def test_no_tracked_file_names_a_package_registry(need_program: "NeedProgram") -> None:
+def test_no_tracked_file_names_a_package_registry() -> None:
     if not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")
     # The checkout may belong to someone else than who runs the tests, which git distrusts.
@@ -133,9 +131,7 @@ def test_loopback_stays_open() -> None:
         socket.create_connection(server.getsockname()).close()
 
 
-def test_a_missing_program_skips_or_fails_when_all_are_required(
-    need_program: "NeedProgram", monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_program_skips_or_fails_when_all_are_required(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RECOUNT_TEST_REQUIRE_ALL", raising=False)
     with pytest.raises(pytest.skip.Exception, match="no-such-program"):
         need_program("no-such-program")
@@ -145,3 +141,11 @@ def test_a_missing_program_skips_or_fails_when_all_are_required(
         need_program("no-such-program")
 
     assert need_program("no-such-program", sys.executable) == Path(sys.executable)
+
+
+def test_unit_tests_need_no_server() -> None:
+    server = re.compile(
+        r"^from (recountdb\.api\.(app|runtime)|psycopg|tests\.support\.(fixtures|postgres))\b", re.M
+    )
+    tests = sorted((ROOT / "tests" / "unit").rglob("*.py"))
+    assert [path for path in tests if server.search(path.read_text(encoding="utf-8"))] == []

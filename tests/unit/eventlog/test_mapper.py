@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 from eventsourcing.persistence import StoredEvent
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import from_json, to_json
 
@@ -103,7 +103,6 @@ def there_and_back(event: Event) -> tuple[StoredRow, Event]:
 
 class TestRoundTrip:
     @pytest.mark.parametrize("topic", events_by_topic())
-    @settings(max_examples=30)
     @given(data=st.data())
     def test_every_event_comes_back_equal(self, topic: str, data: st.DataObject) -> None:
         event = data.draw(events(events_by_topic()[topic]))
