@@ -221,7 +221,7 @@ def _all_routes(settings: Settings) -> Iterator[BaseRoute]:
         yield from module.router.routes
     yield from pages.routes(settings)  # these come before Motorhead, which answers programs at / as well
     for name in settings.protocols:
-        yield from PROTOCOLS[name](settings).routes
+        yield from PROTOCOLS[name](settings)
 
 
 def _chores(settings: Settings, application: Recount) -> Iterator[Periodic]:

@@ -169,10 +169,10 @@ async def _writing_as(scope: str, request: Request, key: str | None, if_match: s
         request_id=request.scope["request_id"],
         idempotency=request_key,
     )
-    return Writing(here, context, expected_version(if_match), scope_in(request))
+    return Writing(here, context, expected_version(if_match), _scope_in(request))
 
 
-def scope_in(request: Request) -> str:
+def _scope_in(request: Request) -> str:
     """Return the scope of the sessions that a request names; empty by default (see ``session_name``)."""
     if b"scope=" not in request.scope["query_string"]:
         return ""
@@ -243,13 +243,13 @@ async def _following(request: Request) -> Reading:
     """Return the same as ``reading``, but always at the primary, for streams that follow the log."""
     here = await store(request)
     who = await caller(request, here, "read")
-    return Reading(here, who.project, scope_in(request))
+    return Reading(here, who.project, _scope_in(request))
 
 
 async def _reading_as(scope: str, request: Request) -> Reading:
     here = await store(request)
     who = await caller(request, here, scope)
-    return Reading(await here.for_read(request), who.project, scope_in(request))
+    return Reading(await here.for_read(request), who.project, _scope_in(request))
 
 
 @dataclass(frozen=True)
@@ -267,7 +267,7 @@ async def managing(request: Request, idempotency_key: IdempotencyKey = None) -> 
 async def _managing_as(scope: str, request: Request, key: str | None) -> Managing:
     here = await store(request)
     who = await caller(request, here, scope)
-    return Managing(here, who.project, scope_in(request), await idempotency(request, key))
+    return Managing(here, who.project, _scope_in(request), await idempotency(request, key))
 
 
 async def operating(request: Request) -> Store:

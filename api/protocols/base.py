@@ -1,4 +1,4 @@
-"""The common ground of all protocols: who calls, on which project, and errors in the protocol's own shape."""
+"""The common ground of all protocols: the caller, bodies, and errors in the protocol's own shape."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ P = ParamSpec("P")
 UNHELD_BYTES = 2**20
 """The size up to which a list is read without waiting for room."""
 
-ErrorAnswer = Callable[[Request, Exception], Response]
-"""How a protocol answers a RecountError, a RequestValidationError, a BodyInvalid or an HTTPException."""
+AnswerError = Callable[[Request, Exception], Response]
+"""A protocol's answer to a RecountError, a RequestValidationError, a BodyInvalid or an HTTPException."""
 
 
 class BodyInvalid(RecountError):
@@ -57,43 +57,43 @@ class BodyInvalid(RecountError):
         self.kind = kind
 
 
-def route_class(answer: ErrorAnswer) -> type[APIRoute]:
-    """Return a class of routes that answer errors with ``answer``; unexpected errors stay native 500s."""
+def make_route_class(answer_error: AnswerError) -> type[APIRoute]:
+    """Return a class of routes that answer errors by ``answer_error``; unexpected errors stay native 500s."""
 
     class ProtocolRoute(BoundedRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             handle = super().get_route_handler()
 
-            async def handle_or_tell(request: Request) -> Response:
+            async def handle_or_answer_error(request: Request) -> Response:
                 try:
                     return await handle(request)
                 except (RecountError, RequestValidationError, HTTPException) as error:
-                    return _told_by(answer, request, error)
+                    return _with_headers(answer_error(request, error), error)
                 except psycopg.Error as error:
-                    return _told_by(answer, request, translated(error))
+                    known = translated(error)
+                    return _with_headers(answer_error(request, known), known)
 
-            return handle_or_tell
+            return handle_or_answer_error
 
     return ProtocolRoute
 
 
-def _told_by(answer: ErrorAnswer, request: Request, error: Exception) -> Response:
-    """Return the answer, with the headers that belong to the error in every protocol."""
-    told = answer(request, error)
+def _with_headers(answer: Response, error: Exception) -> Response:
+    """Return the answer to an error with the headers that belong to the error in every protocol."""
     match error:
         case HTTPException():
-            told.headers.update(error.headers or {})
+            answer.headers.update(error.headers or {})
         case Unavailable():
-            told.headers["Retry-After"] = str(error.retry_after_seconds)
-    return told
+            answer.headers["Retry-After"] = str(error.retry_after_seconds)
+    return answer
 
 
-def protocol_router(route: type[APIRoute]) -> APIRouter:
+def create_router(route_class: type[APIRoute]) -> APIRouter:
     """Return a router of such routes, left out of the OpenAPI document, which describes the native API."""
-    return APIRouter(route_class=route, include_in_schema=False)
+    return APIRouter(route_class=route_class, include_in_schema=False)
 
 
-def status_of(error: Exception, *, invalid: int, refused: int = 409) -> int:
+def choose_status(error: Exception, *, invalid: int, refused: int = 409) -> int:
     """Return the HTTP status for an error, for protocols without a table of their own.
 
     ``invalid``: the status of invalid input; ``refused``: that of what a rule forbids. Any other error is
@@ -111,10 +111,13 @@ def status_of(error: Exception, *, invalid: int, refused: int = 409) -> int:
 
 
 @dataclass(frozen=True)
-class Visit(Reading):
-    """A request of an authenticated foreign client, which may read, and write if its key allows it."""
+class RequestContext(Reading):
+    """A request of an authenticated foreign client, which may read, and write if its key allows it.
 
-    context: Context
+    ``event_context``: the context of the events that it writes.
+    """
+
+    event_context: Context
     answer: Answer
 
     async def find_whole(
@@ -136,16 +139,18 @@ class Visit(Reading):
 
     async def execute(self, command: Command) -> Outcome:
         """Execute a command. Raises Refused, NotFound or Unavailable."""
-        return await self.store.execute(command, self.context)
+        return await self.store.execute(command, self.event_context)
 
-    def because_of(self, cause: Aggregate) -> Visit:
-        """Return this visit with the last event of ``cause`` as the cause of the events that it writes."""
-        context = replace(self.context, causation_id=f"{cause.id}/{cause.version}")
-        return replace(self, context=context)
+    def caused_by(self, cause: Aggregate) -> RequestContext:
+        """Return this context with the last event of ``cause`` as the cause of the events that it writes."""
+        causation_id = f"{cause.id}/{cause.version}"
+        return replace(self, event_context=replace(self.event_context, causation_id=causation_id))
 
 
-async def visit(request: Request, *, scope: str | None = None, key: str | None = None) -> Visit:
-    """Authenticate the caller and return the visit. Raises Unauthorized, Forbidden.
+async def authenticate(
+    request: Request, *, scope: str | None = None, key: str | None = None
+) -> RequestContext:
+    """Authenticate the caller of a request and return its context. Raises Unauthorized, Forbidden.
 
     ``scope``: the scope that the caller needs; None: read for GET and HEAD, else write. ``key``: the API key,
     where the client sends it in a way of its own.
@@ -154,14 +159,14 @@ async def visit(request: Request, *, scope: str | None = None, key: str | None =
         scope = "read" if request.method in ("GET", "HEAD") else "write"
     here = await store(request)
     who = await caller(request, here, scope, key=key)
-    context = Context(who.project, who.actor, here.now(), request.scope["request_id"])
-    return Visit(here, who.project, "", context, request.scope["answer"])
+    event_context = Context(who.project, who.actor, here.now(), request.scope["request_id"])
+    return RequestContext(here, who.project, "", event_context, request.scope["answer"])
 
 
 ATTEMPTS_MAX = 20
 
 
-async def again(attempt: Callable[[], Awaitable[R]]) -> R:
+async def retry_conflicts(attempt: Callable[[], Awaitable[R]]) -> R:
     """Run ``attempt``, retrying when another writer got in between its read and its write.
 
     Raises the error of the last attempt: ExpectationFailed or AlreadyExists.
@@ -172,7 +177,7 @@ async def again(attempt: Callable[[], Awaitable[R]]) -> R:
     return await attempt()
 
 
-async def document_in(request: Request, model: Callable[[Any], R]) -> R:
+async def read_document(request: Request, model: Callable[[Any], R]) -> R:
     """Return ``model`` applied to the JSON body, whatever the Content-Type says. Raises BodyInvalid."""
     assert isinstance(request, Sent)
     try:
@@ -183,7 +188,7 @@ async def document_in(request: Request, model: Callable[[Any], R]) -> R:
         raise BodyInvalid(error.field, error.reason) from None
 
 
-async def body_as(request: Request, model: type[M]) -> M:
+async def read_body(request: Request, model: type[M]) -> M:
     """Return the JSON body as a ``model``, whatever the Content-Type says. Raises BodyInvalid."""
 
     def validated(document: Any) -> M:
@@ -194,4 +199,4 @@ async def body_as(request: Request, model: type[M]) -> M:
             reason = str(first["msg"]).removeprefix("Value error, ")
             raise BodyInvalid(".".join(map(str, first["loc"])), reason, kind=first["type"]) from None
 
-    return await document_in(request, validated)
+    return await read_document(request, validated)

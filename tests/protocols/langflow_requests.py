@@ -8,7 +8,7 @@ from uuid import UUID
 
 from starlette.testclient import TestClient
 
-from recountdb.api.protocols.langflow.flows import shared_flow_id
+from recountdb.api.protocols.langflow.rules import derive_shared_flow_id
 
 MONITOR = "/api/v1/monitor/messages"
 SHARED = f"{MONITOR}/shared"
@@ -57,5 +57,5 @@ def furnish(client: TestClient, headers: Mapping[str, str], words: str) -> Mappi
     say("New Session 0", FLOW, id=MESSAGE_ID)
     say("New Session 1", FLOW)
     events = client.get(f"/v1/sessions/New Session 1/events?scope={FLOW}", headers=dict(headers)).json()
-    say("New Session 0", str(shared_flow_id(events["items"][0]["actor"], UUID(FLOW))), id=SHARED_ID)
+    say("New Session 0", str(derive_shared_flow_id(events["items"][0]["actor"], UUID(FLOW))), id=SHARED_ID)
     return NAMES

@@ -14,7 +14,8 @@ from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
 from recountdb.api.app import create_app
-from recountdb.api.protocols.langflow.messages import groups_of, properties_of
+from recountdb.api.protocols.langflow.shapes.content_blocks import group_blocks
+from recountdb.api.protocols.langflow.shapes.messages import complete_properties
 from recountdb.api.services.keys import create_key
 from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Database
@@ -182,13 +183,13 @@ class TestShapes:
         assert item["flow_id"] is None
 
     def test_properties_are_complete(self) -> None:
-        assert properties_of({}) == PROPERTIES
-        assert properties_of({"properties": {"source": "gpt", "state": "partial", "bogus": 1}}) == {
+        assert complete_properties({}) == PROPERTIES
+        assert complete_properties({"properties": {"source": "gpt", "state": "partial", "bogus": 1}}) == {
             **PROPERTIES,
             "source": {"id": "gpt", "display_name": "gpt", "source": "gpt"},
             "state": "partial",
         }
-        assert properties_of({"properties": {"targets": 7, "icon": "x"}})["icon"] == "x"
+        assert complete_properties({"properties": {"targets": 7, "icon": "x"}})["icon"] == "x"
 
     def test_times_have_six_digits_and_are_utc(self, flow: Flow) -> None:
         flow.say("x", at=datetime.fromisoformat("2026-11-20T14:00:00.5+02:00"))
@@ -204,7 +205,7 @@ class TestContentBlocks:
 
     def test_only_groups_are_shown_and_leaves_are_reduced(self) -> None:
         group = {"type": "group", "id": "g", "title": "Code", "contents": [TOOL], "media_url": None}
-        assert groups_of([TEXT, group]) == [
+        assert group_blocks([TEXT, group]) == [
             {
                 "title": "Code",
                 "contents": [{"type": "tool_use", "duration": 1, "header": None, "name": "t"}],
@@ -215,7 +216,7 @@ class TestContentBlocks:
 
     def test_the_steps_of_an_agent_end_with_what_is_said(self) -> None:
         untagged = {"title": "Agent Steps", "contents": [json.dumps(TOOL)], "allow_markdown": False}
-        (group,) = groups_of([json.dumps(untagged), TEXT])
+        (group,) = group_blocks([json.dumps(untagged), TEXT])
         assert group["allow_markdown"] is False
         assert [leaf["type"] for leaf in group["contents"]] == ["tool_use", "text"]
         assert group["contents"][-1] == {
@@ -226,21 +227,21 @@ class TestContentBlocks:
         }
 
     def test_tools_without_a_group_get_one(self) -> None:
-        (group,) = groups_of([TOOL, TEXT])
+        (group,) = group_blocks([TOOL, TEXT])
         assert group["title"] == "Agent Steps"
         assert [leaf["type"] for leaf in group["contents"]] == ["tool_use", "text"]
-        assert groups_of([TEXT]) == []
-        assert groups_of("nonsense") == groups_of([7, "x"]) == []
+        assert group_blocks([TEXT]) == []
+        assert group_blocks("nonsense") == group_blocks([7, "x"]) == []
 
     def test_all_that_an_agent_says_is_the_end_of_its_first_steps(self) -> None:
         steps = {"type": "group", "title": "Agent Steps", "contents": [TOOL]}
-        first, second = groups_of([steps, TEXT, steps, {**TEXT, "text": "more"}])
+        first, second = group_blocks([steps, TEXT, steps, {**TEXT, "text": "more"}])
         assert [leaf.get("text") for leaf in first["contents"]] == [None, "saidmore"]
         assert [leaf["type"] for leaf in second["contents"]] == ["tool_use"]
 
     def test_a_group_is_known_by_its_type_or_by_what_it_holds(self) -> None:
         nodes: list[Any] = [{"type": "group", "title": "Empty"}, {"contents": [TEXT]}, {"title": "T"}]
-        assert groups_of(nodes) == [
+        assert group_blocks(nodes) == [
             {"title": "Empty", "contents": [], "allow_markdown": True, "media_url": None}
         ]
 

@@ -30,7 +30,7 @@ def dependencies() -> list[str]:
 def test_flows_remember_by_recount(conninfo: str, client: TestClient) -> None:
     lfx = needed(python_client, *LFX, *dependencies())
     program = PROGRAM.read_text(encoding="utf-8")
-    told: dict[str, Any] = lfx.run(program, conninfo, PYTHONPATH=str(ROOT))
+    told: dict[str, Any] = lfx.run(program, conninfo, PYTHONPATH=str(ROOT / ".package"))
     assert told["early"] == ""
     # Neither another flow's nor another user's, nor what an anonymous run said.
     assert told["all"] == "User: one\nAI: one\nUser: two\nAI: two"

@@ -14,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
 from recountdb.api.app import create_app
-from recountdb.api.protocols.langflow.sessions import Order, component_session, resolve_session
+from recountdb.api.protocols.langflow.rules import Order, find_component_session, resolve_session
 from recountdb.api.settings import Settings
 from tests.support.postgres import new_database
 from tests.support.responding import Answer, Answering, Asked, chat_answer
@@ -41,9 +41,9 @@ class TestResolver:
         assert resolve_session("flow", requested=requested, component=component, order=order) == expected
 
     def test_a_component_is_told_by_the_tweaks(self) -> None:
-        assert component_session({}) is None
-        assert component_session({"a": 1, "b": {"session_id": ""}, "c": {"session_id": 7}}) is None
-        assert component_session({"b": {"x": 1}, "c": {"session_id": "mine"}}) == "mine"
+        assert find_component_session({}) is None
+        assert find_component_session({"a": 1, "b": {"session_id": ""}, "c": {"session_id": 7}}) is None
+        assert find_component_session({"b": {"x": 1}, "c": {"session_id": "mine"}}) == "mine"
 
 
 @pytest.fixture(scope="module")

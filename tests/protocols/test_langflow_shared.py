@@ -11,7 +11,7 @@ from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
 from recountdb.api.app import create_app
-from recountdb.api.protocols.langflow.flows import shared_flow_id
+from recountdb.api.protocols.langflow.rules import derive_shared_flow_id
 from recountdb.api.services.keys import Key, create_key
 from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Database
@@ -29,7 +29,7 @@ class Caller:
         self.client, self.flow = client, flow
         self.headers = {"x-api-key": key[1]}
         # The flow id under which they speak.
-        self.own = str(shared_flow_id(f"key:{key[0].id}", UUID(flow)))
+        self.own = str(derive_shared_flow_id(f"key:{key[0].id}", UUID(flow)))
 
     def ask(self, method: str, url: str, **more: Any) -> Any:
         return self.client.request(method, url, headers=self.headers, **more)
@@ -93,10 +93,10 @@ def ana(callers: tuple[Caller, Caller]) -> Caller:
 def test_the_flow_id_is_of_version_5_and_for_ever_the_same() -> None:
     """Conversations would be lost if it changed. As Langflow derives it, of who calls and the flow."""
     flow = UUID("0e9d0c6e-6f4a-4b39-9d2f-0c9b6c8f1a01")
-    assert str(shared_flow_id("key:0a1b2c3d", flow)) == "e350ae1d-ee59-5aeb-ae69-efc840b33dc9"
-    assert shared_flow_id("key:0a1b2c3d", flow).version == 5
-    assert shared_flow_id("local", flow) != shared_flow_id("key:0a1b2c3d", flow)
-    assert shared_flow_id("local", uuid4()) != shared_flow_id("local", flow)
+    assert str(derive_shared_flow_id("key:0a1b2c3d", flow)) == "e350ae1d-ee59-5aeb-ae69-efc840b33dc9"
+    assert derive_shared_flow_id("key:0a1b2c3d", flow).version == 5
+    assert derive_shared_flow_id("local", flow) != derive_shared_flow_id("key:0a1b2c3d", flow)
+    assert derive_shared_flow_id("local", uuid4()) != derive_shared_flow_id("local", flow)
 
 
 def test_each_caller_reads_their_own(callers: tuple[Caller, Caller]) -> None:
@@ -242,7 +242,7 @@ def test_without_keys_everybody_is_the_same_caller(server: str, template: str) -
     with new_database(server, template=template) as name:
         app = create_app(Settings(), make_conninfo(server, dbname=name))
         with TestClient(app, base_url="http://127.0.0.1") as client:
-            scope = {"scope": str(shared_flow_id("local", flow))}
+            scope = {"scope": str(derive_shared_flow_id("local", flow))}
             body = {"messages": [{"role": "user", "content": "x"}]}
             client.post("/v1/sessions/s/messages", params=scope, json=body)
             assert len(client.get(SHARED, params={"source_flow_id": str(flow)}).json()) == 1

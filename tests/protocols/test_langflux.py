@@ -13,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
 from recountdb.api.app import create_app
-from recountdb.api.protocols.langflux.predictions import resolve_ids
+from recountdb.api.protocols.langflux.rules import resolve_ids
 from recountdb.api.services.keys import create_key
 from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Database

@@ -327,7 +327,7 @@ class TestThreads:
     def test_all_threads_are_listed_however_many(
         self, client: TestClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("recountdb.api.protocols.langmem.answers.LIMIT_MAX", 2)
+        monkeypatch.setattr("recountdb.api.protocols.langmem.queries.LIMIT_MAX", 2)
         ids = [client.post("/threads", json={}).json()["id"] for _ in range(5)]
         assert [thread["id"] for thread in client.get("/threads").json()] == ids[::-1]
 

@@ -40,11 +40,11 @@ async def health(store: StoreOf) -> Response:
 )
 async def ready(store: StoreOf) -> Response:
     """200 when the database answers and writes go on; 503 while not, within three seconds."""
-    await answered(store)
+    await _answered(store)
     return Json({"status": "ready"})
 
 
-async def answered(store: Store) -> None:
+async def _answered(store: Store) -> None:
     """Return once the database has answered a question asked now. Raises Unavailable."""
     questions: list[Awaitable[object]] = [asyncio.wrap_future(store.pulse.beat())]
     if store.database.addresses.is_pooled:  # the pulse bypasses the pooler

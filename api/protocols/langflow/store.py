@@ -26,23 +26,19 @@ from pydantic_core import from_json, to_json
 from uuid_utils.compat import uuid7
 
 from recountdb.api.protocols.base import ATTEMPTS_MAX
-from recountdb.api.protocols.exchange import message_with
-from recountdb.api.protocols.langflow import changes
-from recountdb.api.protocols.langflow.flows import ALL, Flows
-from recountdb.api.protocols.langflow.messages import (
+from recountdb.api.protocols.langflow import commands
+from recountdb.api.protocols.langflow.filters import ORDER_BY, filter_by_sender, filter_by_sender_name
+from recountdb.api.protocols.langflow.rules import ALL_FLOWS, Flows, choose_scope
+from recountdb.api.protocols.langflow.shapes.content_blocks import decode_node
+from recountdb.api.protocols.langflow.shapes.messages import (
     EXTRAS,
     KEY,
-    SENDER_NAMES,
-    SENDERS,
-    decoded,
-    extras_of,
-    members_of,
-    roles_with,
-    told_by,
-    unwrapped,
+    from_langflow_message,
+    to_full_message,
+    unwrap,
 )
-from recountdb.api.protocols.langflow.reading import ORDER_BY
-from recountdb.api.protocols.langflow.runs import scope_of
+from recountdb.api.protocols.metadata import find_own_members
+from recountdb.api.protocols.responder.exchange import build_message
 from recountdb.api.runtime import open_database
 from recountdb.domain.commands import AddMessages, Command
 from recountdb.domain.errors import AlreadyExists, ExpectationFailed, NotFound
@@ -52,7 +48,7 @@ from recountdb.domain.sessions import Session
 from recountdb.domain.values import to_utc
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.write.ports import Outcome
-from recountdb.projections.queries.recent_messages import Label, Said, Speaker, newest_messages
+from recountdb.projections.queries.recent_messages import Said, newest_messages
 from recountdb.projections.views.messages import FoundMessage
 from recountdb.projections.views.registry import CoreViews
 
@@ -195,13 +191,13 @@ class MessageStore(Generic[T]):
         if not flow or not user:
             return []
         said = Said(
-            scope=scope_of(flow),
+            scope=choose_scope(flow),
             session=str(session_id) if session_id else None,
             owner=user,
             metadata={KEY: {"context_id": context_id}} if context_id else None,
             without={KEY: {"error": True}},
-            label=Label((KEY, "sender"), [sender], roles_with(SENDERS, sender)) if sender else None,
-            speaker=Speaker(sender_name, roles_with(SENDER_NAMES, sender_name)) if sender_name else None,
+            label=filter_by_sender(sender),
+            speaker=filter_by_sender_name(sender_name),
         )
         is_newest_first = order_by in (None, "", "timestamp") and (order or "DESC") == "DESC"
         newest = partial(newest_messages, self.application.database, self.project, said)
@@ -263,9 +259,13 @@ class MessageStore(Generic[T]):
             members["user_id"] = str(owner) if owner else None
             flow = here.flow_id or members.get("flow_id")
             message_id = UUID(str(members["id"])) if members.get("id") else uuid7()
-            message = message_with(message_id, members_of(members), now=self.application.database.clock.now())
-            scope = scope_of(str(flow)) if flow else ""
-            by_session.setdefault((scope, changes.session_named(members["session_id"])), []).append(message)
+            message = build_message(
+                message_id, from_langflow_message(members), now=self.application.database.clock.now()
+            )
+            scope = choose_scope(str(flow)) if flow else ""
+            by_session.setdefault((scope, commands.check_session_id(members["session_id"])), []).append(
+                message
+            )
             ids.append(message_id)
         recorded: dict[UUID, UUID] = {}
         for (scope, name), said in by_session.items():
@@ -299,10 +299,10 @@ class MessageStore(Generic[T]):
             given = {name: members[name] for name in UPDATABLE if members.get(name) is not None}
             try:
                 message_id = self._own(members.get("id")).message.id
-                change = partial(changes.update, message_id=message_id, given=given, is_edit=False)
+                change = partial(commands.build_update, message_id=message_id, given=given, is_edit=False)
                 outcome = self._again(change)
                 changed.append(
-                    self._made(changes.find(self.application, self.project, outcome.message_ids[0]))
+                    self._made(commands.find_message(self.application, self.project, outcome.message_ids[0]))
                 )
             except NotFound:
                 logger.warning("a message to be changed is not there")
@@ -327,13 +327,13 @@ class MessageStore(Generic[T]):
         flow, user = self._whose(flow_id, user_id)
         if not flow or not user:
             raise ValueError("flow_id and user_id must be given to delete messages, where no flow executes")
-        said = Flows(scope_of(flow)).said(
+        said = Flows(choose_scope(flow)).said(
             session=None if context_id else str(session_id),
             metadata={KEY: {"context_id": context_id}} if context_id else None,
             owner=user,
         )
         found = newest_messages(self.application.database, self.project, said, limit=None)
-        for command in changes.deletions_of(found):
+        for command in commands.group_deletions(found):
             self._execute(command)
 
     def delete_message_by_id(self, id_: str | UUID) -> None:
@@ -341,7 +341,7 @@ class MessageStore(Generic[T]):
         if not self.now().is_kept:  # nothing is stored, so no id is known
             return
         with suppress(NotFound):
-            for command in changes.deletions_of([self._own(id_)]):
+            for command in commands.group_deletions([self._own(id_)]):
                 self._execute(command)
 
     # ---- coroutines ----
@@ -385,7 +385,7 @@ class MessageStore(Generic[T]):
 
     def _is_known(self, message_id: object) -> bool:
         try:
-            changes.find(self.application, self.project, UUID(str(message_id)))
+            commands.find_message(self.application, self.project, UUID(str(message_id)))
         except (ValueError, NotFound):
             return False
         return True
@@ -393,9 +393,9 @@ class MessageStore(Generic[T]):
     def _own(self, message_id: object) -> FoundMessage:
         """Return the message with this id, if what is executing may access it. Raises NotFound."""
         flow, user = self._whose()
-        flows = Flows(scope_of(flow)) if flow else ALL
+        flows = Flows(choose_scope(flow)) if flow else ALL_FLOWS
         try:
-            found = changes.find(self.application, self.project, UUID(str(message_id)), flows)
+            found = commands.find_message(self.application, self.project, UUID(str(message_id)), flows)
         except ValueError:
             raise NotFound("message") from None
         if flow and user and found.message.user_id not in (None, user):
@@ -414,29 +414,29 @@ class MessageStore(Generic[T]):
         for attempt in range(ATTEMPTS_MAX):
             command = make(self.application, self.project)
             try:
-                return self._execute(command, changes.cause_of(command))
+                return self._execute(command, commands.find_cause(command))
             except (ExpectationFailed, AlreadyExists):
                 if attempt == ATTEMPTS_MAX - 1:
                     raise
         raise AssertionError("unreachable")
 
     def _found(self, message_id: UUID) -> T:
-        return self._made(changes.find(self.application, self.project, message_id))
+        return self._made(commands.find_message(self.application, self.project, message_id))
 
     def _made(self, found: FoundMessage) -> T:
-        told = told_by(found)
-        extras = extras_of(found.message)
+        told = to_full_message(found)
+        extras = find_own_members(found.message.metadata, KEY)
         # Components get the blocks as stored, not in the form of the HTTP API's clients.
-        blocks = map(decoded, extras.get("content_blocks") or [])
+        blocks = map(decode_node, extras.get("content_blocks") or [])
         told["content_blocks"] = [block for block in blocks if block is not None]
         told["user_id"], told["is_output"] = found.message.user_id, bool(extras.get("is_output"))
-        told["session_metadata"] = unwrapped(extras.get("session_metadata"))
+        told["session_metadata"] = unwrap(extras.get("session_metadata"))
         return self.make(**told)
 
 
 def _text_of_id(given: str | UUID | None) -> str | None:
     """Return an id as it is compared and stored; None if there is none."""
-    return scope_of(str(given)) if given else None
+    return choose_scope(str(given)) if given else None
 
 
 def _sorted_by(found: list[FoundMessage], order_by: str, order: str | None) -> list[FoundMessage]:
@@ -445,7 +445,7 @@ def _sorted_by(found: list[FoundMessage], order_by: str, order: str | None) -> l
     rows = found if is_descending else found[::-1]
     if order_by == "timestamp":
         return rows
-    return sorted(rows, key=lambda one: str(told_by(one).get(order_by)), reverse=is_descending)
+    return sorted(rows, key=lambda one: str(to_full_message(one).get(order_by)), reverse=is_descending)
 
 
 def _members_in(message: Any) -> dict[str, Any]:

@@ -11,33 +11,34 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from recountdb.api.http.problems import Unauthorized
-from recountdb.api.protocols.base import BodyInvalid, status_of
-from recountdb.api.protocols.failures import Failed
+from recountdb.api.protocols.base import BodyInvalid, choose_status
+from recountdb.api.protocols.responder.errors import ResponderFailed
 from recountdb.api.schemas.responses import Json
 from recountdb.domain.errors import NotFound
 
 
-def refused(status: int, message: str) -> HTTPException:
-    return HTTPException(status, message)
+class FlowiseRefusal(HTTPException):
+    """Error of a request that Flowise itself refuses, with a status and a text."""
 
 
-def tell(request: Request, error: Exception) -> Response:
+def answer_flowise_error(request: Request, error: Exception) -> Response:
+    """Return the response to an error: its status, and the reason in one sentence."""
     match error:
         case Unauthorized():
             return Json({"error": "Unauthorized Access"}, 401)
-        case Failed():
-            return _told(error.status, str(error))
+        case ResponderFailed():
+            return _respond(error.status, str(error))
         case HTTPException():
-            return _told(error.status_code, str(error.detail))
+            return _respond(error.status_code, str(error.detail))
         case NotFound():
-            return _told(404, f"there is no such {error.kind}")
+            return _respond(404, f"there is no such {error.kind}")
         case RequestValidationError():
             first = error.errors()[0]
-            return _told(400, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+            return _respond(400, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
         case BodyInvalid():
-            return _told(400, str(error))
-    return _told(status_of(error, invalid=400), str(error))
+            return _respond(400, str(error))
+    return _respond(choose_status(error, invalid=400), str(error))
 
 
-def _told(status: int, message: str) -> Json:
+def _respond(status: int, message: str) -> Json:
     return Json({"statusCode": status, "success": False, "message": message, "stack": {}}, status)

@@ -4,7 +4,3 @@ Zep's sessions are Recount's sessions of the empty scope; Zep's ``uuid`` is the 
 ``id`` the number. Document collections, the making of summaries, and the admin pages are left out (see
 docs/protocols/zep.md).
 """
-
-from recountdb.api.protocols.zep.routes import router
-
-__all__ = ["router"]

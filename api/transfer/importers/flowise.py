@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from recountdb.api.protocols.langflux.messages import JSON_COLUMNS, KEY, ROLES, wire_time
+from recountdb.api.protocols.langflux.shapes.messages import JSON_COLUMNS, KEY, ROLES, format_flowise_time
 from recountdb.api.transfer.importers.langflow import plain
 from recountdb.api.transfer.importers.source import (
     Entry,
@@ -73,7 +73,7 @@ def _feedback_in(tables: Tables) -> defaultdict[Any, list[dict[str, Any]]]:
         for row in tables.rows(SQL["feedback"]):
             told = {name: None if cell is None else plain(cell) for name, cell in row.items()}
             at = moment(row.get("createdDate"))
-            found[row["messageId"]].append(told | {"createdDate": at and wire_time(at)})
+            found[row["messageId"]].append(told | {"createdDate": at and format_flowise_time(at)})
     return found
 
 

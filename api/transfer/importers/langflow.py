@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from recountdb.api.protocols.langflow.messages import KEY, members_of
+from recountdb.api.protocols.langflow.shapes.messages import KEY, from_langflow_message
 from recountdb.api.transfer.importers.source import (
     Entry,
     Source,
@@ -68,7 +68,7 @@ def _names_of(tables: Tables, table: str, name: str) -> dict[str | None, Any]:
 
 def _entry(position: int, row: Row) -> Entry:
     told = {name: _value_of(name, cell) for name, cell in row.items()}
-    said = members_of(told | {"timestamp": moment(row["timestamp"])})
+    said = from_langflow_message(told | {"timestamp": moment(row["timestamp"])})
     return Entry(
         position,
         said | {"metadata": _metadata_of(told)},

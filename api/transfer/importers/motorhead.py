@@ -3,7 +3,7 @@
 The list is cut as contexts are made, so only the newest messages are in it. The long-term index of vectors
 is not read: its messages have no order.
 
-A session gets the metadata that api.protocols.motorhead.routes reads, and sessions come in the order in
+A session gets the metadata that api.protocols.motorhead.shapes reads, and sessions come in the order in
 which they were last written, so that programs that move over find the same contexts and listings.
 """
 

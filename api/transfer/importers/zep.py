@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from recountdb.api.protocols.zep.models import KEY
-from recountdb.api.protocols.zep.models import moment as wire_time
+from recountdb.api.protocols.zep.shapes import KEY, format_zep_time
 from recountdb.api.transfer.importers.source import (
     Entry,
     Person,
@@ -104,5 +103,5 @@ def _told(summary: dict[str, Any]) -> dict[str, Any]:
     at = moment(summary["created_at"])
     return given(
         {member: summary.get(member) for member in ("uuid", "content", "token_count", "metadata")}
-        | {"created_at": at and wire_time(at), "recent_message_uuid": summary.get("summary_point_uuid")}
+        | {"created_at": at and format_zep_time(at), "recent_message_uuid": summary.get("summary_point_uuid")}
     )

@@ -1,0 +1,1 @@
+"""Langflow's JSON shapes: messages, content blocks, and runs."""

@@ -1,0 +1,1 @@
+"""Flowise's JSON shapes: chat messages, feedback, the export, and predictions."""
