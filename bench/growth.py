@@ -47,8 +47,8 @@ from bench.common import (
 from recountdb.domain.commands import AddMessages, Name
 from recountdb.eventlog.application import SNAPSHOT_INTERVAL, Recount
 from recountdb.eventlog.postgres.database import connect
+from recountdb.projections.lists.paging import Filter, Window
 from recountdb.projections.queries.history import AsOf, page_as_of
-from recountdb.projections.queries.paging import Filter, Window
 from recountdb.projections.views.messages import page_messages
 from recountdb.projections.views.sessions import get_session
 

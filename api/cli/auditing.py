@@ -18,8 +18,8 @@ from recountdb.api.schemas.responses import event_resource
 from recountdb.api.services.read_audit import RecordedRead, page_reads
 from recountdb.domain.errors import InvalidInput, NotFound
 from recountdb.eventlog.log.recorder import LogEntry
+from recountdb.projections.lists.paging import KEY_MAX, Order
 from recountdb.projections.queries.audit import AuditFilter, page_audit
-from recountdb.projections.queries.paging import KEY_MAX, Order
 from recountdb.projections.views.names import find_stream
 
 

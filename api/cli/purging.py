@@ -21,8 +21,8 @@ from recountdb.domain.commands import Command, Name, PlaceHold, ReleaseHold
 from recountdb.domain.errors import InvalidInput
 from recountdb.eventlog.postgres.database import Database, connect, told
 from recountdb.projections.followers.scrub import scrub as scrub_tables
+from recountdb.projections.lists.paging import Order
 from recountdb.projections.queries.leftovers import describe
-from recountdb.projections.queries.paging import Order
 from recountdb.projections.queries.purge import Receipt, Result, due, page_receipts, receipts_of, rehearse
 
 AGE = re.compile(r"(\d{1,6})([dhm])")

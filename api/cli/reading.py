@@ -23,9 +23,7 @@ from recountdb.domain.values import Metadata, Moment
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.log.recorder import LogEntry, LogRecorder
 from recountdb.eventlog.postgres.database import Database
-from recountdb.projections.queries.audit_trail import page_stream
-from recountdb.projections.queries.history import AsOf, page_as_of
-from recountdb.projections.queries.paging import (
+from recountdb.projections.lists.paging import (
     KEY_MAX,
     LIMIT_DEFAULT,
     LIMIT_MAX,
@@ -34,6 +32,8 @@ from recountdb.projections.queries.paging import (
     Page,
     Window,
 )
+from recountdb.projections.queries.audit_trail import page_stream
+from recountdb.projections.queries.history import AsOf, page_as_of
 from recountdb.projections.views.messages import page_messages
 from recountdb.projections.views.names import find_stream
 from recountdb.projections.views.sessions import list_sessions, session_names

@@ -32,9 +32,9 @@ from recountdb.domain.messages import (
 )
 from recountdb.domain.sessions import Session, SessionRenamed, SessionStarted
 from recountdb.eventlog.application import Recount
+from recountdb.projections.lists.paging import KEY_MAX
 from recountdb.projections.queries.diff import compare
 from recountdb.projections.queries.history import AsOf, stream_named
-from recountdb.projections.queries.paging import KEY_MAX
 from recountdb.projections.queries.replay import paced, stream_entries
 from recountdb.projections.views.sessions import session_names
 

@@ -17,9 +17,9 @@ from recountdb.domain.errors import InvalidInput
 from recountdb.domain.exact_json import NotJson, read_json
 from recountdb.domain.values import Metadata, Name, Text
 from recountdb.eventlog.log.epoch import POSITION, LogPosition, read_position
+from recountdb.projections.lists.paging import KEY_MAX, LIMIT_DEFAULT, LIMIT_MAX, Filter, Order, Window
 from recountdb.projections.queries.audit import AuditFilter
 from recountdb.projections.queries.history import AsOf
-from recountdb.projections.queries.paging import KEY_MAX, LIMIT_DEFAULT, LIMIT_MAX, Filter, Order, Window
 
 MOMENT = TypeAdapter(SentMoment)
 VERSION_DIGITS_MAX = 18

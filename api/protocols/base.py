@@ -28,7 +28,7 @@ from recountdb.domain.exact_json import NotJson
 from recountdb.eventlog.postgres.database import Database
 from recountdb.eventlog.postgres.failures import translated
 from recountdb.eventlog.write.ports import Outcome
-from recountdb.projections.queries.whole_lists import TooLarge
+from recountdb.projections.lists.whole_lists import TooLarge
 
 M = TypeVar("M", bound=BaseModel)
 R = TypeVar("R")

@@ -27,7 +27,7 @@ from recountdb.domain.threads import Thread
 from recountdb.domain.users import Profile, User
 from recountdb.eventlog.log.recorder import LogEntry
 from recountdb.projections.followers.webhooks import Delivery, Webhook
-from recountdb.projections.queries.paging import Page
+from recountdb.projections.lists.paging import Page
 from recountdb.projections.views.messages import FoundMessage
 
 T = TypeVar("T")

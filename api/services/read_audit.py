@@ -22,7 +22,7 @@ from recountdb.eventlog.postgres.clock import Clock
 from recountdb.eventlog.postgres.database import APPEND, Connection, Database, connect
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.projections.followers.eraser import Subject
-from recountdb.projections.queries.paging import KEY_MAX, Page, Window, page_of
+from recountdb.projections.lists.paging import KEY_MAX, Page, Window, page_of
 
 SQL = Statements(__name__, "read_audit")
 

@@ -15,7 +15,7 @@ from recountdb.domain.errors import NotFound
 from recountdb.domain.messages import MessageState
 from recountdb.domain.sessions import Session
 from recountdb.eventlog.postgres.database import Database
-from recountdb.projections.queries.paging import Filter, Window
+from recountdb.projections.lists.paging import Filter, Window
 from recountdb.projections.views.messages import page_messages
 from recountdb.projections.views.sessions import get_session, list_sessions
 

@@ -27,9 +27,9 @@ from recountdb.eventlog.log.recorder import LogEntry, entry_from
 from recountdb.eventlog.postgres.channels import notify
 from recountdb.eventlog.postgres.database import Connection, Database
 from recountdb.eventlog.postgres.statements import Statements
+from recountdb.projections.followers.answered_requests import carry_out_once, forget_answers
 from recountdb.projections.followers.follower import begin, lock_checkpoint
-from recountdb.projections.queries.paging import KEY_MAX, Page, Window, page_of
-from recountdb.projections.queries.repeats import carry_out_once, forget_answers
+from recountdb.projections.lists.paging import KEY_MAX, Page, Window, page_of
 
 SQL = Statements(__name__, "webhooks")
 

@@ -14,8 +14,8 @@ from recountdb.eventlog.application import Recount
 from recountdb.eventlog.log.recorder import LogEntry
 from recountdb.eventlog.postgres.database import Database
 from recountdb.eventlog.postgres.statements import Statements
+from recountdb.projections.lists.paging import Page, Rows, Window, read_page
 from recountdb.projections.queries.audit_trail import bounds, rows_of
-from recountdb.projections.queries.paging import Page, Rows, Window, read_page
 
 SQL = Statements(__name__, "audit")
 

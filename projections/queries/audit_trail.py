@@ -8,8 +8,8 @@ from uuid import UUID
 from recountdb.domain.commands import Name
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.log.recorder import Entries, LogEntry, LogRecorder
+from recountdb.projections.lists.paging import KEY_MAX, Order, Page, Rows, Window, read_page
 from recountdb.projections.queries.history import stream_named
-from recountdb.projections.queries.paging import KEY_MAX, Order, Page, Rows, Window, read_page
 
 
 def page_stream(log: LogRecorder, stream_id: UUID, window: Window) -> Page[LogEntry]:

@@ -16,6 +16,7 @@ from recountdb.domain.errors import InvalidInput
 from recountdb.domain.events import Event
 from recountdb.domain.messages import MessageEvent, MessageState, fold_messages
 from recountdb.eventlog.application import Recount
+from recountdb.projections.lists.paging import LIMIT_MAX, Window, cursor_for, size_of
 from recountdb.projections.queries.history import (
     AsOf,
     messages_as_of,
@@ -24,7 +25,6 @@ from recountdb.projections.queries.history import (
     stream_named,
     version_as_of,
 )
-from recountdb.projections.queries.paging import LIMIT_MAX, Window, cursor_for, size_of
 
 EVENTS_MAX = 10_000
 """The limit for events between two moments, and for messages that a deletion between them hid or restored."""

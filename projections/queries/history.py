@@ -15,7 +15,7 @@ from recountdb.domain.errors import InvalidInput, NotFound
 from recountdb.domain.messages import MessageAdded, MessageState, message_from
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.log import past
-from recountdb.projections.queries.paging import Filter, Window, cursor_for, is_full, size_of
+from recountdb.projections.lists.paging import Filter, Window, cursor_for, is_full, size_of
 from recountdb.projections.views.messages import MessagePage
 
 

@@ -24,9 +24,9 @@ from recountdb.eventlog.postgres.advisory_locks import PURGE_LOCK
 from recountdb.eventlog.postgres.database import Connection, Database
 from recountdb.eventlog.postgres.exclusive_locks import exclusive, store_lock
 from recountdb.eventlog.postgres.statements import Statements
+from recountdb.projections.lists.paging import Page, Window, page_of
 from recountdb.projections.queries.audit_trail import bounds
 from recountdb.projections.queries.leftovers import of_messages, of_stream
-from recountdb.projections.queries.paging import Page, Window, page_of
 
 SQL = Statements(__name__, "purge")
 

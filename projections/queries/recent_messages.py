@@ -15,8 +15,8 @@ from pydantic_core import to_json
 
 from recountdb.eventlog.postgres.database import Database
 from recountdb.eventlog.postgres.statements import Statements
-from recountdb.projections.queries.paging import Filter
-from recountdb.projections.queries.whole_lists import read_whole
+from recountdb.projections.lists.paging import Filter
+from recountdb.projections.lists.whole_lists import read_whole
 from recountdb.projections.views.messages import FoundMessage, found_from
 
 SQL = Statements(__name__, "recent_messages")

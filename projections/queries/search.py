@@ -18,7 +18,7 @@ from recountdb.domain.errors import InvalidInput, Unavailable
 from recountdb.domain.messages import MessageState
 from recountdb.eventlog.postgres.database import Connection, Database
 from recountdb.eventlog.postgres.statements import Statements
-from recountdb.projections.queries.whole_lists import read_whole
+from recountdb.projections.lists.whole_lists import read_whole
 from recountdb.projections.views.messages import ConversationKind
 
 SQL = Statements(__name__, "search")

@@ -14,8 +14,8 @@ from recountdb.eventlog.log.recorder import Write
 from recountdb.eventlog.postgres.database import Database
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.eventlog.write.ports import StreamChange
-from recountdb.projections.queries.paging import KEY_MAX, Filter, Page, Rows, Window, read_page, size_in
-from recountdb.projections.queries.whole_lists import read_whole
+from recountdb.projections.lists.paging import KEY_MAX, Filter, Page, Rows, Window, read_page, size_in
+from recountdb.projections.lists.whole_lists import read_whole
 
 SQL = Statements(__name__, "messages")
 VERSION = 1

@@ -13,7 +13,7 @@ from recountdb.eventlog.log.recorder import Write
 from recountdb.eventlog.postgres.database import Connection, Database
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.eventlog.write.ports import StreamChange
-from recountdb.projections.views.conversations import purged_streams
+from recountdb.projections.views.rows import purged_streams
 
 SQL = Statements(__name__, "names")
 VERSION = 1

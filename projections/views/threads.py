@@ -10,9 +10,8 @@ from recountdb.eventlog.log.recorder import Write
 from recountdb.eventlog.postgres.database import Database
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.eventlog.write.ports import StreamChange
-from recountdb.projections.queries.listing import list_rows
-from recountdb.projections.queries.paging import Filter, Page, Window
-from recountdb.projections.views.conversations import puts_for
+from recountdb.projections.lists.paging import Filter, Page, Window
+from recountdb.projections.views.rows import list_rows, puts_for
 
 SQL = Statements(__name__, "threads")
 VERSION = 1

@@ -11,9 +11,8 @@ from recountdb.eventlog.log.recorder import Write
 from recountdb.eventlog.postgres.database import Database
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.eventlog.write.ports import StreamChange
-from recountdb.projections.queries.listing import list_rows
-from recountdb.projections.queries.paging import Filter, Page, Window
-from recountdb.projections.views.conversations import purged_streams, row_of
+from recountdb.projections.lists.paging import Filter, Page, Window
+from recountdb.projections.views.rows import list_rows, purged_streams, row_of
 
 SQL = Statements(__name__, "users")
 VERSION = 1

@@ -45,7 +45,7 @@ from recountdb.eventlog.postgres.database import Database, connect
 from recountdb.eventlog.postgres.schema import migrations_of
 from recountdb.projections.followers.follower import begin
 from recountdb.projections.followers.webhooks import FOLLOWER as WEBHOOKS
-from recountdb.projections.queries.paging import Window
+from recountdb.projections.lists.paging import Window
 from recountdb.projections.rebuild import shadow
 from recountdb.projections.views.messages import page_messages
 from recountdb.projections.views.registry import CoreViews

@@ -21,7 +21,7 @@ from recountdb.api.settings.environment import OF_CLIENTS, PREFIX, TEST_PREFIX, 
 from recountdb.domain.values import DEPTH_MAX, NAME_LENGTH_MAX
 from recountdb.eventlog.postgres.statements import NAMED
 from recountdb.eventlog.write.writer import ATTEMPTS_MAX, BATCH_MAX, WAITING_MAX
-from recountdb.projections.queries.paging import LIMIT_DEFAULT, LIMIT_MAX
+from recountdb.projections.lists.paging import LIMIT_DEFAULT, LIMIT_MAX
 from tests.support.pages import (
     CODE,
     MORE,

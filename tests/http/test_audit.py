@@ -20,8 +20,8 @@ from recountdb.domain.messages import Message
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import Database, connect
 from recountdb.eventlog.postgres.statements import Statements
+from recountdb.projections.lists.paging import Window
 from recountdb.projections.queries.audit import AuditFilter, page_audit, parameters
-from recountdb.projections.queries.paging import Window
 from tests.http.conftest import serving
 from tests.support.outage import database_gone
 from tests.support.processes import context, recount_on, wait_until

@@ -17,7 +17,7 @@ from recountdb.api.services import keys
 from recountdb.api.services.read_audit import page_reads
 from recountdb.eventlog.integrity.checkpoints import take_checkpoints
 from recountdb.eventlog.postgres.database import Database, connect
-from recountdb.projections.queries.paging import Window
+from recountdb.projections.lists.paging import Window
 from recountdb.projections.rebuild import shadow
 from tests.http.conftest import Talk, serving
 from tests.http.test_proof import checked

@@ -14,9 +14,9 @@ from httpx2 import Response
 from starlette.testclient import TestClient
 
 from recountdb.api.http.routes.timetravel import replayed
+from recountdb.api.services import fork as forking
 from recountdb.domain.values import is_same
 from recountdb.projections.queries import diff as difference
-from recountdb.projections.queries import fork as forking
 from recountdb.projections.queries import history
 from tests.http.conftest import Talk
 from tests.support.hostile import SECRET, assert_refused

@@ -14,7 +14,7 @@ from recountdb.domain.messages import Message
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import Database
 from recountdb.eventlog.write.ports import Outcome
-from recountdb.projections.queries.paging import Window
+from recountdb.projections.lists.paging import Window
 from recountdb.projections.views.messages import page_messages
 from recountdb.projections.views.users import get_user, list_users
 from tests.support.processes import recount_on

@@ -17,7 +17,7 @@ from recountdb.eventlog.application import SNAPSHOT_INTERVAL, Recount
 from recountdb.eventlog.postgres.database import Database, connect
 from recountdb.eventlog.write.ports import Outcome
 from recountdb.eventlog.write.writer import ATTEMPTS_MAX
-from recountdb.projections.queries.paging import LIMIT_MAX, Window
+from recountdb.projections.lists.paging import LIMIT_MAX, Window
 from recountdb.projections.views.messages import page_messages
 from recountdb.projections.views.registry import CoreViews
 from recountdb.projections.views.sessions import get_session, list_sessions

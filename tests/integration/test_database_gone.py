@@ -18,8 +18,8 @@ from recountdb.domain.messages import Message
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import Connection, Database, connect
 from recountdb.eventlog.write.ports import Outcome
+from recountdb.projections.lists.paging import Filter, Window
 from recountdb.projections.queries.history import AsOf, message_as_of, page_as_of, state_as_of
-from recountdb.projections.queries.paging import Filter, Window
 from recountdb.projections.views.messages import get_message, page_messages, search_messages
 from recountdb.projections.views.registry import CoreViews
 from recountdb.projections.views.sessions import get_session, list_sessions

@@ -19,7 +19,7 @@ from recountdb.domain.events import Context
 from recountdb.domain.messages import Message, MessageState
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import Database
-from recountdb.projections.queries.paging import LIMIT_MAX, Filter, Window
+from recountdb.projections.lists.paging import LIMIT_MAX, Filter, Window
 from recountdb.projections.views.messages import page_messages
 from recountdb.projections.views.sessions import get_session, list_sessions
 

@@ -26,6 +26,7 @@ from hypothesis.stateful import (
 )
 
 import recountdb.eventlog.application
+from recountdb.api.services.fork import Cut, fork
 from recountdb.domain.aggregate import Aggregate
 from recountdb.domain.commands import KINDS, Command, Fork, Name, Refuse
 from recountdb.domain.errors import NotFound
@@ -38,11 +39,10 @@ from recountdb.eventlog.log.recorder import LogEntry
 from recountdb.eventlog.postgres.database import Database, connect
 from recountdb.eventlog.write.ports import Outcome
 from recountdb.projections.followers.eraser import erase_until
+from recountdb.projections.lists.paging import Filter, Order, Page, Window
 from recountdb.projections.queries import history
 from recountdb.projections.queries.diff import compare
-from recountdb.projections.queries.fork import Cut, fork
 from recountdb.projections.queries.history import AsOf
-from recountdb.projections.queries.paging import Filter, Order, Page, Window
 from recountdb.projections.queries.purge import named, purge
 from recountdb.projections.views.memory_functions import get_function, list_functions
 from recountdb.projections.views.messages import MessagePage, get_message, page_messages, search_messages

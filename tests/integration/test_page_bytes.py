@@ -13,6 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from recountdb.api.http.long_answers import Answer
+from recountdb.api.services import fork as forking
 from recountdb.api.settings import Settings
 from recountdb.domain.commands import AddMessages
 from recountdb.domain.events import Context
@@ -24,9 +25,8 @@ from recountdb.eventlog.log.recorder import LogEntry
 from recountdb.eventlog.postgres.database import Connection, Database
 from recountdb.projections.followers import follower as follow
 from recountdb.projections.followers.follower import advance, begin
+from recountdb.projections.lists.paging import PAGE_BYTES_MAX
 from recountdb.projections.queries import diff as difference
-from recountdb.projections.queries import fork as forking
-from recountdb.projections.queries.paging import PAGE_BYTES_MAX
 from tests.integration.test_long_answers import key_of
 from tests.protocols.conftest import served
 from tests.support.processes import wait_until

@@ -22,6 +22,7 @@ from starlette.testclient import TestClient
 
 from recountdb.api.app import create_app
 from recountdb.api.runtime import store_tables
+from recountdb.api.services.fork import Cut, fork
 from recountdb.api.services.purge import all_of, carry_out, days_ago, purge_due
 from recountdb.api.services.read_audit import SQL as READS
 from recountdb.api.services.read_audit import forget_reads
@@ -62,9 +63,8 @@ from recountdb.eventlog.postgres.database import Connection, connect
 from recountdb.eventlog.postgres.programs import packaged_home
 from recountdb.projections.followers.eraser import erase_until, erasures_until, steps
 from recountdb.projections.followers.scrub import scrub
-from recountdb.projections.queries.fork import Cut, fork
+from recountdb.projections.lists.paging import Filter, Window
 from recountdb.projections.queries.history import AsOf, page_as_of, state_as_of
-from recountdb.projections.queries.paging import Filter, Window
 from recountdb.projections.queries.purge import (
     Receipt,
     Result,

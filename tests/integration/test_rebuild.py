@@ -18,7 +18,7 @@ from recountdb.domain.messages import Message
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.log.order import settled_position
 from recountdb.eventlog.postgres.database import Connection, Database, connect
-from recountdb.projections.queries.paging import Window
+from recountdb.projections.lists.paging import Window
 from recountdb.projections.rebuild import build as rebuild
 from recountdb.projections.rebuild import progress as rebuilds
 from recountdb.projections.rebuild import shadow

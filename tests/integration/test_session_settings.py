@@ -16,8 +16,8 @@ from recountdb.domain.errors import Unavailable
 from recountdb.eventlog.integrity.verify import log_flaws
 from recountdb.eventlog.log.subscription import LogSubscription
 from recountdb.eventlog.postgres.database import APPEND, READ, Addresses, connect
+from recountdb.projections.lists.paging import Filter, Window
 from recountdb.projections.queries.history import AsOf, state_as_of
-from recountdb.projections.queries.paging import Filter, Window
 from recountdb.projections.rebuild import build as rebuild
 from recountdb.projections.views.messages import page_messages, search_messages
 from tests.integration.test_database_gone import TALK, say_text

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from recountdb.api.services.merge import rename_or_merge
 from recountdb.domain.commands import AddMessages, Delete, DeleteMessage, MergeSessions, Name
 from recountdb.domain.errors import ExpectationFailed
 from recountdb.domain.events import Context
@@ -16,7 +17,6 @@ from recountdb.domain.messages import Message
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import Database
 from recountdb.eventlog.postgres.statements import Statements
-from recountdb.projections.queries.merge import rename_or_merge
 from recountdb.projections.queries.recent_messages import (
     Label,
     Said,

@@ -18,7 +18,7 @@ from recountdb.api import cli
 from recountdb.api.runtime import migrate_at, open_database
 from recountdb.domain.errors import DatabaseUnfit, RecountError, Unavailable
 from recountdb.eventlog.postgres.database import Addresses, connect
-from recountdb.projections.queries.paging import Window
+from recountdb.projections.lists.paging import Window
 from recountdb.projections.views.messages import page_messages
 from tests.acceptance.test_cli import Ended
 from tests.integration.test_database_gone import say

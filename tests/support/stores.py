@@ -32,7 +32,7 @@ from typer.testing import CliRunner
 from recountdb.api.cli.commands import app
 from recountdb.api.transfer.importers.source import SOURCE
 from recountdb.eventlog.postgres.database import Database
-from recountdb.projections.queries.paging import LIMIT_MAX, Filter, Window
+from recountdb.projections.lists.paging import LIMIT_MAX, Filter, Window
 from recountdb.projections.views.messages import page_messages
 from recountdb.projections.views.sessions import get_session
 

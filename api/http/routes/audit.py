@@ -25,8 +25,8 @@ from recountdb.api.schemas.responses import (
 )
 from recountdb.api.services.read_audit import page_reads
 from recountdb.eventlog.log.recorder import LogEntry
+from recountdb.projections.lists.paging import KEY_MAX, Page, Window
 from recountdb.projections.queries.audit import AuditFilter, page_audit
-from recountdb.projections.queries.paging import KEY_MAX, Page, Window
 
 router = native_router("audit")
 

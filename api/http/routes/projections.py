@@ -20,7 +20,7 @@ from recountdb.api.schemas.rebuilds import (
     view_resource,
 )
 from recountdb.api.schemas.responses import Json
-from recountdb.projections.queries.repeats import carry_out_once
+from recountdb.projections.followers.answered_requests import carry_out_once
 from recountdb.projections.rebuild.progress import checked_views, last_rebuild, list_views
 
 router = native_router("projections")

@@ -31,7 +31,7 @@ from recountdb.api.schemas.responses import (
 )
 from recountdb.domain.commands import RenameSession, Start
 from recountdb.domain.sessions import Session
-from recountdb.projections.queries.paging import Page
+from recountdb.projections.lists.paging import Page
 from recountdb.projections.views.sessions import get_session, list_sessions
 
 router = native_router("sessions")

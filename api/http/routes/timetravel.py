@@ -21,13 +21,13 @@ from recountdb.api.http.routes.events import STREAM_WEIGHT_MAX, event_stream, re
 from recountdb.api.schemas.diff import difference_resource
 from recountdb.api.schemas.requests import NewFork
 from recountdb.api.schemas.responses import DifferenceResource, Json, SessionResource
+from recountdb.api.services.fork import Cut, fork
 from recountdb.domain.commands import Command, Fork
 from recountdb.domain.errors import InvalidInput
 from recountdb.domain.sessions import Session
+from recountdb.projections.lists.paging import KEY_MAX
 from recountdb.projections.queries.diff import compare
-from recountdb.projections.queries.fork import Cut, fork
 from recountdb.projections.queries.history import AsOf, stream_named
-from recountdb.projections.queries.paging import KEY_MAX
 from recountdb.projections.queries.replay import PAGE_ENTRIES, paced
 from recountdb.projections.views.messages import ConversationKind
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from recountdb.api.protocols.langflow.rules import ALL_FLOWS, Flows
 from recountdb.api.protocols.langflow.shapes.messages import KEY, build_changes, find_flow
 from recountdb.api.protocols.metadata import find_own_members
+from recountdb.api.services.merge import move, rename_or_merge
 from recountdb.domain.commands import (
     ChangeMessage,
     Command,
@@ -27,7 +28,6 @@ from recountdb.domain.sessions import Session
 from recountdb.domain.values import check_name, merge
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import Database
-from recountdb.projections.queries.merge import move, rename_or_merge
 from recountdb.projections.queries.recent_messages import scopes_spoken_in
 from recountdb.projections.views.messages import FoundMessage, get_message
 from recountdb.projections.views.sessions import get_session

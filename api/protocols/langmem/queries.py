@@ -8,7 +8,7 @@ from uuid import UUID
 
 from recountdb.api.protocols.base import RequestContext
 from recountdb.domain.functions import Function
-from recountdb.projections.queries.paging import LIMIT_MAX, PAGE_BYTES_MAX, Page, Window
+from recountdb.projections.lists.paging import LIMIT_MAX, PAGE_BYTES_MAX, Page, Window
 from recountdb.projections.views.memory_functions import functions_named, get_function
 from recountdb.projections.views.states import get_state, list_states
 

@@ -44,7 +44,7 @@ from recountdb.domain.errors import NotFound
 from recountdb.domain.messages import MessageState
 from recountdb.domain.values import Text
 from recountdb.eventlog.postgres.database import Database
-from recountdb.projections.queries.paging import PAGE_BYTES_MAX, Numbered, Page, Window
+from recountdb.projections.lists.paging import PAGE_BYTES_MAX, Numbered, Page, Window
 from recountdb.projections.queries.search import Search, rank_messages
 from recountdb.projections.views.messages import page_messages
 from recountdb.projections.views.sessions import get_session, list_sessions_last_spoken_in

@@ -7,7 +7,7 @@ from pydantic import JsonValue
 from recountdb.api.protocols.motorhead.shapes import KEY, UtterancesToAdd, find_namespaces
 from recountdb.domain.commands import AddMessages, Clear
 from recountdb.domain.sessions import Session
-from recountdb.projections.queries.paging import Filter
+from recountdb.projections.lists.paging import Filter
 
 PAGE_MAX = 100
 SIZE_MAX = 2**53

@@ -14,7 +14,7 @@ from recountdb.api.protocols.zep.errors import COOKIE, refuse_request
 from recountdb.api.protocols.zep.queries import ROWS_MAX
 from recountdb.domain.errors import NotFound
 from recountdb.domain.values import check_name
-from recountdb.projections.queries.paging import KEY_MAX, Window, cursor_for
+from recountdb.projections.lists.paging import KEY_MAX, Window, cursor_for
 
 INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 

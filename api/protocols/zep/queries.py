@@ -16,7 +16,7 @@ from recountdb.domain.messages import MessageState
 from recountdb.domain.sessions import Session
 from recountdb.domain.users import User
 from recountdb.eventlog.postgres.database import Database
-from recountdb.projections.queries.paging import PAGE_BYTES_MAX, Filter, Page, Window
+from recountdb.projections.lists.paging import PAGE_BYTES_MAX, Filter, Page, Window
 from recountdb.projections.views.messages import get_message_in, page_messages
 from recountdb.projections.views.sessions import get_session, list_sessions
 from recountdb.projections.views.users import list_users

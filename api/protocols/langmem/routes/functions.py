@@ -16,7 +16,7 @@ from recountdb.api.protocols.langmem.shapes.responses import to_langmem_function
 from recountdb.api.schemas.responses import Json
 from recountdb.domain.commands import ChangeFunction, DefineFunction, Delete
 from recountdb.domain.functions import Definition, Function
-from recountdb.projections.queries.paging import Window
+from recountdb.projections.lists.paging import Window
 from recountdb.projections.views.memory_functions import get_function, list_functions
 
 PAGE_SIZE = 100

@@ -26,7 +26,7 @@ from recountdb.domain.commands import AddMessages, SetState
 from recountdb.domain.errors import NotFound
 from recountdb.domain.threads import Thread
 from recountdb.eventlog.write.ports import Outcome
-from recountdb.projections.queries.paging import Window
+from recountdb.projections.lists.paging import Window
 from recountdb.projections.views.messages import page_messages
 from recountdb.projections.views.states import get_state
 from recountdb.projections.views.threads import get_thread, list_threads

@@ -17,7 +17,7 @@ from recountdb.api.protocols.zep.shapes import MetadataToMerge, SessionToStart, 
 from recountdb.domain.commands import MergeMetadata, Start
 from recountdb.domain.errors import AlreadyExists, NotFound
 from recountdb.domain.sessions import Session
-from recountdb.projections.queries.paging import Filter
+from recountdb.projections.lists.paging import Filter
 from recountdb.projections.views.sessions import get_session
 from recountdb.projections.views.users import get_user
 

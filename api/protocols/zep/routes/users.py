@@ -23,7 +23,7 @@ from recountdb.api.services.purge import carry_out
 from recountdb.domain.commands import ChangeUser, Start
 from recountdb.domain.errors import AlreadyExists, OnHold
 from recountdb.domain.users import Profile, User
-from recountdb.projections.queries.paging import Filter, Window
+from recountdb.projections.lists.paging import Filter, Window
 from recountdb.projections.queries.purge import of_user, rehearse
 from recountdb.projections.views.users import get_user
 

@@ -18,6 +18,7 @@ from recountdb.domain.errors import ExpectationFailed, InvalidInput, NotFound, R
 from recountdb.domain.messages import Message, MessageState
 from recountdb.domain.sessions import Session
 from recountdb.eventlog.application import Recount
+from recountdb.projections.lists.paging import LIMIT_MAX, Window, cursor_for, size_of
 from recountdb.projections.queries.history import (
     AsOf,
     messages_as_of,
@@ -26,7 +27,6 @@ from recountdb.projections.queries.history import (
     stream_named,
     version_as_of,
 )
-from recountdb.projections.queries.paging import LIMIT_MAX, Window, cursor_for, size_of
 
 MESSAGES_MAX = 10_000
 MESSAGES_BYTES_MAX = 64 * 2**20

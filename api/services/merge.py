@@ -1,6 +1,6 @@
 """Merges: preparation of the commands that move messages of a session to another one.
 
-As for a fork (see projections.queries.fork), the messages are read before the writer's turn. At its turn the
+As for a fork (see api.services.fork), the messages are read before the writer's turn. At its turn the
 writer checks that the session has not changed since.
 """
 
@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from recountdb.api.services.fork import MESSAGES_BYTES_MAX, MESSAGES_MAX
 from recountdb.domain.commands import Command, MergeSessions, MoveMessages, Name, RenameSession
 from recountdb.domain.errors import InvalidInput, NotFound
 from recountdb.domain.messages import Message, MessageState
 from recountdb.domain.sessions import Session
 from recountdb.eventlog.application import Recount
-from recountdb.projections.queries.fork import MESSAGES_BYTES_MAX, MESSAGES_MAX
+from recountdb.projections.lists.paging import LIMIT_MAX, Window, cursor_for, size_of
 from recountdb.projections.queries.history import AsOf, messages_as_of, state_as_of
-from recountdb.projections.queries.paging import LIMIT_MAX, Window, cursor_for, size_of
 
 
 def rename_or_merge(application: Recount, name: Name, new_name: str, *, reason: str) -> Command:

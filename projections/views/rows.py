@@ -1,15 +1,19 @@
-"""Functions that several views share, which make rows from changes."""
+"""Functions that several views share: they make rows from changes, and pages of what rows hold."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from recountdb.domain.aggregate import Aggregate
 from recountdb.domain.conversation import Conversation
 from recountdb.domain.messages import MessageAdded, MessageEvent
 from recountdb.eventlog.log.recorder import Write
+from recountdb.eventlog.postgres.database import Database
 from recountdb.eventlog.write.ports import StreamChange
+from recountdb.projections.lists.paging import Page, Rows, Window, read_page, size_in
+
+A = TypeVar("A", bound=Aggregate)
 
 
 def puts_for(
@@ -54,3 +58,19 @@ def _counts_of(state: Any) -> dict[str, Any]:
         "version": state.version,
         "updated_at": state.updated_at,
     }
+
+
+def list_rows(
+    database: Database, make: Callable[..., A], sql: str, bound: dict[str, Any], window: Window
+) -> Page[A]:
+    """Return a page of the rows that ``sql`` finds, each made by ``make`` from its columns by name."""
+
+    def make_counted(page_rows: int, weight_before: int | None, **columns: Any) -> tuple[A, Any, Any]:
+        return make(**columns), page_rows, weight_before
+
+    def fetch(after: int | None, limit: int, weight_max: int) -> Rows[A]:
+        within = bound | {"after": after, "limit": limit, "weight_max": weight_max}
+        counted = database.fetch_as(make_counted, sql, within, prepare=False)
+        return Rows([item for item, _, _ in counted], *size_in(counted))
+
+    return read_page(fetch, window, lambda item: item.number)

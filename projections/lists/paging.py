@@ -18,7 +18,7 @@ from pydantic_core import from_json, to_json
 
 from recountdb.domain.errors import InvalidInput
 from recountdb.eventlog.log.epoch import Epochs, LogPosition, OlderEpoch
-from recountdb.projections.queries.whole_lists import TooLarge
+from recountdb.projections.lists.whole_lists import TooLarge
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 1000

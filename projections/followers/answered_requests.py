@@ -17,7 +17,7 @@ from recountdb.domain.events import Idempotency
 from recountdb.eventlog.postgres.database import Connection
 from recountdb.eventlog.postgres.statements import Statements
 
-SQL = Statements(__name__, "repeats")
+SQL = Statements(__name__, "answered_requests")
 
 KEPT_DAYS = 7
 
