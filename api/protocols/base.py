@@ -190,13 +190,14 @@ async def read_document(request: Request, model: Callable[[Any], R]) -> R:
 
 async def read_body(request: Request, model: type[M]) -> M:
     """Return the JSON body as a ``model``, whatever the Content-Type says. Raises BodyInvalid."""
+    return await read_document(request, lambda document: validate_body(document, model))
 
-    def validated(document: Any) -> M:
-        try:
-            return model.model_validate({} if document is None else document)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            reason = str(first["msg"]).removeprefix("Value error, ")
-            raise BodyInvalid(".".join(map(str, first["loc"])), reason, kind=first["type"]) from None
 
-    return await read_document(request, validated)
+def validate_body(document: Any, model: type[M]) -> M:
+    """Return a body that was parsed from JSON as a ``model``; null counts as empty. Raises BodyInvalid."""
+    try:
+        return model.model_validate({} if document is None else document)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        raise BodyInvalid(".".join(map(str, first["loc"])), reason, kind=first["type"]) from None

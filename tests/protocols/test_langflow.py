@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -14,8 +13,6 @@ from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
 from recountdb.api.app import create_app
-from recountdb.api.protocols.langflow.shapes.content_blocks import group_blocks
-from recountdb.api.protocols.langflow.shapes.messages import complete_properties
 from recountdb.api.services.keys import create_key
 from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Database
@@ -155,46 +152,6 @@ class TestShapes:
         assert (message["files"], message["error"], message["run_id"]) == (["a.png"], True, run_id)
         assert message["context_id"] == "c"
 
-    def test_a_message_of_no_protocol_is_told_by_its_role(self, flow: Flow) -> None:
-        messages: list[Any] = [{"role": role, "content": role} for role in ("user", "assistant", "tool")]
-        parts: list[Any] = [
-            {"type": "text", "text": "one"},
-            {"type": "image", "url": "x"},
-            {"type": "text", "text": "two"},
-        ]
-        messages += [{"role": "user", "content": content} for content in (None, parts)]
-        flow.client.post(
-            f"/v1/sessions/{flow.session}/messages", params={"scope": flow.id}, json={"messages": messages}
-        )
-        told = [(item["sender"], item["sender_name"], item["text"]) for item in flow.listed()]
-        assert told[:3] == [
-            ("User", "User", "user"),
-            ("Machine", "AI", "assistant"),
-            ("tool", "tool", "tool"),
-        ]
-        assert [text for _, _, text in told[3:]] == ["", "one\ntwo"]
-
-    def test_a_scope_that_is_no_flow_is_none(self, flow: Flow) -> None:
-        name = str(uuid4())
-        flow.client.post(
-            f"/v1/sessions/{name}/messages", json={"messages": [{"role": "user", "content": "x"}]}
-        )
-        (item,) = flow.client.get(MONITOR, params={"session_id": name}).json()
-        assert item["flow_id"] is None
-
-    def test_properties_are_complete(self) -> None:
-        assert complete_properties({}) == PROPERTIES
-        assert complete_properties({"properties": {"source": "gpt", "state": "partial", "bogus": 1}}) == {
-            **PROPERTIES,
-            "source": {"id": "gpt", "display_name": "gpt", "source": "gpt"},
-            "state": "partial",
-        }
-        assert complete_properties({"properties": {"targets": 7, "icon": "x"}})["icon"] == "x"
-
-    def test_times_have_six_digits_and_are_utc(self, flow: Flow) -> None:
-        flow.say("x", at=datetime.fromisoformat("2026-11-20T14:00:00.5+02:00"))
-        assert flow.listed()[0]["timestamp"] == "2026-11-20 12:00:00.500000 UTC"
-
 
 TEXT = {"type": "text", "id": "1", "duration": 3, "header": None, "contents": [], "text": "said"}
 TOOL = {"type": "tool_use", "id": "2", "duration": 1, "header": None, "contents": [], "name": "t"}
@@ -202,48 +159,6 @@ TOOL = {"type": "tool_use", "id": "2", "duration": 1, "header": None, "contents"
 
 class TestContentBlocks:
     """§3.2"""
-
-    def test_only_groups_are_shown_and_leaves_are_reduced(self) -> None:
-        group = {"type": "group", "id": "g", "title": "Code", "contents": [TOOL], "media_url": None}
-        assert group_blocks([TEXT, group]) == [
-            {
-                "title": "Code",
-                "contents": [{"type": "tool_use", "duration": 1, "header": None, "name": "t"}],
-                "allow_markdown": True,
-                "media_url": None,
-            }
-        ]
-
-    def test_the_steps_of_an_agent_end_with_what_is_said(self) -> None:
-        untagged = {"title": "Agent Steps", "contents": [json.dumps(TOOL)], "allow_markdown": False}
-        (group,) = group_blocks([json.dumps(untagged), TEXT])
-        assert group["allow_markdown"] is False
-        assert [leaf["type"] for leaf in group["contents"]] == ["tool_use", "text"]
-        assert group["contents"][-1] == {
-            "type": "text",
-            "duration": None,
-            "header": {"title": "Output", "icon": "MessageSquare"},
-            "text": "said",
-        }
-
-    def test_tools_without_a_group_get_one(self) -> None:
-        (group,) = group_blocks([TOOL, TEXT])
-        assert group["title"] == "Agent Steps"
-        assert [leaf["type"] for leaf in group["contents"]] == ["tool_use", "text"]
-        assert group_blocks([TEXT]) == []
-        assert group_blocks("nonsense") == group_blocks([7, "x"]) == []
-
-    def test_all_that_an_agent_says_is_the_end_of_its_first_steps(self) -> None:
-        steps = {"type": "group", "title": "Agent Steps", "contents": [TOOL]}
-        first, second = group_blocks([steps, TEXT, steps, {**TEXT, "text": "more"}])
-        assert [leaf.get("text") for leaf in first["contents"]] == [None, "saidmore"]
-        assert [leaf["type"] for leaf in second["contents"]] == ["tool_use"]
-
-    def test_a_group_is_known_by_its_type_or_by_what_it_holds(self) -> None:
-        nodes: list[Any] = [{"type": "group", "title": "Empty"}, {"contents": [TEXT]}, {"title": "T"}]
-        assert group_blocks(nodes) == [
-            {"title": "Empty", "contents": [], "allow_markdown": True, "media_url": None}
-        ]
 
     def test_they_are_stored_as_they_came(self, flow: Flow) -> None:
         (message_id,) = flow.say("x", content_blocks=[TEXT, TOOL])

@@ -14,36 +14,11 @@ from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
 from recountdb.api.app import create_app
-from recountdb.api.protocols.langflow.rules import Order, find_component_session, resolve_session
 from recountdb.api.settings import Settings
 from tests.support.postgres import new_database
 from tests.support.responding import Answer, Answering, Asked, chat_answer
 
 MONITOR = "/api/v1/monitor/messages"
-
-
-class TestResolver:
-    @pytest.mark.parametrize(
-        ("requested", "component", "order", "expected"),
-        [
-            ("api", "node", "documented", ("api", "request")),
-            (None, "node", "documented", ("node", "component")),
-            ("", "node", "documented", ("node", "component")),
-            (None, None, "documented", ("flow", "flow")),
-            ("", "", "documented", ("flow", "flow")),
-            ("api", "node", "langflow-1.13", ("api", "request")),
-            (None, "node", "langflow-1.13", ("flow", "flow")),
-        ],
-    )
-    def test_whose_word_counts(
-        self, requested: str | None, component: str | None, order: Order, expected: tuple[str, str]
-    ) -> None:
-        assert resolve_session("flow", requested=requested, component=component, order=order) == expected
-
-    def test_a_component_is_told_by_the_tweaks(self) -> None:
-        assert find_component_session({}) is None
-        assert find_component_session({"a": 1, "b": {"session_id": ""}, "c": {"session_id": 7}}) is None
-        assert find_component_session({"b": {"x": 1}, "c": {"session_id": "mine"}}) == "mine"
 
 
 @pytest.fixture(scope="module")
@@ -447,9 +422,8 @@ class TestAnsweredByALangflow:
             ),
         ],
     )
-    @pytest.mark.parametrize("prefix", ["", "data: "])
-    def test_other_events(self, conninfo: str, flow: str, events: list[Any], text: str, prefix: str) -> None:
-        whole = "".join(f"{prefix}{json.dumps(event)}\r\n\r\n" for event in events).encode()
+    def test_other_events(self, conninfo: str, flow: str, events: list[Any], text: str) -> None:
+        whole = "".join(f"data: {json.dumps(event)}\r\n\r\n" for event in events).encode()
         with behind(conninfo, "langflow_upstream", lambda asked: Answer(parts=[whole])) as client:
             answer = client.post(f"/api/v1/run/{flow}?stream=true", json={"input_value": "x"})
             assert answer.content == whole
