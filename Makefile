@@ -69,7 +69,7 @@ constraints: ## Resolve all dependencies afresh, on the oldest supported Python,
 	scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && trap 'exit 1' HUP INT TERM && \
 	echo "Resolving the dependencies (about a minute) ..." && \
 	"$$python" -m venv "$$scratch/venv" && \
-	"$$scratch/venv/bin/python" $(PIP_INSTALL) -e '.[dev]' && \
+	"$$scratch/venv/bin/python" $(PIP_INSTALL) -e '.[dev]' -e clients/python && \
 	"$$scratch/venv/bin/python" -m pip list --disable-pip-version-check --format=freeze \
 		--exclude-editable --exclude pip --exclude setuptools > "$$scratch/list" && \
 	LC_ALL=C sort -f "$$scratch/list" > constraints.txt && \
@@ -79,7 +79,7 @@ clean: ## Remove .venv, caches and build output
 	rm -rf .venv .clients build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml clients/python/pyproject.toml constraints.txt
 	@if .venv/bin/python -m pip --version >/dev/null 2>&1; then \
 		echo "Bringing .venv up to date ..."; \
 	else \
@@ -88,7 +88,7 @@ $(STAMP): pyproject.toml constraints.txt
 		echo "Setting up .venv (once, about a minute) ..."; \
 		"$$python" -m venv --clear .venv || exit 1; \
 	fi; \
-	.venv/bin/python $(PIP_INSTALL) -c constraints.txt -e '.[dev]' || { \
+	.venv/bin/python $(PIP_INSTALL) -c constraints.txt -e '.[dev]' -e clients/python || { \
 		echo "Setting up .venv failed; the lines above say why. Once that is mended: make setup"; \
 		exit 1; } >&2
 	@touch $@

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from recountdb.api.settings import Settings
-from tests.protocols.conftest import served
+from tests.support.background_server import run_server
 from tests.support.programs import need_program
 
 pytestmark = pytest.mark.parametrize("server", ["embedded"], indirect=True)
@@ -62,9 +62,8 @@ def requested(log: Path, page: str) -> set[str]:
     return {start["url"] for start in starts if start["initiator"] == origin and "url" in start}
 
 
-@pytest.mark.thorough
 def test_the_pages_work_without_the_internet(conninfo: str, browse: Browse) -> None:
-    with served(conninfo, Settings()) as address:
+    with run_server(conninfo, Settings()) as address:
         home, _ = browse(f"{address}/")
         assert "Ready: the database answers." in home
 

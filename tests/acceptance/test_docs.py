@@ -98,8 +98,7 @@ def test_a_protocols_page_has_every_route_and_no_other(protocol: str) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_protocols_page_names_tests_that_there_are(protocol: str) -> None:
-    folders = (ROOT / "tests/protocols", ROOT / "tests/unit/api/protocols")
-    files = [path for folder in folders for path in sorted(folder.glob(f"test_{protocol}*.py"))]
+    files = sorted((ROOT / "tests").rglob(f"test_{protocol}*.py"))
     there = {name for file in files for name in (file.name, *definitions(file))}
     for cells in endpoint_rows(protocol):
         named = CODE.findall(cells[-1])

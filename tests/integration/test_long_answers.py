@@ -13,7 +13,7 @@ from recountdb.api.services.keys import create_key, revoke_key
 from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Database
 from tests.integration.test_api_stream import Service, Stream, serving
-from tests.protocols.conftest import served
+from tests.support.background_server import run_server
 from tests.support.responding import Answer, Answering, Asked
 
 LONG = "x" * 100_000
@@ -101,8 +101,8 @@ def fill(service: Service, headers: dict[str, str], *, messages: int) -> None:
     "path",
     [
         "/v1/audit?format=ndjson",
-        pytest.param("/v1/sessions/long/replay?speed=max", marks=pytest.mark.thorough),
-        pytest.param("/v1/events/stream?after=0", marks=pytest.mark.thorough),
+        "/v1/sessions/long/replay?speed=max",
+        "/v1/events/stream?after=0",
     ],
 )
 def test_what_is_slowly_read_is_cut(service: Service, database: Database, path: str) -> None:
@@ -140,7 +140,10 @@ def test_an_answer_in_another_protocol_ends_too(conninfo: str, database: Databas
         return Answer(parts=parts, content_type="text/event-stream")
 
     ours, headers = key_of(database)
-    with Answering(answer).running() as model, served(conninfo, Settings(responder_url=model.url)) as address:
+    with (
+        Answering(answer).running() as model,
+        run_server(conninfo, Settings(responder_url=model.url)) as address,
+    ):
         ask = {"input_value": "hello", "session_id": "s"}
         url = f"{address}/api/v1/run/flow?stream=true"
         with httpx2.stream("POST", url, json=ask, headers=headers, timeout=END_SECONDS) as streaming:

@@ -14,7 +14,7 @@ import pytest
 from recountdb.api.services import keys
 from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Database
-from tests.protocols.conftest import served
+from tests.support.background_server import run_server
 from tests.support.pages import blocks
 from tests.support.processes import wait_until
 from tests.support.programs import need_program
@@ -64,7 +64,7 @@ def proxy(conninfo: str, database: Database, tmp_path: Path) -> Iterator[httpx2.
     """A client that reaches a server with keys through nginx, as memory.example.org/memory/."""
     nginx = need_program("nginx", "/usr/sbin/nginx")
     _, key = keys.create_key(database, project="default", scopes=["admin", "operator"])
-    with served(conninfo, Settings(root_path="/memory")) as address:
+    with run_server(conninfo, Settings(root_path="/memory")) as address:
         port = free_port()
         block = shown_block().replace("http://127.0.0.1:8000", address)
         assert address in block

@@ -15,6 +15,9 @@ SHARED = f"{MONITOR}/shared"
 FLOW = "0e9d0c6e-6f4a-4b39-9d2f-0c9b6c8f1a01"
 MESSAGE_ID = "7a1d5b0c-3b2a-4d6e-9c64-0d8f5f2b7a22"
 SHARED_ID = "7a1d5b0c-3b2a-4d6e-9c64-0d8f5f2b7a23"
+STORE = "/api/v1/recount/messages"
+HERE = {"flow_id": FLOW, "user_id": "ana"}
+SAID = {"text": "Hello", "sender": "User", "sender_name": "Ana", "session_id": "New Session 0"}
 OF_FLOW = {"source_flow_id": FLOW}
 NAMES = {"session_id": "New Session 0", "message_id": MESSAGE_ID, "flow": FLOW}
 
@@ -37,6 +40,12 @@ REQUESTS: list[tuple[str, str, Any, int]] = [
     ("PUT", f"{SHARED}/{SHARED_ID}", {"params": OF_FLOW, "json": {"text": "edited"}}, 200),
     ("PATCH", f"{SHARED}/session/{{session_id}}", {"params": {**OF_FLOW, "new_session_id": "trip"}}, 200),
     ("DELETE", f"{SHARED}/session/{{session_id}}", OF_FLOW, 204),
+    ("GET", STORE, {**HERE, "session_id": "New Session 0", "order": "ASC", "limit": 5}, 200),
+    ("POST", STORE, {**HERE, "messages": [SAID]}, 200),
+    ("PUT", STORE, {**HERE, "messages": [{**SAID, "id": MESSAGE_ID, "text": "changed"}]}, 200),
+    ("PATCH", STORE, {**HERE, "messages": [{"id": MESSAGE_ID, "text": "changed"}]}, 200),
+    ("DELETE", STORE, {**HERE, "session_id": "New Session 0"}, 204),
+    ("DELETE", f"{STORE}/{{message_id}}", HERE, 204),
     # Nobody answers unless a responder is configured.
     ("POST", "/api/v1/run/{flow}", {"input_value": "Hello", "session_id": "New Session 0"}, 501),
 ]

@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from recountdb.api.settings import Settings
-from tests.protocols.conftest import served
+from tests.support.background_server import run_server
 from tests.support.clients import Client, needed, node_client, python_client
 from tests.support.responding import Answering, chat_answer
 
@@ -52,7 +52,7 @@ def model() -> Iterator[Answering]:
 
 @pytest.fixture
 def address(conninfo: str, model: Answering) -> Iterator[str]:
-    with served(conninfo, Settings(responder_url=model.url)) as address:
+    with run_server(conninfo, Settings(responder_url=model.url)) as address:
         yield address
 
 
@@ -155,6 +155,6 @@ def test_with_a_key(address: str, ask: Ask, key_for: Callable[..., str], streami
 
 
 def test_where_nobody_answers(conninfo: str, ask: Ask) -> None:
-    with served(conninfo, Settings()) as address:
+    with run_server(conninfo, Settings()) as address:
         for answer in ask(address, {"question": "Hi"}, {"question": "Hi", "streaming": True}):
             assert (answer["statusCode"], answer["success"]) == (501, False)

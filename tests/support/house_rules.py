@@ -62,7 +62,6 @@ SHARED_NAMES = frozenset(
         "messages_at",
         "messages_of",
         "migrate",
-        "moment_in",
         "moment",
         "name_of",
         "own_id",

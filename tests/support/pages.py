@@ -59,6 +59,7 @@ class Example:
 def pages() -> list[str]:
     """All pages for people, relative to the repository."""
     found = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    found += sorted((ROOT / "clients").glob("*/README.md"))
     return [path.relative_to(ROOT).as_posix() for path in found]
 
 

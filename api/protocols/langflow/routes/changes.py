@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Concatenate, ParamSpec
 from uuid import UUID
 
 from fastapi import Request
@@ -18,10 +16,10 @@ from recountdb.api.protocols.langflow.commands import (
     build_session_deletions,
     build_update,
     check_session_id,
-    find_cause,
     find_scopes,
 )
 from recountdb.api.protocols.langflow.errors import LangflowRefusal
+from recountdb.api.protocols.langflow.execution import answer_no_content, delete_all, execute_built
 from recountdb.api.protocols.langflow.parameters import (
     AllFlows,
     FlowsContext,
@@ -39,14 +37,9 @@ from recountdb.api.protocols.langflow.shapes.messages import (
     to_single_message,
 )
 from recountdb.api.schemas.responses import Json
-from recountdb.domain.commands import Command
 from recountdb.domain.errors import NotFound
-from recountdb.eventlog.application import Recount
-from recountdb.eventlog.write.ports import Outcome
 from recountdb.projections.queries.recent_messages import newest_messages
 from recountdb.projections.views.messages import FoundMessage, get_message
-
-P = ParamSpec("P")
 
 SESSIONS_MAX = 500  # in one bulk deletion
 
@@ -91,8 +84,8 @@ async def delete_messages(request: Request, where: AllFlows) -> Response:
     """Delete messages by their ids; unknown ids are ignored."""
     context, flows = where
     ids = (await read_body(request, MessageIds)).root
-    await _delete_all(context, await context.recall(build_deletions, context.project, ids, flows))
-    return _no_content()
+    await delete_all(context, await context.recall(build_deletions, context.project, ids, flows))
+    return answer_no_content()
 
 
 @router.delete("/api/v1/monitor/messages/sessions")
@@ -114,7 +107,7 @@ async def _update_message(message_id: UUID, request: Request, where: FlowsContex
     if not given.get("session_id", "new"):
         raise BodyInvalid("session_id", "must not be empty")
     try:
-        update = partial(_execute, context, build_update, message_id, given, flows, is_edit=True)
+        update = partial(execute_built, context, build_update, message_id, given, flows, is_edit=True)
         outcome = await retry_conflicts(update)
         return Json(to_single_message(await context.find(get_message, outcome.message_ids[0])))
     except NotFound:
@@ -135,7 +128,7 @@ async def _rename_session(session_id: str, new_session_id: str, where: FlowsCont
 
 async def _rename_in_flow(context: RequestContext, scope: str, old: str, new: str) -> list[FoundMessage]:
     """Rename the session of one flow, and return the messages that it had, newest first."""
-    outcome = await retry_conflicts(partial(_execute, context, build_rename, scope, old, new))
+    outcome = await retry_conflicts(partial(execute_built, context, build_rename, scope, old, new))
     found = await context.find_whole(newest_messages, Flows(scope).said(session=new), limit=None)
     has_joined = bool(outcome.message_ids)  # else it was renamed, and every message found was its own
     return [one for one in found if not has_joined or one.message.id in outcome.message_ids]
@@ -143,38 +136,11 @@ async def _rename_in_flow(context: RequestContext, scope: str, old: str, new: st
 
 async def _delete_session(session_id: str, where: FlowsContext) -> Response:
     await _delete_named(decode_segment(session_id), where)
-    return _no_content()
+    return answer_no_content()
 
 
 async def _delete_named(name: str, where: FlowsContext) -> bool:
     """Delete all messages of a session; return whether it had any."""
     context, flows = where
     deletions = await context.recall(build_session_deletions, context.project, name, flows)
-    return await _delete_all(context, deletions)
-
-
-async def _delete_all(context: RequestContext, commands: Sequence[Command]) -> bool:
-    """Execute deletions, ignoring what was deleted meanwhile; return whether there were any."""
-    for command in commands:
-        with suppress(NotFound):
-            await context.execute(command)
-    return bool(commands)
-
-
-async def _execute(
-    context: RequestContext,
-    build: Callable[Concatenate[Recount, str, P], Command],
-    *given: P.args,
-    **more: P.kwargs,
-) -> Outcome:
-    """Execute the command that ``build`` returns.
-
-    Raises ExpectationFailed, AlreadyExists: see ``retry_conflicts``.
-    """
-    command = await context.recall(build, context.project, *given, **more)
-    cause = find_cause(command)
-    return await (context if cause is None else context.caused_by(cause)).execute(command)
-
-
-def _no_content() -> Response:
-    return Response(status_code=204, media_type="application/json")
+    return await delete_all(context, deletions)

@@ -1,6 +1,6 @@
-"""Flows of Langflow's own components, run by lfx, whose messages are kept by Recount's store.
+"""Flows of Langflow's own components, run by lfx, whose messages are kept by a Recount server.
 
-Argument: the database. Prints what the components made of it.
+Argument: its address. Prints what the components made of it.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from lfx.memory import flow_context, stubs
 from lfx.schema.message import Message
 from lfx.template.field.base import Output
 
-from recountdb.api.protocols.langflow.store import Executing, message_store
+from recount_client.langflow import Executing, message_store
 
 CALLS = ("get_messages", "store_message", "add_messages", "update_messages", "delete_messages")
 FLOW, OTHER_FLOW, USER, OTHER_USER = (str(uuid4()) for _ in range(4))
