@@ -12,7 +12,7 @@ from recountdb.api.settings import Settings
 
 ROOT = Path(__file__).parents[4] / "api" / "protocols"
 ALWAYS = {"__init__", "routes", "shapes", "errors", "rules"}
-SOMETIMES = {"routing", "parameters", "filters", "queries", "commands", "responses", "answers", "store"}
+SOMETIMES = {"routing", "parameters", "filters", "queries", "commands", "responses", "answers", "execution"}
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
