@@ -1,4 +1,4 @@
-"""The application, wired in one place: database, application, views, routes."""
+"""The server's application: its routes and background tasks, on a store that api.runtime opens."""
 
 from __future__ import annotations
 
@@ -49,13 +49,12 @@ from recountdb.api.http.routes import (
 from recountdb.api.http.turns import FairThreads, Turns
 from recountdb.api.logs import forget_exception_texts
 from recountdb.api.protocols.registry import PROTOCOLS
-from recountdb.api.runtime import migrate_database as migrate_database
-from recountdb.api.runtime import open_database
+from recountdb.api.runtime import open_store
 from recountdb.api.services.first_key import use_first_key
 from recountdb.api.services.keys import KeyRing
 from recountdb.api.services.purge import purge_due
 from recountdb.api.services.read_audit import ReadRecorder
-from recountdb.api.services.rebuild import Rebuilding
+from recountdb.api.services.rebuild import BackgroundRebuild
 from recountdb.api.settings import Settings, read_settings
 from recountdb.api.telemetry import RequestSpans, traced
 from recountdb.domain.errors import RecountError
@@ -64,7 +63,6 @@ from recountdb.eventlog.integrity.checkpoints import take_checkpoints
 from recountdb.eventlog.log.epoch import is_standby
 from recountdb.eventlog.postgres.database import Addresses, Database
 from recountdb.eventlog.pulse import Pulse
-from recountdb.projections.views.registry import CoreViews
 
 DESCRIPTION = """
 An event-sourced memory store for conversations. Every change is an event in one append-only log;
@@ -130,20 +128,18 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
         with ExitStack() as stack:
             if settings.otel:
                 stack.enter_context(traced())
-            database = open_database(addresses, connections_max=settings.connections_max)
-            stack.callback(database.close)
+            application = stack.enter_context(open_store(addresses, connections_max=settings.connections_max))
+            database = application.database
             keys = KeyRing(database)
             _refuse_unrecorded_reads(settings, database)
             use_first_key(settings, database)
             refuse_open_server(settings, keys)
-            application = Recount(database, CoreViews(database))
-            stack.callback(application.close)
             # There are as many threads as connections that they may wait for.
             threads = ThreadPoolExecutor(settings.connections_max, thread_name_prefix="recount-reader")
             stack.callback(threads.shutdown, cancel_futures=True)
             intake = Intake(settings.body_bytes_max, settings.body_values_max)
             stack.callback(intake.stop)
-            rebuilding = Rebuilding(addresses.direct)
+            rebuilding = BackgroundRebuild(addresses.direct)
             stack.callback(rebuilding.stop)
             following = Following(
                 addresses.direct, database.clock, allow_private=settings.webhooks_allow_private

@@ -53,7 +53,7 @@ from bench.common import (
     texts,
 )
 from bench.load import Load, put_under_load, request
-from recountdb.api.app import migrate_database
+from recountdb.api.runtime import migrate_database
 from recountdb.domain.commands import AddMessages
 from recountdb.eventlog.postgres.database import connect
 

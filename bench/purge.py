@@ -40,7 +40,7 @@ from bench.common import (
     texts,
 )
 from recountdb.api.runtime import migrate_database
-from recountdb.api.services.purge import all_of
+from recountdb.api.services.purge import find_targets, purge_target
 from recountdb.api.services.read_audit import forget_reads
 from recountdb.domain.commands import AddMessages, Name
 from recountdb.domain.errors import RecountError
@@ -48,7 +48,6 @@ from recountdb.eventlog.application import Recount
 from recountdb.eventlog.log.order import settled_position
 from recountdb.eventlog.postgres.database import connect
 from recountdb.projections.followers.eraser import erase_until
-from recountdb.projections.queries.purge import purge
 
 SESSION = "large"
 ADDED_AT_ONCE = 1000
@@ -107,8 +106,8 @@ def _writing(application: Recount, writers: int) -> Iterator[_Writes]:
 def _purged(application: Recount, conninfo: str) -> tuple[float, float, float]:
     """Purge the session; return when that began, when it was in the log, and when all was erased."""
     began = time.monotonic()
-    (target,) = all_of(application.database, Name(PROJECT, "session", "", SESSION))
-    result = purge(application, target, context(), reason=None, insist=True)
+    (target,) = find_targets(application.database, Name(PROJECT, "session", "", SESSION))
+    result = purge_target(application, target, context(), reason=None, insist=True)
     ended = time.monotonic()
     if result.why_not is not None:
         raise SystemExit(f"it was not purged: {result.why_not}")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from recountdb.api.cli.commands import app
+from recountdb.api.cli.program import app
 
 PAGE = Path(__file__).with_name("cli.md")
 COLUMNS = 80

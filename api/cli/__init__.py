@@ -13,9 +13,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program. The commands are imported here, so that Ctrl-C meanwhile gives no traceback."""
     end_like_interrupted()
     try:
-        from recountdb.api.cli.program import run
+        from recountdb.api.cli.program import run_command
 
-        run(arguments)
+        run_command(arguments)
     except KeyboardInterrupt:
         _leave_interrupted()
     except SystemExit as end:

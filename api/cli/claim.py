@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from recountdb.domain.errors import Refused
 
 FILE = "serve.lock"
-PATIENCE_SECONDS = 0.5  # running_server takes the lock for a moment, too
+PATIENCE_SECONDS = 0.5  # find_server takes the lock for a moment, too
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class DirectoryIsServed(Refused):
 
 
 @contextmanager
-def claimed(directory: Path) -> Iterator[Callable[[str], None]]:
+def claim_directory(directory: Path) -> Iterator[Callable[[str], None]]:
     """Hold the lock of ``directory``; yields a function to announce the address. Raises DirectoryIsServed."""
     descriptor = _open_lock(directory)
     try:
@@ -57,7 +57,7 @@ def claimed(directory: Path) -> Iterator[Callable[[str], None]]:
         os.close(descriptor)
 
 
-def running_server(directory: Path) -> RunningServer | None:
+def find_server(directory: Path) -> RunningServer | None:
     """Return the server that runs on ``directory``, or None."""
     if not (directory / FILE).exists():
         return None

@@ -6,16 +6,9 @@ import io
 import os
 import sys
 
-import typer
-
 from recountdb.domain.errors import DatabaseUnfit, RecordUnreadable, RecountError, Unavailable
 
 PARTLY, REFUSED, NOT_AVAILABLE, FAULT = 1, 2, 3, 70
-
-
-def tell(text: str) -> None:
-    """Print to standard error a text that is not the command's output."""
-    typer.echo(text, err=True)
 
 
 def in_our_words(error: Exception) -> Exception:

@@ -19,7 +19,7 @@ def hint(path: str, routes: Iterable[Route]) -> str:
     """Return a sentence about an unknown address, with the nearest existing address if there is one."""
     routes = list(routes)
     if len(path) <= PATH_LENGTH_MAX:
-        found = next(filter(None, (address_of(path, routes) for path in _variants(path))), None)
+        found = next(filter(None, (_address_of(path, routes) for path in _variants(path))), None)
         found = found or _nearest(path, routes)
         if found is not None:
             return f"{NOWHERE}; did you mean {found}?"
@@ -34,7 +34,7 @@ def _variants(path: str) -> Iterable[str]:
     yield plain.removeprefix("/v1")
 
 
-def address_of(path: str, routes: Iterable[Route]) -> str | None:
+def _address_of(path: str, routes: Iterable[Route]) -> str | None:
     """Return the pattern of the route that takes the path, for the path itself may hold a name; else None."""
     return next((route.path for route in routes if route.path != "/" and route.path_regex.match(path)), None)
 

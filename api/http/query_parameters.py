@@ -20,10 +20,10 @@ from recountdb.eventlog.log.epoch import POSITION, LogPosition, read_position
 from recountdb.projections.lists.paging import KEY_MAX, LIMIT_DEFAULT, LIMIT_MAX, Filter, Order, Window
 from recountdb.projections.queries.audit import AuditFilter
 from recountdb.projections.queries.history import AsOf
+from recountdb.projections.queries.replay import SPEED_MAX
 
 MOMENT = TypeAdapter(SentMoment)
 VERSION_DIGITS_MAX = 18
-SPEED_MAX = 1_000_000
 DELETED = {"false": False, "true": True, "any": None}
 
 

@@ -6,10 +6,9 @@ import asyncio
 from contextlib import ExitStack
 
 from recountdb.api.background.log_watcher import Tail
-from recountdb.eventlog.application import Recount
+from recountdb.api.runtime import open_application
 from recountdb.eventlog.log.epoch import LogPosition
 from recountdb.eventlog.postgres.database import Addresses, Database
-from recountdb.projections.views.registry import CoreViews
 
 WAIT_SECONDS_MAX = 1.0
 
@@ -21,8 +20,7 @@ class Replica:
         self.database = Database(Addresses(address), connections_max=connections_max)
         self.database.open(waits=False)
         stack.callback(self.database.close)
-        self.application = Recount(self.database, CoreViews(self.database))
-        stack.callback(self.application.close)
+        self.application = stack.enter_context(open_application(self.database))
         self._tail = Tail(address, asyncio.get_running_loop(), notes=False)
         self._tail.start()
         stack.callback(self._tail.stop)

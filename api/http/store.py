@@ -21,7 +21,7 @@ from recountdb.api.http.positions import note_position, position_in, refuse_lost
 from recountdb.api.http.replica import Replica
 from recountdb.api.http.turns import FairThreads, Turns
 from recountdb.api.services.keys import KeyRing
-from recountdb.api.services.rebuild import Rebuilding
+from recountdb.api.services.rebuild import BackgroundRebuild
 from recountdb.api.settings import Settings
 from recountdb.domain.commands import Command
 from recountdb.domain.errors import RecountError
@@ -53,7 +53,7 @@ class Store:
     fair: FairThreads
     writes: Turns
     intake: Intake
-    rebuilding: Rebuilding
+    rebuilding: BackgroundRebuild
     answers: LongAnswers
     pulse: Pulse
     replica: Replica | None = None

@@ -1,28 +1,18 @@
-"""Purges: finding what is to be erased for good, and recording in the log that it is.
-
-A purge has two steps. First a command ends each stream (or marks some of its messages for erasure), which the
-log records: from then on reads find nothing, and the name is free. Then the erasure follower (see
-projections.followers.eraser) erases the content. So at whatever moment a process is killed, either nothing
-happened to a stream, or the log says that it is to be erased.
-"""
+"""Queries about purges: what can be erased for good, and the receipts of what was (see services.purge)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from recountdb.domain.commands import KINDS, EraseMessages, Name, Purge
-from recountdb.domain.errors import ExpectationFailed, NotFound, OnHold, Unavailable
-from recountdb.domain.events import Context
+from recountdb.domain.commands import Name
+from recountdb.domain.errors import NotFound
 from recountdb.domain.users import User
 from recountdb.eventlog.application import Recount
-from recountdb.eventlog.postgres.advisory_locks import PURGE_LOCK
 from recountdb.eventlog.postgres.database import Connection, Database
-from recountdb.eventlog.postgres.exclusive_locks import exclusive, store_lock
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.projections.lists.paging import Page, Window, page_of
 from recountdb.projections.queries.audit_trail import bounds
@@ -31,8 +21,6 @@ from recountdb.projections.queries.leftovers import of_messages, of_stream
 SQL = Statements(__name__, "purge")
 
 FOUND = 500  # streams that are searched for at a time
-MESSAGES_MAX = 1000  # messages of one conversation that one command marks for erasure
-ATTEMPTS_MAX = 20  # to purge a conversation that others keep writing to
 NOBODY = UUID(int=0)
 
 
@@ -77,50 +65,24 @@ class Receipt:
     left: Mapping[str, int]
 
 
-@dataclass(frozen=True)
-class Result:
-    """Result of purging a target.
-
-    ``versions``: of the events that record it; empty when ``why_not`` says why it was not purged.
-    """
-
-    target: Target
-    versions: Sequence[int] = ()
-    why_not: str | None = None
-
-
-@contextmanager
-def alone(connection: Connection, *, patience_seconds: float = 0) -> Iterator[None]:
-    """Hold the exclusive lock of purges, across all servers.
-
-    Raises Unavailable when another purge is under way and does not end within ``patience_seconds``.
-    """
-    lock = store_lock(connection, PURGE_LOCK)
-    refusal = Unavailable("another purge is under way: wait until it is done")
-    with exclusive(connection, lock, refusal=refusal, patience_seconds=patience_seconds):
-        yield
-
-
-def due(database: Database, before: datetime, project: str | None = None) -> Iterator[Target]:
-    """Yield what was deleted before a time: streams, and messages of live ones.
-
-    ``project``: None means all projects.
+def find_deleted(database: Database, before: datetime, project: str | None = None) -> Iterator[Target]:
+    """Yield what was deleted before a time, in ``project`` or in all: streams, and messages of live ones.
 
     Targets under a legal hold, their own or their user's, are left out.
     """
     which = {"before": before, "project": project}
-    yield from found(database, "select_deleted", which)
-    yield from found(database, "select_deleted_messages", which)
+    yield from _find_by_stream(database, "select_deleted", which)
+    yield from _find_by_stream(database, "select_deleted_messages", which)
 
 
-def named(database: Database, name: Name) -> Target:
+def find_target(database: Database, name: Name) -> Target:
     """Return a session, thread or user as a target, deleted or live. Raises NotFound."""
     for row in database.fetch(SQL["select_named"], name._asdict()):
         return _target_from(row)
     raise NotFound(name.kind)
 
 
-def of_user(database: Database, project: str, user: str) -> Iterator[Target]:
+def find_targets_of_user(database: Database, project: str, user: str) -> Iterator[Target]:
     """Yield everything of a user: their sessions, their messages in other conversations, and the user.
 
     A session of theirs in which others spoke is kept, without the user's own messages. Raises NotFound when
@@ -129,17 +91,17 @@ def of_user(database: Database, project: str, user: str) -> Iterator[Target]:
     which = {"project": project, "name": user}
     is_known = False
     for statement in ("select_owned", "select_said"):
-        for target in found(database, statement, which):
+        for target in _find_by_stream(database, statement, which):
             is_known = True
             yield target
     try:
-        yield named(database, Name(project, User.KIND, "", user))
+        yield find_target(database, Name(project, User.KIND, "", user))
     except NotFound:
         if not is_known:
             raise
 
 
-def found(database: Database, statement: str, which: dict[str, Any]) -> Iterator[Target]:
+def _find_by_stream(database: Database, statement: str, which: dict[str, Any]) -> Iterator[Target]:
     """Yield targets by stream, fetched in batches as they are consumed."""
     after = NOBODY
     while True:
@@ -157,88 +119,14 @@ def _target_from(row: Sequence[Any]) -> Target:
     return Target(kind, project, scope, name, stream_id, version, *whole)
 
 
-def purge(
-    application: Recount, target: Target, context: Context, *, reason: str | None, insist: bool
-) -> Result:
-    """Record in the log that ``target`` is purged.
-
-    ``insist``: also when it was written to since it was found; otherwise such a target is kept, because it
-    may be live again.
-    """
-    try:
-        if target.message_ids is None:
-            return Result(target, [end(application, target, context, reason, insist=insist)])
-        ids = target.message_ids
-        parts = (ids[start : start + MESSAGES_MAX] for start in range(0, len(ids), MESSAGES_MAX))
-        versions = [erase_messages(application, target, part, context, reason) for part in parts]
-        return Result(target, versions)
-    except (OnHold, NotFound, ExpectationFailed) as error:
-        return Result(target, why_not=str(error))
+def find_versions(database: Database, stream_id: UUID, message_ids: Iterable[UUID]) -> list[int]:
+    """Return the versions of all events about these messages of a stream that are not erased."""
+    about = {"id": stream_id, "ids": list(message_ids)}
+    return [version for (version,) in database.fetch(SQL["select_versions"], about)]
 
 
-def rehearse(application: Recount, target: Target) -> Result:
-    """Return the result that ``purge`` would have now, without purging (dry run).
-
-    Its ``versions`` are empty in any case.
-    """
-    state = application.state_of(KINDS[target.kind], target.stream_id)
-    if state is not None and state.hold is not None:
-        return Result(target, why_not=str(OnHold(target.kind)))
-    people = {target.name if target.kind == User.KIND else getattr(state, "user_id", None)}
-    ids = target.message_ids or ()
-    for start in range(0, len(ids), MESSAGES_MAX):
-        some = ids[start : start + MESSAGES_MAX]
-        people |= {said.user_id for said in application.views.find_messages(target.stream_id, some, ())}
-    for person in people:
-        if person is not None and application.views.find_hold(target.project, person) is not None:
-            return Result(target, why_not=str(OnHold(User.KIND)))
-    return Result(target)
-
-
-def end(application: Recount, target: Target, context: Context, reason: str | None, *, insist: bool) -> int:
-    for _ in range(ATTEMPTS_MAX):
-        command = Purge(
-            kind=target.kind,
-            scope=target.scope,
-            name=target.name,
-            messages=target.messages,
-            reason=reason,
-            expected_version=target.version,
-        )
-        try:
-            return application.execute(command, context).state.version
-        except ExpectationFailed:
-            if not insist:
-                raise
-            name = Name(target.project, target.kind, target.scope, target.name)
-            target = named(application.database, name)
-    raise Unavailable("it is written to all the while: try again when it rests")
-
-
-def erase_messages(
-    application: Recount, target: Target, ids: Sequence[UUID], context: Context, reason: str | None
-) -> int:
-    for _ in range(ATTEMPTS_MAX):
-        version = application.log.last_version(target.stream_id)
-        about = {"id": target.stream_id, "ids": list(ids)}
-        versions = application.database.fetch(SQL["select_versions"], about)
-        command = EraseMessages(
-            kind=target.kind,
-            scope=target.scope,
-            name=target.name,
-            message_ids=ids,
-            versions=[version for (version,) in versions],
-            reason=reason,
-            expected_version=version,
-        )
-        with suppress(ExpectationFailed):
-            return application.execute(command, context).state.version
-    raise Unavailable("it is written to all the while: try again when it rests")
-
-
-def receipts_of(database: Database, results: Sequence[Result]) -> list[Receipt]:
-    """Return the receipts of results, by position."""
-    places = [(result.target.stream_id, version) for result in results for version in result.versions]
+def find_receipts(database: Database, places: Sequence[tuple[UUID, int]]) -> list[Receipt]:
+    """Return the receipts of the events at these places, each a stream and a version; by position."""
     which = {"ids": [stream for stream, _ in places], "versions": [version for _, version in places]}
     return [_receipt_from(database, *row) for row in database.fetch(SQL["select_receipts"], which)]
 

@@ -10,6 +10,7 @@ from recountdb.eventlog.log.recorder import LogEntry, LogRecorder
 
 PAGE_ENTRIES = 500
 PAUSE_SECONDS_MAX = 5.0
+SPEED_MAX = 1_000_000
 
 
 def stream_entries(log: LogRecorder, stream_id: UUID, first: int, last: int) -> Iterator[LogEntry]:

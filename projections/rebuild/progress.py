@@ -12,11 +12,9 @@ from psycopg.errors import UndefinedTable
 
 from recountdb.domain.errors import InvalidInput, RecountError
 from recountdb.eventlog.postgres.advisory_locks import REBUILD_LOCK
-from recountdb.eventlog.postgres.database import Connection, Database, connect, told
+from recountdb.eventlog.postgres.database import Connection, Database, told
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.projections.queries import counts
-from recountdb.projections.rebuild import build as rebuild
-from recountdb.projections.rebuild import shadow
 from recountdb.projections.views.registry import BY_NAME
 from recountdb.projections.views.tables import LIVE, versions_in
 
@@ -180,21 +178,3 @@ def _units_done(connection: Connection, started_at: datetime) -> tuple[int, int]
     except UndefinedTable:  # there are no units before the first rebuild and after the swap
         return 0, 0
     return int(done), int(before)
-
-
-def carry_out(
-    conninfo: str, number: int, names: Sequence[str], *, is_rehearsal: bool, holder: int | None = None
-) -> None:
-    """Rebuild these views, and record the outcome. The caller must hold the lock of ``shadow.alone``.
-
-    ``holder``: the caller's session, which holds that lock (see shadow.refuse_usurped).
-
-    Raises RecordUnreadable, Unavailable.
-    """
-    with connect(conninfo) as connection, recorded(connection, number) as findings:
-        rebuild.rebuild(conninfo, names)
-        findings.differences = sum(1 for _ in rebuild.differences(connection))
-        if is_rehearsal:
-            shadow.discard(connection)
-        else:
-            findings.locked_seconds = rebuild.put_in_place(conninfo, holder=holder)

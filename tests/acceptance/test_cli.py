@@ -27,8 +27,9 @@ from psycopg.conninfo import make_conninfo
 from recountdb import api
 from recountdb.api import cli
 from recountdb.api.app import NotServable
-from recountdb.api.cli import reading, serving, timetravel
-from recountdb.api.cli.claim import DirectoryIsServed, claimed, running_server
+from recountdb.api.cli import replay as replaying
+from recountdb.api.cli.claim import DirectoryIsServed, claim_directory, find_server
+from recountdb.api.server import listen, server_address
 from recountdb.domain.commands import (
     AddMessages,
     ChangeMessage,
@@ -183,7 +184,7 @@ def test_wrong_use(program: Recount, arguments: list[str]) -> None:
         (
             ["audit", "a", "--user", "b"],
             2,
-            "SESSION: name a session, or a thread with --thread, or a user with --user.",
+            "SESSION: name one session, thread or user, and that of one project.",
         ),
         (["sessions", "--metadata", "[]"], 2, "--metadata: must be a JSON object."),
         (
@@ -226,7 +227,7 @@ def test_a_store_that_is_not_there(program: Recount, monkeypatch: pytest.MonkeyP
     for command in (["sessions"], ["messages", "a"], ["export"], ["status"], ["keys", "list"]):
         ended = program(*command, "--data", tmp_path / "nothing")
         assert ended.code == 3
-        assert ended.err.startswith(f"There are no data in {tmp_path / 'nothing'} yet")
+        assert ended.err.startswith(f"There is no data in {tmp_path / 'nothing'} yet")
     assert not (tmp_path / "nothing").exists()
 
     monkeypatch.setenv("RECOUNT_DATABASE_URL", f"postgresql://ana:{SECRET}@127.0.0.1:1/nowhere")
@@ -248,7 +249,7 @@ def test_an_unexpected_failure_shows_no_content(recount: Recount, monkeypatch: p
     def fail(*arguments: object, **options: object) -> None:
         raise ValueError(SECRET)
 
-    monkeypatch.setattr(reading, "sessions", fail)
+    monkeypatch.setattr("recountdb.projections.views.sessions.list_sessions", fail)
     ended = recount("sessions")
     assert ended.code == 70
     assert ended.err.startswith("This is a fault of Recount itself (ValueError).")
@@ -433,7 +434,7 @@ def test_followers(recount: Recount, talk: str, database: Database) -> None:
     assert recount("followers", "resume", "webhooks", "x").code == 2
     assert recount("followers", "resume", "webhooks", uuid4()).err == "There is no such parked stream.\n"
     assert recount("followers", "resume", "webhooks", stream_id).err == "The stream goes on.\n"
-    assert recount("followers", "resume", "webhooks").err == "Nothing is set aside any more.\n"
+    assert recount("followers", "resume", "webhooks").err == "No stream is parked any more.\n"
     (follower,) = recount("followers", "list", "--json").items()
     assert follower["parked_streams"] == []
 
@@ -565,9 +566,8 @@ def test_replay_pauses_as_long_as_it_was_or_less(
 
     def replay(speed: str, pause: Callable[[float], object]) -> str:
         capfd.readouterr()
-        timetravel.replay(
-            *(None, "default", "talk-b"), scope="", speed=speed, first=5, last=8, as_json=False, pause=pause
-        )
+        talk_b = ("default", "", "talk-b")
+        replaying.replay_session(None, talk_b, speed=speed, first=5, last=8, as_json=False, pause=pause)
         return capfd.readouterr().out
 
     replay("3600x", pauses.append)
@@ -780,33 +780,33 @@ def test_the_sample_is_named_as_its_licence_asks() -> None:
 
 
 def test_one_server_claims_a_directory(tmp_path: Path) -> None:
-    assert running_server(tmp_path) is None
-    with claimed(tmp_path) as announce:
-        starting = running_server(tmp_path)
+    assert find_server(tmp_path) is None
+    with claim_directory(tmp_path) as announce:
+        starting = find_server(tmp_path)
         assert starting is not None
         assert (starting.process, starting.address) == (os.getpid(), None)
         announce("http://127.0.0.1:8000")
         with (
             pytest.raises(DirectoryIsServed, match=r"at http://127\.0\.0\.1:8000 \(process"),
-            claimed(tmp_path),
+            claim_directory(tmp_path),
         ):
             pass
-    assert running_server(tmp_path) is None
-    with claimed(tmp_path):
+    assert find_server(tmp_path) is None
+    with claim_directory(tmp_path):
         pass
 
 
 def test_listening() -> None:
-    with serving.listening("localhost", 0) as listener:
-        address = serving.address_of(listener)
+    with listen("localhost", 0) as listener:
+        address = server_address(listener)
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", address)
         port = listener.getsockname()[1]
         with (
             pytest.raises(NotServable, match=f"port {port} of 127.0.0.1 is in use"),
-            serving.listening("127.0.0.1", port),
+            listen("127.0.0.1", port),
         ):
             pass
-    with pytest.raises(NotServable, match="no address of this machine"), serving.listening("192.0.2.1", 0):
+    with pytest.raises(NotServable, match="no address of this machine"), listen("192.0.2.1", 0):
         pass
 
 
@@ -816,5 +816,6 @@ def test_listening_on_ipv6() -> None:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         pytest.skip("this machine has no IPv6")
-    with serving.listening("[::1]", 0) as listener:
-        assert re.fullmatch(r"http://\[::1\]:\d+", serving.address_of(listener))
+    with listen("[::1]", 0) as listener:
+        address = server_address(listener)
+        assert re.fullmatch(r"http://\[::1\]:\d+", address)

@@ -69,7 +69,7 @@ def test_ctrl_c_in_a_command_says_so(
     def interrupt(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("recountdb.api.cli.maintenance.verify", interrupt)
+    monkeypatch.setattr("recountdb.api.cli.store.locate_store", interrupt)
     monkeypatch.setattr("recountdb.api.cli.end_like_interrupted", lambda: None)
     with pytest.raises(SystemExit) as ended:
         main(["verify"])

@@ -103,7 +103,7 @@ def test_a_rehearsal_purges_nothing(recount: Recount, talk: str, conninfo: str) 
         ["thread", THREAD, "some", "1"],
         ["user", "bob", "whole", "0"],
     ]
-    assert rehearsed.err == "This was a rehearsal: 3 would be purged, nothing was.\n"
+    assert rehearsed.err == "This was a dry run: 3 would be purged, nothing was.\n"
     as_json = recount("purge", "--user", "bob", "--dry-run", "--json").items()
     assert sorted(item["name"] for item in as_json) == sorted(["bobs", THREAD, "bob"])
     assert stored(conninfo) == before
@@ -214,7 +214,7 @@ class TestHolds:
             "Hold: name one session, thread or user.",
         ),
         (["release", "--user", "nobody"], "There is no such user."),
-        (["release"], "Hold: name one session, thread or user."),
+        (["release"], "Release: name one session, thread or user."),
     ],
 )
 def test_a_refusal_is_one_sentence(recount: Recount, arguments: list[str], sentence: str) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from recountdb.api.app import migrate_database
+from recountdb.api.runtime import migrate_database
 from recountdb.eventlog.integrity.verify import log_flaws
 from recountdb.eventlog.log.epoch import load_epochs
 from recountdb.eventlog.postgres.database import connect

@@ -23,7 +23,7 @@ from uuid import uuid4
 
 import pytest
 
-from recountdb.api.services.purge import purge_due
+from recountdb.api.services.purge import purge_due, purge_target
 from recountdb.domain.commands import AddMessages, Delete, DeleteMessage
 from recountdb.domain.commands import Command as DomainCommand
 from recountdb.eventlog.application import Recount
@@ -35,7 +35,7 @@ from recountdb.eventlog.postgres.advisory_locks import IMPORT_LOCK, PURGE_LOCK, 
 from recountdb.eventlog.postgres.database import Connection, Database, connect
 from recountdb.eventlog.postgres.embedded import EmbeddedPostgres
 from recountdb.projections.followers.webhooks import create_webhook
-from recountdb.projections.queries.purge import due, purge
+from recountdb.projections.queries.purge import find_deleted
 from recountdb.projections.rebuild import shadow
 from recountdb.projections.views.tables import NOTES, PREVIOUS, TABLES
 from tests.fault.conftest import Plan
@@ -363,8 +363,8 @@ class TestCommands:
             for number in range(plan.kills):
                 doom(application)
                 if number == 0:  # as of a kill right behind the event, which is hard to hit
-                    target, *_ = due(application.database, datetime.now(UTC))
-                    purge(application, target, context(), reason=None, insist=True)
+                    target, *_ = find_deleted(application.database, datetime.now(UTC))
+                    purge_target(application, target, context(), reason=None, insist=True)
                     assert unerased(connection) > 0
                 else:
                     command.is_killed_after(plan.chance.uniform(START_SECONDS_MIN, takes_seconds))

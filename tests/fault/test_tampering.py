@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from recountdb.api.services.purge import all_of, carry_out
+from recountdb.api.services.purge import find_targets, purge_targets
 from recountdb.domain.commands import Name
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.integrity.chain import GENESIS, commitment_to, link_after
@@ -250,8 +250,8 @@ def events(application: Recount, database: Database, conninfo: str) -> list[Even
         ended = Name("default", "session", "", f"gone {3 * number}")
         person = Name("default", "user", "", f"ana {3 * number + 1}")
         for name in (ended, person):
-            targets = all_of(database, name)
-            carry_out(application, targets, lambda project: context(), reason=None, insist=True)
+            targets = find_targets(database, name)
+            purge_targets(application, targets, lambda project: context(), reason=None, insist=True)
         take_checkpoints(database)
     with connect(conninfo) as connection:
         assert list(log_flaws(connection)) == []

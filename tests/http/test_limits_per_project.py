@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 from httpx2 import Response
 from starlette.testclient import TestClient
 
-from recountdb.api.cli.keyring import create
+from recountdb.api.cli import keys
 from recountdb.api.services.keys import create_key, list_keys, revoke_key
 from recountdb.domain.errors import LimitReached
 from recountdb.eventlog.postgres.database import Database
@@ -130,7 +129,6 @@ def test_the_command_keeps_to_the_setting(
 ) -> None:
     monkeypatch.setenv("RECOUNT_DATABASE_URL", conninfo)
     monkeypatch.setenv("RECOUNT_KEYS_MAX", "1")
-    nowhere: Path | None = None
-    create(nowhere, "ours", scopes=["read"], label="", as_json=True)
+    keys.create_key("ours")
     with pytest.raises(LimitReached):
-        create(nowhere, "ours", scopes=["read"], label="", as_json=True)
+        keys.create_key("ours")

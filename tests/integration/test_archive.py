@@ -26,12 +26,12 @@ from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Identifier
 from pydantic_core import from_json, to_json
 
-from recountdb.api.cli.archiving import make_views
-from recountdb.api.cli.claim import claimed
-from recountdb.api.cli.overview import schema_of
+from recountdb.api.cli.claim import claim_directory
 from recountdb.api.runtime import open_database
-from recountdb.api.services.purge import all_of, carry_out
+from recountdb.api.services.purge import find_targets, purge_target, purge_targets
 from recountdb.api.services.read_audit import forget_reads
+from recountdb.api.services.rebuild import build_views
+from recountdb.api.services.status import describe_schema
 from recountdb.domain.commands import AddMessages, Name
 from recountdb.domain.errors import Unavailable
 from recountdb.eventlog.application import Recount
@@ -49,7 +49,6 @@ from recountdb.eventlog.log.order import settled_position
 from recountdb.eventlog.postgres.advisory_locks import APPEND_LOCK
 from recountdb.eventlog.postgres.database import Connection, Database, connect
 from recountdb.projections.followers.eraser import erase_until
-from recountdb.projections.queries.purge import purge
 from recountdb.projections.rebuild import build as rebuild
 from recountdb.projections.rebuild import shadow
 from recountdb.projections.views.tables import PREVIOUS, TABLES, exists
@@ -104,11 +103,7 @@ def take_in(conninfo: str, source: Source) -> None:
     checked = checking.check(source, nothing)
     with connect(conninfo) as connection, importing.alone(connection):
         importing.import_log(connection, source, checked, nothing)
-        database = open_database(conninfo, connections_max=1, is_importing=True)
-        try:
-            make_views(database, workers=1)
-        finally:
-            database.close()
+        build_views(conninfo, workers=1)
         importing.finish(connection)
 
 
@@ -150,8 +145,8 @@ def purge_some(application: Recount) -> None:
     """A whole session, and what a user said in a thread that goes on."""
     named = [Name("default", "session", "", "trip 0 renamed"), Name("default", "user", "", "ana 2")]
     for name in named:
-        targets = all_of(application.database, name)
-        results = carry_out(application, targets, lambda project: context(), reason=None, insist=True)
+        targets = find_targets(application.database, name)
+        results = purge_targets(application, targets, lambda project: context(), reason=None, insist=True)
         assert all(result.versions for result in results)
 
 
@@ -232,8 +227,8 @@ class TestRoundTrip:
         self, text: bytes, application: Recount, conninfo: str, other: str
     ) -> None:
         """Exported between a purge and the erasing, which the importer's own follower makes up for."""
-        (target,) = all_of(application.database, Name("default", "session", "", "trip 0 renamed"))
-        purge(application, target, context(), reason=None, insist=True)
+        (target,) = find_targets(application.database, Name("default", "session", "", "trip 0 renamed"))
+        purge_target(application, target, context(), reason=None, insist=True)
         take_in(other, source_of(exported(conninfo)))
         with connect(other) as second:
             erase_until(second, settled_position(second), forget_reads)
@@ -372,9 +367,9 @@ class TestInterrupted:
         with pytest.raises(ImportUnfinished, match="interrupted: run 'recount log import'"):
             open_database(other, connections_max=1)
         with connect(other) as connection:  # as 'recount status' shows it
-            assert "import of the log was interrupted" in schema_of(connection)["problem"]
+            assert "import of the log was interrupted" in describe_schema(connection)["problem"]
             take_in(other, source_of(text))
-            assert schema_of(connection)["problem"] is None
+            assert describe_schema(connection)["problem"] is None
         open_database(other, connections_max=1).close()
 
     def test_it_does_not_go_on_with_another_file(self, text: bytes, conninfo: str, other: str) -> None:
@@ -693,7 +688,7 @@ class TestCommands:
             write(text)
         importing = ("log", "import", str(file), "--data", str(directory))
         directory.mkdir(mode=0o700)
-        with claimed(directory):
+        with claim_directory(directory):
             code, _, err = run(conninfo, *importing)
             assert (code, err.startswith("A server runs on")) == (2, True)
         assert run(conninfo, *importing)[0] == 0

@@ -12,13 +12,13 @@ from starlette.testclient import TestClient
 
 import recountdb.eventlog.postgres.clock
 from recountdb.api.app import create_app
-from recountdb.api.services.purge import carry_out, days_ago, purge_due
+from recountdb.api.services.purge import days_ago, purge_due, purge_targets
 from recountdb.api.settings import Settings
 from recountdb.domain.commands import AddMessages, Delete
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.clock import Clock, ClocksApart
 from recountdb.eventlog.postgres.database import Database
-from recountdb.projections.queries.purge import due
+from recountdb.projections.queries.purge import find_deleted
 from recountdb.projections.views.registry import CoreViews
 from tests.support.processes import context
 from tests.support.stories import say
@@ -97,11 +97,11 @@ def test_the_purge_job_is_refused(wrong: float, conninfo: str, retention_days: f
             purge_due(application, retention_days)
         with pytest.raises(ClocksApart):
             days_ago(database, retention_days)
-        targets = list(due(database, datetime.now(UTC)))
+        targets = list(find_deleted(database, datetime.now(UTC)))
         assert targets
         with pytest.raises(ClocksApart):
-            carry_out(application, targets, lambda project: context(), reason=None, insist=True)
-        assert list(due(database, datetime.now(UTC))) == targets
+            purge_targets(application, targets, lambda project: context(), reason=None, insist=True)
+        assert list(find_deleted(database, datetime.now(UTC))) == targets
     finally:
         application.close()
         database.close()

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from uuid_utils.compat import uuid7
 
 from recountdb.api.app import create_app
-from recountdb.api.cli.commands import app
+from recountdb.api.cli.program import app
 from recountdb.api.settings import Settings
 from recountdb.domain.commands import AddMessages
 from recountdb.domain.messages import Message

@@ -27,6 +27,7 @@ from hypothesis.stateful import (
 
 import recountdb.eventlog.application
 from recountdb.api.services.fork import Cut, fork
+from recountdb.api.services.purge import purge_target
 from recountdb.domain.aggregate import Aggregate
 from recountdb.domain.commands import KINDS, Command, Fork, Name, Refuse
 from recountdb.domain.errors import NotFound
@@ -43,7 +44,7 @@ from recountdb.projections.lists.paging import Filter, Order, Page, Window
 from recountdb.projections.queries import history
 from recountdb.projections.queries.diff import compare
 from recountdb.projections.queries.history import AsOf
-from recountdb.projections.queries.purge import named, purge
+from recountdb.projections.queries.purge import find_target
 from recountdb.projections.views.memory_functions import get_function, list_functions
 from recountdb.projections.views.messages import MessagePage, get_message, page_messages, search_messages
 from recountdb.projections.views.registry import CoreViews
@@ -145,11 +146,11 @@ class Store(RuleBasedStateMachine):
         """Any stream goes for good, deleted or live, unless it is held; the other process may know it yet."""
         stream = self.model.streams[victim % len(self.model.streams)]
         self.clock += timedelta(seconds=seconds)
-        target = named(self.database, Name(*stream.key()))
+        target = find_target(self.database, Name(*stream.key()))
         assert target.version == stream.now["version"]
         assert target.messages == len(stream.now["messages"])
         context = Context(project=target.project, actor="test", at=self.clock)
-        result = purge(self.applications[which], target, context, reason=None, insist=True)
+        result = purge_target(self.applications[which], target, context, reason=None, insist=True)
         if stream.now["hold"] is not None:
             assert (list(result.versions), result.why_not is None) == ([], False)
             return

@@ -23,7 +23,16 @@ from starlette.testclient import TestClient
 from recountdb.api.app import create_app
 from recountdb.api.runtime import store_tables
 from recountdb.api.services.fork import Cut, fork
-from recountdb.api.services.purge import all_of, carry_out, days_ago, purge_due
+from recountdb.api.services.purge import (
+    PurgeResult,
+    days_ago,
+    find_targets,
+    hold_purge_lock,
+    load_receipts,
+    purge_due,
+    purge_target,
+    purge_targets,
+)
 from recountdb.api.services.read_audit import SQL as READS
 from recountdb.api.services.read_audit import forget_reads
 from recountdb.api.settings import Settings
@@ -65,16 +74,7 @@ from recountdb.projections.followers.eraser import erase_until, erasures_until, 
 from recountdb.projections.followers.scrub import scrub
 from recountdb.projections.lists.paging import Filter, Window
 from recountdb.projections.queries.history import AsOf, page_as_of, state_as_of
-from recountdb.projections.queries.purge import (
-    Receipt,
-    Result,
-    Target,
-    alone,
-    due,
-    page_receipts,
-    purge,
-    receipts_of,
-)
+from recountdb.projections.queries.purge import Receipt, Target, find_deleted, page_receipts
 from recountdb.projections.rebuild import build as rebuild
 from recountdb.projections.rebuild import shadow
 from recountdb.projections.views.messages import page_messages
@@ -97,19 +97,19 @@ def connection(conninfo: str) -> Iterator[Connection]:
 
 def purged(application: Recount, targets: Iterable[Target], *, reason: str | None = None) -> list[Receipt]:
     """Purge ``targets`` and have them erased; all of them must go."""
-    results = carry_out(
+    results = purge_targets(
         application, targets, lambda project: context(project=project), reason=reason, insist=True
     )
     assert [result.why_not for result in results] == [None] * len(results)
-    return receipts_of(application.database, results)
+    return load_receipts(application.database, results)
 
 
 def session(application: Recount, name: str) -> Iterable[Target]:
-    return all_of(application.database, Name("default", "session", "", name))
+    return find_targets(application.database, Name("default", "session", "", name))
 
 
 def user(application: Recount, name: str) -> Iterable[Target]:
-    return all_of(application.database, Name("default", "user", "", name))
+    return find_targets(application.database, Name("default", "user", "", name))
 
 
 def send(application: Recount, *commands: Command) -> None:
@@ -298,7 +298,7 @@ class TestHold:
 
     def test_what_was_purged_is_no_trace_of_a_user(self, application: Recount) -> None:
         send(application, AddMessages(kind="session", name="trip", user_id="ana", messages=say("one")))
-        (gone,) = carry_out(
+        (gone,) = purge_targets(
             application, session(application, "trip"), lambda project: context(), reason=None, insist=True
         )
         assert gone.versions
@@ -307,7 +307,7 @@ class TestHold:
 
 
 def refused(application: Recount, targets: Iterable[Target]) -> list[str]:
-    results = carry_out(application, targets, lambda project: context(), reason=None, insist=True)
+    results = purge_targets(application, targets, lambda project: context(), reason=None, insist=True)
     assert not any(result.versions for result in results)
     return [result.why_not for result in results if result.why_not is not None]
 
@@ -364,14 +364,14 @@ class TestRetention:
 
     def test_what_was_undeleted_meanwhile_stays(self, application: Recount) -> None:
         send(application, Start(kind="session", name="trip"), Delete(kind="session", name="trip"))
-        targets = list(due(application.database, days_ago(application.database, 0)))
+        targets = list(find_deleted(application.database, days_ago(application.database, 0)))
         send(application, Undelete(kind="session", name="trip"))
-        (result,) = carry_out(application, targets, lambda project: context(), reason=None, insist=False)
+        (result,) = purge_targets(application, targets, lambda project: context(), reason=None, insist=False)
         assert result.why_not
         assert get_session(application.database, "default", "trip").is_deleted is False
 
     def test_one_purge_at_a_time(self, application: Recount, connection: Connection) -> None:
-        with alone(connection), pytest.raises(Unavailable):
+        with hold_purge_lock(connection), pytest.raises(Unavailable):
             purge_due(application, 0)
         assert purge_due(application, 0) == []
 
@@ -456,11 +456,11 @@ class TestKilled:
             name = f"trip {number}"
             send(application, AddMessages(kind="session", name=name, messages=say(*"abcde")))
             (target,) = session(application, name)
-            result = purge(application, target, context(), reason=None, insist=True)
+            result = purge_target(application, target, context(), reason=None, insist=True)
             stop_after(connection, number)
             with connect(conninfo) as other:
                 erase_until(other, settled_position(other), forget_reads)
-            (receipt,) = receipts_of(application.database, [result])
+            (receipt,) = load_receipts(application.database, [result])
             assert receipt.is_erased
         left = connection.execute(
             "SELECT count(*) FROM stored_events WHERE salt IS NOT NULL AND topic <> 'session.purged'"
@@ -617,7 +617,7 @@ class TestCanaries:
         take_checkpoints(application.database)
         purged(application, session(application, name))
         for kind in ("thread", "user", "function"):
-            purged(application, all_of(application.database, Name("default", kind, "", thread)))
+            purged(application, find_targets(application.database, Name("default", kind, "", thread)))
         assert found_in(dump(conninfo), gone) == []
         assert found_in(dump(conninfo), kept) == sorted(kept.all)
         assert found_in(exported(connection), gone) == []
@@ -682,10 +682,10 @@ def test_erasing_that_the_stream_does_not_speak_of_is_found(
 
 
 def test_the_receipts_of_a_project_are_listed_in_order(application: Recount) -> None:
-    results: list[Result] = []
+    results: list[PurgeResult] = []
     for name in ("one", "two", "three"):
         send(application, Start(kind="session", name=name))
-        results += carry_out(
+        results += purge_targets(
             application, session(application, name), lambda project: context(), reason=name, insist=True
         )
     first = page_receipts(application, "default", Window(2))
@@ -710,7 +710,7 @@ def test_the_server_purges_by_itself_and_goes_on_with_what_was_left(
         Delete(kind="session", name="deleted"),
     )
     (target,) = session(application, "left")
-    purge(application, target, context(), reason=None, insist=True)  # whoever did so ended here
+    purge_target(application, target, context(), reason=None, insist=True)  # whoever did so ended here
     with TestClient(create_app(Settings(retention_days=0, purge_seconds=0.05), conninfo)):
         wait_until(lambda: are_erased(application) == [True, True])
     assert connection.execute("SELECT count(*) FROM messages").fetchone() == (0,)
@@ -760,7 +760,7 @@ class TestProof:
             "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END';"
             " CREATE TRIGGER keep BEFORE UPDATE ON stored_events FOR EACH ROW EXECUTE FUNCTION keep()"
         )
-        (receipt,) = purged(application, due(application.database, context().at))
+        (receipt,) = purged(application, find_deleted(application.database, context().at))
         assert (receipt.is_erased, receipt.left) == (False, {"stored_events": 2})
         connection.execute("DROP TRIGGER keep ON stored_events")
         erase_until(connection, settled_position(connection), forget_reads)

@@ -10,7 +10,8 @@ from uuid import uuid4
 import pytest
 from starlette.testclient import TestClient
 
-from recountdb.api.app import create_app, migrate_database
+from recountdb.api.app import create_app
+from recountdb.api.runtime import migrate_database
 from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Addresses, connect
 from tests.support.processes import wait_until

@@ -13,7 +13,8 @@ import pytest
 from starlette.testclient import TestClient
 from uuid_utils.compat import uuid7
 
-from recountdb.api.app import NotServable, create_app, migrate_database
+from recountdb.api.app import NotServable, create_app
+from recountdb.api.runtime import migrate_database
 from recountdb.api.settings import Settings
 from recountdb.domain.commands import AddMessages
 from recountdb.domain.messages import Message

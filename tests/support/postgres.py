@@ -18,7 +18,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from recountdb.api.app import migrate_database
+from recountdb.api.runtime import migrate_database
 from recountdb.eventlog.postgres.database import connect
 from recountdb.eventlog.postgres.embedded import EmbeddedPostgres
 

@@ -29,7 +29,7 @@ from fakeredis.commands_mixins import _mixin_base as fake
 from moto.server import ThreadedMotoServer
 from typer.testing import CliRunner
 
-from recountdb.api.cli.commands import app
+from recountdb.api.cli.program import app
 from recountdb.api.transfer.importers.source import SOURCE
 from recountdb.eventlog.postgres.database import Database
 from recountdb.projections.lists.paging import LIMIT_MAX, Filter, Window

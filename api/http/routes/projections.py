@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -20,6 +19,7 @@ from recountdb.api.schemas.rebuilds import (
     view_resource,
 )
 from recountdb.api.schemas.responses import Json
+from recountdb.api.services.rebuild import RebuildOptions
 from recountdb.projections.followers.answered_requests import carry_out_once
 from recountdb.projections.rebuild.progress import checked_views, last_rebuild, list_views
 
@@ -40,19 +40,19 @@ async def list_(store: Operate) -> Response:
 @router.post(REBUILD, response_model=RebuildResource, status_code=202, name="start rebuild")
 async def start(request: Request, body: NewRebuild, managing: Maintain) -> Response:
     """Make views again from the log, in the background. Reads and writes go on."""
-    names = checked_views(body.views or ())
-    started = await managing.store.call(_start_once, managing, names, is_rehearsal=body.dry_run)
+    options = RebuildOptions(checked_views(body.views or ()), is_dry_run=body.dry_run)
+    started = await managing.store.call(_start_once, managing, options)
     answer = Json(started, 202)
     answer.headers["Location"] = f"{prefix_of(request, managing.store.settings.root_path)}/v1{REBUILD}"
     return answer
 
 
-def _start_once(managing: Managing, names: Sequence[str], *, is_rehearsal: bool) -> dict[str, Any]:
+def _start_once(managing: Managing, options: RebuildOptions) -> dict[str, Any]:
     """Start a rebuild and return it as a resource. A repeat of the request gets the answer of the first."""
     database = managing.store.database
 
     def begin() -> dict[str, Any]:
-        managing.store.rebuilding.start(names, is_rehearsal=is_rehearsal)
+        managing.store.rebuilding.start(options)
         return rebuild_resource(last_rebuild(database))
 
     if managing.idempotency is None:

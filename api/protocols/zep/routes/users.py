@@ -19,12 +19,11 @@ from recountdb.api.protocols.zep.responses import respond_json, respond_text
 from recountdb.api.protocols.zep.routing import create_zep_router
 from recountdb.api.protocols.zep.rules import DELETED_THROUGH_ZEP
 from recountdb.api.protocols.zep.shapes import UserDetails, to_zep_session, to_zep_user
-from recountdb.api.services.purge import carry_out
-from recountdb.domain.commands import ChangeUser, Start
+from recountdb.api.services.purge import check_target, find_targets, purge_targets
+from recountdb.domain.commands import ChangeUser, Name, Start
 from recountdb.domain.errors import AlreadyExists, OnHold
 from recountdb.domain.users import Profile, User
 from recountdb.projections.lists.paging import Filter, Window
-from recountdb.projections.queries.purge import of_user, rehearse
 from recountdb.projections.views.users import get_user
 
 PURGE_SECONDS_MAX = 8
@@ -94,11 +93,11 @@ async def list_sessions_of_user(user_id: str, request: Request) -> Response:
 def _purge_user(context: RequestContext, name: str) -> None:
     """Erase a user and everything of theirs, or nothing if a legal hold forbids it. Raises OnHold."""
     application = context.store.application
-    targets = list(of_user(application.database, context.project, name))
+    targets = list(find_targets(application.database, Name(context.project, User.KIND, "", name)))
     for target in targets:
-        if rehearse(application, target).why_not is not None:
+        if check_target(application, target).why_not is not None:
             raise OnHold(target.kind)
-    carry_out(
+    purge_targets(
         application,
         targets,
         lambda project: context.event_context,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import typer
 
-from recountdb.api.cli.store import connected, place
-from recountdb.api.runtime import migrate_at
+from recountdb.api.cli.options import Data
+
+app = typer.Typer(rich_markup_mode=None)
 
 
-def migrate(data: Path | None) -> None:
-    """Apply the missing migrations and print them. Raises SchemaMismatch for a newer schema."""
-    with connected(place(data)) as addresses:
+@app.command()
+def migrate(data: Data = None) -> None:
+    """Bring the database's schema up to this version."""
+    from recountdb.api.cli.store import locate_store
+    from recountdb.api.runtime import migrate_at
+
+    with locate_store(data).run_postgres() as addresses:
         done = migrate_at(addresses)
     for migration in done:
         typer.echo(f"applied {migration.component} {migration.number:04d} {migration.name}")
