@@ -17,9 +17,10 @@ from recountdb.eventlog.postgres.database import Database
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.projections.lists.paging import Filter
 from recountdb.projections.lists.whole_lists import read_whole
+from recountdb.projections.views.messages import SQL as MESSAGES
 from recountdb.projections.views.messages import FoundMessage, found_from
 
-SQL = Statements(__name__, "recent_messages")
+SQL = Statements(__name__, "recent_messages", parts_of=MESSAGES)
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,10 @@ from recountdb.domain.messages import MessageState
 from recountdb.eventlog.postgres.database import Connection, Database
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.projections.lists.whole_lists import read_whole
+from recountdb.projections.views.messages import SQL as MESSAGES
 from recountdb.projections.views.messages import ConversationKind
 
-SQL = Statements(__name__, "search")
+SQL = Statements(__name__, "search", parts_of=MESSAGES)
 
 SEARCH_SECONDS_MAX = 5
 """A jsonpath may contain a regular expression, which may run without end."""

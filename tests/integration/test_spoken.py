@@ -16,8 +16,8 @@ from recountdb.domain.events import Context
 from recountdb.domain.messages import Message
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import Database
-from recountdb.eventlog.postgres.statements import Statements
 from recountdb.projections.queries.recent_messages import (
+    SQL,
     Label,
     Said,
     Speaker,
@@ -215,7 +215,7 @@ class TestPlans:
     ) -> None:
         bound = said.parameters() | {"project": "default", "limit": 100, "offset": 0, "unless_begins": None}
         bound |= {"weight_max": None, "is_exact": False}
-        sql = Statements("recountdb.projections.queries.x", "recent_messages")[name]
+        sql = SQL[name]
         plan = "\n".join(line for (line,) in many.fetch(f"EXPLAIN {sql}", bound, prepare=False))
         for index in indexes:
             assert index in plan, plan

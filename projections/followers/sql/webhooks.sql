@@ -21,30 +21,27 @@ SELECT w.id, e.notification_id
 INSERT INTO webhooks (id, project, url, types, secret, starts_after)
 VALUES (%(id)s, %(project)s, %(url)s, %(types)s, %(secret)s, %(starts_after)s);
 
--- name: select_webhook
+-- part: select_webhooks
 SELECT number, id, url, types, starts_after, status,
        (SELECT count(*) FROM deliveries WHERE webhook_id = webhooks.id AND status = 'pending'),
        next_attempt_at, created_at
-  FROM webhooks
+  FROM webhooks;
+
+-- name: select_webhook
+-- here: select_webhooks
  WHERE project = %(project)s AND id = %(id)s;
 
 -- name: count_webhooks
 SELECT count(*) FROM webhooks WHERE project = %(project)s;
 
 -- name: page_webhooks
-SELECT number, id, url, types, starts_after, status,
-       (SELECT count(*) FROM deliveries WHERE webhook_id = webhooks.id AND status = 'pending'),
-       next_attempt_at, created_at
-  FROM webhooks
+-- here: select_webhooks
  WHERE project = %(project)s AND number > %(after)s
  ORDER BY number
  LIMIT %(limit)s;
 
 -- name: page_webhooks_descending
-SELECT number, id, url, types, starts_after, status,
-       (SELECT count(*) FROM deliveries WHERE webhook_id = webhooks.id AND status = 'pending'),
-       next_attempt_at, created_at
-  FROM webhooks
+-- here: select_webhooks
  WHERE project = %(project)s AND number < %(after)s
  ORDER BY number DESC
  LIMIT %(limit)s;
@@ -72,18 +69,19 @@ UPDATE deliveries SET status = 'skipped'
    AND position = (SELECT min(position) FROM deliveries
                     WHERE webhook_id = %(webhook_id)s AND status = 'pending');
 
--- name: page_deliveries
+-- part: select_deliveries
 SELECT d.position, e.topic, e.recorded_at, d.status, d.attempts, d.response_status, d.error, d.attempted_at
   FROM deliveries AS d
-  JOIN stored_events AS e ON e.notification_id = d.position
+  JOIN stored_events AS e ON e.notification_id = d.position;
+
+-- name: page_deliveries
+-- here: select_deliveries
  WHERE d.webhook_id = %(webhook_id)s AND d.position > %(after)s
  ORDER BY d.position
  LIMIT %(limit)s;
 
 -- name: page_deliveries_descending
-SELECT d.position, e.topic, e.recorded_at, d.status, d.attempts, d.response_status, d.error, d.attempted_at
-  FROM deliveries AS d
-  JOIN stored_events AS e ON e.notification_id = d.position
+-- here: select_deliveries
  WHERE d.webhook_id = %(webhook_id)s AND d.position < %(after)s
  ORDER BY d.position DESC
  LIMIT %(limit)s;

@@ -1,10 +1,14 @@
 -- The filters that are not given are gone once the statement is planned for its values, and one of the
 -- indexes of eventlog/migrations/0002_audit.sql serves what is left.
 
+-- part: columns
+       notification_id, originator_id, originator_version, project, topic, recorded_at;
+
 -- part: weigh_entries
 -- Rows are weighed as in eventlog/log/sql/log.sql.
-SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text, page_rows,
-       weight_before
+SELECT
+       -- here: columns
+       , state::text, page_rows, weight_before
   FROM (
        SELECT *, count(*) OVER () AS page_rows,
               sum(pg_column_size(state) * CASE WHEN pg_column_compression(state) IS NULL THEN 1 ELSE 20 END)
@@ -17,7 +21,9 @@ SELECT notification_id, originator_id, originator_version, project, topic, recor
  WHERE coalesce(weight_before, 0) < coalesce(%(weight_max)s::bigint, 9223372036854775807);
 
 -- part: select_asked_for
-SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state
+SELECT
+       -- here: columns
+       , state
   FROM stored_events
  WHERE notification_id > %(gt)s AND notification_id < %(lt)s
    AND (%(project)s::text IS NULL OR project = %(project)s)

@@ -30,32 +30,6 @@ SELECT s.stream_id, s.scope, s.name, s.hidden_through
    AND (%(since)s::timestamptz IS NULL OR coalesce(m.said_at, m.recorded_at) >= %(since)s)
    AND (%(until)s::timestamptz IS NULL OR coalesce(m.said_at, m.recorded_at) < %(until)s);
 
--- part: weigh_whole
--- Lists that are told whole are weighed before they are read: all rows come if they weigh weight_max at most,
--- else only the first. They weigh what they have in bytes, or else as in eventlog/sql/log.sql.
-SELECT *
-  FROM (
-       SELECT *,
-              CASE WHEN %(is_exact)s
-                   THEN sum(coalesce(octet_length(content::text), 0) + coalesce(octet_length(tool_calls::text), 0)
-                            + coalesce(octet_length(metadata::text), 0)) OVER ()
-                   ELSE sum(coalesce(pg_column_size(content)
-                                     * CASE WHEN pg_column_compression(content) IS NULL THEN 1 ELSE 20 END, 0)
-                            + coalesce(pg_column_size(tool_calls)
-                                       * CASE WHEN pg_column_compression(tool_calls) IS NULL THEN 1 ELSE 20 END,
-                                       0)
-                            + coalesce(pg_column_size(metadata)
-                                       * CASE WHEN pg_column_compression(metadata) IS NULL THEN 1 ELSE 20 END, 0))
-                        OVER ()
-              END AS weight,
-              row_number() OVER () AS place
-         FROM (;
-
--- part: if_light
-              ) AS whole
-       ) AS whole
- WHERE place = 1 OR weight <= coalesce(%(weight_max)s::bigint, 9223372036854775807);
-
 -- name: newest_messages
 -- here: with_sessions_asked
 , spoken AS (
@@ -73,9 +47,8 @@ SELECT a.stream_id, a.scope, a.name, a.hidden_through
  LIMIT %(limit)s::bigint + %(offset)s::bigint
 )
 -- here: weigh_whole
-SELECT 'session', s.scope, s.name, m.stream_id, m.project, m.version, m.changed_version, m.message_id,
-       m.role, m.content, m.name, m.user_id, m.said_at, m.tool_calls, m.tool_call_id, m.metadata,
-       m.token_count, m.recorded_at, m.updated_at, m.deleted_at, m.deleted_version
+SELECT 'session', s.scope, s.name,
+       -- here: message_columns
   FROM spoken s
  CROSS JOIN LATERAL (
        SELECT *

@@ -1,29 +1,3 @@
--- part: weigh_whole
--- Lists that are told whole are weighed before they are read: all rows come if they weigh weight_max at most,
--- else only the first. They weigh what they have in bytes, or else as in eventlog/sql/log.sql.
-SELECT *
-  FROM (
-       SELECT *,
-              CASE WHEN %(is_exact)s
-                   THEN sum(coalesce(octet_length(content::text), 0) + coalesce(octet_length(tool_calls::text), 0)
-                            + coalesce(octet_length(metadata::text), 0)) OVER ()
-                   ELSE sum(coalesce(pg_column_size(content)
-                                     * CASE WHEN pg_column_compression(content) IS NULL THEN 1 ELSE 20 END, 0)
-                            + coalesce(pg_column_size(tool_calls)
-                                       * CASE WHEN pg_column_compression(tool_calls) IS NULL THEN 1 ELSE 20 END,
-                                       0)
-                            + coalesce(pg_column_size(metadata)
-                                       * CASE WHEN pg_column_compression(metadata) IS NULL THEN 1 ELSE 20 END, 0))
-                        OVER ()
-              END AS weight,
-              row_number() OVER () AS place
-         FROM (;
-
--- part: if_light
-              ) AS whole
-       ) AS whole
- WHERE place = 1 OR weight <= coalesce(%(weight_max)s::bigint, 9223372036854775807);
-
 -- name: rank_messages
 -- Live messages of one conversation, each with how alike its words are to those asked for (the cosine of
 -- both sets of words), and the words themselves. Those that share none come last, the newest first.
@@ -68,10 +42,8 @@ WITH asked AS MATERIALIZED (
      LIMIT %(limit)s
 )
 -- here: weigh_whole
-SELECT ranked.score, tsvector_to_array(ranked.words), m.stream_id, m.project, m.version,
-       m.changed_version, m.message_id, m.role, m.content, m.name, m.user_id, m.said_at, m.tool_calls,
-       m.tool_call_id, m.metadata, m.token_count, m.recorded_at, m.updated_at, m.deleted_at,
-       m.deleted_version
+SELECT ranked.score, tsvector_to_array(ranked.words),
+       -- here: message_columns
   FROM ranked
   JOIN messages m ON m.stream_id = (SELECT stream_id FROM talk) AND m.version = ranked.version
  ORDER BY ranked.score DESC, ranked.version DESC

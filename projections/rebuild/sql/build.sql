@@ -1,5 +1,4 @@
--- name: take_unit
--- Waits for one that somebody is at.
+-- part: next_unit
 SELECT number, low, high, events
   FROM rebuild_units
  WHERE done_at IS NULL
@@ -7,13 +6,14 @@ SELECT number, low, high, events
  LIMIT 1
    FOR UPDATE;
 
+-- name: take_unit
+-- Waits for one that somebody is at.
+-- here: next_unit
+;
+
 -- name: take_free_unit
-SELECT number, low, high, events
-  FROM rebuild_units
- WHERE done_at IS NULL
- ORDER BY events DESC, number
- LIMIT 1
-   FOR UPDATE SKIP LOCKED;
+-- here: next_unit
+       SKIP LOCKED;
 
 -- name: flush_later
 -- What a crash may lose of a unit, it loses as a whole. The exchange waits until all before it is flushed.
@@ -25,15 +25,17 @@ UPDATE rebuild_units SET done_at = now() WHERE number = %s;
 -- name: remaining
 SELECT coalesce(sum(events), 0) FROM rebuild_units WHERE done_at IS NULL;
 
--- name: select_streams
+-- part: select_events
 SELECT originator_id, originator_version, topic, convert_to(state::text, 'UTF8')
-  FROM stored_events
+  FROM stored_events;
+
+-- name: select_streams
+-- here: select_events
  WHERE originator_id BETWEEN %s AND %s
  ORDER BY originator_id, originator_version;
 
 -- name: select_some_streams
-SELECT originator_id, originator_version, topic, convert_to(state::text, 'UTF8')
-  FROM stored_events
+-- here: select_events
  WHERE originator_id = ANY(%s::uuid[])
  ORDER BY originator_id, originator_version;
 

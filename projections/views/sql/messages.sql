@@ -1,18 +1,11 @@
--- Columns of a message come in the order of the members of domain.messages.MessageState.
+-- Members of domain.messages.MessageState, in their order.
+-- part: message_columns
+       m.stream_id, m.project, m.version, m.changed_version, m.message_id, m.role, m.content, m.name, m.user_id,
+       m.said_at, m.tool_calls, m.tool_call_id, m.metadata, m.token_count, m.recorded_at, m.updated_at,
+       m.deleted_at, m.deleted_version;
 
 -- name: insert_messages
-INSERT INTO messages (
-       stream_id, version, project, message_id, role, content, name, user_id, said_at, tool_calls,
-       tool_call_id, metadata, token_count, recorded_at, updated_at, changed_version, deleted_at,
-       deleted_version)
-SELECT stream_id, version, project, message_id, role, content, name, user_id, said_at, tool_calls,
-       tool_call_id, metadata, token_count, recorded_at, updated_at, changed_version, deleted_at,
-       deleted_version
-  FROM json_to_recordset(%s::json) AS row (
-       stream_id uuid, version bigint, project text, message_id uuid, role text, content json,
-       name text, user_id text, said_at timestamptz, tool_calls json, tool_call_id text,
-       metadata json, token_count bigint, recorded_at timestamptz, updated_at timestamptz,
-       changed_version bigint, deleted_at timestamptz, deleted_version bigint);
+INSERT INTO messages SELECT * FROM json_populate_recordset(NULL::messages, %s::json);
 
 -- name: change_messages
 UPDATE messages
@@ -21,11 +14,7 @@ UPDATE messages
        token_count = row.token_count, updated_at = row.updated_at,
        changed_version = row.changed_version, deleted_at = row.deleted_at,
        deleted_version = row.deleted_version
-  FROM json_to_recordset(%s::json) AS row (
-       stream_id uuid, version bigint, role text, content json, name text, user_id text,
-       tool_calls json, tool_call_id text, metadata json, token_count bigint,
-       updated_at timestamptz, changed_version bigint, deleted_at timestamptz,
-       deleted_version bigint)
+  FROM json_populate_recordset(NULL::messages, %s::json) AS row
  WHERE messages.stream_id = row.stream_id AND messages.version = row.version;
 
 -- name: delete_messages
@@ -36,9 +25,8 @@ DELETE FROM messages
 
 -- name: find_messages
 -- Hidden ones too: a message id stays taken until it is purged.
-SELECT m.stream_id, m.project, m.version, m.changed_version, m.message_id, m.role, m.content, m.name,
-       m.user_id, m.said_at, m.tool_calls, m.tool_call_id, m.metadata, m.token_count, m.recorded_at,
-       m.updated_at, m.deleted_at, m.deleted_version
+SELECT
+       -- here: message_columns
   FROM messages m
  WHERE m.stream_id = %(stream_id)s
    AND (m.message_id = ANY(%(ids)s::uuid[]) OR m.said_at = ANY(%(instants)s::timestamptz[]))
@@ -76,10 +64,9 @@ SELECT *
 -- name: page_oldest_first
 -- One row per message with its conversation's version; one row without a message for an empty page;
 -- no row where there is no conversation (or a deleted one, unless deleted ones are asked for).
-SELECT c.version, c.stream_id, m.stream_id, m.project, m.version, m.changed_version, m.message_id,
-       m.role, m.content, m.name, m.user_id, m.said_at, m.tool_calls, m.tool_call_id, m.metadata,
-       m.token_count, m.recorded_at, m.updated_at, m.deleted_at, m.deleted_version, m.page_rows,
-       m.weight_before
+SELECT c.version, c.stream_id,
+       -- here: message_columns
+       , m.page_rows, m.weight_before
   FROM names n
   JOIN conversations c ON c.stream_id = n.stream_id AND c.kind = n.kind
   LEFT JOIN LATERAL (
@@ -101,10 +88,9 @@ SELECT c.version, c.stream_id, m.stream_id, m.project, m.version, m.changed_vers
 
 -- name: page_newest_first
 -- As page_oldest_first, backwards.
-SELECT c.version, c.stream_id, m.stream_id, m.project, m.version, m.changed_version, m.message_id,
-       m.role, m.content, m.name, m.user_id, m.said_at, m.tool_calls, m.tool_call_id, m.metadata,
-       m.token_count, m.recorded_at, m.updated_at, m.deleted_at, m.deleted_version, m.page_rows,
-       m.weight_before
+SELECT c.version, c.stream_id,
+       -- here: message_columns
+       , m.page_rows, m.weight_before
   FROM names n
   JOIN conversations c ON c.stream_id = n.stream_id AND c.kind = n.kind
   LEFT JOIN LATERAL (
@@ -125,9 +111,8 @@ SELECT c.version, c.stream_id, m.stream_id, m.project, m.version, m.changed_vers
 
 -- name: messages_by_id
 -- The live messages of a project with this id: one, unless a conversation was copied.
-SELECT c.kind, c.scope, c.name, m.stream_id, m.project, m.version, m.changed_version, m.message_id,
-       m.role, m.content, m.name, m.user_id, m.said_at, m.tool_calls, m.tool_call_id, m.metadata,
-       m.token_count, m.recorded_at, m.updated_at, m.deleted_at, m.deleted_version
+SELECT c.kind, c.scope, c.name,
+       -- here: message_columns
   FROM messages m
   JOIN conversations c USING (stream_id)
  WHERE m.message_id = %(id)s AND c.project = %(project)s
@@ -136,9 +121,8 @@ SELECT c.kind, c.scope, c.name, m.stream_id, m.project, m.version, m.changed_ver
 
 -- name: message_in
 -- A live message of one live conversation.
-SELECT m.stream_id, m.project, m.version, m.changed_version, m.message_id, m.role, m.content, m.name,
-       m.user_id, m.said_at, m.tool_calls, m.tool_call_id, m.metadata, m.token_count, m.recorded_at,
-       m.updated_at, m.deleted_at, m.deleted_version
+SELECT
+       -- here: message_columns
   FROM names n
   JOIN conversations c ON c.stream_id = n.stream_id AND c.kind = n.kind
   JOIN messages m ON m.stream_id = c.stream_id
@@ -175,9 +159,8 @@ SELECT *
 -- name: numbered_page
 -- Live messages of one conversation, each with how many there are; no row where there is none on the page.
 -- here: weigh_whole
-SELECT count(*) OVER (), m.stream_id, m.project, m.version, m.changed_version, m.message_id, m.role,
-       m.content, m.name, m.user_id, m.said_at, m.tool_calls, m.tool_call_id, m.metadata, m.token_count,
-       m.recorded_at, m.updated_at, m.deleted_at, m.deleted_version
+SELECT count(*) OVER (),
+       -- here: message_columns
   FROM names n
   JOIN conversations c ON c.stream_id = n.stream_id AND c.kind = n.kind
   JOIN messages m ON m.stream_id = c.stream_id
@@ -195,10 +178,8 @@ SELECT DISTINCT message_id
  WHERE message_id = ANY(%(ids)s::uuid[]) AND project = %(project)s;
 
 -- part: select_of_project
-SELECT e.notification_id, c.kind, c.scope, c.name, m.stream_id, m.project, m.version,
-       m.changed_version, m.message_id, m.role, m.content, m.name, m.user_id, m.said_at,
-       m.tool_calls, m.tool_call_id, m.metadata, m.token_count, m.recorded_at, m.updated_at,
-       m.deleted_at, m.deleted_version
+SELECT e.notification_id, c.kind, c.scope, c.name,
+       -- here: message_columns
   FROM stored_events e
   JOIN messages m ON m.stream_id = e.originator_id AND m.version = e.originator_version
   JOIN conversations c ON c.stream_id = m.stream_id

@@ -1,14 +1,11 @@
+-- Columns have the names of the members of the state that a row holds; stream_id holds its id.
+
+-- part: columns
+       project, scope, name, number, user_id, origin, metadata, message_count, hidden_through, version,
+       created_at, updated_at, deleted_at, deleted_version, hold;
+
 -- name: put_sessions
-INSERT INTO sessions (
-       stream_id, project, scope, name, number, user_id, origin, metadata, message_count,
-       hidden_through, version, created_at, updated_at, deleted_at, deleted_version, hold)
-SELECT stream_id, project, scope, name, number, user_id, origin, metadata, message_count,
-       hidden_through, version, created_at, updated_at, deleted_at, deleted_version, hold
-  FROM json_to_recordset(%s::json) AS row (
-       stream_id uuid, project text, scope text, name text, number bigint, user_id text,
-       origin json, metadata json, message_count bigint, hidden_through bigint, version bigint,
-       created_at timestamptz, updated_at timestamptz, deleted_at timestamptz,
-       deleted_version bigint, hold text)
+INSERT INTO sessions SELECT * FROM json_populate_recordset(NULL::sessions, %s::json)
 ON CONFLICT (stream_id) DO UPDATE
    SET name = excluded.name,
        metadata = excluded.metadata,
@@ -35,12 +32,12 @@ UPDATE sessions
  WHERE sessions.stream_id = row.stream_id;
 
 -- name: get_session
-SELECT s.stream_id AS id, s.project, s.scope, s.name, s.number, s.user_id, s.origin, s.metadata,
-       s.message_count, s.hidden_through, s.version, s.created_at, s.updated_at, s.deleted_at,
-       s.deleted_version, s.hold
-  FROM names n
-  JOIN sessions s USING (stream_id)
- WHERE n.project = %(project)s AND n.kind = 'session' AND n.scope = %(scope)s AND n.name = %(name)s;
+SELECT stream_id AS id,
+       -- here: columns
+  FROM (SELECT stream_id
+          FROM names
+         WHERE project = %(project)s AND kind = 'session' AND scope = %(scope)s AND name = %(name)s) AS named
+  JOIN sessions USING (stream_id);
 
 -- part: weigh_rows
 -- Rows are weighed as in eventlog/log/sql/log.sql.
@@ -56,61 +53,53 @@ SELECT *
        ) AS page
  WHERE coalesce(weight_before, 0) < coalesce(%(weight_max)s::bigint, 9223372036854775807);
 
--- name: list_sessions_oldest_first
--- here: weigh_rows
-SELECT stream_id AS id, project, scope, name, number, user_id, origin, metadata, message_count,
-       hidden_through, version, created_at, updated_at, deleted_at, deleted_version, hold
-  FROM sessions
- WHERE project = %(project)s
-   AND number > coalesce(%(after)s::bigint, 0)
+-- part: and_asked_for
    AND (%(scope)s::text IS NULL OR scope = %(scope)s)
    AND (%(user_id)s::text IS NULL OR user_id = %(user_id)s)
    AND (%(metadata)s::jsonb IS NULL OR metadata::jsonb @> %(metadata)s::jsonb)
    AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
    AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s)
-   AND (%(deleted)s::boolean IS NULL OR (deleted_at IS NOT NULL) = %(deleted)s)
+   AND (%(deleted)s::boolean IS NULL OR (deleted_at IS NOT NULL) = %(deleted)s);
+
+-- name: list_sessions_oldest_first
+-- here: weigh_rows
+SELECT stream_id AS id,
+       -- here: columns
+  FROM sessions
+ WHERE project = %(project)s
+   AND number > coalesce(%(after)s::bigint, 0)
+   -- here: and_asked_for
  ORDER BY number
  LIMIT %(limit)s
 -- here: within_weight;
 
 -- name: list_sessions_newest_first
 -- here: weigh_rows
-SELECT stream_id AS id, project, scope, name, number, user_id, origin, metadata, message_count,
-       hidden_through, version, created_at, updated_at, deleted_at, deleted_version, hold
+SELECT stream_id AS id,
+       -- here: columns
   FROM sessions
  WHERE project = %(project)s
    AND number < coalesce(%(after)s::bigint, 9223372036854775807)
-   AND (%(scope)s::text IS NULL OR scope = %(scope)s)
-   AND (%(user_id)s::text IS NULL OR user_id = %(user_id)s)
-   AND (%(metadata)s::jsonb IS NULL OR metadata::jsonb @> %(metadata)s::jsonb)
-   AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
-   AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s)
-   AND (%(deleted)s::boolean IS NULL OR (deleted_at IS NOT NULL) = %(deleted)s)
+   -- here: and_asked_for
  ORDER BY number DESC
  LIMIT %(limit)s
 -- here: within_weight;
 
 -- name: list_sessions_last_spoken_in
 -- A message that was hidden since was said all the same.
-SELECT s.stream_id AS id, s.project, s.scope, s.name, s.number, s.user_id, s.origin, s.metadata,
-       s.message_count, s.hidden_through, s.version, s.created_at, s.updated_at, s.deleted_at,
-       s.deleted_version, s.hold
-  FROM sessions s
+SELECT stream_id AS id,
+       -- here: columns
+  FROM sessions
   LEFT JOIN LATERAL (
        SELECT recorded_at
          FROM messages
-        WHERE stream_id = s.stream_id
+        WHERE messages.stream_id = sessions.stream_id
         ORDER BY version DESC
         LIMIT 1
        ) last ON true
- WHERE s.project = %(project)s
-   AND (%(scope)s::text IS NULL OR s.scope = %(scope)s)
-   AND (%(user_id)s::text IS NULL OR s.user_id = %(user_id)s)
-   AND (%(metadata)s::jsonb IS NULL OR s.metadata::jsonb @> %(metadata)s::jsonb)
-   AND (%(since)s::timestamptz IS NULL OR s.created_at >= %(since)s)
-   AND (%(until)s::timestamptz IS NULL OR s.created_at < %(until)s)
-   AND (%(deleted)s::boolean IS NULL OR (s.deleted_at IS NOT NULL) = %(deleted)s)
- ORDER BY coalesce(last.recorded_at, s.created_at), s.name COLLATE "C"
+ WHERE project = %(project)s
+   -- here: and_asked_for
+ ORDER BY coalesce(last.recorded_at, created_at), name COLLATE "C"
  LIMIT %(limit)s OFFSET %(offset)s;
 
 -- name: session_names

@@ -1,8 +1,5 @@
 -- name: put_states
-INSERT INTO states (stream_id, key, state, version, updated_at)
-SELECT stream_id, key, state, version, updated_at
-  FROM json_to_recordset(%s::json) AS row (
-       stream_id uuid, key text, state json, version bigint, updated_at timestamptz)
+INSERT INTO states SELECT * FROM json_populate_recordset(NULL::states, %s::json)
 ON CONFLICT (stream_id, key) DO UPDATE
    SET state = excluded.state, version = excluded.version, updated_at = excluded.updated_at;
 

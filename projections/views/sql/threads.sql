@@ -1,14 +1,11 @@
+-- Columns have the names of the members of the state that a row holds; stream_id holds its id.
+
+-- part: columns
+       project, scope, name, number, metadata, message_count, hidden_through, version, created_at,
+       updated_at, deleted_at, deleted_version, hold;
+
 -- name: put_threads
-INSERT INTO threads (
-       stream_id, project, scope, name, number, metadata, message_count, hidden_through,
-       version, created_at, updated_at, deleted_at, deleted_version, hold)
-SELECT stream_id, project, scope, name, number, metadata, message_count, hidden_through,
-       version, created_at, updated_at, deleted_at, deleted_version, hold
-  FROM json_to_recordset(%s::json) AS row (
-       stream_id uuid, project text, scope text, name text, number bigint,
-       metadata json, message_count bigint, hidden_through bigint, version bigint,
-       created_at timestamptz, updated_at timestamptz, deleted_at timestamptz,
-       deleted_version bigint, hold text)
+INSERT INTO threads SELECT * FROM json_populate_recordset(NULL::threads, %s::json)
 ON CONFLICT (stream_id) DO UPDATE
    SET name = excluded.name,
        metadata = excluded.metadata,
@@ -35,11 +32,12 @@ UPDATE threads
  WHERE threads.stream_id = row.stream_id;
 
 -- name: get_thread
-SELECT t.stream_id AS id, t.project, t.scope, t.name, t.number, t.metadata, t.message_count,
-       t.hidden_through, t.version, t.created_at, t.updated_at, t.deleted_at, t.deleted_version, t.hold
-  FROM names n
-  JOIN threads t USING (stream_id)
- WHERE n.project = %(project)s AND n.kind = 'thread' AND n.scope = %(scope)s AND n.name = %(name)s;
+SELECT stream_id AS id,
+       -- here: columns
+  FROM (SELECT stream_id
+          FROM names
+         WHERE project = %(project)s AND kind = 'thread' AND scope = %(scope)s AND name = %(name)s) AS named
+  JOIN threads USING (stream_id);
 
 -- part: weigh_rows
 -- Rows are weighed as in eventlog/log/sql/log.sql.
@@ -55,34 +53,33 @@ SELECT *
        ) AS page
  WHERE coalesce(weight_before, 0) < coalesce(%(weight_max)s::bigint, 9223372036854775807);
 
--- name: list_threads_oldest_first
--- here: weigh_rows
-SELECT stream_id AS id, project, scope, name, number, metadata, message_count,
-       hidden_through, version, created_at, updated_at, deleted_at, deleted_version, hold
-  FROM threads
- WHERE project = %(project)s
-   AND number > coalesce(%(after)s::bigint, 0)
+-- part: and_asked_for
    AND (%(scope)s::text IS NULL OR scope = %(scope)s)
    AND (%(metadata)s::jsonb IS NULL OR metadata::jsonb @> %(metadata)s::jsonb)
    AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
    AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s)
-   AND (%(deleted)s::boolean IS NULL OR (deleted_at IS NOT NULL) = %(deleted)s)
+   AND (%(deleted)s::boolean IS NULL OR (deleted_at IS NOT NULL) = %(deleted)s);
+
+-- name: list_threads_oldest_first
+-- here: weigh_rows
+SELECT stream_id AS id,
+       -- here: columns
+  FROM threads
+ WHERE project = %(project)s
+   AND number > coalesce(%(after)s::bigint, 0)
+   -- here: and_asked_for
  ORDER BY number
  LIMIT %(limit)s
 -- here: within_weight;
 
 -- name: list_threads_newest_first
 -- here: weigh_rows
-SELECT stream_id AS id, project, scope, name, number, metadata, message_count,
-       hidden_through, version, created_at, updated_at, deleted_at, deleted_version, hold
+SELECT stream_id AS id,
+       -- here: columns
   FROM threads
  WHERE project = %(project)s
    AND number < coalesce(%(after)s::bigint, 9223372036854775807)
-   AND (%(scope)s::text IS NULL OR scope = %(scope)s)
-   AND (%(metadata)s::jsonb IS NULL OR metadata::jsonb @> %(metadata)s::jsonb)
-   AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
-   AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s)
-   AND (%(deleted)s::boolean IS NULL OR (deleted_at IS NOT NULL) = %(deleted)s)
+   -- here: and_asked_for
  ORDER BY number DESC
  LIMIT %(limit)s
 -- here: within_weight;

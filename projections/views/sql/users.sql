@@ -1,14 +1,11 @@
+-- Columns have the names of the members of the state that a row holds; stream_id holds its id.
+
+-- part: columns
+       project, name, number, profile, metadata, hidden_through, version, created_at, updated_at,
+       deleted_at, deleted_version, hold;
+
 -- name: put_users
-INSERT INTO users (
-       stream_id, project, name, number, profile, metadata, hidden_through,
-       version, created_at, updated_at, deleted_at, deleted_version, hold)
-SELECT stream_id, project, name, number, profile, metadata, hidden_through,
-       version, created_at, updated_at, deleted_at, deleted_version, hold
-  FROM json_to_recordset(%s::json) AS row (
-       stream_id uuid, project text, name text, number bigint, profile json,
-       metadata json, hidden_through bigint, version bigint,
-       created_at timestamptz, updated_at timestamptz, deleted_at timestamptz,
-       deleted_version bigint, hold text)
+INSERT INTO users SELECT * FROM json_populate_recordset(NULL::users, %s::json)
 ON CONFLICT (stream_id) DO UPDATE
    SET profile = excluded.profile,
        metadata = excluded.metadata,
@@ -38,11 +35,12 @@ SELECT EXISTS (SELECT FROM sessions WHERE project = %(project)s AND user_id = %(
                 WHERE m.project = %(project)s AND m.user_id = %(name)s);
 
 -- name: get_user
-SELECT u.stream_id AS id, u.project, u.name, u.number, u.profile, u.metadata, u.hidden_through,
-       u.version, u.created_at, u.updated_at, u.deleted_at, u.deleted_version, u.hold
-  FROM names n
-  JOIN users u USING (stream_id)
- WHERE n.project = %(project)s AND n.kind = 'user' AND n.scope = '' AND n.name = %(name)s;
+SELECT stream_id AS id,
+       -- here: columns
+  FROM (SELECT stream_id
+          FROM names
+         WHERE project = %(project)s AND kind = 'user' AND scope = '' AND name = %(name)s) AS named
+  JOIN users USING (stream_id);
 
 -- part: weigh_rows
 -- Rows are weighed as in eventlog/log/sql/log.sql.
@@ -60,40 +58,40 @@ SELECT *
        ) AS page
  WHERE coalesce(weight_before, 0) < coalesce(%(weight_max)s::bigint, 9223372036854775807);
 
--- name: list_users_oldest_first
--- here: weigh_rows
-SELECT stream_id AS id, project, name, number, profile, metadata, hidden_through,
-       version, created_at, updated_at, deleted_at, deleted_version, hold
-  FROM users
- WHERE project = %(project)s
-   AND number > coalesce(%(after)s::bigint, 0)
+-- part: and_asked_for
    AND (%(metadata)s::jsonb IS NULL OR metadata::jsonb @> %(metadata)s::jsonb)
    AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
    AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s)
-   AND (%(deleted)s::boolean IS NULL OR (deleted_at IS NOT NULL) = %(deleted)s)
+   AND (%(deleted)s::boolean IS NULL OR (deleted_at IS NOT NULL) = %(deleted)s);
+
+-- name: list_users_oldest_first
+-- here: weigh_rows
+SELECT stream_id AS id,
+       -- here: columns
+  FROM users
+ WHERE project = %(project)s
+   AND number > coalesce(%(after)s::bigint, 0)
+   -- here: and_asked_for
  ORDER BY number
  LIMIT %(limit)s
 -- here: within_weight;
 
 -- name: list_users_newest_first
 -- here: weigh_rows
-SELECT stream_id AS id, project, name, number, profile, metadata, hidden_through,
-       version, created_at, updated_at, deleted_at, deleted_version, hold
+SELECT stream_id AS id,
+       -- here: columns
   FROM users
  WHERE project = %(project)s
    AND number < coalesce(%(after)s::bigint, 9223372036854775807)
-   AND (%(metadata)s::jsonb IS NULL OR metadata::jsonb @> %(metadata)s::jsonb)
-   AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
-   AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s)
-   AND (%(deleted)s::boolean IS NULL OR (deleted_at IS NOT NULL) = %(deleted)s)
+   -- here: and_asked_for
  ORDER BY number DESC
  LIMIT %(limit)s
 -- here: within_weight;
 
 -- name: find_users
 -- Those called by one of the names, and shown by one of the display names; NULL asks for neither.
-SELECT stream_id AS id, project, name, number, profile, metadata, hidden_through,
-       version, created_at, updated_at, deleted_at, deleted_version, hold
+SELECT stream_id AS id,
+       -- here: columns
   FROM users
  WHERE project = %(project)s AND deleted_at IS NULL
    AND (%(names)s::text[] IS NULL

@@ -52,3 +52,15 @@ def test_a_part_is_read_wherever_it_is_to_be() -> None:
 def test_a_part_that_is_not_there_is_told() -> None:
     with pytest.raises(KeyError, match="and_sked_for"):
         statements_in(TEXT.replace("-- here: and_asked_for", "-- here: and_sked_for", 1))
+
+
+def test_a_part_may_insert_another() -> None:
+    text = TEXT.replace("-- here: and_asked_for", "-- here: and_long") + (
+        "\n-- part: and_long\n   AND length > 2\n   -- here: and_asked_for;\n"
+    )
+    assert "AND length > 2\n   AND (%(role)s" in statements_in(text)["select_words"]
+
+
+def test_parts_may_come_from_elsewhere() -> None:
+    parts = {"and_asked_for": "   AND word = 'given'"}
+    assert "word = 'given'" in statements_in(TEXT, parts)["select_words"]
