@@ -38,7 +38,7 @@ def parse_moment(text: str, option: str) -> AsOf:
 
 
 def parse_instant(text: str | None, option: str) -> datetime | None:
-    """Parse a time with its zone; None stays None."""
+    """Parse a time, UTC where it names no zone; None stays None."""
     if text is None:
         return None
     try:
