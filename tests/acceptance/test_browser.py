@@ -62,6 +62,7 @@ def requested(log: Path, page: str) -> set[str]:
     return {start["url"] for start in starts if start["initiator"] == origin and "url" in start}
 
 
+@pytest.mark.thorough
 def test_the_pages_work_without_the_internet(conninfo: str, browse: Browse) -> None:
     with run_server(conninfo, Settings()) as address:
         home, _ = browse(f"{address}/")

@@ -88,6 +88,7 @@ def test_a_synchronous_standby_loses_nothing_that_was_acknowledged(programs: Pat
             assert load_epochs(connection).current.number == 2
 
 
+@pytest.mark.thorough
 def test_what_an_asynchronous_standby_loses_is_told(pair: Pair, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with (

@@ -34,6 +34,8 @@ from tests.support.killing import Served, children_of, postmaster_of
 from tests.support.ledger import Client, count, found_at, talking
 from tests.support.processes import PATIENCE_SECONDS, wait_until
 
+pytestmark = pytest.mark.thorough
+
 GONE_ON_SECONDS_MAX = 30.0  # ten on a quiet machine
 TALK_SECONDS_MAX = 1.0
 AT_ONCE = 40  # requests to a silent database

@@ -316,7 +316,14 @@ def checked(store: Store, after: str) -> Count:
 
 
 class TestCommands:
-    @pytest.fixture(params=VICTIMS)
+    @pytest.fixture(
+        params=[
+            "rebuild",
+            pytest.param("rebuild by two", marks=pytest.mark.thorough),
+            "purge",
+            pytest.param("log import", marks=pytest.mark.thorough),
+        ]
+    )
     def victim(self, request: pytest.FixtureRequest) -> Victim:
         return VICTIMS[request.param]
 

@@ -24,6 +24,8 @@ from tests.support.postgres import installed_server, new_database
 from tests.support.processes import wait_until
 from tests.support.programs import need_postgres_15
 
+pytestmark = pytest.mark.thorough
+
 PROMISED_SECONDS = 10
 SLACK_SECONDS = 20
 """A machine under load is slow; what was mended would wait for ever."""

@@ -20,11 +20,18 @@ from recountdb.api.app import create_app
 from recountdb.api.http.store import Store
 from recountdb.api.settings import Settings
 from tests.support.hostile import SECRET
+from tests.support.representatives import mark_repeats
+from tests.support.routes import Route
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Load the fixtures that need PostgreSQL."""
     config.pluginmanager.import_plugin("tests.support.fixtures")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to ``make test-thorough`` what repeats a test for another route of the same kind."""
+    mark_repeats(items, Route)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,6 +8,7 @@ from starlette.testclient import TestClient
 from tests.support.routes import ANSWERING, RESOURCES, ROUTES, Place, Route, body_for, call, make_ready
 
 
+@pytest.mark.every
 @pytest.mark.parametrize("route", [route for route in ANSWERING if route.id in RESOURCES], ids=str)
 def test_each_route_answers_in_the_shape_it_promises(shared: TestClient, route: Route) -> None:
     place = Place()

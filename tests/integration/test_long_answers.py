@@ -101,8 +101,8 @@ def fill(service: Service, headers: dict[str, str], *, messages: int) -> None:
     "path",
     [
         "/v1/audit?format=ndjson",
-        "/v1/sessions/long/replay?speed=max",
-        "/v1/events/stream?after=0",
+        pytest.param("/v1/sessions/long/replay?speed=max", marks=pytest.mark.thorough),
+        pytest.param("/v1/events/stream?after=0", marks=pytest.mark.thorough),
     ],
 )
 def test_what_is_slowly_read_is_cut(service: Service, database: Database, path: str) -> None:

@@ -559,7 +559,7 @@ def empty(database: Database) -> None:
         connection.execute(f"TRUNCATE {tables} RESTART IDENTITY")
 
 
-def run(database: Database, monkeypatch: pytest.MonkeyPatch, *, examples: int, steps: int) -> None:
+def run(database: Database, monkeypatch: pytest.MonkeyPatch, *, steps: int, **more: Any) -> None:
     monkeypatch.setattr(recountdb.eventlog.application, "SNAPSHOT_INTERVAL", 3)
 
     class Machine(Store):
@@ -569,20 +569,20 @@ def run(database: Database, monkeypatch: pytest.MonkeyPatch, *, examples: int, s
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=examples,
             stateful_step_count=steps,
             deadline=None,
             suppress_health_check=list(HealthCheck),
+            **more,
         ),
     )
 
 
 @pytest.mark.timeout(600)  # a failing example is made small for up to five minutes
 def test_the_store_and_the_model_agree(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(database, monkeypatch, examples=60, steps=30)
+    run(database, monkeypatch, steps=30)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_the_store_and_the_model_agree_for_long(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(database, monkeypatch, examples=200, steps=50)
+    run(database, monkeypatch, steps=50, max_examples=200)

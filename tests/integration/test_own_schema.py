@@ -141,7 +141,10 @@ def well(ended: Ended, code: int = 0) -> str:
 WAYS = [("its name", None), ("the role", "chat"), ("the address", "chat"), ("the address", STRANGE)]
 
 
-@pytest.mark.parametrize(("how", "schema"), [*WAYS, ("the role", STRANGE)])
+@pytest.mark.parametrize(
+    ("how", "schema"),
+    [("the role", STRANGE), *(pytest.param(*way, marks=pytest.mark.thorough) for way in WAYS)],
+)
 def test_everything_works_there(make_place: Make, tmp_path: Path, how: str, schema: str | None) -> None:
     place = make_place(how, schema)
     well(place.run("migrate"))

@@ -10,8 +10,10 @@ from uuid import uuid4
 
 import httpx2
 import pytest
+from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
+from recountdb.api.app import create_app
 from recountdb.api.http.long_answers import Answer
 from recountdb.api.services import fork as forking
 from recountdb.api.settings import Settings
@@ -29,6 +31,7 @@ from recountdb.projections.lists.paging import PAGE_BYTES_MAX
 from recountdb.projections.queries import diff as difference
 from tests.integration.test_long_answers import key_of
 from tests.support.background_server import run_server
+from tests.support.postgres import new_database
 from tests.support.processes import wait_until
 
 LARGE = 1_900_000
@@ -71,28 +74,39 @@ def pages(client: TestClient, path: str, **query: Any) -> Iterator[list[Any]]:
             return
 
 
-class TestPages:
-    @pytest.fixture(params=TEXTS)
-    def client(self, request: pytest.FixtureRequest, client: TestClient) -> TestClient:
-        for _ in range(COUNT):
-            add(client, TEXTS[request.param])
-        return client
+@pytest.fixture(scope="module", params=TEXTS)
+def kind(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
 
+
+@pytest.fixture(scope="module")
+def filled(server: str, template: str, kind: str) -> Iterator[TestClient]:
+    """Yield a client of a store with one session of large texts, which tests only read."""
+    with new_database(server, template=template) as name:
+        app = create_app(Settings(), make_conninfo(server, dbname=name))
+        with TestClient(app, base_url="http://127.0.0.1") as client:
+            for _ in range(COUNT):
+                add(client, TEXTS[kind])
+            yield client
+
+
+class TestPages:
     @pytest.mark.parametrize("order", ["oldest", "newest"])
     @pytest.mark.parametrize("path", PATHS)
-    def test_one_ends_early_and_the_cursor_goes_on(self, client: TestClient, path: str, order: str) -> None:
-        found = list(pages(client, path, order=order, limit=100))
+    def test_one_ends_early_and_the_cursor_goes_on(self, filled: TestClient, path: str, order: str) -> None:
+        found = list(pages(filled, path, order=order, limit=100))
         large = [[item for item in page if item.get("type") != "session.started"] for page in found]
         assert max(map(len, large)) <= ON_A_PAGE
         versions = [item["version"] for page in large for item in page]
         assert versions == sorted(range(2, COUNT + 2), reverse=order == "newest")
 
-    def test_json_lines_have_them_all(self, client: TestClient) -> None:
-        answer = client.get("/v1/audit?format=ndjson&type=session.message-added")
+    def test_json_lines_have_them_all(self, filled: TestClient) -> None:
+        answer = filled.get("/v1/audit?format=ndjson&type=session.message-added")
         assert len(answer.text.splitlines()) == COUNT
 
-    def test_so_has_a_replay(self, client: TestClient) -> None:
-        answer = client.get("/v1/sessions/long/replay?speed=max")
+    def test_so_has_a_replay(self, filled: TestClient) -> None:
+        answer = filled.get("/v1/sessions/long/replay?speed=max")
         assert answer.text.count("event: session.message-added") == COUNT
 
 
@@ -252,9 +266,8 @@ class TestWhole:
     """Lists of those who know no cursors: whole, and no larger than there is room for."""
 
     @pytest.mark.parametrize("path", WHOLE)
-    @pytest.mark.parametrize("kind", TEXTS)
     def test_there_is_room_for_one_before_it_is_read(
-        self, client: TestClient, monkeypatch: pytest.MonkeyPatch, path: str, kind: str
+        self, filled: TestClient, monkeypatch: pytest.MonkeyPatch, path: str, kind: str
     ) -> None:
         held: list[int] = []
 
@@ -262,27 +275,23 @@ class TestWhole:
             held.append(size)
 
         monkeypatch.setattr(Answer, "hold", hold)
-        for _ in range(COUNT):
-            add(client, TEXTS[kind])
-        answer = client.get(path)
+        answer = filled.get(path)
         assert answer.text.count(TEXTS[kind]) == COUNT
         assert sum(held) > (COUNT - 1) * LARGE, "but for one message"
 
     @pytest.mark.parametrize("path", WHOLE)
     def test_where_there_is_none_nothing_is_read(
-        self, client: TestClient, monkeypatch: pytest.MonkeyPatch, path: str
+        self, filled: TestClient, monkeypatch: pytest.MonkeyPatch, path: str
     ) -> None:
-        for _ in range(COUNT):
-            add(client, TEXTS["random"])
         monkeypatch.setattr("recountdb.api.http.long_answers.HOLD_SECONDS", 0.1)
-        shares = client.app.state.store.answers.shares  # type: ignore[attr-defined]
+        shares = filled.app.state.store.answers.shares  # type: ignore[attr-defined]
         everything = 2**40
         assert shares.take("default", everything)
-        refused = client.get(path)
+        refused = filled.get(path)
         assert refused.status_code == 503
         assert int(refused.headers["retry-after"]) > 0
         shares.give_back("default", everything)
-        assert client.get(path).status_code == 200
+        assert filled.get(path).status_code == 200
         assert shares.taken == 0
 
     def test_a_search_and_lists_of_metadata(self, client: TestClient) -> None:

@@ -16,6 +16,8 @@ from recountdb.eventlog.postgres.database import APPEND, Connection, Database, c
 from tests.integration.test_order import append, held
 from tests.support.processes import wait_until
 
+pytestmark = pytest.mark.thorough
+
 ANSWER_SECONDS_MAX = 30.0  # ten on a quiet machine
 BODY = {"messages": [{"role": "user", "content": "hello"}]}
 

@@ -12,11 +12,18 @@ from recountdb.api.services.keys import create_key
 from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Database
 from tests.support.background_server import run_server
+from tests.support.protocol_requests import ProtocolRequest
+from tests.support.representatives import mark_repeats
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Load the fixtures that need PostgreSQL."""
     config.pluginmanager.import_plugin("tests.support.fixtures")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to ``make test-thorough`` what repeats a test for another request of the same kind."""
+    mark_repeats(items, ProtocolRequest)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
 from starlette.testclient import TestClient
 
-from tests.protocols.test_tenants import ARGUMENTS, NAMES, QUERIED, REQUESTS_OF
+from tests.support.protocol_requests import ARGUMENTS, NAMES, QUERIED, REQUESTS_OF
 
 TOLD = os.environ.get("RECOUNT_TEST_CASES")
 CASES = int(TOLD or 400)

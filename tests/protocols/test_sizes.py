@@ -11,19 +11,19 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.http.conftest import serving
-from tests.protocols.test_tenants import ALL, ARGUMENTS, QUERIED, Sent
+from tests.support.protocol_requests import ALL_REQUESTS, ARGUMENTS, QUERIED, ProtocolRequest
 
 LIMIT = 4096
 
 
-def arguments(sent: Sent) -> dict[str, Any]:
+def arguments(sent: ProtocolRequest) -> dict[str, Any]:
     method, _, what, _ = sent.request
     if isinstance(what, dict) and what.keys() <= ARGUMENTS:
         return what
     return {"params" if method in QUERIED else "json": what}
 
 
-BODIES = [sent for sent in ALL if arguments(sent).get("json")]
+BODIES = [sent for sent in ALL_REQUESTS if arguments(sent).get("json")]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def small(shared_conninfo: str) -> Iterator[TestClient]:
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["told", "untold"])
 @pytest.mark.parametrize("sent", BODIES, ids=str)
-def test_too_large_a_body(small: TestClient, sent: Sent, chunked: bool) -> None:
+def test_too_large_a_body(small: TestClient, sent: ProtocolRequest, chunked: bool) -> None:
     method, path, *_ = sent.request
     url = re.sub(r"\{(\w+)(:\w+)?\}", str(uuid4()), path)
     text = b" " * (LIMIT + 1)

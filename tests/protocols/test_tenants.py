@@ -1,23 +1,12 @@
-"""Projects are tenants in every protocol: none sees, changes or counts what is another's.
-
-Each protocol says what a valid request for each of its routes is, in ``<name>_requests.py``: REQUESTS, as
-(method, path, what, status), where the path is the route's, and ``what`` is the query of a GET, DELETE or
-HEAD and else the body (or arguments of the test client, where it has just these); ``furnish``, which writes
-a conversation with given words and returns what goes into the paths (None: NAMES); and PUBLIC, those of
-the requests, as (method, path), that ask for no key, if any.
-"""
+"""Projects are tenants in every protocol: none sees, changes or counts what is another's."""
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
-from types import ModuleType
 from typing import Any
-from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -30,60 +19,14 @@ from recountdb.api.protocols.registry import PROTOCOLS
 from recountdb.api.services.keys import create_key
 from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Database
+from tests.support.protocol_requests import ALL_REQUESTS, NAMES, REQUESTS_OF, ProtocolRequest
 
-NAMES = {"session_id": "furnished"}
 SECRET = "quokka"
 OURS = "wombat"
-ARGUMENTS = {"json", "params", "content", "data", "files", "headers", "cookies"}
-QUERIED = {"GET", "HEAD", "DELETE"}
 UUID = re.compile("[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
 TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( UTC|Z|[+-]\d\d:?\d\d)?|\b\d{10,}(\.\d+)?\b")
 
-REQUESTS_OF: dict[str, ModuleType] = {
-    name: importlib.import_module(f"tests.protocols.{name}_requests")
-    for name in PROTOCOLS
-    if Path(__file__).with_name(f"{name}_requests.py").exists()
-}
-
-
-@dataclass(frozen=True)
-class Sent:
-    """One of a protocol's requests."""
-
-    protocol: str
-    place: int
-
-    @property
-    def module(self) -> ModuleType:
-        return REQUESTS_OF[self.protocol]
-
-    @property
-    def request(self) -> tuple[str, str, Any, int]:
-        found: tuple[str, str, Any, int] = self.module.REQUESTS[self.place]
-        return found
-
-    def __str__(self) -> str:
-        return f"{self.protocol} {self.request[0]} {self.request[1]} {self.place}"
-
-    @property
-    def is_public(self) -> bool:
-        return self.request[:2] in getattr(self.module, "PUBLIC", ())
-
-    def by(self, client: TestClient, names: Mapping[str, str], headers: Mapping[str, str]) -> Response:
-        method, path, what, _ = self.request
-        url = re.sub(r"\{(\w+)(:\w+)?\}", lambda found: quote(names[found[1]], safe=""), path)
-        more: dict[str, Any] = {}
-        if isinstance(what, dict) and what and what.keys() <= ARGUMENTS:
-            more = dict(what)
-        elif what is not None:
-            more = {"params" if method in QUERIED else "json": what}
-        more["headers"] = {**more.get("headers", {}), **headers}
-        client.cookies.clear()
-        return client.request(method, url, **more)
-
-
-ALL = [Sent(name, place) for name, module in REQUESTS_OF.items() for place in range(len(module.REQUESTS))]
-each_request = pytest.mark.parametrize("sent", ALL, ids=str)
+each_request = pytest.mark.parametrize("sent", ALL_REQUESTS, ids=str)
 
 
 @dataclass(frozen=True)
@@ -92,12 +35,12 @@ class Project:
     client: TestClient
     headers: Mapping[str, str]
 
-    def furnish(self, sent: Sent, words: str) -> Mapping[str, str]:
+    def furnish(self, sent: ProtocolRequest, words: str) -> Mapping[str, str]:
         names: Mapping[str, str] | None = sent.module.furnish(self.client, dict(self.headers), words)
         return NAMES if names is None else names
 
-    def ask(self, sent: Sent, names: Mapping[str, str]) -> Response:
-        return sent.by(self.client, names, self.headers)
+    def ask(self, sent: ProtocolRequest, names: Mapping[str, str]) -> Response:
+        return sent.send(self.client, names, self.headers)
 
 
 Make = Callable[[], Project]
@@ -160,15 +103,16 @@ def test_each_route_has_a_request(name: str) -> None:
         )
 
 
+@pytest.mark.every
 @each_request
-def test_the_request_is_a_valid_one(sent: Sent, project: Make) -> None:
+def test_the_request_is_a_valid_one(sent: ProtocolRequest, project: Make) -> None:
     ours = project()
     answer = ours.ask(sent, ours.furnish(sent, OURS))
     assert answer.status_code == sent.request[3], answer.text
 
 
 @each_request
-def test_what_is_anothers_is_not_there(sent: Sent, project: Make, shared_conninfo: str) -> None:
+def test_what_is_anothers_is_not_there(sent: ProtocolRequest, project: Make, shared_conninfo: str) -> None:
     theirs, ours = project(), project()
     names = theirs.furnish(sent, SECRET)
     before = everything_of(shared_conninfo, theirs.name)
@@ -180,7 +124,7 @@ def test_what_is_anothers_is_not_there(sent: Sent, project: Make, shared_conninf
 
 
 @each_request
-def test_what_both_have_is_each_ones_own(sent: Sent, project: Make, shared_conninfo: str) -> None:
+def test_what_both_have_is_each_ones_own(sent: ProtocolRequest, project: Make, shared_conninfo: str) -> None:
     theirs, ours, alone = project(), project(), project()
     theirs.furnish(sent, SECRET)
     names = ours.furnish(sent, OURS)
@@ -202,12 +146,12 @@ def masked(answer: Response) -> tuple[int, str]:
 @each_request
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer rcnt_no_such_key"}], ids=["none", "wrong"])
 def test_without_a_key_nothing_is_shown_or_done(
-    sent: Sent, headers: dict[str, str], project: Make, shared_conninfo: str
+    sent: ProtocolRequest, headers: dict[str, str], project: Make, shared_conninfo: str
 ) -> None:
     theirs = project()
     names = theirs.furnish(sent, SECRET)
     before = everything_of(shared_conninfo, theirs.name)
-    answer = sent.by(theirs.client, names, headers)
+    answer = sent.send(theirs.client, names, headers)
     if not sent.is_public:
         assert answer.status_code in (401, 403)
     assert SECRET not in answer.text

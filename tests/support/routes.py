@@ -65,6 +65,12 @@ class Route:
         return "write" if self.writes else "read"
 
     @property
+    def kind(self) -> tuple[object, ...]:
+        """What tells it from others where input is read: `make test` tries one route of each kind."""
+        has_pages = "cursor" in self.names("query")
+        return self.method, self.scope, self.takes_body, len(self.names("path")), has_pages
+
+    @property
     def takes_body(self) -> bool:
         return "requestBody" in self.operation
 
