@@ -153,7 +153,14 @@ def eventually(claim: Callable[[], bool], seconds: float = ENDS_WITHIN_SECONDS) 
     return True
 
 
-@pytest.mark.parametrize(("workers", "number"), [(1, signal.SIGTERM), (1, signal.SIGINT), (2, signal.SIGHUP)])
+@pytest.mark.parametrize(
+    ("workers", "number"),
+    [
+        pytest.param(1, signal.SIGTERM, marks=pytest.mark.thorough),
+        pytest.param(1, signal.SIGINT, marks=pytest.mark.thorough),
+        (2, signal.SIGHUP),
+    ],
+)
 def test_it_serves_and_ends_cleanly_though_somebody_follows_the_log(
     serve: Serve, data: Path, workers: int, number: signal.Signals
 ) -> None:

@@ -23,7 +23,14 @@ from tests.support.pages import Block, Example, documents, examples, is_shown, p
 from tests.support.postgres import embedded_server, migrated_template, new_database
 from tests.support.programs import need_program
 
-WITH_EXAMPLES = [page for page in pages() if examples(page)]
+LONG = {"docs/operations.md", "docs/guides/back-up-and-restore.md"}
+"""Pages whose examples take many seconds."""
+
+WITH_EXAMPLES = [
+    pytest.param(page, marks=pytest.mark.thorough) if page in LONG else page
+    for page in pages()
+    if examples(page)
+]
 PORT_SHOWN = "127.0.0.1:8000"
 BIN = Path(sys.executable).parent
 PATIENCE_SECONDS = 60

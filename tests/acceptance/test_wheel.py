@@ -79,7 +79,7 @@ def test_it_holds_one_package_with_types_and_nothing_else(wheel: Path) -> None:
                 assert path.relative_to(ROOT).as_posix() in shipped
 
 
-@pytest.mark.parametrize("is_ours_first", [True, False])
+@pytest.mark.parametrize("is_ours_first", [True, pytest.param(False, marks=pytest.mark.thorough)])
 def test_neither_project_harms_the_other(
     is_ours_first: bool, wheel: Path, other: Path, python: Path, tmp_path: Path
 ) -> None:

@@ -318,7 +318,7 @@ def checked(store: Store, after: str) -> Count:
 class TestCommands:
     @pytest.fixture(
         params=[
-            "rebuild",
+            pytest.param("rebuild", marks=pytest.mark.thorough),
             pytest.param("rebuild by two", marks=pytest.mark.thorough),
             "purge",
             pytest.param("log import", marks=pytest.mark.thorough),
@@ -443,7 +443,7 @@ def contents_of_session(application: Recount, session: str) -> list[object]:
 
 
 class TestFollowers:
-    @pytest.mark.parametrize("how", ["properly", "naively"])
+    @pytest.mark.parametrize("how", ["properly", pytest.param("naively", marks=pytest.mark.thorough)])
     def test_each_event_is_noted_once(
         self, how: str, application: Recount, database: Database, conninfo: str, plan: Plan
     ) -> None:

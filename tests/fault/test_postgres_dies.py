@@ -12,7 +12,7 @@ import pytest
 from tests.support.serving import PATIENCE_SECONDS, add, serving
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGQUIT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGQUIT, marks=pytest.mark.thorough)])
 def test_a_server_survives_its_database(tmp_path: Path, number: signal.Signals) -> None:
     data = tmp_path / "data"
     with serving(data) as client:

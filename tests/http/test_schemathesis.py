@@ -64,7 +64,7 @@ def assert_kept(case: Any, answer: Response) -> None:
 
 
 @each_operation
-@examples(12)
+@examples(settings().max_examples // 5)
 def test_the_server_keeps_to_its_document(case: Any, shared: TestClient) -> None:
     assert_kept(case, answer_to(shared, case))
 

@@ -277,7 +277,7 @@ print(logs.get_finished_logs())
 """
 
 
-@pytest.mark.parametrize("otel", ["off", "on"])
+@pytest.mark.parametrize("otel", [pytest.param("off", marks=pytest.mark.thorough), "on"])
 def test_an_sdk_that_somebody_else_set_up_is_shown_nothing_either(conninfo: str, key: str, otel: str) -> None:
     command = [sys.executable, "-W", "ignore", "-c", FOREIGN_SDK, conninfo, key, otel]
     environment = os.environ | {"FASTAPI_OTEL_AUTO_CONFIGURE": "true", "OTEL_SDK_DISABLED": ""}

@@ -464,8 +464,8 @@ class TestStopped:
         assert rest
         assert rows_of(connection, SHADOW) == rows_of(connection, LIVE)
 
-    @pytest.mark.parametrize("workers", [1, 2])
-    @pytest.mark.parametrize("is_finished", [True, False])
+    @pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.thorough), 2])
+    @pytest.mark.parametrize("is_finished", [True, pytest.param(False, marks=pytest.mark.thorough)])
     def test_a_unit_that_postgresql_is_at_for_a_dead_one_is_waited_for(
         self,
         application: Recount,
