@@ -11,7 +11,7 @@ from recountdb.domain.errors import DatabaseUnfit, RecordUnreadable, RecountErro
 PARTLY, REFUSED, NOT_AVAILABLE, FAULT = 1, 2, 3, 70
 
 
-def in_our_words(error: Exception) -> Exception:
+def translate_driver_error(error: Exception) -> Exception:
     """Return ``error``; for an error of PostgreSQL's driver, the error of Recount that it means."""
     if not type(error).__module__.startswith("psycopg"):
         return error
@@ -27,7 +27,7 @@ def is_expected(error: Exception) -> bool:
     return isinstance(error, RecountError | OSError | UnicodeEncodeError)
 
 
-def sentence(error: Exception) -> str:
+def explain_failure(error: Exception) -> str:
     """Return a sentence that says what happened.
 
     Only the class of an unexpected error is named, for its text may quote what people said.
@@ -65,13 +65,13 @@ def exit_code_for(error: Exception) -> int:
     return NOT_AVAILABLE if is_about_the_store else REFUSED
 
 
-def escape_what_cannot_be_shown() -> None:
+def escape_unprintable() -> None:
     """Write escapes for characters that the terminal's encoding lacks; Python would raise an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
-def let_go_of_stdout() -> None:
+def discard_stdout() -> None:
     """Redirect standard output to the null device, so that Python's last flush does not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -37,11 +37,12 @@ from recountdb.api.cli import (
     verify,
 )
 from recountdb.api.cli.failures import (
-    escape_what_cannot_be_shown,
+    discard_stdout,
+    escape_unprintable,
     exit_code_for,
+    explain_failure,
     is_expected,
-    let_go_of_stdout,
-    sentence,
+    translate_driver_error,
 )
 from recountdb.api.cli.output import print_notice
 
@@ -144,19 +145,20 @@ def recount(
 
 def run_command(arguments: Sequence[str] | None = None) -> None:
     """Run a command. A failure is reported in one sentence; see EPILOG for the exit codes."""
-    escape_what_cannot_be_shown()
+    escape_unprintable()
     try:
         try:
             app(arguments, prog_name="recount")
         finally:
             sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output closed the pipe
-        let_go_of_stdout()
+        discard_stdout()
         sys.exit(1)
-    except Exception as error:
+    except Exception as failure:
+        error = translate_driver_error(failure)
         if _is_debugging() and not is_expected(error):
             raise
-        print_notice(sentence(error))
+        print_notice(explain_failure(error))
         sys.exit(exit_code_for(error))
 
 

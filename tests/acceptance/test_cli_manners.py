@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from recountdb.api.cli import main
@@ -91,3 +92,16 @@ def test_export_shows_progress_to_somebody_who_watches(conninfo: str, tmp_path: 
     assert b"sessions" in said.split(b"300 sessions exported")[0]
     assert b"300 sessions exported to" in said
     assert run("export", str(tmp_path / "quiet.jsonl"), **store).stderr.startswith("300 sessions exported")
+
+
+def test_an_error_of_the_driver_is_no_fault_of_recount(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise psycopg.OperationalError("the connection is lost")
+
+    monkeypatch.setattr("recountdb.api.cli.store.locate_store", fail)
+    with pytest.raises(SystemExit) as ended:
+        main(["verify"])
+    assert ended.value.code == 3
+    assert "fault of Recount" not in capfd.readouterr().err

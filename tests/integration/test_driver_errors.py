@@ -11,7 +11,7 @@ import pytest
 from psycopg import errors
 from starlette.testclient import TestClient
 
-from recountdb.api.cli.failures import exit_code_for, in_our_words, sentence
+from recountdb.api.cli.failures import exit_code_for, explain_failure, translate_driver_error
 from recountdb.domain.errors import Unavailable
 from recountdb.eventlog.postgres.database import connect
 from recountdb.eventlog.postgres.failures import translated
@@ -57,10 +57,10 @@ def test_what_the_driver_says_by_itself_is_no_refusal() -> None:
 
 @pytest.mark.parametrize("kind", ENDED)
 def test_a_command_ends_with_3(kind: type[psycopg.Error]) -> None:
-    error = in_our_words(kind("what it says itself, which may quote"))
+    error = translate_driver_error(kind("what it says itself, which may quote"))
     assert exit_code_for(error) == 3
-    assert "\n" not in sentence(error)
-    assert "fault of Recount" not in sentence(error)
+    assert "\n" not in explain_failure(error)
+    assert "fault of Recount" not in explain_failure(error)
 
 
 @pytest.mark.parametrize(
