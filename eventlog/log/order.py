@@ -55,11 +55,11 @@ def settled_position(connection: Connection, *, wait_seconds_max: float = WAIT_S
             is_noticed = True
             logger.warning(
                 "the log waits for an append that stands still: %s",
-                describe_sessions(connection, backends(awaited)),
+                describe_sessions(connection, _backends(awaited)),
             )
         if waited_seconds > STANDSTILL_SECONDS and not is_ended:
             is_ended = True
-            end_standing_still(connection, backends(awaited))
+            end_standing_still(connection, _backends(awaited))
         if waited_seconds > wait_seconds_max:
             raise Unavailable("an append that stands still keeps the log from being read; retry")
         time.sleep(POLL_SECONDS)
@@ -85,6 +85,6 @@ def still_held(awaited: Holders, now: Holders) -> Holders:
     }
 
 
-def backends(holders: Holders) -> list[int]:
+def _backends(holders: Holders) -> list[int]:
     """Return the process numbers of ``holders``."""
     return [int(backend) for backend in holders if backend.isdigit()]

@@ -40,8 +40,7 @@ from recountdb.projections.rebuild import shadow
 from recountdb.projections.views.tables import NOTES, PREVIOUS, TABLES
 from tests.fault.conftest import Plan
 from tests.integration.test_archive import exported, other, rows_of_conninfo, source_of, take_in
-from tests.integration.test_followers import make_notes, seen
-from tests.integration.test_order import committed
+from tests.support.appends import committed_positions
 from tests.support.killing import (
     RECOUNT,
     Command,
@@ -56,6 +55,7 @@ from tests.support.killing import (
     kill_postmaster,
 )
 from tests.support.ledger import Client, Count, Gate, count, found_at, talking
+from tests.support.notes import make_note_tables, noted_positions
 from tests.support.processes import context, wait_until
 from tests.support.receiver import Receiver
 from tests.support.stories import say, tell_stories
@@ -448,7 +448,7 @@ class TestFollowers:
         self, how: str, application: Recount, database: Database, conninfo: str, plan: Plan
     ) -> None:
         """Of two that stand ready the leader is killed: the other one leads within seconds."""
-        make_notes(database)
+        make_note_tables(database)
         # By turns it kills itself before its checkpoint, and somebody else kills it at any moment.
         moments = cycle([plan.chance.randint(1, 5), 0])
         leader = Notetaker(conninfo, how, dies_after=next(moments))
@@ -466,12 +466,12 @@ class TestFollowers:
                     slowest = max(slowest, time.monotonic() - began)
                     leader = standby
             standby = Notetaker(conninfo, how, dies_after=0)  # where the leader is to die yet
-            last = committed(database)[-1]
-            wait_until(lambda: last in seen(database))
+            last = committed_positions(database)[-1]
+            wait_until(lambda: last in noted_positions(database))
         finally:
             leader.end()
             standby.end()
-        noted, all_there_are = Counter(seen(database)), committed(database)
+        noted, all_there_are = Counter(noted_positions(database)), committed_positions(database)
         missed = [position for position in all_there_are if position not in noted]
         doubled = [position for position in noted if noted[position] > 1]
         plan.tell(
@@ -480,7 +480,7 @@ class TestFollowers:
         )
         assert slowest < TAKEN_OVER_SECONDS_MAX
         if how == "properly":
-            assert seen(database) == all_there_are
+            assert noted_positions(database) == all_there_are
         else:
             assert doubled, "this test would find nothing"
 
@@ -500,7 +500,7 @@ class TestFollowers:
                         victim = plan.chance.choice(servers)
                         victim.kill()
                         victim.start()
-                everything = committed(application.database)
+                everything = committed_positions(application.database)
                 wait_until(lambda: receiver.positions[-1:] == everything[-1:])
             finally:
                 for server in servers:

@@ -5,23 +5,20 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
-from httpx2 import Response
 from starlette.testclient import TestClient
 
-from recountdb.api.app import create_app
 from recountdb.api.http.store import Store
-from recountdb.api.settings import Settings
 from tests.support.hostile import SECRET
+from tests.support.http_client import open_client
 from tests.support.representatives import mark_repeats
 from tests.support.routes import Route
+from tests.support.talk import Talk
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,72 +46,6 @@ def _nobody_knows_names() -> Iterator[None]:
         yield
 
 
-@dataclass(frozen=True)
-class Talk:
-    """A session or thread in a test, spoken to over HTTP."""
-
-    client: TestClient
-    path: str
-
-    @property
-    def kind(self) -> str:
-        return self.path.split("/")[2].removesuffix("s")
-
-    @property
-    def name(self) -> str:
-        return self.path.split("/")[3]
-
-    def add(self, *contents: Any, **members: Any) -> list[dict[str, Any]]:
-        """Messages with these contents; the answer's."""
-        messages = [{"role": "user", "content": content, **members} for content in contents]
-        answer = self.post({"messages": messages})
-        assert answer.status_code == 201, answer.text
-        added: list[dict[str, Any]] = answer.json()["messages"]
-        return added
-
-    def post(self, body: Any, **headers: str) -> Response:
-        return self.client.post(f"{self.path}/messages", json=body, headers=headers)
-
-    def get(self, **query: Any) -> Response:
-        return self.client.get(self.path, params=query)
-
-    def page(self, **query: Any) -> Response:
-        return self.client.get(f"{self.path}/messages", params=query)
-
-    def contents(self, **query: Any) -> list[Any]:
-        """What is said, the oldest first."""
-        answer = self.page(order="oldest", **query)
-        assert answer.status_code == 200, answer.text
-        return [message["content"] for message in answer.json()["items"]]
-
-    def message(self, message_id: str, **query: Any) -> Response:
-        return self.client.get(f"{self.path}/messages/{message_id}", params=query)
-
-    def change(self, message_id: str, body: Any, **headers: str) -> Response:
-        return self.client.patch(f"{self.path}/messages/{message_id}", json=body, headers=headers)
-
-    def remove(self, message_id: str, **headers: str) -> Response:
-        return self.client.delete(f"{self.path}/messages/{message_id}", headers=headers)
-
-    def merge(self, metadata: Any, **headers: str) -> Response:
-        return self.client.patch(self.path, json={"metadata": metadata}, headers=headers)
-
-    def delete(self, **headers: str) -> Response:
-        return self.client.delete(self.path, headers=headers)
-
-    def undelete(self) -> Response:
-        return self.client.post(f"{self.path}/undelete")
-
-    def trail(self, **query: Any) -> list[dict[str, Any]]:
-        """Its audit trail, the oldest first."""
-        items: list[dict[str, Any]] = self.client.get(f"{self.path}/events", params=query).json()["items"]
-        return items
-
-    def types(self) -> list[str]:
-        """The types of its events, without their kind: ``started``, ``message-added`` …"""
-        return [event["type"].split(".")[1] for event in self.trail()]
-
-
 @pytest.fixture(params=["sessions", "threads"])
 def talk(request: pytest.FixtureRequest, shared: TestClient) -> Talk:
     """A conversation that has not begun, of either kind."""
@@ -134,16 +65,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Store, "now", ask)
 
 
-@contextmanager
-def serving(conninfo: str, **settings: Any) -> Iterator[TestClient]:
-    with TestClient(create_app(Settings(**settings), conninfo), base_url="http://127.0.0.1") as client:
-        yield client
-
-
 @pytest.fixture(scope="module")
 def shared(shared_conninfo: str) -> Iterator[TestClient]:
     """A client on ``shared_conninfo``, for all tests of a file."""
-    with serving(shared_conninfo, webhooks_max=100_000) as client:  # each test makes some
+    with open_client(shared_conninfo, webhooks_max=100_000) as client:  # each test makes some
         yield client
 
 

@@ -22,7 +22,7 @@ from recountdb.eventlog.postgres.database import Database, connect
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.projections.lists.paging import Window
 from recountdb.projections.queries.audit import AuditFilter, page_audit, parameters
-from tests.http.conftest import serving
+from tests.support.http_client import open_client
 from tests.support.outage import database_gone
 from tests.support.processes import context, recount_on, wait_until
 
@@ -223,7 +223,7 @@ class TestPlans:
 class TestReads:
     @pytest.fixture
     def watched(self, conninfo: str) -> Iterator[TestClient]:
-        with serving(conninfo, audit_reads=True) as client:
+        with open_client(conninfo, audit_reads=True) as client:
             yield client
 
     def reads(self, client: TestClient, count: int) -> list[dict[str, Any]]:
@@ -286,7 +286,7 @@ class TestReads:
         self, conninfo: str, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("recountdb.api.services.read_audit.PAUSE_SECONDS", 600)
-        with serving(conninfo, audit_reads=True) as client:
+        with open_client(conninfo, audit_reads=True) as client:
             for _ in range(5):
                 client.get("/v1/sessions")
         assert len(page_reads(database, None, Window()).items) == 5

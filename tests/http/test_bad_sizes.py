@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from starlette.testclient import TestClient
 
-from tests.http.conftest import serving
 from tests.support.hostile import SECRET, assert_refused
+from tests.support.http_client import open_client
 from tests.support.routes import ROUTES, Place, Route, body_for
 
 WRITES = [route for route in ROUTES if route.writes]
@@ -19,7 +19,7 @@ LIMIT = 4096
 @pytest.fixture(scope="module")
 def small(shared_conninfo: str) -> Iterator[TestClient]:
     """A server that takes small bodies only."""
-    with serving(shared_conninfo, body_bytes_max=LIMIT) as client:
+    with open_client(shared_conninfo, body_bytes_max=LIMIT) as client:
         yield client
 
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from tests.http.conftest import Talk
 from tests.support.documents import documents, objects, texts
+from tests.support.talk import Talk
 
 # One database serves all examples: each uses names of its own.
 property_test = settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.http.conftest import Talk
+from tests.support.talk import Talk
 
 
 def unlike_versions(state: dict[str, object]) -> dict[str, object]:

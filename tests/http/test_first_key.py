@@ -12,8 +12,8 @@ from recountdb.api.app import create_app
 from recountdb.api.services import keys
 from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Database
-from tests.http.conftest import serving
 from tests.support.hostile import assert_refused
+from tests.support.http_client import open_client
 from tests.support.processes import in_threads
 from tests.support.routes import ROUTES, Place, Route, call
 
@@ -28,7 +28,7 @@ def test_a_first_key_opens_the_server_to_whoever_has_it(
     conninfo: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    with serving(conninfo, host="0.0.0.0", first_key=KEY) as client:
+    with open_client(conninfo, host="0.0.0.0", first_key=KEY) as client:
         assert client.get("/v1/sessions", headers=bearer(KEY)).status_code == 200
         assert client.get("/v1/audit", headers=bearer(KEY)).status_code == 200
         assert client.get("/v1/projections", headers=bearer(KEY)).status_code == 200
@@ -40,7 +40,7 @@ def test_a_first_key_opens_the_server_to_whoever_has_it(
 def test_it_is_made_while_no_key_ever_was(conninfo: str, database: Database) -> None:
     made, _ = keys.create_key(database, project="default", scopes=["read"])
     keys.revoke_key(database, made.id)
-    with serving(conninfo, first_key=KEY) as client:
+    with open_client(conninfo, first_key=KEY) as client:
         assert_refused(client.get("/v1/sessions", headers=bearer(KEY)), 401)
     assert len(keys.list_keys(database)) == 1
 
@@ -48,7 +48,7 @@ def test_it_is_made_while_no_key_ever_was(conninfo: str, database: Database) -> 
 def test_a_revoked_first_key_is_not_made_again(conninfo: str, database: Database) -> None:
     assert keys.create_first_key(database, KEY)
     keys.revoke_key(database, keys.list_keys(database)[0].id)
-    with serving(conninfo, first_key=KEY) as client:
+    with open_client(conninfo, first_key=KEY) as client:
         assert_refused(client.get("/v1/sessions", headers=bearer(KEY)), 401)
 
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from tests.http.conftest import Talk
+from tests.support.talk import Talk
 
 IDS = [str(UUID(int=number, version=4)) for number in range(1, 4)]
 

@@ -5,11 +5,7 @@ from __future__ import annotations
 from starlette.testclient import TestClient
 
 from tests.support.hostile import SECRET
-from tests.support.outage import database_gone
-
-
-def have_it_give_up_soon(client: TestClient) -> None:
-    client.app.state.store.database._pool.timeout = 0.2  # type: ignore[attr-defined]
+from tests.support.outage import database_gone, give_up_soon
 
 
 def test_a_server_with_its_database_is_ready(shared: TestClient) -> None:
@@ -21,7 +17,7 @@ def test_a_server_without_its_database_lives_but_is_not_ready(
     client: TestClient, server: str, conninfo: str
 ) -> None:
     client.post("/v1/sessions", json={"session_id": "trip"})
-    have_it_give_up_soon(client)
+    give_up_soon(client)
     with database_gone(server, conninfo):
         assert client.get("/v1/health").status_code == 200
         for answer in (

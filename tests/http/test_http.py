@@ -11,9 +11,10 @@ from uuid import uuid4
 import pytest
 from starlette.testclient import TestClient
 
-from tests.http.conftest import Talk, serving
 from tests.support.hostile import assert_refused
+from tests.support.http_client import open_client
 from tests.support.routes import ROUTES, Place, Route
+from tests.support.talk import Talk
 
 READS = [route for route in ROUTES if route.method == "GET"]
 LIMIT = 20_000
@@ -109,7 +110,7 @@ def test_what_is_not_gzip(shared: TestClient, content: bytes) -> None:
 
 @pytest.fixture(scope="module")
 def small(shared_conninfo: str) -> Any:
-    with serving(shared_conninfo, body_bytes_max=LIMIT, body_values_max=1000) as client:
+    with open_client(shared_conninfo, body_bytes_max=LIMIT, body_values_max=1000) as client:
         yield client
 
 

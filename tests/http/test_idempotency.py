@@ -10,7 +10,7 @@ import pytest
 from httpx2 import Response
 from starlette.testclient import TestClient
 
-from tests.http.conftest import Talk, serving
+from tests.support.http_client import open_client
 from tests.support.processes import in_threads
 from tests.support.routes import (
     ROUTES,
@@ -22,6 +22,7 @@ from tests.support.routes import (
     make_ready,
     wait_for_rebuild,
 )
+from tests.support.talk import Talk
 
 WRITES = [route for route in ROUTES if route.writes]
 OF_ONE_REQUEST = {"x-request-id", "date"}
@@ -161,7 +162,7 @@ class TestOutsideOfTheLog:
         """Through servers that know nothing of each other."""
         headers = key()
         with ExitStack() as servers:
-            clients = [servers.enter_context(serving(conninfo)) for _ in range(3)]
+            clients = [servers.enter_context(open_client(conninfo)) for _ in range(3)]
             asks = [(client,) for client in clients * 4]
             answers = in_threads(
                 lambda client: client.post("/v1/webhooks", json=WEBHOOK, headers=headers), asks

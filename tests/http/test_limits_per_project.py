@@ -13,8 +13,8 @@ from recountdb.api.cli import keys
 from recountdb.api.services.keys import create_key, list_keys, revoke_key
 from recountdb.domain.errors import LimitReached
 from recountdb.eventlog.postgres.database import Database
-from tests.http.conftest import serving
 from tests.support.hostile import assert_refused
+from tests.support.http_client import open_client
 from tests.support.processes import in_threads
 from tests.support.routes import WEBHOOK
 
@@ -47,7 +47,7 @@ def test_one_too_many_is_refused_in_a_sentence_that_names_the_setting(
     conninfo: str, database: Database, setting: str, make: Callable[..., Response]
 ) -> None:
     ours, theirs = key_of(database, "ours"), key_of(database, "theirs")
-    with serving(conninfo, **{setting: 2}) as client:
+    with open_client(conninfo, **{setting: 2}) as client:
         for headers in (ours, theirs):
             say(client, **headers)
             assert [make(client, number, **headers).status_code for number in range(2)] == [201, 201]
@@ -62,7 +62,7 @@ def test_of_many_at_once_no_more_are_made_than_may_be(
 ) -> None:
     """Through servers that know nothing of each other."""
     with ExitStack() as servers:
-        clients = [servers.enter_context(serving(conninfo, **{setting: 3})) for _ in range(3)]
+        clients = [servers.enter_context(open_client(conninfo, **{setting: 3})) for _ in range(3)]
         say(clients[0])
         asks = [(client, number) for number, client in enumerate(clients * 4)]
         answers = in_threads(make, asks)
@@ -70,7 +70,7 @@ def test_of_many_at_once_no_more_are_made_than_may_be(
 
 
 def test_there_is_room_again_for_a_webhook_or_a_fork(conninfo: str) -> None:
-    with serving(conninfo, webhooks_max=1, forks_max=1) as client:
+    with open_client(conninfo, webhooks_max=1, forks_max=1) as client:
         say(client)
         webhook = make_webhook(client, 1).json()["id"]
         assert make_fork(client, 1).status_code == 201
@@ -82,7 +82,7 @@ def test_there_is_room_again_for_a_webhook_or_a_fork(conninfo: str) -> None:
 
 
 def test_a_repeat_of_what_filled_the_project_is_no_refusal(conninfo: str) -> None:
-    with serving(conninfo, webhooks_max=1, forks_max=1) as client:
+    with open_client(conninfo, webhooks_max=1, forks_max=1) as client:
         say(client)
         for make in (make_webhook, make_fork):
             headers = {"Idempotency-Key": f"once-{make.__name__}"}
@@ -92,7 +92,7 @@ def test_a_repeat_of_what_filled_the_project_is_no_refusal(conninfo: str) -> Non
 
 
 def test_holds_are_not_limited(conninfo: str) -> None:
-    with serving(conninfo, webhooks_max=0, forks_max=0, keys_max=1) as client:
+    with open_client(conninfo, webhooks_max=0, forks_max=0, keys_max=1) as client:
         for number in range(5):
             client.post("/v1/sessions", json={"session_id": str(number)})
             held = client.put(f"/v1/sessions/{number}/hold", json={"reason": "case 7"})

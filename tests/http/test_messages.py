@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from starlette.testclient import TestClient
 
-from tests.http.conftest import Talk
+from tests.support.talk import Talk
 
 FULL: dict[str, Any] = {
     "id": "01a1fa82-995b-71d2-8226-548dfde85271",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from tests.http.conftest import Talk
+from tests.support.talk import Talk
 
 MERGES: list[tuple[Any, Any, Any]] = [
     ({"a": 1}, {"b": 2}, {"a": 1, "b": 2}),

@@ -11,10 +11,10 @@ from starlette.testclient import TestClient
 
 from recountdb.eventlog.postgres.database import Database
 from recountdb.projections.followers.follower import lags
-from tests.http.conftest import Talk
 from tests.support.outage import database_gone
 from tests.support.processes import wait_until
 from tests.support.routes import ANSWERING, ROUTES, Place, Route, call
+from tests.support.talk import Talk
 
 
 def families(client: TestClient) -> dict[str, Metric]:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from starlette.testclient import TestClient
 
-from tests.http.conftest import Talk
 from tests.support.documents import names
+from tests.support.talk import Talk
 
 CURIOUS = [
     " ",

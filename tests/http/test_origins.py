@@ -12,8 +12,8 @@ from recountdb.api.services import keys
 from recountdb.api.settings import read_settings
 from recountdb.api.settings.errors import SettingsInvalid
 from recountdb.eventlog.postgres.database import Database
-from tests.http.conftest import serving
 from tests.support.hostile import assert_refused
+from tests.support.http_client import open_client
 from tests.support.routes import ROUTES, Place, Route
 
 APP = "https://app.example.org"
@@ -23,7 +23,7 @@ LOCAL = "http://localhost:3000"
 @pytest.fixture(scope="module")
 def page(shared_conninfo: str) -> Iterator[TestClient]:
     """A client of a server without keys that pages of two origins may call."""
-    with serving(shared_conninfo, cors_origins=(APP, LOCAL)) as client:
+    with open_client(shared_conninfo, cors_origins=(APP, LOCAL)) as client:
         yield client
 
 
@@ -104,7 +104,7 @@ def test_all_pages_may_where_all_are_named_but_not_without_a_key(
 ) -> None:
     monkeypatch.setattr("recountdb.api.services.keys.CACHE_SECONDS", 0.0)
     headers = {"Origin": "https://any.example", "Sec-Fetch-Site": "cross-site"}
-    with serving(conninfo, cors_origins=("*",)) as client:
+    with open_client(conninfo, cors_origins=("*",)) as client:
         assert_refused(client.get("/v1/sessions", headers=headers), 403)
         _, key = keys.create_key(database, project="default", scopes=["read"])
         answer = client.get("/v1/sessions", headers=headers | {"Authorization": f"Bearer {key}"})

@@ -9,9 +9,8 @@ from html.parser import HTMLParser
 import pytest
 from starlette.testclient import TestClient
 
-from tests.http.conftest import serving
-from tests.http.test_health import have_it_give_up_soon
-from tests.support.outage import database_gone
+from tests.support.http_client import open_client
+from tests.support.outage import database_gone, give_up_soon
 
 CHROMIUM = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 PAGES = ["/", "/docs", "/redoc"]
@@ -60,10 +59,10 @@ def test_a_program_gets_what_it_got(shared: TestClient, accept: str | None) -> N
 
 
 def test_a_program_gets_no_page_where_nothing_is_for_it(shared_conninfo: str) -> None:
-    with serving(shared_conninfo, protocols=()) as client:
+    with open_client(shared_conninfo, protocols=()) as client:
         assert client.get("/").status_code == 404
         assert browse(client, "/").count("The native API under /v1.") == 1
-    with serving(shared_conninfo, motorhead_prefix="/motorhead") as client:
+    with open_client(shared_conninfo, motorhead_prefix="/motorhead") as client:
         assert client.get("/motorhead").json().keys() == {"now"}
         assert "Recount" in browse(client, "/")
 
@@ -96,7 +95,7 @@ def test_only_the_files_of_the_pages_are_served(shared: TestClient) -> None:
 
 
 def test_the_page_says_when_the_server_is_not_ready(client: TestClient, server: str, conninfo: str) -> None:
-    have_it_give_up_soon(client)
+    give_up_soon(client)
     with database_gone(server, conninfo):
         text = browse(client, "/")
     assert "Not ready: " in text
@@ -114,7 +113,7 @@ def test_links_go_on_below_a_prefix(shared: TestClient, shared_conninfo: str) ->
     for hostile in ('/"><script>', "//evil.example", "memory", "/a b", "https://evil.example"):
         text = browse(shared, "/", **{"X-Forwarded-Prefix": hostile})
         assert "docs" in Addresses(text).found
-    with serving(shared_conninfo, root_path="/tools/memory") as client:
+    with open_client(shared_conninfo, root_path="/tools/memory") as client:
         for path in ("/tools/memory", "/tools/memory/", "/"):
             assert "/tools/memory/docs" in Addresses(browse(client, path)).found
 
@@ -129,12 +128,12 @@ def test_the_document_names_this_server_and_how_keys_are_sent(
     assert document["paths"]["/v1/health"]["get"]["security"] == []
     told = shared.get("/openapi.json", headers={"X-Forwarded-Prefix": "/memory/"}).json()
     assert told["servers"] == [{"url": "/memory"}]
-    with serving(shared_conninfo, root_path="/memory/") as client:
+    with open_client(shared_conninfo, root_path="/memory/") as client:
         assert client.get("/openapi.json").json()["servers"] == [{"url": "/memory"}]
 
 
 def test_a_root_path_is_taken_off_once_and_from_keys_in_paths_too(shared_conninfo: str) -> None:
-    with serving(shared_conninfo, root_path="/v1") as client:
+    with open_client(shared_conninfo, root_path="/v1") as client:
         name = "a%2Fb%20c"
         assert client.post("/v1/v1/sessions", json={"session_id": "a/b c"}).status_code == 201
         assert client.get(f"/v1/v1/sessions/{name}").json()["session_id"] == "a/b c"

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from starlette.testclient import TestClient
 
-from tests.http.conftest import Talk
+from tests.support.talk import Talk
 
 pytestmark = pytest.mark.usefixtures("clock")
 

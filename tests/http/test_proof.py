@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,11 +9,10 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from recountdb.eventlog.integrity import check_proof
 from recountdb.eventlog.integrity.checkpoints import take_checkpoints
 from recountdb.eventlog.postgres.database import Database
+from tests.support.proofs import run_checker
 
-CHECKER = Path(check_proof.__file__)
 Proof = dict[str, Any]
 
 
@@ -33,17 +29,8 @@ def proof(client: TestClient, database: Database) -> Proof:
     return found
 
 
-def checked(proof: object, tmp_path: Path, *options: str) -> tuple[int, str]:
-    file = tmp_path / "proof.json"
-    file.write_text(json.dumps(proof), encoding="utf-8")
-    command = [sys.executable, "-I", "-S", str(CHECKER), str(file), *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert not done.stderr
-    return done.returncode, done.stdout
-
-
 def test_it_holds_and_shows_what_was_said(proof: Proof, tmp_path: Path) -> None:
-    code, said = checked(proof, tmp_path)
+    code, said = run_checker(proof, tmp_path)
     assert code == 0
     assert said.count("session.message-added") == 5
     assert "Grüße 4" in said
@@ -52,8 +39,8 @@ def test_it_holds_and_shows_what_was_said(proof: Proof, tmp_path: Path) -> None:
 
 def test_a_digest_written_down_elsewhere_is_compared(proof: Proof, tmp_path: Path) -> None:
     digest = proof["checkpoint"]["digest"]
-    assert checked(proof, tmp_path, "--digest", digest)[0] == 0
-    code, said = checked(proof, tmp_path, "--digest", "00" * 32)
+    assert run_checker(proof, tmp_path, "--digest", digest)[0] == 0
+    code, said = run_checker(proof, tmp_path, "--digest", "00" * 32)
     assert code == 1
     assert "the digest is another one" in said
 
@@ -62,8 +49,8 @@ def test_before_any_checkpoint_the_chain_is_all_there_is(client: TestClient, tmp
     client.post("/v1/sessions", json={"session_id": "new"})
     proof = client.get("/v1/sessions/new/proof").json()
     assert proof["checkpoint"] is None
-    assert checked(proof, tmp_path)[0] == 0
-    assert checked(proof, tmp_path, "--digest", "00" * 32)[0] == 1
+    assert run_checker(proof, tmp_path)[0] == 0
+    assert run_checker(proof, tmp_path, "--digest", "00" * 32)[0] == 1
 
 
 CHANGES: dict[str, Callable[[Proof], object]] = {
@@ -94,7 +81,7 @@ def test_no_part_of_it_can_be_changed(
     proof: Proof, tmp_path: Path, change: Callable[[Proof], object]
 ) -> None:
     change(proof)
-    code, said = checked(proof, tmp_path)
+    code, said = run_checker(proof, tmp_path)
     assert code == 1
     assert said.startswith("DOES NOT HOLD: ")
 
@@ -102,4 +89,4 @@ def test_no_part_of_it_can_be_changed(
 def test_what_is_no_proof_does_not_hold(tmp_path: Path) -> None:
     nonsenses: list[object] = [None, [], {}, "text", {"events": 1}]
     for nonsense in nonsenses:
-        assert checked(nonsense, tmp_path)[0] == 1
+        assert run_checker(nonsense, tmp_path)[0] == 1

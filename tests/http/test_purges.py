@@ -19,12 +19,12 @@ from recountdb.eventlog.integrity.checkpoints import take_checkpoints
 from recountdb.eventlog.postgres.database import Database, connect
 from recountdb.projections.lists.paging import Window
 from recountdb.projections.rebuild import shadow
-from tests.http.conftest import Talk, serving
-from tests.http.test_proof import checked
-from tests.integration.test_api_stream import in_log
-from tests.integration.test_api_stream import serving as service_on
+from tests.support.http_client import open_client
+from tests.support.live_server import as_in_log, serve_on_port
 from tests.support.processes import wait_until
+from tests.support.proofs import run_checker
 from tests.support.receiver import Receiver
+from tests.support.talk import Talk
 
 Resource = dict[str, Any]
 
@@ -482,7 +482,7 @@ class TestPartlyErased:
         take_checkpoints(database)
         erased.add("later")
         proof = erased.client.get(f"{erased.path}/proof").json()
-        code, said = checked(proof, tmp_path)
+        code, said = run_checker(proof, tmp_path)
         assert code == 0, said
         assert said.count("(erased)") == 3
         assert SPOKEN not in said
@@ -526,7 +526,7 @@ class TestTheLogOfAPurgedOne:
 
 def test_a_live_stream_goes_over_what_was_erased(conninfo: str) -> None:
     """From the beginning: erased events come in their places, as the log shows them."""
-    with service_on(conninfo) as service:
+    with serve_on_port(conninfo) as service:
         service.say("/v1/sessions/gone", SPOKEN)
         service.say("/v1/sessions/kept", "kept")
         with service.follow() as stream:
@@ -535,13 +535,13 @@ def test_a_live_stream_goes_over_what_was_erased(conninfo: str) -> None:
             assert (record.event, record.data["payload"]["events"]) == ("session.purged", 2)
         wait_until(lambda: SPOKEN not in json.dumps(service.log()))
         with service.follow(after=0) as stream:
-            assert [in_log(record) for record in stream.take(5)] == service.log()
+            assert [as_in_log(record) for record in stream.take(5)] == service.log()
 
 
 class TestWebhooks:
     @pytest.fixture
     def served(self, conninfo: str) -> Iterator[TestClient]:
-        with serving(conninfo, webhooks_allow_private=True) as client:
+        with open_client(conninfo, webhooks_allow_private=True) as client:
             yield client
 
     def test_an_event_that_was_erased_meanwhile_is_sent_without_what_it_said(
@@ -562,7 +562,7 @@ class TestWebhooks:
 
 
 def test_recorded_reads_lose_the_name(conninfo: str, database: Database) -> None:
-    with serving(conninfo, audit_reads=True) as client:
+    with open_client(conninfo, audit_reads=True) as client:
         talk = Talk(client, f"/v1/sessions/{SPOKEN}")
         talk.add("one")
         stream_id = talk.trail()[0]["stream_id"]

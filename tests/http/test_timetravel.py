@@ -18,8 +18,8 @@ from recountdb.api.services import fork as forking
 from recountdb.domain.values import is_same
 from recountdb.projections.queries import diff as difference
 from recountdb.projections.queries import history
-from tests.http.conftest import Talk
 from tests.support.hostile import SECRET, assert_refused
+from tests.support.talk import Talk
 
 pytestmark = pytest.mark.usefixtures("clock")
 

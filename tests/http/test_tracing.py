@@ -25,7 +25,7 @@ from recountdb.api.telemetry import traced
 from recountdb.eventlog import tracing
 from recountdb.eventlog.postgres.database import Database
 from recountdb.projections.followers.follower import lags
-from tests.http.conftest import serving
+from tests.support.http_client import open_client
 from tests.support.processes import wait_until
 
 JSON = {"Content-Type": "application/json"}
@@ -102,7 +102,7 @@ def test_nothing_of_anybodys_is_in_a_span(
     conninfo: str, exporter: InMemorySpanExporter, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    with serving(conninfo, otel=True) as client:
+    with open_client(conninfo, otel=True) as client:
         use_everything(client, key)
         metrics = client.get("/metrics").text
     secret = key.split("_", 2)[2]
@@ -124,7 +124,7 @@ def test_nothing_of_anybodys_is_in_a_span(
 def test_a_request_is_a_span_with_what_was_done_for_it_within(
     conninfo: str, exporter: InMemorySpanExporter, key: str
 ) -> None:
-    with serving(conninfo, otel=True) as client:
+    with open_client(conninfo, otel=True) as client:
         use_everything(client, key)
     (post,) = named(exporter, "POST /v1/sessions/{session_id}/messages")
     assert post.kind is SpanKind.SERVER
@@ -151,7 +151,7 @@ def test_a_request_is_a_span_with_what_was_done_for_it_within(
 
 
 def test_followers_make_spans(conninfo: str, exporter: InMemorySpanExporter, database: Database) -> None:
-    with serving(conninfo, otel=True) as client:
+    with open_client(conninfo, otel=True) as client:
         webhook = {"url": "https://hooks.example/recount"}
         assert client.post("/v1/webhooks", json=webhook).status_code == 201
         client.post("/v1/sessions", json={"session_id": NAME})
@@ -166,7 +166,7 @@ def test_what_a_write_folds_is_a_span_within_its_append(
 ) -> None:
     message = {"messages": [{"role": "user", "content": CANARY}]}
     for otel in (False, True):  # the second server has to read what the first one wrote
-        with serving(conninfo, otel=otel) as client:
+        with open_client(conninfo, otel=otel) as client:
             assert client.post(f"/v1/sessions/{NAME}/messages", json=message).status_code == 201
     (append,) = named(exporter, "append")
     (fold,) = [span for span in within(exporter, append) if span.name == "fold"]
@@ -189,7 +189,7 @@ def test_an_error_is_its_class(exporter: InMemorySpanExporter) -> None:
 def test_without_the_setting_there_are_no_spans(
     conninfo: str, exporter: InMemorySpanExporter, key: str
 ) -> None:
-    with serving(conninfo) as client:
+    with open_client(conninfo) as client:
         use_everything(client, key)
     assert exporter.get_finished_spans() == ()
     assert tracing.span("append") is tracing.span("query", function=len), "nothing is made"
@@ -233,7 +233,7 @@ def test_spans_arrive_at_a_collector(
 ) -> None:
     address, received = collector
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
-    with serving(conninfo, otel=True) as client:
+    with open_client(conninfo, otel=True) as client:
         use_everything(client, key)
     assert {path for path, _ in received} == {"/v1/traces"}
     sent = b"".join(body for _, body in received)
@@ -262,11 +262,11 @@ loggers.add_log_record_processor(SimpleLogRecordProcessor(logs))
 _logs.set_logger_provider(loggers)
 metrics.set_meter_provider(MeterProvider(metric_readers=[reader]))
 
-from tests.http.conftest import serving
+from tests.http.conftest import open_client
 from tests.http.test_tracing import use_everything
 
 conninfo, key, otel = sys.argv[1:]
-with serving(conninfo, otel=otel == "on") as client:
+with open_client(conninfo, otel=otel == "on") as client:
     use_everything(client, key)
 tracers.force_flush()
 print(len(spans.get_finished_spans()))

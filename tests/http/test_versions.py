@@ -8,8 +8,8 @@ import pytest
 from httpx2 import Response
 from starlette.testclient import TestClient
 
-from tests.http.conftest import Talk
 from tests.support.routes import ROUTES, Place, Route, call
+from tests.support.talk import Talk
 
 WRITES = [route for route in ROUTES if route.writes]
 STARTS = [route for route in WRITES if route.path.count("/") == 2]

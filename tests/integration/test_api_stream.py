@@ -2,143 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 import httpx2
 import pytest
-import uvicorn
 
-from recountdb.api.app import create_app
 from recountdb.api.services.keys import create_key
-from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Database
+from tests.support.live_server import (
+    WAIT_SECONDS,
+    Service,
+    Stream,
+    as_in_log,
+    serve_on_port,
+)
 from tests.support.outage import database_gone
-
-WAIT_SECONDS = 30.0  # how long a stream may be silent before the test fails
-
-
-@dataclass(frozen=True)
-class Record:
-    """One record of server-sent events, or a comment."""
-
-    id: int | str | None
-    event: str | None
-    data: Any
-    comment: str | None = None
-
-
-def record_from(lines: list[str]) -> Record:
-    fields = dict(line.split(": ", 1) for line in lines if not line.startswith(":"))
-    comments = [line[2:] for line in lines if line.startswith(":")]
-    return Record(
-        place_in(fields["id"]) if "id" in fields else None,
-        fields.get("event"),
-        json.loads(fields["data"]) if "data" in fields else None,
-        comments[0] if comments else None,
-    )
-
-
-def place_in(id: str) -> int | str:
-    """A position of the first epoch of the log, a version, or a position with its epoch."""
-    return int(id) if id.isdecimal() else id
-
-
-class Stream:
-    """An open stream, read record by record."""
-
-    def __init__(self, answer: httpx2.Response) -> None:
-        self.answer = answer
-        self._lines = answer.iter_lines()
-
-    def __iter__(self) -> Iterator[Record]:
-        lines: list[str] = []
-        for line in self._lines:
-            if line:
-                lines.append(line)
-            else:
-                yield record_from(lines)
-                lines = []
-
-    def take(self, count: int) -> list[Record]:
-        """The next ``count`` events, comments passed over."""
-        found: list[Record] = []
-        for record in self:
-            if record.event is not None:
-                found.append(record)
-            if len(found) == count:
-                break
-        return found
-
-
-@dataclass(frozen=True)
-class Service:
-    """A server under test, and a client of it."""
-
-    client: httpx2.Client
-    server: uvicorn.Server
-
-    @contextmanager
-    def follow(self, headers: dict[str, str] | None = None, **query: Any) -> Iterator[Stream]:
-        """An open stream, from now on unless ``query`` or ``headers`` say otherwise."""
-        with self.client.stream("GET", "/v1/events/stream", params=query, headers=headers) as answer:
-            assert answer.status_code == 200, answer.read()
-            stream = Stream(answer)
-            assert next(iter(stream)).comment == "following"
-            yield stream
-
-    def say(self, path: str, *contents: str, headers: dict[str, str] | None = None) -> None:
-        body = {"messages": [{"role": "user", "content": content} for content in contents]}
-        answer = self.client.post(f"{path}/messages", json=body, headers=headers)
-        assert answer.status_code == 201, answer.text
-
-    def log(self, headers: dict[str, str] | None = None, **query: Any) -> list[Any]:
-        items: list[Any] = self.client.get(
-            "/v1/events", params={"limit": 1000, **query}, headers=headers
-        ).json()["items"]
-        return items
-
-
-@contextmanager
-def serving(conninfo: str) -> Iterator[Service]:
-    """A server on a free port of this machine, in a thread."""
-    config = uvicorn.Config(create_app(Settings(), conninfo), log_level="error", timeout_graceful_shutdown=5)
-    server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        try:
-            with httpx2.Client(base_url=address, timeout=WAIT_SECONDS) as client:
-                assert client.get("/v1/health").status_code == 200
-                yield Service(client, server)
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 @pytest.fixture
 def service(conninfo: str) -> Iterator[Service]:
-    with serving(conninfo) as service:
+    with serve_on_port(conninfo) as service:
         yield service
-
-
-def in_log(record: Record) -> Any:
-    """The record as /v1/events has it."""
-    assert record.id == record.data["position"]
-    assert record.event == record.data["type"]
-    return record.data
 
 
 def test_events_arrive_as_they_are_recorded(service: Service) -> None:
@@ -165,9 +58,9 @@ def test_the_stream_is_the_log_from_any_position_on(service: Service) -> None:
     log = service.log()
     for index, entry in enumerate(log[:-1]):
         with service.follow(after=entry["position"]) as stream:
-            assert list(map(in_log, stream.take(len(log) - index - 1))) == log[index + 1 :]
+            assert list(map(as_in_log, stream.take(len(log) - index - 1))) == log[index + 1 :]
     with service.follow(after=0) as stream:
-        assert list(map(in_log, stream.take(len(log)))) == log
+        assert list(map(as_in_log, stream.take(len(log)))) == log
 
 
 def test_a_follower_that_comes_back_again_and_again_misses_none_and_sees_none_twice(
@@ -181,7 +74,7 @@ def test_a_follower_that_comes_back_again_and_again_misses_none_and_sees_none_tw
         with service.follow(headers={"Last-Event-ID": str(found[-1].id)}) as stream:
             found += stream.take(min(7, 303 - len(found)))
     writing.join()
-    assert list(map(in_log, found)) == service.log()
+    assert list(map(as_in_log, found)) == service.log()
 
 
 def write_much(service: Service, count: int) -> None:
@@ -203,7 +96,7 @@ def test_last_event_id_comes_before_after(service: Service) -> None:
     log = service.log()
     headers = {"Last-Event-ID": str(log[2]["position"])}
     with service.follow(headers=headers, after=0) as stream:
-        assert in_log(stream.take(1)[0]) == log[3]
+        assert as_in_log(stream.take(1)[0]) == log[3]
 
 
 def test_more_than_a_page_behind(service: Service) -> None:
@@ -234,7 +127,7 @@ def test_only_one_session_or_thread(service: Service) -> None:
             for path in paths:
                 service.say(path, "one", "two")
             found = stream.take(2)
-        assert list(map(in_log, found)) == service.log(**query)[-2:]
+        assert list(map(as_in_log, found)) == service.log(**query)[-2:]
 
 
 def test_a_renamed_session_is_followed_on(service: Service) -> None:
@@ -260,8 +153,8 @@ def test_the_events_of_other_projects_never_come(service: Service, database: Dat
         for number in range(10):
             service.say("/v1/sessions/trip", f"theirs {number}", headers=theirs)
             service.say("/v1/sessions/trip", f"ours {number}", headers=ours)
-        assert list(map(in_log, stream.take(11))) == service.log(headers=ours)
-        assert list(map(in_log, other.take(12))) == service.log(headers=theirs)
+        assert list(map(as_in_log, stream.take(11))) == service.log(headers=ours)
+        assert list(map(as_in_log, other.take(12))) == service.log(headers=theirs)
     assert service.client.get("/v1/events/stream").status_code == 401
 
 
@@ -284,7 +177,7 @@ def test_a_stream_outlives_an_absence_of_its_database(service: Service, server: 
         service.say("/v1/sessions/trip", "after")
         log = service.log()
         found += stream.take(len(log) - 2)
-    assert list(map(in_log, found)) == log
+    assert list(map(as_in_log, found)) == log
 
 
 def test_many_follow_at_once(service: Service) -> None:
@@ -293,7 +186,7 @@ def test_many_follow_at_once(service: Service) -> None:
         service.say("/v1/sessions/trip", *"abc")
         log = service.log()
         for stream in streams:
-            assert list(map(in_log, stream.take(4))) == log
+            assert list(map(as_in_log, stream.take(4))) == log
 
 
 @contextmanager

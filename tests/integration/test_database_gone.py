@@ -7,14 +7,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
 import recountdb.eventlog.application
-from recountdb.domain.commands import AddMessages, Command, Delete, MergeMetadata, Name, Start
+from recountdb.domain.commands import Command, Delete, MergeMetadata, Start
 from recountdb.domain.errors import InvalidInput, NotFound, RecordUnreadable, RecountError, Unavailable
-from recountdb.domain.messages import Message
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import Connection, Database, connect
 from recountdb.eventlog.write.ports import Outcome
@@ -23,35 +22,22 @@ from recountdb.projections.queries.history import AsOf, message_as_of, page_as_o
 from recountdb.projections.views.messages import get_message, page_messages, search_messages
 from recountdb.projections.views.registry import CoreViews
 from recountdb.projections.views.sessions import get_session, list_sessions
+from tests.support.messages import TALK, add_hello
+from tests.support.outage import END_OTHERS
 from tests.support.processes import PATIENCE_SECONDS, context
 from tests.support.together import submit_together
 
 pytestmark = pytest.mark.sql
 
 SECRET = "Zanzibar"
-TALK = Name("default", "session", "", "talk")
 MESSAGE_ID = UUID(int=1)
 WINDOW, EVERYTHING = Window(), Filter()
-
-KILL = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-)
-
-
-def say(name: str, *, id: UUID | None = None) -> Command:
-    return say_text(name, "hello", id=id)
-
-
-def say_text(name: str, text: str, *, id: UUID | None = None) -> Command:
-    message = Message(id=id or uuid4(), role="user", content=text)
-    return AddMessages(kind="session", name=name, messages=[message])
 
 
 @pytest.fixture
 def talk(application: Recount) -> Recount:
     """The application with a session of one message, every connection of it in use before."""
-    application.execute(say("talk", id=MESSAGE_ID), context())
+    application.execute(add_hello("talk", id=MESSAGE_ID), context())
     get_session(application.database, "default", "talk")
     return application
 
@@ -59,9 +45,9 @@ def talk(application: Recount) -> Recount:
 def kill_all(conninfo: str) -> None:
     """End all connections to the database but this one, and wait until they are gone."""
     with connect(conninfo) as admin:
-        admin.execute(KILL)
+        admin.execute(END_OTHERS)
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while admin.execute(KILL).fetchall():
+        while admin.execute(END_OTHERS).fetchall():
             assert time.monotonic() < deadline
 
 
@@ -129,12 +115,12 @@ class TestWrites:
     def test_take_another_connection_unseen(self, talk: Recount, conninfo: str) -> None:
         for count in range(2, 5):
             kill_all(conninfo)
-            assert refusals(talk, say("talk")) == []
+            assert refusals(talk, add_hello("talk")) == []
             assert get_session(talk.database, "default", "talk").message_count == count
 
     def test_that_wait_together_take_another_connection_unseen(self, talk: Recount, conninfo: str) -> None:
         kill_all(conninfo)
-        requests = [(say(f"s{number}"), context()) for number in range(5)]
+        requests = [(add_hello(f"s{number}"), context()) for number in range(5)]
         assert told(submit_together(talk, requests)) == [None] * 5
 
     def test_one_cut_off_as_it_appends_is_told_and_can_be_repeated(
@@ -143,25 +129,25 @@ class TestWrites:
         with connect(conninfo) as rival:
             rival.execute("BEGIN")
             foreign_event(rival, talk, "session.undeleted", b'{"restores_content": true}')
-            cut_off = talk.submit(say("talk"), context())
+            cut_off = talk.submit(add_hello("talk"), context())
             kill_the_one_that_waits(conninfo)
             assert isinstance(cut_off.exception(PATIENCE_SECONDS), Unavailable)
             rival.execute("ROLLBACK")
-        assert len(refusals(talk, say("talk"))) <= 1
+        assert len(refusals(talk, add_hello("talk"))) <= 1
         assert get_session(talk.database, "default", "talk").message_count == 2
 
     def test_closing_after_everything_broke_is_quiet(self, conninfo: str) -> None:
         database = Database(conninfo)
         database.open()
         application = Recount(database, CoreViews(database))
-        application.execute(say("talk"), context())
+        application.execute(add_hello("talk"), context())
         kill_all(conninfo)
         application.close()
         database.close()
 
 
 def kill_the_one_that_waits(conninfo: str) -> None:
-    kill = f"{KILL} AND wait_event_type = 'Lock'"
+    kill = f"{END_OTHERS} AND wait_event_type = 'Lock'"
     deadline = time.monotonic() + PATIENCE_SECONDS
     with connect(conninfo) as admin:
         while not admin.execute(kill).fetchall():
@@ -206,7 +192,13 @@ class TestUnreadableRecord:
 
     def test_stops_writes_to_its_own_stream_alone(self, spoilt: tuple[Recount, int]) -> None:
         talk, version = spoilt
-        commands = [say("a"), say("talk"), say("b"), Delete(kind="session", name="talk"), say("a")]
+        commands = [
+            add_hello("a"),
+            add_hello("talk"),
+            add_hello("b"),
+            Delete(kind="session", name="talk"),
+            add_hello("a"),
+        ]
         futures = submit_together(talk, [(command, context()) for command in commands])
         first, own, second, also_own, third = told(futures)
         assert (first, second, third) == (None, None, None)
@@ -243,7 +235,7 @@ def test_a_text_too_long_to_be_looked_up_by_is_its_own_callers_alone(
 ) -> None:
     # PostgreSQL compresses what it can before it finds it too long.
     text = "".join(random.Random(1).choices([chr(code) for code in range(0x4E00, 0x9FFF)], k=4000))
-    commands = [say("a"), too_long(text), say("b")]
+    commands = [add_hello("a"), too_long(text), add_hello("b")]
     first, own, second = told(submit_together(application, [(command, context()) for command in commands]))
     assert (first, second) == (None, None)
     assert isinstance(own, InvalidInput)
@@ -268,7 +260,9 @@ class TestSnapshots:
 
         assert talk.snapshots is not None
         monkeypatch.setattr(talk.snapshots, "put", refuse)
-        outcomes = told(submit_together(talk, [(say("talk"), context()), (say("talk"), context())]))
+        outcomes = told(
+            submit_together(talk, [(add_hello("talk"), context()), (add_hello("talk"), context())])
+        )
         assert outcomes == [None, None]
         assert get_session(talk.database, "default", "talk").message_count == 3
 

@@ -15,7 +15,7 @@ from recountdb.api.cli.failures import exit_code_for, explain_failure, translate
 from recountdb.domain.errors import Unavailable
 from recountdb.eventlog.postgres.database import connect
 from recountdb.eventlog.postgres.failures import translated
-from tests.integration.test_database_gone import KILL
+from tests.support.outage import END_OTHERS
 
 ENDED = [
     errors.AdminShutdown,
@@ -87,7 +87,7 @@ def killing(conninfo: str) -> Iterator[None]:
     def kill() -> None:
         with connect(conninfo) as admin:
             while not is_over.wait(0.02):
-                admin.execute(KILL)
+                admin.execute(END_OTHERS)
 
     killer = threading.Thread(target=kill)
     killer.start()

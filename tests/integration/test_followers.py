@@ -8,15 +8,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
 
-from recountdb.domain.commands import AddMessages
-from recountdb.domain.errors import NotFound, Unavailable, VersionConflict
-from recountdb.domain.messages import Message
+from recountdb.domain.errors import NotFound, Unavailable
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.log.order import settled_position
 from recountdb.eventlog.log.recorder import Entries, LogEntry
@@ -34,10 +32,10 @@ from recountdb.projections.followers.follower import (
     resume,
 )
 from recountdb.projections.followers.leader import Lead, Leader
-from tests.integration.test_order import append, committed, held
+from tests.support.appends import append_event, committed_positions, hold_transaction
+from tests.support.notes import add_texts, end_connection, lock_holders, make_note_tables, noted_positions
 from tests.support.processes import (
     PATIENCE_SECONDS,
-    context,
     in_processes,
     in_threads,
     recount_on,
@@ -84,36 +82,8 @@ class Notebook:
 @pytest.fixture
 def notes(database: Database) -> Database:
     """The database, with a table for notebooks."""
-    make_notes(database)
+    make_note_tables(database)
     return database
-
-
-def make_notes(database: Database) -> None:
-    with database.connection() as connection:
-        connection.execute(
-            "CREATE TABLE seen (number bigint GENERATED ALWAYS AS IDENTITY, position bigint,"
-            " stream_id uuid, version bigint)"
-        )
-        connection.execute("CREATE TABLE naive (position bigint)")
-
-
-def seen(database: Database) -> list[int]:
-    return [position for (position,) in database.fetch("SELECT position FROM seen ORDER BY number")]
-
-
-def say(application: Recount, session: str, *contents: str) -> UUID:
-    """Have something said in a session; returns its stream."""
-    for content in contents:
-        message = Message(id=uuid4(), role="user", content=content)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                command = AddMessages(kind="session", name=session, messages=[message])
-                outcome = application.execute(command, context())
-                break
-            except (VersionConflict, Unavailable):
-                assert time.monotonic() < deadline
-    return outcome.state.id
 
 
 def catch_up(database: Database, follower: Notebook, *, limit: int = BATCH_MAX) -> None:
@@ -163,19 +133,6 @@ def running(*leaders: Leader) -> Iterator[None]:
             assert not leader.is_alive()
 
 
-def backends(database: Database) -> list[int]:
-    """The connections that hold a lead, by the locks they have."""
-    rows = database.fetch(
-        "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND mode = 'ExclusiveLock'"
-        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    )
-    return [pid for (pid,) in rows]
-
-
-def kill(database: Database, pid: int) -> None:
-    database.fetch("SELECT pg_terminate_backend(%s)", [pid])
-
-
 class TestOnce:
     """The same questions to a follower as it is, and to the naive one, which must fail them."""
 
@@ -185,22 +142,26 @@ class TestOnce:
         return found
 
     def judge(self, start: Start, database: Database) -> None:
-        is_right = seen(database) == committed(database)
-        assert is_right == (start is properly), seen(database)
+        is_right = noted_positions(database) == committed_positions(database)
+        assert is_right == (start is properly), noted_positions(database)
 
     def test_an_event_that_was_committed_late(self, start: Start, notes: Database, conninfo: str) -> None:
-        with running(start(conninfo, Notebook())), held(conninfo) as late, connect(conninfo) as early:
-            first = append(late, notes)
-            second = append(early, notes)
+        with (
+            running(start(conninfo, Notebook())),
+            hold_transaction(conninfo) as late,
+            connect(conninfo) as early,
+        ):
+            first = append_event(late, notes)
+            second = append_event(early, notes)
             if start is naively:
-                wait_until(lambda: seen(notes) == [second])
+                wait_until(lambda: noted_positions(notes) == [second])
             else:
                 time.sleep(0.2)
-                assert seen(notes) == [], "nothing is settled yet"
+                assert noted_positions(notes) == [], "nothing is settled yet"
             late.execute("COMMIT")
-            third = append(early, notes)
-            wait_until(lambda: third in seen(notes))
-            assert committed(notes) == [first, second, third]
+            third = append_event(early, notes)
+            wait_until(lambda: third in noted_positions(notes))
+            assert committed_positions(notes) == [first, second, third]
         self.judge(start, notes)
 
     def test_a_crash_between_the_effect_and_the_checkpoint(
@@ -211,13 +172,13 @@ class TestOnce:
         def crash(connection: Connection) -> None:
             if not crashed:
                 crashed.append(connection.info.backend_pid)
-                kill(notes, connection.info.backend_pid)
+                end_connection(notes, connection.info.backend_pid)
 
         with running(start(conninfo, Notebook(after=crash))), connect(conninfo) as writer:
-            append(writer, notes)
+            append_event(writer, notes)
             wait_until(lambda: bool(crashed))
-            last = append(writer, notes)
-            wait_until(lambda: last in seen(notes))
+            last = append_event(writer, notes)
+            wait_until(lambda: last in noted_positions(notes))
         self.judge(start, notes)
 
 
@@ -229,22 +190,22 @@ def test_all_events_of_many_writers_while_leaders_are_killed(
 
     def write(number: int) -> None:
         for count in range(40):
-            say(application, f"s{(number + count) % 5}", "x")
+            add_texts(application, f"s{(number + count) % 5}", "x")
 
     with running(*leaders):
         writers = threading.Thread(target=in_threads, args=(write, [(n,) for n in range(4)]))
         writers.start()
         while writers.is_alive() or killed < 3:
-            wait_until(lambda: bool(backends(notes)))
-            for pid in backends(notes):
-                kill(notes, pid)
+            wait_until(lambda: bool(lock_holders(notes)))
+            for pid in lock_holders(notes):
+                end_connection(notes, pid)
                 killed += 1
             time.sleep(0.1)
         writers.join()
-        last = committed(notes)[-1]
-        wait_until(lambda: last in seen(notes))
+        last = committed_positions(notes)[-1]
+        wait_until(lambda: last in noted_positions(notes))
     assert killed >= 3
-    assert seen(notes) == committed(notes)
+    assert noted_positions(notes) == committed_positions(notes)
 
 
 class TestLead:
@@ -260,11 +221,11 @@ class TestLead:
                 first.tell_to_stop()
                 wait_until(lambda: second.has_lead)
                 assert not first.has_lead
-                (pid,) = backends(notes)
-                kill(notes, pid)
-                say(application, "s", "hi")
-                wait_until(lambda: seen(notes) == committed(notes))
-                assert pid not in backends(notes)
+                (pid,) = lock_holders(notes)
+                end_connection(notes, pid)
+                add_texts(application, "s", "hi")
+                wait_until(lambda: noted_positions(notes) == committed_positions(notes))
+                assert pid not in lock_holders(notes)
 
     def test_followers_are_led_each_by_itself(self, notes: Database, conninfo: str) -> None:
         one, other = properly(conninfo, Notebook("one")), properly(conninfo, Notebook("other"))
@@ -317,8 +278,8 @@ class TestLead:
 
     def test_processes_compete(self, notes: Database, conninfo: str) -> None:
         in_processes(write_and_follow, [(conninfo, number) for number in range(3)])
-        assert len(seen(notes)) > 3
-        assert seen(notes) == committed(notes)
+        assert len(noted_positions(notes)) > 3
+        assert noted_positions(notes) == committed_positions(notes)
 
 
 def write_and_follow(conninfo: str, number: int) -> None:
@@ -327,9 +288,9 @@ def write_and_follow(conninfo: str, number: int) -> None:
     with running(leader), recount_on(conninfo) as application:
         wait_for_others()
         for _ in range(20):
-            say(application, f"s{number}", "x")
+            add_texts(application, f"s{number}", "x")
         # Its session began with an event more.
-        wait_until(lambda: len(seen(application.database)) == 3 * 21)
+        wait_until(lambda: len(noted_positions(application.database)) == 3 * 21)
 
 
 class TestPoison:
@@ -340,14 +301,14 @@ class TestPoison:
     def test_its_stream_is_parked_and_others_go_on(
         self, notes: Database, application: Recount, caplog: pytest.LogCaptureFixture
     ) -> None:
-        bad = say(application, "bad", "one", "two", "three")
-        good = say(application, "good", "one")
+        bad = add_texts(application, "bad", "one", "two", "three")
+        good = add_texts(application, "good", "one")
         follower = Notebook(
             refuses=lambda entry: entry.originator_id == bad and entry.originator_version == 3
         )
         catch_up(notes, follower)
-        say(application, "bad", "four")
-        say(application, "good", "two")
+        add_texts(application, "bad", "four")
+        add_texts(application, "good", "two")
         catch_up(notes, follower)
         rows = notes.fetch("SELECT stream_id, version FROM seen ORDER BY number")
         assert rows == [(bad, 1), (bad, 2), (good, 1), (good, 2), (good, 3)]
@@ -358,12 +319,14 @@ class TestPoison:
 
     def test_it_was_tried_three_times_by_itself(self, notes: Database, application: Recount) -> None:
         for number in range(20):
-            say(application, f"s{number}", "x")
+            add_texts(application, f"s{number}", "x")
         follower = Notebook(refuses=lambda entry: entry.id == 25)
         catch_up(notes, follower)
         assert follower.sizes[0] == 40
         assert follower.sizes.count(1) >= 3
-        assert seen(notes) == [position for position in committed(notes) if position not in (25, 26)]
+        assert noted_positions(notes) == [
+            position for position in committed_positions(notes) if position not in (25, 26)
+        ]
 
     def test_one_that_passes_on_a_later_try_parks_nothing(
         self, notes: Database, application: Recount
@@ -374,32 +337,32 @@ class TestPoison:
             tries.append(entry.id)
             return tries.count(2) in (1, 2, 3) and entry.id == 2
 
-        say(application, "s", "one", "two")
+        add_texts(application, "s", "one", "two")
         catch_up(notes, Notebook(refuses=refuses))
         assert parked_streams(notes) == []
-        assert seen(notes) == committed(notes)
+        assert noted_positions(notes) == committed_positions(notes)
 
     def test_resumed_it_goes_on_in_order_where_it_stopped(
         self, notes: Database, application: Recount, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(following, "BATCH_MAX", 2)
-        bad = say(application, "bad", *"123456")
-        say(application, "good", "1")
+        bad = add_texts(application, "bad", *"123456")
+        add_texts(application, "good", "1")
         catch_up(notes, Notebook(refuses=lambda entry: entry.originator_id == bad))
         mended = Notebook()
         assert resume(notes, mended) == []
         assert parked_streams(notes) == []
         versions = notes.fetch("SELECT version FROM seen WHERE stream_id = %s ORDER BY number", [bad])
         assert [version for (version,) in versions] == [1, 2, 3, 4, 5, 6, 7]
-        say(application, "bad", "7")
+        add_texts(application, "bad", "7")
         catch_up(notes, mended)
-        assert sorted(seen(notes)) == committed(notes)
+        assert sorted(noted_positions(notes)) == committed_positions(notes)
 
     @pytest.mark.parametrize("kind", [InsufficientPrivilege, ReadOnlySqlTransaction])
     def test_what_is_no_fault_of_an_event_parks_nothing(
         self, application: Recount, notes: Database, kind: type[Exception]
     ) -> None:
-        say(application, "s", "one")
+        add_texts(application, "s", "one")
 
         def fail(connection: Connection) -> None:
             raise kind
@@ -408,26 +371,26 @@ class TestPoison:
             catch_up(notes, Notebook(after=fail))
         assert parked_streams(notes) == []
         catch_up(notes, Notebook())
-        assert seen(notes) == committed(notes)
+        assert noted_positions(notes) == committed_positions(notes)
 
     def test_resumed_in_vain_it_stays_parked_where_it_got_to(
         self, notes: Database, application: Recount
     ) -> None:
-        bad = say(application, "bad", *"1234")
+        bad = add_texts(application, "bad", *"1234")
         catch_up(notes, Notebook(refuses=lambda entry: entry.originator_id == bad))
         (before,) = parked_streams(notes)
         left = resume(notes, Notebook(refuses=lambda entry: entry.originator_version == 4), bad)
         assert left == [ParkedStream("notebook", bad, 4, "Poison", before.since)]
-        assert seen(notes) == committed(notes)[:3]
+        assert noted_positions(notes) == committed_positions(notes)[:3]
 
     def test_of_what_was_set_aside_only_wanted_topics_come(
         self, notes: Database, application: Recount
     ) -> None:
-        bad = say(application, "bad", "1", "2")
+        bad = add_texts(application, "bad", "1", "2")
         topics = ["session.message-added"]
         catch_up(notes, Notebook(topics=topics, refuses=lambda entry: True))
         resume(notes, Notebook(topics=topics), bad)
-        assert seen(notes) == committed(notes)[1:]
+        assert noted_positions(notes) == committed_positions(notes)[1:]
 
     def test_a_stream_that_is_not_parked_cannot_be_resumed(self, notes: Database) -> None:
         with pytest.raises(NotFound):
@@ -445,15 +408,15 @@ class TestPoison:
             for failure in failures:
                 raise failure
 
-        say(application, "s", "one")
+        add_texts(application, "s", "one")
         with running(properly(notes.conninfo, Notebook(after=fail))):
-            wait_until(lambda: seen(notes) == committed(notes))
+            wait_until(lambda: noted_positions(notes) == committed_positions(notes))
         assert parked_streams(notes) == []
 
 
 class TestCheckpoint:
     def test_it_rests_where_nothing_is_wanted(self, notes: Database, application: Recount) -> None:
-        say(application, "s", "one", "two")
+        add_texts(application, "s", "one", "two")
         follower = Notebook(topics=["user.started"])
         catch_up(notes, follower)
         assert follower.sizes == []
@@ -461,25 +424,25 @@ class TestCheckpoint:
         assert (lag.position, lag.events, lag.seconds) == (3, 0, 0)
 
     def test_the_lag_is_in_positions_and_in_seconds(self, notes: Database, application: Recount) -> None:
-        say(application, "s", "one")
+        add_texts(application, "s", "one")
         catch_up(notes, Notebook())
-        say(application, "s", "two", "three")
+        add_texts(application, "s", "two", "three")
         time.sleep(0.05)
         (lag,) = lags(notes)
         assert (lag.follower, lag.position, lag.events) == ("notebook", 2, 2)
         assert 0.05 <= lag.seconds < PATIENCE_SECONDS
 
     def test_a_new_follower_may_begin_with_what_comes(self, notes: Database, application: Recount) -> None:
-        say(application, "s", "before")
+        add_texts(application, "s", "before")
         follower = Notebook()
         follower.begins_now = True
         catch_up(notes, follower)
-        say(application, "s", "after")
+        add_texts(application, "s", "after")
         catch_up(notes, follower)
-        assert seen(notes) == committed(notes)[-1:]
+        assert noted_positions(notes) == committed_positions(notes)[-1:]
 
     def test_batches_are_bounded(self, notes: Database, application: Recount) -> None:
-        say(application, "s", *"1234567")
+        add_texts(application, "s", *"1234567")
         follower = Notebook()
         catch_up(notes, follower, limit=3)
         assert follower.sizes == [3, 3, 2]
@@ -492,8 +455,8 @@ class TestCheckpoint:
         with running(leader):
             wait_until(lambda: leader.has_lead)
             time.sleep(0.1)
-            say(application, "s", "one")
-            wait_until(lambda: seen(notes) == committed(notes))
+            add_texts(application, "s", "one")
+            wait_until(lambda: noted_positions(notes) == committed_positions(notes))
 
 
 @pytest.fixture(autouse=True)

@@ -16,16 +16,15 @@ from recountdb.api.transfer import cleaning
 from recountdb.api.transfer.chat_format import NO_ROLE
 from recountdb.api.transfer.importers.source import SOURCE
 from recountdb.eventlog.postgres.database import Database
-from tests.integration.test_importers_databases import (
+from tests.integration.test_importers_databases import file, postgres
+from tests.support.foreign_tables import (
     FLOW,
     FLOWISE_SQLITE,
     LANGFLOW_POSTGRES,
     LANGFLOW_SQLITE,
-    file,
+    fill_tables,
     flowise_row,
     langflow_row,
-    postgres,
-    run,
 )
 from tests.support.stores import messages_in, recount
 
@@ -39,7 +38,7 @@ def test_a_figure_that_json_has_not(conninfo: str, database: Database, file: Pat
         langflow_row(file, "Will it rain?", 1),
         langflow_row(file, "It stays dry.", 2, content_blocks=NAN),
     ]
-    run(file, LANGFLOW_SQLITE, *rows)
+    fill_tables(file, LANGFLOW_SQLITE, *rows)
     ended = recount(conninfo, "import", "langflow", file, "--json")
     (account,) = ended.accounts.values()
     assert (ended.code, account["skipped"]) == (0, [])
@@ -85,7 +84,7 @@ def others(bad: dict[str, Any]) -> dict[str, Any]:
 def test_whatever_stands_beside_the_words(
     conninfo: str, database: Database, file: Path, bad: dict[str, Any]
 ) -> None:
-    run(
+    fill_tables(
         file,
         LANGFLOW_SQLITE,
         langflow_row(file, "one", 1),
@@ -101,7 +100,7 @@ def test_whatever_stands_beside_the_words(
 
 
 def test_a_time_that_is_none_is_remembered(conninfo: str, database: Database, file: Path) -> None:
-    run(file, LANGFLOW_SQLITE, langflow_row(file, "two", 2, timestamp=1714564800))
+    fill_tables(file, LANGFLOW_SQLITE, langflow_row(file, "two", 2, timestamp=1714564800))
     recount(conninfo, "import", "langflow", file)
     (message,) = messages_in(database, "s1", str(FLOW))
     assert (message.timestamp, message.metadata[SOURCE]["timestamp"]) == (None, 1714564800)
@@ -110,7 +109,7 @@ def test_a_time_that_is_none_is_remembered(conninfo: str, database: Database, fi
 def test_a_session_whose_name_can_be_none(conninfo: str, database: Database, file: Path) -> None:
     names = ["a\nb", "x" * 600, 7]
     rows = [langflow_row(file, "one", number, session_id=name) for number, name in enumerate(names)]
-    run(file, LANGFLOW_SQLITE, *rows)
+    fill_tables(file, LANGFLOW_SQLITE, *rows)
     ended = recount(conninfo, "import", "langflow", file, "--json")
     assert (ended.code, ended.totals["messages_added"], len(ended.accounts)) == (0, 3, 3)
     for name in ended.accounts:
@@ -123,7 +122,7 @@ def test_flowises_bad_values(conninfo: str, database: Database, file: Path) -> N
         flowise_row("two", "soon", chatId="c", sourceDocuments="{no JSON"),
         flowise_row("three", "2024-01-02 03:04:03", chatId="c", role=""),
     ]
-    run(file, FLOWISE_SQLITE, *rows)
+    fill_tables(file, FLOWISE_SQLITE, *rows)
     ended = recount(conninfo, "import", "flowise", file, "--json")
     (account,) = ended.accounts.values()
     assert (ended.code, account["added"], account["skipped"]) == (0, 3, [])
@@ -135,7 +134,7 @@ def test_times_that_only_postgresql_knows(
     conninfo: str, database: Database, postgres: str, moment: str
 ) -> None:
     rows = [langflow_row(postgres, "one", 1), langflow_row(postgres, "two", 2, timestamp=moment)]
-    run(postgres, LANGFLOW_POSTGRES, *rows)
+    fill_tables(postgres, LANGFLOW_POSTGRES, *rows)
     with psycopg.connect(postgres, autocommit=True) as connection:
         setting = SQL("ALTER DATABASE {} SET DateStyle = 'German'").format(Identifier(connection.info.dbname))
         connection.execute(setting)
@@ -151,7 +150,7 @@ def test_text_that_is_not_utf_8_is_told_and_names_stay_apart(
     conninfo: str, database: Database, file: Path
 ) -> None:
     rows = [langflow_row(file, "one", number, session_id=str(number)) for number in (1, 2)]
-    run(file, LANGFLOW_SQLITE, *rows)
+    fill_tables(file, LANGFLOW_SQLITE, *rows)
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("UPDATE message SET text = CAST(x'6772fc' AS TEXT)")
         for name, raw in (("1", b"\xfc"), ("2", b"\xfd")):

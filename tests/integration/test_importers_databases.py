@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 from starlette.testclient import TestClient
@@ -31,13 +30,21 @@ from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import Database
 from recountdb.projections.views.sessions import get_session
 from recountdb.projections.views.users import get_user
+from tests.support.foreign_tables import (
+    CHATFLOW,
+    FLOW,
+    FLOWISE_SQLITE,
+    LANGFLOW_POSTGRES,
+    LANGFLOW_SQLITE,
+    OWNER,
+    fill_tables,
+    flowise_row,
+    langflow_row,
+)
 from tests.support.postgres import new_database
 from tests.support.stores import messages_in, origin_of, recount, said_in
 
 Make = Callable[..., Context]
-
-FLOW = UUID("5f9c1d0e-8a54-4d7c-a2f0-0d4b1c7f3e21")
-OWNER = UUID("9b6a3e52-5c7e-4a36-8f0f-1d2b3c4d5e6f")
 
 
 @pytest.fixture
@@ -54,27 +61,6 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "their.db"
 
 
-def run(place: Path | str, script: str, *rows: tuple[str, dict[str, Any]]) -> None:
-    """Run ``script``, then insert ``rows`` (table and columns), in SQLite or PostgreSQL."""
-    if isinstance(place, Path):
-        with closing(sqlite3.connect(place)) as connection:
-            connection.executescript(script)
-            for table, row in rows:
-                names = ", ".join(f'"{name}"' for name in row)
-                marks = ", ".join("?" * len(row))
-                connection.execute(f'INSERT INTO "{table}" ({names}) VALUES ({marks})', list(row.values()))
-            connection.commit()
-        return
-    with psycopg.connect(place, autocommit=True) as connection:
-        if script:
-            connection.execute(script.encode())
-        for table, row in rows:
-            names = ", ".join(f'"{name}"' for name in row)
-            marks = ", ".join(["%s"] * len(row))
-            statement = f'INSERT INTO "{table}" ({names}) VALUES ({marks})'
-            connection.execute(statement.encode(), list(row.values()))
-
-
 # Langflow. Its first releases' columns, and those that 1.13.0 makes in either database, as it makes them;
 # of its flows, only those that somebody could look for.
 
@@ -82,49 +68,6 @@ LANGFLOW_OLD = """
 CREATE TABLE message (id CHAR(32) PRIMARY KEY, timestamp DATETIME NOT NULL, sender VARCHAR NOT NULL,
   sender_name VARCHAR NOT NULL, session_id VARCHAR NOT NULL, text TEXT, files JSON, flow_id CHAR(32));
 """
-LANGFLOW = """
-CREATE TABLE message (timestamp {timestamp} NOT NULL, sender VARCHAR NOT NULL, sender_name VARCHAR NOT NULL,
-  session_id VARCHAR NOT NULL, text TEXT, id {id} NOT NULL, flow_id {id}, files JSON,
-  error BOOLEAN DEFAULT {false} NOT NULL, edit BOOLEAN DEFAULT {false} NOT NULL, properties JSON,
-  category TEXT, content_blocks JSON, context_id VARCHAR, session_metadata JSON, run_id {id},
-  is_output BOOLEAN DEFAULT false NOT NULL, user_id {id}, CONSTRAINT pk_message PRIMARY KEY (id));
-CREATE INDEX ix_message_flow_id_timestamp_id ON message (flow_id, timestamp, id);
-CREATE TABLE flow (name VARCHAR NOT NULL, description TEXT, updated_at {timestamp}, endpoint_name VARCHAR,
-  data JSON, id {id} NOT NULL, user_id {id}, folder_id {id}, PRIMARY KEY (id), UNIQUE (id));
-CREATE TABLE "user" (id {id} NOT NULL, username VARCHAR NOT NULL, PRIMARY KEY (id), UNIQUE (id));
-"""
-LANGFLOW_SQLITE = LANGFLOW.format(id="CHAR(32)", timestamp="DATETIME", false="0")
-LANGFLOW_POSTGRES = LANGFLOW.format(id="uuid", timestamp="timestamp with time zone", false="false")
-
-
-def langflow_row(
-    place: Path | str, text: str | None, second: int, **members: Any
-) -> tuple[str, dict[str, Any]]:
-    is_file = isinstance(place, Path)
-
-    def id_(value: UUID) -> Any:
-        return value.hex if is_file else value
-
-    row = {
-        "id": id_(uuid4()),
-        "timestamp": f"2026-01-02 03:04:{second:02}.000500{'' if is_file else '+00'}",
-        "sender": "User",
-        "sender_name": "Ana",
-        "session_id": "s1",
-        "text": text,
-        "files": json.dumps(["f/a.png"]),
-        "error": False,
-        "edit": False,
-        "is_output": False,
-        "properties": json.dumps({"icon": "x"}),
-        "category": "message",
-        "content_blocks": "[]",
-        "session_metadata": "null",
-        "flow_id": id_(FLOW),
-        "run_id": id_(OWNER),
-        "user_id": id_(OWNER),
-    }
-    return "message", row | members
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
@@ -143,7 +86,7 @@ def test_langflows_messages_keep_ids_times_and_metadata(
     ]
     script = LANGFLOW_SQLITE if kind == "sqlite" else LANGFLOW_POSTGRES
     named = [("flow", {"id": flow, "name": "Shop"}), ("user", {"id": owner, "username": "ana"})]
-    run(place, script, *rows, *named)
+    fill_tables(place, script, *rows, *named)
 
     ended = recount(conninfo, "import", "langflow", place, "--json")
 
@@ -179,7 +122,7 @@ def test_langflows_messages_keep_ids_times_and_metadata(
         "username": "ana",
     }
 
-    run(place, "", langflow_row(place, "three", 6))
+    fill_tables(place, "", langflow_row(place, "three", 6))
     again = recount(conninfo, "import", "langflow", place, "--json")
     assert (again.totals["messages_added"], again.totals["messages_known"]) == (1, 5)
     assert said_in(database, "s1", scope)[-1] == ("user", "three")
@@ -202,7 +145,7 @@ def test_langflows_messages_read_as_they_did_there(
         langflow_row(place, "uncategorised", 6, category=None, run_id=None, user_id=None),
         langflow_row(place, None, 7, context_id="c"),
     ]
-    run(place, LANGFLOW_SQLITE if kind == "sqlite" else LANGFLOW_POSTGRES, *rows)
+    fill_tables(place, LANGFLOW_SQLITE if kind == "sqlite" else LANGFLOW_POSTGRES, *rows)
 
     assert recount(conninfo, "import", "langflow", place).code == 0
 
@@ -228,7 +171,7 @@ def test_langflows_messages_read_as_they_did_there(
 def test_langflows_first_releases(conninfo: str, database: Database, file: Path) -> None:
     members = ("id", "timestamp", "sender", "sender_name", "session_id", "text", "flow_id")
     _, row = langflow_row(file, "one", 1, timestamp="2024-09-01 10:00:00")
-    run(file, LANGFLOW_OLD, ("message", {name: row[name] for name in members}))
+    fill_tables(file, LANGFLOW_OLD, ("message", {name: row[name] for name in members}))
     assert recount(conninfo, "import", "langflow", file).code == 0
     (message,) = messages_in(database, "s1", str(FLOW))
     assert message.timestamp == datetime(2024, 9, 1, 10, tzinfo=UTC)
@@ -237,9 +180,9 @@ def test_langflows_first_releases(conninfo: str, database: Database, file: Path)
 def test_a_message_that_was_edited_there_is_told_and_stays_here(
     conninfo: str, database: Database, file: Path
 ) -> None:
-    run(file, LANGFLOW_SQLITE, langflow_row(file, "one", 1))
+    fill_tables(file, LANGFLOW_SQLITE, langflow_row(file, "one", 1))
     recount(conninfo, "import", "langflow", file)
-    run(file, "UPDATE message SET text = 'other'", langflow_row(file, "two", 2))
+    fill_tables(file, "UPDATE message SET text = 'other'", langflow_row(file, "two", 2))
     account = recount(conninfo, "import", "langflow", file, "--json").accounts["s1"]
     assert account["added"] == 1
     assert "changed there" in account["warnings"][0]
@@ -249,7 +192,7 @@ def test_a_message_that_was_edited_there_is_told_and_stays_here(
 def test_a_file_that_langflow_has_open_is_read_with_its_newest_rows(
     conninfo: str, database: Database, file: Path
 ) -> None:
-    run(file, f"PRAGMA journal_mode = WAL; {LANGFLOW_SQLITE}")
+    fill_tables(file, f"PRAGMA journal_mode = WAL; {LANGFLOW_SQLITE}")
     with closing(sqlite3.connect(file)) as langflow:
         table, row = langflow_row(file, "in the -wal", 1)
         names, marks = ", ".join(row), ", ".join("?" * len(row))
@@ -260,7 +203,7 @@ def test_a_file_that_langflow_has_open_is_read_with_its_newest_rows(
 
 
 def test_reading_leaves_the_file_and_its_directory_as_they_are(conninfo: str, file: Path) -> None:
-    run(file, f"PRAGMA journal_mode = WAL; {LANGFLOW_SQLITE}", langflow_row(file, "one", 1))
+    fill_tables(file, f"PRAGMA journal_mode = WAL; {LANGFLOW_SQLITE}", langflow_row(file, "one", 1))
     before = file.read_bytes()
     assert recount(conninfo, "import", "langflow", file).code == 0
     assert file.read_bytes() == before
@@ -268,7 +211,7 @@ def test_reading_leaves_the_file_and_its_directory_as_they_are(conninfo: str, fi
 
 
 def test_postgresql_is_read_in_a_transaction_that_cannot_write(postgres: str) -> None:
-    run(postgres, "CREATE SEQUENCE s")
+    fill_tables(postgres, "CREATE SEQUENCE s")
     with opened_tables(postgres) as tables, pytest.raises(SourceFailed, match="ReadOnlySqlTransaction"):
         list(tables.rows("SELECT nextval('s')"))
 
@@ -279,7 +222,7 @@ def test_a_source_that_breaks_off_is_gone_on_with(
 ) -> None:
     place: Path | str = file if kind == "sqlite" else postgres
     rows = [langflow_row(place, str(number), number % 60, session_id=f"s{number}") for number in range(400)]
-    run(place, LANGFLOW_SQLITE if kind == "sqlite" else LANGFLOW_POSTGRES, *rows)
+    fill_tables(place, LANGFLOW_SQLITE if kind == "sqlite" else LANGFLOW_POSTGRES, *rows)
 
     def breaking_off(talks: Iterator[Talk]) -> Iterator[Talk]:
         for number, talk in enumerate(talks):
@@ -336,24 +279,6 @@ ALTER TABLE chat_message ADD COLUMN "fileAnnotations" text;
 """
 # Flowise 3.1.4, as its own migrations made the tables.
 
-FLOWISE_SQLITE = """
-CREATE TABLE "chat_message" ("id" varchar PRIMARY KEY NOT NULL, "role" varchar NOT NULL,
-  "chatflowid" varchar NOT NULL, "content" text NOT NULL, "sourceDocuments" text, "usedTools" text,
-  "fileAnnotations" text, "fileUploads" text, "createdDate" datetime NOT NULL DEFAULT (datetime('now')),
-  "chatType" VARCHAR NOT NULL DEFAULT 'INTERNAL', "chatId" VARCHAR NOT NULL, "memoryType" VARCHAR,
-  "sessionId" VARCHAR, "leadEmail" TEXT, "agentReasoning" TEXT, "action" TEXT, "artifacts" TEXT,
-  "followUpPrompts" TEXT, "executionId" varchar, "reasonContent" TEXT);
-CREATE TABLE "chat_message_feedback" ("id" varchar PRIMARY KEY NOT NULL, "chatflowid" varchar NOT NULL,
-  "chatId" varchar NOT NULL, "messageId" varchar NOT NULL, "rating" varchar NOT NULL, "content" text,
-  "createdDate" datetime NOT NULL DEFAULT (datetime('now')));
-CREATE TABLE "chat_flow" ("id" varchar PRIMARY KEY NOT NULL, "name" varchar NOT NULL,
-  "flowData" text NOT NULL, "deployed" boolean, "isPublic" boolean, "apikeyid" varchar, "chatbotConfig" text,
-  "createdDate" datetime NOT NULL DEFAULT (datetime('now')),
-  "updatedDate" datetime NOT NULL DEFAULT (datetime('now')), "apiConfig" TEXT, "analytic" TEXT,
-  "category" TEXT, "speechToText" TEXT, "type" VARCHAR(20) NOT NULL DEFAULT 'CHATFLOW', "workspaceId" TEXT,
-  "followUpPrompts" TEXT, "textToSpeech" TEXT, "mcpServerConfig" TEXT, "webhookSecret" TEXT,
-  "webhookSecretConfigured" BOOLEAN DEFAULT FALSE);
-"""
 FLOWISE_POSTGRES = """
 CREATE TABLE chat_message (id uuid PRIMARY KEY, role character varying NOT NULL, chatflowid uuid NOT NULL,
   content text NOT NULL, "sourceDocuments" text,
@@ -373,18 +298,12 @@ CREATE TABLE chat_flow (id uuid PRIMARY KEY, name character varying NOT NULL, "f
   "workspaceId" uuid, "followUpPrompts" text, "textToSpeech" text, "mcpServerConfig" text,
   "webhookSecret" text, "webhookSecretConfigured" boolean DEFAULT false);
 """
-CHATFLOW = str(FLOW)
 MOVED = Path(__file__).parent.parent / "protocols" / "langflux" / "moved.json"
 """Rows of a Flowise 3.1.4, and what its API told of them; the same from SQLite and from PostgreSQL."""
 
 
 def flowise_script(place: Path | str) -> str:
     return FLOWISE_SQLITE if isinstance(place, Path) else FLOWISE_POSTGRES
-
-
-def flowise_row(content: str, created: str, **members: Any) -> tuple[str, dict[str, Any]]:
-    row = {"id": str(uuid4()), "role": "userMessage", "chatflowid": CHATFLOW, "content": content}
-    return "chat_message", row | {"createdDate": created} | members
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
@@ -413,7 +332,9 @@ def test_flowises_messages_with_feedback_and_traps(
         for rating, when in ratings
     ]
     flow = ("chat_flow", {"id": CHATFLOW, "name": "Shop", "flowData": "{}"})
-    run(place, flowise_script(place), *rows, *(("chat_message_feedback", one) for one in opinions), flow)
+    fill_tables(
+        place, flowise_script(place), *rows, *(("chat_message_feedback", one) for one in opinions), flow
+    )
 
     ended = recount(conninfo, "import", "flowise", place, "--json")
 
@@ -444,7 +365,7 @@ def test_what_came_from_a_flowise_reads_as_it_did_there(
     (flow,) = (row | {"flowData": "{}"} for row in moved["chat_flow"])
     messages = [("chat_message", row) for row in moved["chat_message"]]
     opinions = [("chat_message_feedback", row) for row in moved["chat_message_feedback"]]
-    run(place, flowise_script(place), ("chat_flow", flow), *messages, *opinions)
+    fill_tables(place, flowise_script(place), ("chat_flow", flow), *messages, *opinions)
 
     assert recount(conninfo, "import", "flowise", place).code == 0
 
@@ -463,7 +384,7 @@ def test_flowises_first_schema_is_one_conversation_that_stays_so_when_it_is_migr
     client: TestClient, conninfo: str, database: Database, file: Path
 ) -> None:
     rows = [flowise_row("one", "2023-06-01 10:00:00"), flowise_row("two", "2023-06-01 10:00:01")]
-    run(file, FLOWISE_FIRST, *reversed(rows))
+    fill_tables(file, FLOWISE_FIRST, *reversed(rows))
     first = rows[0][1]["id"]
     assert recount(conninfo, "import", "flowise", file).code == 0
     assert said_in(database, first, CHATFLOW) == [("user", "one"), ("user", "two")]
@@ -473,7 +394,7 @@ def test_flowises_first_schema_is_one_conversation_that_stays_so_when_it_is_migr
         (first, None, "INTERNAL"),
     ]
 
-    run(file, f"{FLOWISE_2023} UPDATE chat_message SET \"chatId\" = '{first}';")
+    fill_tables(file, f"{FLOWISE_2023} UPDATE chat_message SET \"chatId\" = '{first}';")
     again = recount(conninfo, "import", "flowise", file, "--json")
     assert (again.totals["messages_added"], set(again.accounts)) == (0, {first})
 
@@ -518,7 +439,7 @@ def test_zeps_sessions_users_and_summaries(
     summary = {"content": "A chat.", "token_count": 2, "summary_point_uuid": rows[0][1]["uuid"]}
     summary |= {"uuid": uuid4(), "created_at": "2024-05-01 12:00:00.5+02"}
     older = {"token_count": 2, "summary_point_uuid": uuid4()}
-    run(
+    fill_tables(
         postgres,
         ZEP,
         ("users", {"user_id": "ana", "email": "ana@example.org", "metadata": json.dumps({"plan": "pro"})}),
@@ -557,7 +478,7 @@ def test_zeps_sessions_users_and_summaries(
 
 def test_an_early_zep_names_a_sessions_user_by_key(conninfo: str, database: Database, postgres: str) -> None:
     key = uuid4()
-    run(
+    fill_tables(
         postgres,
         ZEP_EARLY,
         ("users", {"uuid": key, "user_id": "ana"}),
@@ -576,7 +497,7 @@ def test_an_import_that_was_killed_goes_on_without_taking_anything_twice(
     rows = [
         langflow_row(file, str(number), number % 60, session_id=f"s{number // 10}") for number in range(8_000)
     ]
-    run(file, LANGFLOW_SQLITE, *rows)
+    fill_tables(file, LANGFLOW_SQLITE, *rows)
     count = "SELECT count(*), count(DISTINCT message_id) FROM messages"
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("RECOUNT_", "PG"))

@@ -9,11 +9,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from recountdb.api.services.keys import create_key, revoke_key
+from recountdb.api.services.keys import revoke_key
 from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Database
-from tests.integration.test_api_stream import Service, Stream, serving
 from tests.support.background_server import run_server
+from tests.support.keys import make_key
+from tests.support.live_server import Service, Stream, serve_on_port
 from tests.support.responding import Answer, Answering, Asked
 
 LONG = "x" * 100_000
@@ -23,14 +24,8 @@ END_SECONDS = 60.0
 
 @pytest.fixture
 def service(conninfo: str) -> Iterator[Service]:
-    with serving(conninfo) as service:
+    with serve_on_port(conninfo) as service:
         yield service
-
-
-def key_of(database: Database, *scopes: str, project: str = "default") -> tuple[str, dict[str, str]]:
-    """The id of a new key, and the headers to send it with."""
-    key, secret = create_key(database, project=project, scopes=scopes or ("admin",))
-    return key.id, {"X-API-Key": secret}
 
 
 def revoked(database: Database, key_id: str) -> None:
@@ -56,8 +51,8 @@ WAYS = [revoked, deleted, narrowed, moved]
 def test_a_live_stream_ends_with_what_its_key_allows(
     service: Service, database: Database, way: Callable[[Database, str], None]
 ) -> None:
-    ours, headers = key_of(database)
-    _, other = key_of(database)
+    ours, headers = make_key(database)
+    _, other = make_key(database)
     with service.follow(headers=headers) as stream, service.follow(headers=other) as going_on:
         service.say("/v1/sessions/trip", "before", headers=other)
         assert len(stream.take(2)) == len(going_on.take(2)) == 2
@@ -73,12 +68,12 @@ def test_a_stream_without_a_key_ends_when_the_first_is_made(service: Service, da
     with service.follow() as stream:
         service.say("/v1/sessions/trip", "before")
         assert len(stream.take(2)) == 2
-        key_of(database)
+        make_key(database)
         assert stream.take(1) == []
 
 
 def test_a_replay_ends_before_its_end(service: Service, database: Database) -> None:
-    ours, headers = key_of(database)
+    ours, headers = make_key(database)
     service.say("/v1/sessions/trip", "one", headers=headers)
     database.fetch(
         "UPDATE stored_events SET recorded_at = recorded_at + originator_version * interval '1 hour'"
@@ -106,7 +101,7 @@ def fill(service: Service, headers: dict[str, str], *, messages: int) -> None:
     ],
 )
 def test_what_is_slowly_read_is_cut(service: Service, database: Database, path: str) -> None:
-    ours, headers = key_of(database)
+    ours, headers = make_key(database)
     fill(service, headers, messages=400)
     with service.client.stream("GET", path, headers=headers) as answer:
         parts = answer.iter_raw()
@@ -139,7 +134,7 @@ def test_an_answer_in_another_protocol_ends_too(conninfo: str, database: Databas
         parts: Any = words()
         return Answer(parts=parts, content_type="text/event-stream")
 
-    ours, headers = key_of(database)
+    ours, headers = make_key(database)
     with (
         Answering(answer).running() as model,
         run_server(conninfo, Settings(responder_url=model.url)) as address,

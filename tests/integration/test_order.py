@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -19,14 +18,13 @@ import recountdb.eventlog.log.subscription
 from recountdb.domain.commands import AddMessages, Command, Delete
 from recountdb.domain.errors import Unavailable, VersionConflict
 from recountdb.domain.messages import Message
-from recountdb.domain.sessions import MetadataMerged, SessionDeleted
+from recountdb.domain.sessions import SessionDeleted
 from recountdb.eventlog.application import Recount
-from recountdb.eventlog.integrity.chain import Chain
-from recountdb.eventlog.log.mapper import EventMapper
 from recountdb.eventlog.log.order import settled_position, still_held
 from recountdb.eventlog.log.recorder import LogRecorder
 from recountdb.eventlog.log.subscription import Herald, LogSubscription
-from recountdb.eventlog.postgres.database import Connection, Database, connect
+from recountdb.eventlog.postgres.database import Database, connect
+from tests.support.appends import append_event, committed_positions, hold_transaction
 from tests.support.postgres import new_database
 from tests.support.processes import (
     PATIENCE_SECONDS,
@@ -57,29 +55,6 @@ def repeat(application: Recount, command: Command) -> None:
             return
         except (VersionConflict, Unavailable):
             assert time.monotonic() < deadline
-
-
-def append(connection: Connection, database: Database, stream_id: UUID | None = None) -> int:
-    """One event of a stream of its own, as every append does it; returns its position."""
-    envelope = context().envelope(stream_id or uuid4(), 1, not_before=None)
-    event = MetadataMerged(**envelope, metadata={})
-    log, rows = LogRecorder(database), [EventMapper({}).to_stored_event(event)]
-    links = Chain(log.select_links).links_for(rows)
-    (position,) = log.insert_events(rows, links=links, connection=connection)
-    return position
-
-
-@contextmanager
-def held(conninfo: str) -> Iterator[Connection]:
-    """A connection with a transaction open; what the test does not end is rolled back."""
-    with connect(conninfo) as connection:
-        connection.execute("BEGIN")
-        yield connection
-
-
-def committed(database: Database) -> list[int]:
-    rows = database.fetch("SELECT notification_id FROM stored_events ORDER BY notification_id")
-    return [position for (position,) in rows]
 
 
 def follow(subscription: LogSubscription, last: Callable[[], int | None]) -> list[int]:
@@ -121,19 +96,19 @@ class TestSettledPosition:
     def test_it_waits_for_an_append_under_way(
         self, conninfo: str, database: Database, monkeypatch: pytest.MonkeyPatch, ending: str
     ) -> None:
-        with held(conninfo) as writer, connect(conninfo) as other, connect(conninfo) as reader:
-            first = append(writer, database)
-            second = append(other, database)
+        with hold_transaction(conninfo) as writer, connect(conninfo) as other, connect(conninfo) as reader:
+            first = append_event(writer, database)
+            second = append_event(other, database)
             has_waited = on_first_wait(monkeypatch, lambda: writer.execute(ending))  # type: ignore[arg-type]
             assert settled_position(reader) == second
             assert has_waited()
-            assert committed(database) == ([first, second] if ending == "COMMIT" else [second])
+            assert committed_positions(database) == ([first, second] if ending == "COMMIT" else [second])
 
     def test_it_waits_when_the_last_position_is_not_committed(
         self, conninfo: str, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        with held(conninfo) as writer, connect(conninfo) as reader:
-            position = append(writer, database)
+        with hold_transaction(conninfo) as writer, connect(conninfo) as reader:
+            position = append_event(writer, database)
             has_waited = on_first_wait(monkeypatch, lambda: writer.execute("COMMIT"))  # type: ignore[arg-type]
             assert settled_position(reader) == position
             assert has_waited()
@@ -142,11 +117,15 @@ class TestSettledPosition:
         self, conninfo: str, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Else it would never return where there is always a writer."""
-        with held(conninfo) as early, held(conninfo) as late, connect(conninfo) as reader:
-            first = append(early, database)
+        with (
+            hold_transaction(conninfo) as early,
+            hold_transaction(conninfo) as late,
+            connect(conninfo) as reader,
+        ):
+            first = append_event(early, database)
 
             def overlap() -> None:
-                append(late, database)
+                append_event(late, database)
                 early.execute("COMMIT")
 
             on_first_wait(monkeypatch, overlap)
@@ -155,9 +134,9 @@ class TestSettledPosition:
     def test_it_does_not_wait_for_transactions_that_append_nothing(
         self, conninfo: str, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        with held(conninfo) as somebody, connect(conninfo) as reader, connect(conninfo) as writer:
+        with hold_transaction(conninfo) as somebody, connect(conninfo) as reader, connect(conninfo) as writer:
             somebody.execute("CREATE TABLE elsewhere (id int)")
-            position = append(writer, database)
+            position = append_event(writer, database)
             has_waited = on_first_wait(monkeypatch, lambda: None)
             assert settled_position(reader) == position
             assert not has_waited()
@@ -165,8 +144,8 @@ class TestSettledPosition:
     def test_it_gives_up_on_one_that_stands_still_and_names_it(
         self, conninfo: str, database: Database, caplog: pytest.LogCaptureFixture
     ) -> None:
-        with held(conninfo) as writer, connect(conninfo) as reader:
-            append(writer, database)
+        with hold_transaction(conninfo) as writer, connect(conninfo) as reader:
+            append_event(writer, database)
             with pytest.raises(Unavailable, match="stands still"):
                 settled_position(reader, wait_seconds_max=recountdb.eventlog.log.order.NOTICE_SECONDS + 0.1)
             pid = writer.info.backend_pid
@@ -185,10 +164,13 @@ class TestSettledPosition:
     def test_appends_of_another_database_do_not_count(
         self, conninfo: str, server: str, template: str, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        with new_database(server, template=template) as name, held(make_conninfo(server, dbname=name)) as far:
-            append(far, database)
+        with (
+            new_database(server, template=template) as name,
+            hold_transaction(make_conninfo(server, dbname=name)) as far,
+        ):
+            append_event(far, database)
             with connect(conninfo) as near:
-                position = append(near, database)
+                position = append_event(near, database)
                 has_waited = on_first_wait(monkeypatch, lambda: None)
                 assert settled_position(near) == position
                 assert not has_waited()
@@ -204,9 +186,9 @@ def test_greater_than_my_last_passes_over_a_late_commit(conninfo: str, database:
         after = naive[-1] if naive else 0
         naive.extend(entry.id for entry in log.select_notifications(after, 100, inclusive_of_start=False))
 
-    with held(conninfo) as writer, connect(conninfo) as other:
-        first = append(writer, database)
-        second = append(other, database)
+    with hold_transaction(conninfo) as writer, connect(conninfo) as other:
+        first = append_event(writer, database)
+        second = append_event(other, database)
         read_on()
         writer.execute("COMMIT")
         read_on()
@@ -224,10 +206,10 @@ def write_much(conninfo: str, process: int, rounds: int) -> None:
 
         def hold() -> None:
             for number in range(rounds):
-                with held(conninfo) as connection:
-                    append(connection, application.database)
+                with hold_transaction(conninfo) as connection:
+                    append_event(connection, application.database)
                     say(application, "while one is held")
-                    append(connection, application.database)
+                    append_event(connection, application.database)
                     connection.execute("ROLLBACK" if number % 3 == 0 else "COMMIT")
 
         wait_for_others()
@@ -238,23 +220,23 @@ def test_followers_see_every_event_once_and_in_order(conninfo: str, database: Da
     log = LogRecorder(database)
     with connect(conninfo) as connection:
         for _ in range(5):
-            append(connection, database)
+            append_event(connection, database)
     end = threading.Event()
     starts = [0, 0, 2, 5]
 
     def last() -> int | None:
-        return committed(database)[-1] if end.is_set() else None
+        return committed_positions(database)[-1] if end.is_set() else None
 
     with ThreadPoolExecutor(len(starts) + 1) as pool:
         followers = [pool.submit(follow, log.subscribe(gt=start), last) for start in starts]
         pool.submit(in_processes, write_much, [(conninfo, n, 12) for n in range(PROCESSES)]).result()
         # Nobody could start in the middle more truly than one who does so while others write on.
-        middle = committed(database)[len(committed(database)) // 2]
+        middle = committed_positions(database)[len(committed_positions(database)) // 2]
         late = pool.submit(follow, log.subscribe(gt=middle), last)
         end.set()
         with connect(conninfo) as connection:
-            append(connection, database)
-        everything = committed(database)
+            append_event(connection, database)
+        everything = committed_positions(database)
         for start, follower in zip(starts, followers, strict=True):
             assert follower.result(PATIENCE_SECONDS) == [p for p in everything if p > start]
         assert late.result(PATIENCE_SECONDS) == [p for p in everything if p > middle]
@@ -275,8 +257,8 @@ def test_many_events_come_page_by_page(conninfo: str, database: Database) -> Non
     """More than are read at once, so that a page's end is neither lost nor repeated."""
     with connect(conninfo) as connection, connection.transaction():
         for _ in range(1203):
-            append(connection, database)
-    everything = committed(database)
+            append_event(connection, database)
+    everything = committed_positions(database)
     assert follow(LogRecorder(database).subscribe(gt=0), lambda: everything[-1]) == everything
 
 
@@ -328,7 +310,7 @@ def test_a_follower_goes_on_after_its_connections_were_killed(
 
     # At least two events, and one for each write to come: one that was cut off may be there twice.
     seen = first_then(application.log.subscribe(gt=0), kill_and_write, count=5)
-    assert seen == committed(database)[:5]
+    assert seen == committed_positions(database)[:5]
 
 
 def test_a_follower_goes_on_after_the_database_was_gone_as_it_read(

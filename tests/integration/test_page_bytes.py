@@ -29,8 +29,8 @@ from recountdb.projections.followers import follower as follow
 from recountdb.projections.followers.follower import advance, begin
 from recountdb.projections.lists.paging import PAGE_BYTES_MAX
 from recountdb.projections.queries import diff as difference
-from tests.integration.test_long_answers import key_of
 from tests.support.background_server import run_server
+from tests.support.keys import make_key
 from tests.support.postgres import new_database
 from tests.support.processes import wait_until
 
@@ -229,12 +229,15 @@ class TestTooLarge:
 class TestSlowReaders:
     def test_a_project_holds_no_more_than_its_share(self, conninfo: str, database: Database) -> None:
         """The answer nobody reads takes its project's share; another project has one of its own."""
-        (_, ours), (_, theirs) = key_of(database, project="ours"), key_of(database, project="theirs")
+        (_, ours), (_, theirs) = make_key(database, project="ours"), make_key(database, project="theirs")
         url = "/v1/sessions/long/messages"
         settings = Settings(answer_bytes_max=20 * 2**20)
         # As little as can be is taken by the kernel for a reader that does not read.
         narrow = httpx2.HTTPTransport(socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)])
-        with run_server(conninfo, settings) as address, httpx2.Client(base_url=address, timeout=60) as client:
+        with (
+            run_server(conninfo, settings) as address,
+            httpx2.Client(base_url=address, timeout=60) as client,
+        ):
             for headers in (ours, theirs):
                 for size in (4_900_000, 4_000_000):
                     body = {"messages": [{"role": "user", "content": "x" * size}]}

@@ -21,7 +21,7 @@ from recountdb.eventlog.log.subscription import LogSubscription
 from recountdb.eventlog.postgres.database import Addresses, connect
 from recountdb.projections.followers.follower import lags
 from tests.acceptance.test_cli_serve import recount
-from tests.integration.test_database_gone import say
+from tests.support.messages import add_hello
 from tests.support.poolers import in_transactions, pooler
 from tests.support.postgres import installed_server, new_database
 from tests.support.processes import context, recount_on, wait_until
@@ -107,7 +107,7 @@ def test_the_log_is_followed_around_a_pooler_of_transactions(pooled: Pool, direc
             follower = threading.Thread(target=lambda: seen.extend(e.id for e in subscription))
             follower.start()
             for number in range(20):
-                application.execute(say(f"s{number % 3}"), context())
+                application.execute(add_hello(f"s{number % 3}"), context())
             wait_until(lambda: len(seen) >= 23)  # three sessions were started
             subscription.stop()
             follower.join()

@@ -20,7 +20,7 @@ from recountdb.projections.lists.paging import Filter, Window
 from recountdb.projections.queries.history import AsOf, state_as_of
 from recountdb.projections.rebuild import build as rebuild
 from recountdb.projections.views.messages import page_messages, search_messages
-from tests.integration.test_database_gone import TALK, say_text
+from tests.support.messages import TALK, add_text
 from tests.support.processes import context, recount_on, wait_until
 
 pytestmark = pytest.mark.sql
@@ -74,7 +74,7 @@ def use(conninfo: str) -> None:
         follower = threading.Thread(target=lambda: seen.extend(entry.id for entry in subscription))
         follower.start()
         for _ in range(7):  # often enough for statements to be prepared
-            application.execute(say_text("talk", TEXT), context())
+            application.execute(add_text("talk", TEXT), context())
         database = application.database
         page = page_messages(database, "default", "session", "talk", Window())
         assert [message.content for message in page.items] == [TEXT] * 7
@@ -165,13 +165,13 @@ def test_what_is_acknowledged_outlives_a_crash(limited: psycopg.Connection[tuple
 
 def test_a_database_that_is_to_be_read_only_stays_so(conninfo: str) -> None:
     with recount_on(conninfo) as application:
-        application.execute(say_text("talk", TEXT), context())
+        application.execute(add_text("talk", TEXT), context())
     put(conninfo, "default_transaction_read_only", "on")
     with recount_on(conninfo) as application:
         page = page_messages(application.database, "default", "session", "talk", Window())
         assert [message.content for message in page.items] == [TEXT]
         with pytest.raises(Unavailable, match="read-only"):
-            application.execute(say_text("talk", TEXT), context())
+            application.execute(add_text("talk", TEXT), context())
 
 
 def test_options_of_an_address_count(conninfo: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +180,7 @@ def test_options_of_an_address_count(conninfo: str, monkeypatch: pytest.MonkeyPa
     there = make_conninfo(conninfo, options="-csearch_path=chat -cwork_mem=5MB")
     migrate_at(Addresses(there))
     with recount_on(there) as application:
-        application.execute(say_text("talk", TEXT), context())
+        application.execute(add_text("talk", TEXT), context())
         assert application.database.fetch("SHOW work_mem") == [("5MB",)]
     with psycopg.connect(conninfo) as admin:
         counts = "SELECT (SELECT count(*) FROM chat.messages), (SELECT count(*) FROM public.messages)"

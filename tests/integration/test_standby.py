@@ -24,7 +24,7 @@ from recountdb.eventlog.log.recorder import LogRecorder
 from recountdb.eventlog.log.subscription import SettledPositions
 from recountdb.eventlog.postgres.database import Database, connect
 from recountdb.projections.followers.leader import Lead, Leader
-from tests.integration.test_api_stream import serving
+from tests.support.live_server import serve_on_port
 from tests.support.processes import context, in_threads, recount_on, wait_until
 from tests.support.programs import need_postgres_15, need_program
 from tests.support.standby import Pair, streaming
@@ -109,7 +109,7 @@ def test_what_is_settled_on_a_standby_is_what_the_primary_wrote_down(pair: Pair)
 
 
 def test_a_server_on_a_standby_reads_and_streams(pair: Pair) -> None:
-    with serving(pair.primary.conninfo) as primary, serving(pair.standby.conninfo) as standby:
+    with serve_on_port(pair.primary.conninfo) as primary, serve_on_port(pair.standby.conninfo) as standby:
         primary.say("/v1/sessions/trip", "one")
         wait_until(lambda: standby.client.get("/v1/sessions/trip/messages").status_code == 200)
         wait_until(lambda: len(standby.log()) == 2)
@@ -194,10 +194,10 @@ def test_nobody_leads_on_a_standby_until_it_is_promoted(pair: Pair) -> None:
 
 
 def test_a_server_on_a_standby_goes_on_as_the_primary_when_that_is_promoted(pair: Pair) -> None:
-    with serving(pair.primary.conninfo) as primary:
+    with serve_on_port(pair.primary.conninfo) as primary:
         primary.say("/v1/sessions/trip", "one")
         pair.wait_for_standby()
-    with serving(pair.standby.conninfo) as standby:
+    with serve_on_port(pair.standby.conninfo) as standby:
         wait_until(lambda: len(standby.log()) == 2)
         with standby.follow(after=0) as stream:
             stream.take(2)

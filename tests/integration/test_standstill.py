@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from recountdb.eventlog.postgres.advisory_locks import APPEND_LOCK
 from recountdb.eventlog.postgres.database import APPEND, Connection, Database, connect
-from tests.integration.test_order import append, held
+from tests.support.appends import append_event, hold_transaction
 from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.thorough
@@ -24,7 +24,7 @@ BODY = {"messages": [{"role": "user", "content": "hello"}]}
 
 @contextmanager
 def counters_locked(conninfo: str) -> Iterator[Connection]:
-    with held(conninfo) as rival:
+    with hold_transaction(conninfo) as rival:
         rival.execute("SELECT * FROM counters FOR UPDATE")
         yield rival
 
@@ -59,7 +59,7 @@ def test_readers_of_the_log_are_answered_and_go_on_by_themselves(
     client.post("/v1/sessions/s/messages", json=BODY)
     with closing(connect(conninfo)) as rival:  # ended by somebody else
         rival.execute("BEGIN")
-        append(rival, database)
+        append_event(rival, database)
         began = time.monotonic()
         answer = client.get("/v1/events")
         assert answer.status_code == 503, answer.text

@@ -21,7 +21,7 @@ from recountdb.eventlog.postgres.database import Addresses, connect
 from recountdb.projections.lists.paging import Window
 from recountdb.projections.views.messages import page_messages
 from tests.acceptance.test_cli import Ended
-from tests.integration.test_database_gone import say
+from tests.support.messages import add_hello
 from tests.support.postgres import installed_server, migrated_template
 from tests.support.processes import context, recount_on
 from tests.support.programs import need_postgres_15
@@ -160,12 +160,12 @@ class TestRights:
         address = make_conninfo(conninfo, user=role)
         assert migrate_at(Addresses(address)) == []
         with recount_on(address) as application:
-            application.execute(say("talk"), context())
+            application.execute(add_hello("talk"), context())
             assert application.log.settled_position() == 2
 
     def test_a_role_that_may_only_read_reads(self, conninfo: str, role: str, recount: Recount) -> None:
         with recount_on(conninfo) as application:
-            application.execute(say("talk"), context())
+            application.execute(add_hello("talk"), context())
         run(conninfo, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}", role=role)
         run(conninfo, "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO {role}", role=role)
         address = make_conninfo(conninfo, user=role)

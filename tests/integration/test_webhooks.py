@@ -28,10 +28,9 @@ from recountdb.projections.followers.webhooks import (
     create_webhook,
     delay_seconds,
 )
-from tests.http.conftest import serving
-from tests.integration.test_followers import backends, kill
-from tests.integration.test_followers import say as record
 from tests.support.certificates import Authority
+from tests.support.http_client import open_client
+from tests.support.notes import add_texts, end_connection, lock_holders
 from tests.support.processes import PATIENCE_SECONDS, recount_on, wait_until
 from tests.support.programs import need_program
 from tests.support.receiver import Receiver
@@ -53,7 +52,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def client(conninfo: str) -> Iterator[TestClient]:
-    with serving(conninfo, webhooks_allow_private=True) as client:
+    with open_client(conninfo, webhooks_allow_private=True) as client:
         yield client
 
 
@@ -552,7 +551,7 @@ def attempts_at(client: TestClient, webhook: dict[str, Any]) -> int:
 class TestPrivateAddresses:
     @pytest.fixture
     def strict(self, conninfo: str) -> Iterator[TestClient]:
-        with serving(conninfo) as client:
+        with open_client(conninfo) as client:
             yield client
 
     def refusal(self, answer: Response) -> str:
@@ -593,7 +592,7 @@ class TestServers:
         self, client: TestClient, conninfo: str, receiver: Receiver, make: Make
     ) -> None:
         make()
-        with serving(conninfo, webhooks_allow_private=True) as other:
+        with open_client(conninfo, webhooks_allow_private=True) as other:
             for number in range(10):
                 say((client, other)[number % 2], "one", str(number))
             wait_until(lambda: len(receiver.received) == 11)
@@ -605,8 +604,8 @@ class TestServers:
     ) -> None:
         create_webhook(database, "default", url=receiver.url, types=None, after=None)
         with recount_on(conninfo) as application:
-            record(application, "one", "1")
-        with serving(conninfo, webhooks_allow_private=True) as client:
+            add_texts(application, "one", "1")
+        with open_client(conninfo, webhooks_allow_private=True) as client:
             wait_until(lambda: receiver.positions == positions(client))
 
     @pytest.mark.usefixtures("soon")
@@ -616,12 +615,12 @@ class TestServers:
         """What was sent again was sent under the same id, and after nothing that came later."""
         make()
         receiver.delay_seconds = 0.01
-        with serving(conninfo, webhooks_allow_private=True):
+        with open_client(conninfo, webhooks_allow_private=True):
             for number in range(30):
                 say(client, f"s{number % 3}", "x")
                 if number % 10 == 5:
-                    for pid in backends(database):
-                        kill(database, pid)
+                    for pid in lock_holders(database):
+                        end_connection(database, pid)
             wait_until(lambda: set(receiver.positions) == set(positions(client)))
         firsts = list(dict.fromkeys(receiver.positions))
         assert firsts == positions(client)
@@ -633,7 +632,7 @@ def test_a_standing_backlog_ends_with_the_server(conninfo: str, database: Databa
     with Receiver().running() as receiver:
         receiver.delay_seconds = PATIENCE_SECONDS
         create_webhook(database, "default", url=receiver.url, types=None, after=0)
-        with serving(conninfo, webhooks_allow_private=True) as client:
+        with open_client(conninfo, webhooks_allow_private=True) as client:
             say(client, "one", "1")
             wait_until(lambda: len(receiver.received) == 1)
         assert "recount-sender" not in {thread.name for thread in threading.enumerate()}

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from starlette.testclient import TestClient
 
-from recountdb.api.app import create_app
 from recountdb.api.services.keys import create_key
 from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Database
 from tests.support.background_server import run_server
+from tests.support.http_client import open_client
 from tests.support.protocol_requests import ProtocolRequest
 from tests.support.representatives import mark_repeats
 
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module")
 def shared(shared_conninfo: str) -> Iterator[TestClient]:
     """A client on ``shared_conninfo``, for all tests of a file."""
-    with TestClient(create_app(Settings(), shared_conninfo), base_url="http://127.0.0.1") as client:
+    with open_client(shared_conninfo) as client:
         yield client
 
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from starlette.testclient import TestClient
 
-from tests.http.conftest import serving
+from tests.support.http_client import open_client
 from tests.support.protocol_requests import ALL_REQUESTS, ARGUMENTS, QUERIED, ProtocolRequest
 
 LIMIT = 4096
@@ -29,7 +29,7 @@ BODIES = [sent for sent in ALL_REQUESTS if arguments(sent).get("json")]
 @pytest.fixture(scope="module")
 def small(shared_conninfo: str) -> Iterator[TestClient]:
     """A server that takes small bodies only; it would have somebody to ask for answers."""
-    with serving(shared_conninfo, body_bytes_max=LIMIT, responder_url="http://127.0.0.1:9/v1") as client:
+    with open_client(shared_conninfo, body_bytes_max=LIMIT, responder_url="http://127.0.0.1:9/v1") as client:
         yield client
 
 

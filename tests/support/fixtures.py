@@ -14,12 +14,11 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from starlette.testclient import TestClient
 
-from recountdb.api.app import create_app
-from recountdb.api.settings import Settings
 from recountdb.domain.events import Context
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import Database
 from recountdb.projections.views.registry import CoreViews
+from tests.support.http_client import open_client
 from tests.support.postgres import embedded_server, installed_server, migrated_template, new_database
 from tests.support.programs import need_postgres_15
 
@@ -90,7 +89,7 @@ def context() -> Callable[..., Context]:
 @pytest.fixture
 def client(conninfo: str) -> Iterator[TestClient]:
     """Yield a client of the whole HTTP application, in this process; a server error fails the test."""
-    with TestClient(create_app(Settings(), conninfo), base_url="http://127.0.0.1") as client:
+    with open_client(conninfo) as client:
         yield client
 
 
