@@ -35,6 +35,7 @@ from recountdb.eventlog.postgres.embedded import EmbeddedPostgres
 from recountdb.eventlog.postgres.programs import account_for_postgres, packaged_home, programs_for
 from recountdb.projections.rebuild import build as rebuild
 from recountdb.projections.rebuild import shadow
+from tests.support.fixtures import SERVERS
 from tests.support.postgres import wait_for
 from tests.support.processes import context, recount_on, wait_until
 from tests.support.programs import need_postgres_15
@@ -76,11 +77,8 @@ class Programs:
         return directory
 
 
-@pytest.fixture(params=["embedded", "15"])
+@pytest.fixture(params=SERVERS)
 def programs(request: pytest.FixtureRequest) -> Programs:
-    wanted = os.environ.get("RECOUNT_TEST_POSTGRES", request.param)
-    if wanted != request.param:
-        pytest.skip(f"RECOUNT_TEST_POSTGRES={wanted}")
     if request.param == "embedded":
         packaged = programs_for(account_for_postgres())
         return Programs(packaged.home / "bin", packaged.account.switching())

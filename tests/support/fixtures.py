@@ -23,10 +23,10 @@ from tests.support.postgres import embedded_server, installed_server, migrated_t
 from tests.support.programs import need_postgres_15
 
 _CHOSEN = os.environ.get("RECOUNT_TEST_POSTGRES")
-_SERVERS = [_CHOSEN] if _CHOSEN else ["embedded", "15"]
+SERVERS = [_CHOSEN] if _CHOSEN else ["embedded", "15"]
 
 
-@pytest.fixture(scope="session", params=_SERVERS)
+@pytest.fixture(scope="session", params=SERVERS)
 def server(request: pytest.FixtureRequest) -> Iterator[str]:
     """Start a PostgreSQL; yield a conninfo with the right to create databases."""
     if request.param == "embedded":
