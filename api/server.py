@@ -28,7 +28,7 @@ from recountdb.api.settings import Settings
 from recountdb.api.settings.environment import PREFIX
 from recountdb.domain.errors import Unavailable
 from recountdb.eventlog.postgres.database import Addresses, connect
-from recountdb.projections.rebuild.progress import outdated_views
+from recountdb.projections.rebuild.progress import find_outdated_views
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def prepare_store(settings: Settings, addresses: Addresses) -> None:
     finally:
         database.close()
     with connect(addresses.direct) as connection:
-        if views := " ".join(outdated_views(connection)):
+        if views := " ".join(find_outdated_views(connection)):
             logger.warning(
                 "views made by another version: run 'recount rebuild %s' (beside the server)", views
             )

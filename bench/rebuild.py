@@ -80,7 +80,7 @@ def _fill(conninfo: str, events: int) -> None:
         for future in waiting:
             future.result()
     with connect(conninfo) as connection:
-        size = rebuild.log_size(connection)
+        size = rebuild.count_log(connection)
         for copy in range(1, max(1, round(events / size))):
             connection.execute(COPY_LOG, {"copy": copy, "size": size})
         connection.execute("VACUUM ANALYZE stored_events")
@@ -104,12 +104,12 @@ def _rate_of(work: Callable[[], object], events: int) -> float:
 
 
 def _rebuilt(conninfo: str, workers: int) -> None:
-    rebuild.fill(conninfo, workers, lambda count: None)
+    rebuild.fill_shadow(conninfo, workers, lambda count: None)
 
 
 def _begin_anew(connection: Connection) -> None:
-    shadow.discard(connection)
-    shadow.begin(connection, rebuild.settled_position(connection))
+    shadow.drop_shadow(connection)
+    shadow.create_shadow(connection, rebuild.settled_position(connection))
 
 
 @dataclass(frozen=True)
@@ -128,16 +128,16 @@ class _Stall:
 
 def _exchange(conninfo: str, go: Event, told: SimpleQueue[tuple[float, float, float]]) -> None:
     """Swap in the tables, in a process of its own; tell when that began, ended, and how long it locked."""
-    do_exchange = shadow.exchange
+    do_exchange = shadow.exchange_names
     attempts: list[float] = []
 
     def noted(*args: Any) -> float:
         attempts.append(time.monotonic())
         return do_exchange(*args)
 
-    shadow.exchange = noted
+    shadow.exchange_names = noted
     go.wait()
-    locked = rebuild.put_in_place(conninfo)
+    locked = rebuild.swap_in(conninfo)
     told.put((attempts[0], attempts[-1] + locked, locked))
 
 
@@ -189,10 +189,10 @@ def main(
         print_conditions(conninfo)
         _fill(conninfo, events)
         with connect(conninfo) as connection:
-            size = rebuild.log_size(connection)
+            size = rebuild.count_log(connection)
             rows = _measured(conninfo, connection, size, counts(workers))
             print_table(f"Events per second, of {size:,}", ["", "rate", "of SQL"], rows)
-            rebuild.rebuild(conninfo)
+            rebuild.fill_views(conninfo)
         stall = _swap_under_load(conninfo, writers)
     print(
         f"Exchange with {writers} writers: locked {stall.locked * 1000:.0f} ms; the longest write then took "

@@ -13,8 +13,8 @@ from recountdb.api.services.read_audit import forget_reads
 from recountdb.domain.errors import NotFound, Unavailable
 from recountdb.eventlog.postgres.clock import Clock
 from recountdb.eventlog.postgres.database import Database
-from recountdb.projections.followers.eraser import keep_erasing
-from recountdb.projections.followers.follower import Follower, Lag, follow, lags
+from recountdb.projections.followers.eraser import follow_erasures
+from recountdb.projections.followers.follower import Follower, Lag, follow_log, measure_lags
 from recountdb.projections.followers.leader import Leader
 from recountdb.projections.followers.webhooks import FOLLOWER as WEBHOOKS
 
@@ -32,7 +32,7 @@ def follower_named(name: str) -> Follower:
 def known_lags(database: Database) -> list[Lag]:
     """Return how far each follower is behind; an empty list while the database does not answer."""
     try:
-        return lags(database)
+        return measure_lags(database)
     except Unavailable:
         return []
 
@@ -42,11 +42,11 @@ class Following:
 
     def __init__(self, conninfo: str, clock: Clock, *, allow_private: bool) -> None:
         self._leaders = [
-            Leader(conninfo, f"follower {follower.name}", partial(follow, follower=follower))
+            Leader(conninfo, f"follower {follower.name}", partial(follow_log, follower=follower))
             for follower in FOLLOWERS
         ]
         self._leaders.append(Leader(conninfo, "sender", Sender(clock, allow_private=allow_private)))
-        self._leaders.append(Leader(conninfo, "erasure", partial(keep_erasing, forget=forget_reads)))
+        self._leaders.append(Leader(conninfo, "erasure", partial(follow_erasures, forget=forget_reads)))
 
     def start(self) -> None:
         for leader in self._leaders:

@@ -28,15 +28,15 @@ from recountdb.api.schemas.responses import event_resource
 from recountdb.api.shares import Shares
 from recountdb.eventlog.postgres.channels import listen
 from recountdb.eventlog.postgres.clock import Clock
-from recountdb.projections.followers.leader import Lead
+from recountdb.projections.followers.leader import Lease
 from recountdb.projections.followers.webhooks import (
     CHANNEL,
     Attempt,
     Due,
     Lane,
-    delay_seconds,
-    due_deliveries,
-    forget_delivered,
+    choose_delay,
+    delete_old_deliveries,
+    find_due_deliveries,
     record_attempt,
 )
 
@@ -60,7 +60,7 @@ class Post(threading.Thread):
     """Thread that makes an attempt at a delivery. ``break_off`` ends it early."""
 
     def __init__(
-        self, due: Due, done: SimpleQueue[Post], lead: Lead, *, clock: Clock, allow_private: bool
+        self, due: Due, done: SimpleQueue[Post], lead: Lease, *, clock: Clock, allow_private: bool
     ) -> None:
         super().__init__(name="recount-post", daemon=True)
         self.due = due
@@ -183,7 +183,7 @@ class Sender:
         self._served: dict[str, None] = {}  # projects, the one with the oldest turn first
         self._cleaned_up = 0.0
 
-    def __call__(self, lead: Lead) -> None:
+    def __call__(self, lead: Lease) -> None:
         listen(lead.connection, CHANNEL)
         try:
             while not lead.is_over:
@@ -198,8 +198,8 @@ class Sender:
             self._under_way.clear()
             self._shares = Shares(BYTES_MAX)
 
-    def _begin(self, lead: Lead) -> None:
-        due_now = due_deliveries(
+    def _begin(self, lead: Lease) -> None:
+        due_now = find_due_deliveries(
             lead.connection,
             but=list(self._under_way),
             slow=list(self._slow),
@@ -256,7 +256,7 @@ class Sender:
         if len(self._served) > SERVED_MAX:
             del self._served[next(iter(self._served))]
 
-    def _note(self, lead: Lead) -> None:
+    def _note(self, lead: Lease) -> None:
         """Record the results of attempts that are done or late."""
         with suppress(Empty):
             while True:
@@ -265,15 +265,15 @@ class Sender:
             self._finish(lead, post)
             post.break_off()
 
-    def _finish(self, lead: Lead, post: Post) -> None:
+    def _finish(self, lead: Lease, post: Post) -> None:
         if self._under_way.get(post.due.webhook_id) is not post:
             return  # the attempt was late, or belongs to an earlier lead
-        delay = delay_seconds(post.due.attempts + 1, random.random())  # noqa: S311 - no secret
+        delay = choose_delay(post.due.attempts + 1, random.random())  # noqa: S311 - no secret
         record_attempt(lead.connection, post.due, post.attempt, delay_seconds=delay)
         self._let_go(post)
         self._note_pace(post)
 
-    def _clean_up(self, lead: Lead) -> None:
+    def _clean_up(self, lead: Lease) -> None:
         if time.monotonic() > self._cleaned_up + CLEAN_UP_SECONDS:
-            forget_delivered(lead.connection)
+            delete_old_deliveries(lead.connection)
             self._cleaned_up = time.monotonic()

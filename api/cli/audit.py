@@ -116,12 +116,12 @@ def _show_stream(
     from recountdb.api.cli.store import locate_store
     from recountdb.api.schemas.responses import event_resource
     from recountdb.projections.queries.audit_trail import page_stream
-    from recountdb.projections.queries.history import stream_named
+    from recountdb.projections.queries.history import find_named_stream
 
     name = choose_name(project, named, scope, what="SESSION", advice=ONE_NAME)
     assert name is not None
     with locate_store(data).open_store() as application:
-        fetch = partial(page_stream, application.log, stream_named(application, name))
+        fetch = partial(page_stream, application.log, find_named_stream(application, name))
         _show(map(event_resource, list_all(fetch, limit, order)), STREAM_COLUMNS, as_json=as_json)
 
 
@@ -143,14 +143,14 @@ def _show_log(
     from recountdb.api.schemas.responses import event_resource
     from recountdb.domain.errors import InvalidInput
     from recountdb.projections.queries.audit import AuditFilter, page_audit
-    from recountdb.projections.queries.history import stream_named
+    from recountdb.projections.queries.history import find_named_stream
 
     if project is None and any(named.values()):
         raise InvalidInput("SESSION", ONE_NAME)
     times = {bound: parse_instant(criteria[bound], f"--{bound}") for bound in ("since", "until")}
     name = choose_name(project or "", named, scope, what="SESSION", advice=ONE_NAME)
     with locate_store(data).open_store() as application:
-        stream_id = None if name is None else stream_named(application, name)
+        stream_id = None if name is None else find_named_stream(application, name)
         entries = AuditFilter(**{**criteria, **times, "stream_id": stream_id})
         found = list_all(partial(page_audit, application, project, criteria=entries), limit, order)
         events = ({"project": entry.project, **event_resource(entry)} for entry in found)

@@ -35,15 +35,15 @@ def diff(
     from recountdb.api.schemas.diff import difference_resource
     from recountdb.api.schemas.responses import origin_ids
     from recountdb.domain.commands import Name
-    from recountdb.projections.queries.diff import compare
+    from recountdb.projections.queries.diff import compare_moments
     from recountdb.projections.queries.history import AsOf
-    from recountdb.projections.views.sessions import session_names
+    from recountdb.projections.views.sessions import find_session_names
 
     old = parse_moment(from_, "--from")
     new = AsOf() if to is None else parse_moment(to, "--to")
     with locate_store(data).open_store() as application:
-        before, after = compare(application, Name(project, "session", scope, session), old, new)
-        origins = session_names(application.database, project, origin_ids([after.conversation]))
+        before, after = compare_moments(application, Name(project, "session", scope, session), old, new)
+        origins = find_session_names(application.database, project, origin_ids([after.conversation]))
         difference = difference_resource(before, after, origins)
     if as_json:
         show_json(difference)

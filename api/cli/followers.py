@@ -21,10 +21,10 @@ app = typer.Typer(
 def list_followers(as_json: AsJson = False, data: Data = None) -> None:
     """List the followers of the log, how far each is, and parked streams."""
     from recountdb.api.cli.store import locate_store
-    from recountdb.projections.followers.follower import lags, parked_streams
+    from recountdb.projections.followers.follower import list_parked_streams, measure_lags
 
     with locate_store(data).open_database() as database:
-        known, parked = lags(database), parked_streams(database)
+        known, parked = measure_lags(database), list_parked_streams(database)
     if as_json:
         for lag in known:
             streams = [vars(one) for one in parked if one.follower == lag.follower]
@@ -50,12 +50,12 @@ def resume_follower(
     from recountdb.api.background.tasks import follower_named
     from recountdb.api.cli.arguments import parse_stream_id
     from recountdb.api.cli.store import locate_store
-    from recountdb.projections.followers.follower import resume
+    from recountdb.projections.followers.follower import resume_streams
 
     follower = follower_named(name)
     stream_id = parse_stream_id(stream, "STREAM")
     with locate_store(data).open_database() as database:
-        left = resume(database, follower, stream_id)
+        left = resume_streams(database, follower, stream_id)
     for one in left:
         reason = f"version {one.version} cannot be handled ({one.error})"
         print_notice(f"stream {one.stream_id} is still parked: {reason}")

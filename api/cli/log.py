@@ -41,14 +41,14 @@ def export_log(
     from recountdb.domain.errors import InvalidInput
     from recountdb.eventlog.archive import export_log
     from recountdb.eventlog.postgres.database import connect
-    from recountdb.projections.rebuild.build import log_size
+    from recountdb.projections.rebuild.build import count_log
 
     if file == STDIO and sys.stdout.isatty():
         raise InvalidInput("FILE", "a terminal cannot show a gzipped log: name a file, or use a pipe")
     with (
         locate_store(data).open_database() as database,
         connect(database.conninfo) as connection,
-        show_bar(log_size(connection), "events exported") as progress,
+        show_bar(count_log(connection), "events exported") as progress,
         _open_target(file) as write,
     ):
         archive = export_log.export_log(connection, write, progress)

@@ -178,9 +178,9 @@ def _warn_of_leftovers(receipts: Iterable[Mapping[str, Any]]) -> None:
         left.update(receipt["left"])
     if all(receipt["is_erased"] for receipt in receipts):
         return
-    from recountdb.projections.queries.leftovers import describe
+    from recountdb.projections.queries.leftovers import describe_leftovers
 
-    print_notice(f"Some data is not erased yet; rows are left in {describe(left)}.")
+    print_notice(f"Some data is not erased yet; rows are left in {describe_leftovers(left)}.")
     print_notice("A rebuild or check of the views is running. The server or the next purge will finish it.")
 
 

@@ -78,7 +78,7 @@ def _rebuild(
     from recountdb.api.cli.progress import show_bar
     from recountdb.api.cli.store import locate_store
     from recountdb.api.services.rebuild import RebuildOptions, RebuildReport, rebuild_views
-    from recountdb.projections.rebuild.progress import checked_views
+    from recountdb.projections.rebuild.progress import check_view_names
 
     def print_comparison(report: RebuildReport) -> None:
         print_notices(report.quarantined.values())
@@ -87,7 +87,7 @@ def _rebuild(
         done = f"{report.events:,} events in {report.seconds:.1f} s ({rate:,.0f}/s)"
         print_notice(f"{done}; {len(report.differences)} rows differed")
 
-    names = checked_views(views)
+    names = check_view_names(views)
     place = locate_store(data)
     with place.open_database() as database:
         if offline:

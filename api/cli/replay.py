@@ -63,16 +63,16 @@ def replay_session(
     from recountdb.api.schemas.responses import event_resource
     from recountdb.domain.commands import Name
     from recountdb.projections.lists.paging import KEY_MAX
-    from recountdb.projections.queries.history import stream_named
-    from recountdb.projections.queries.replay import paced, stream_entries
+    from recountdb.projections.queries.history import find_named_stream
+    from recountdb.projections.queries.replay import pace_entries, read_entries
 
     project, scope, name = session
     times = parse_speed(speed, "--speed")
     with suppress(KeyboardInterrupt), locate_store(data).open_store() as application:
-        stream_id = stream_named(application, Name(project, "session", scope, name))
+        stream_id = find_named_stream(application, Name(project, "session", scope, name))
         printer = ConversationPrinter(application, stream_id)
-        entries = stream_entries(application.log, stream_id, first or 1, last or KEY_MAX - 1)
-        for seconds, entry in paced(entries, times):
+        entries = read_entries(application.log, stream_id, first or 1, last or KEY_MAX - 1)
+        for seconds, entry in pace_entries(entries, times):
             if seconds:
                 pause(seconds)
             if as_json:

@@ -35,14 +35,15 @@ def sessions(
     from recountdb.api.cli.store import locate_store
     from recountdb.api.schemas.responses import aggregate_resource, origin_ids
     from recountdb.projections.lists.paging import Filter
-    from recountdb.projections.views.sessions import list_sessions, session_names
+    from recountdb.projections.views.sessions import find_session_names, list_sessions
 
     criteria = Filter(user_id=user_id, metadata=parse_metadata(metadata, "--metadata"), deleted=deleted)
     with locate_store(data).open_database() as database:
         found = list_some(partial(list_sessions, database, project, criteria=criteria), limit, order)
         if as_json:
             show_all_json(
-                aggregate_resource(one, session_names(database, project, origin_ids([one]))) for one in found
+                aggregate_resource(one, find_session_names(database, project, origin_ids([one])))
+                for one in found
             )
             return
         rows = (

@@ -45,11 +45,11 @@ def _check_store(data: Path | None, workers: int) -> dict[str, Any]:
     from recountdb.eventlog.integrity.verify import log_flaws
     from recountdb.eventlog.log.epoch import load_epochs
     from recountdb.eventlog.postgres.database import connect
-    from recountdb.projections.rebuild.build import log_size
+    from recountdb.projections.rebuild.build import count_log
 
     with locate_store(data).open_database() as database, hold_rebuild_lock(database.conninfo):
         with connect(database.conninfo) as connection:
-            with show_bar(log_size(connection), "events checked") as progress:
+            with show_bar(count_log(connection), "events checked") as progress:
                 flaws = list(log_flaws(connection, progress))
             last = last_checkpoint(connection)
             epochs = load_epochs(connection)

@@ -18,14 +18,14 @@ from recountdb.domain.errors import ExpectationFailed, InvalidInput, NotFound, R
 from recountdb.domain.messages import Message, MessageState
 from recountdb.domain.sessions import Session
 from recountdb.eventlog.application import Recount
-from recountdb.projections.lists.paging import LIMIT_MAX, Window, cursor_for, size_of
+from recountdb.projections.lists.paging import LIMIT_MAX, Window, encode_cursor, measure_json
 from recountdb.projections.queries.history import (
     AsOf,
-    messages_as_of,
-    messages_at,
-    state_at,
-    stream_named,
-    version_as_of,
+    find_named_stream,
+    find_version_as_of,
+    load_messages_at,
+    load_state_at,
+    read_messages_as_of,
 )
 
 MESSAGES_MAX = 10_000
@@ -43,7 +43,7 @@ class Cut:
     message_id: UUID | None = None
 
 
-def fork(
+def prepare_fork(
     application: Recount,
     name: Name,
     new_name: str,
@@ -59,7 +59,7 @@ def fork(
     messages, or when it is no longer at ``expected_version``.
     """
     try:
-        stream_id = stream_named(application, name)
+        stream_id = find_named_stream(application, name)
         _refuse_unexpected(application, stream_id, expected_version)
         source, last = _source_at(application, stream_id, cut)
         return Fork(
@@ -92,8 +92,8 @@ def _source_at(application: Recount, stream_id: UUID, cut: Cut) -> tuple[Session
             raise NotFound("message")
         added_at = found[0].version
     wanted = AsOf(version=added_at if cut.version is None else cut.version)
-    version = version_as_of(application, stream_id, wanted, field="version")
-    source = state_at(application, Session.KIND, stream_id, version)
+    version = find_version_as_of(application, stream_id, wanted, field="version")
+    source = load_state_at(application, Session.KIND, stream_id, version)
     assert isinstance(source, Session)
     if source.is_deleted:
         raise NotFound(Session.KIND)
@@ -103,7 +103,7 @@ def _source_at(application: Recount, stream_id: UUID, cut: Cut) -> tuple[Session
 
 
 def _refuse_hidden(application: Recount, source: Session, message_id: UUID) -> None:
-    message = messages_at(application, source, [message_id]).get(message_id)
+    message = load_messages_at(application, source, [message_id]).get(message_id)
     if message is None or source.hides(message):
         raise NotFound("message")
 
@@ -114,14 +114,14 @@ def _seen_until(application: Recount, source: Session, last: int) -> Iterator[Me
     Raises InvalidInput when they are too many or too large.
     """
     count = size = 0
-    window = Window(LIMIT_MAX, "oldest", cursor_for(source.hidden_through, "oldest"))
-    for message in messages_as_of(application, source, window):
+    window = Window(LIMIT_MAX, "oldest", encode_cursor(source.hidden_through, "oldest"))
+    for message in read_messages_as_of(application, source, window):
         if message.version > last:
             return
         if source.hides(message):
             continue
         count += 1
-        size += size_of(message)
+        size += measure_json(message)
         if count > MESSAGES_MAX or size > MESSAGES_BYTES_MAX:
             raise InvalidInput(
                 "message_id",

@@ -14,18 +14,18 @@ from recountdb.domain.errors import InvalidInput, NotFound
 from recountdb.domain.messages import Message, MessageState
 from recountdb.domain.sessions import Session
 from recountdb.eventlog.application import Recount
-from recountdb.projections.lists.paging import LIMIT_MAX, Window, cursor_for, size_of
-from recountdb.projections.queries.history import AsOf, messages_as_of, state_as_of
+from recountdb.projections.lists.paging import LIMIT_MAX, Window, encode_cursor, measure_json
+from recountdb.projections.queries.history import AsOf, load_state_as_of, read_messages_as_of
 
 
-def rename_or_merge(application: Recount, name: Name, new_name: str, *, reason: str) -> Command:
+def prepare_rename(application: Recount, name: Name, new_name: str, *, reason: str) -> Command:
     """Return the command that renames session ``name`` to ``new_name``, or merges it into that session.
 
     When a session has the new name, deleted or live, the messages join it and ``name`` is deleted for
     ``reason``. Raises NotFound, and InvalidInput when there are too many messages. Other writes before the
     command's turn can cause its refusal (AlreadyExists, ExpectationFailed, NotFound): call this again then.
     """
-    source = state_as_of(application, name, AsOf())
+    source = load_state_as_of(application, name, AsOf())
     assert isinstance(source, Session)
     if source.is_deleted:
         raise NotFound(Session.KIND)
@@ -35,42 +35,44 @@ def rename_or_merge(application: Recount, name: Name, new_name: str, *, reason: 
         name=new_name,
         scope=name.scope,
         source=source,
-        messages=messages_of(application, source),
+        messages=_copy_messages(application, source),
         reason=reason,
     )
 
 
-def move(application: Recount, name: Name, new_name: str, message: MessageState) -> MoveMessages:
+def prepare_move(application: Recount, name: Name, new_name: str, message: MessageState) -> MoveMessages:
     """Return the command that moves a message of ``name``, as given here, to the session ``new_name``.
 
     The given message may differ from the stored one. Raises NotFound. Other writes before the command's turn
     can cause its refusal: call this again then.
     """
-    source = state_as_of(application, name, AsOf())
+    source = load_state_as_of(application, name, AsOf())
     assert isinstance(source, Session)
-    return MoveMessages(name=new_name, scope=name.scope, source=source, messages=[said_in(source, message)])
+    return MoveMessages(
+        name=new_name, scope=name.scope, source=source, messages=[_complete_message(source, message)]
+    )
 
 
-def messages_of(application: Recount, source: Session) -> list[Message]:
+def _copy_messages(application: Recount, source: Session) -> list[Message]:
     """Return the visible messages of the session as it was, in order. Raises InvalidInput for too many."""
-    window = Window(LIMIT_MAX, "oldest", cursor_for(source.hidden_through, "oldest"))
+    window = Window(LIMIT_MAX, "oldest", encode_cursor(source.hidden_through, "oldest"))
     messages: list[Message] = []
     size = 0
-    for message in messages_as_of(application, source, window):
+    for message in read_messages_as_of(application, source, window):
         if source.hides(message):
             continue
-        size += size_of(message)
+        size += measure_json(message)
         if len(messages) == MESSAGES_MAX or size > MESSAGES_BYTES_MAX:
             raise InvalidInput(
                 "new_name",
                 f"is taken, and a merge takes at most {MESSAGES_MAX:,} messages,"
                 f" and {MESSAGES_BYTES_MAX // 2**20} MiB: choose another",
             )
-        messages.append(said_in(source, message))
+        messages.append(_complete_message(source, message))
     return messages
 
 
-def said_in(source: Session, message: MessageState) -> Message:
+def _complete_message(source: Session, message: MessageState) -> Message:
     """Return the message, completed from its session: about when it was said, and by which user."""
     members: dict[str, Any] = {member: getattr(message, member) for member in Message.model_fields}
     members["timestamp"] = message.timestamp or message.recorded_at

@@ -21,8 +21,8 @@ from recountdb.domain.errors import Unavailable
 from recountdb.eventlog.postgres.clock import Clock
 from recountdb.eventlog.postgres.database import APPEND, Connection, Database, connect
 from recountdb.eventlog.postgres.statements import Statements
-from recountdb.projections.followers.eraser import Subject
-from recountdb.projections.lists.paging import KEY_MAX, Page, Window, page_of
+from recountdb.projections.followers.eraser import ErasedStream
+from recountdb.projections.lists.paging import KEY_MAX, Page, Window, make_page
 
 SQL = Statements(__name__, "read_audit")
 
@@ -124,7 +124,7 @@ class ReadRecorder:
         return True
 
 
-def forget_reads(connection: Connection, subject: Subject) -> None:
+def forget_reads(connection: Connection, subject: ErasedStream) -> None:
     """Replace, in the recorded reads of a stream that is being erased, its name by its id."""
     bounds = {
         "kind": subject.kind,
@@ -147,4 +147,4 @@ def page_reads(
     bound["after"] = end if after is None else after
     sql = SQL["select_reads_descending" if is_newest_first else "select_reads"]
     rows = database.fetch(sql, bound, prepare=False)
-    return page_of([RecordedRead(*row) for row in rows], window, lambda read: read.number)
+    return make_page([RecordedRead(*row) for row in rows], window, lambda read: read.number)

@@ -21,14 +21,14 @@ from recountdb.eventlog.postgres.database import Connection, connect
 from recountdb.projections.rebuild import shadow
 from recountdb.projections.rebuild.build import (
     Progress,
-    differences,
-    end_with_parent,
-    log_size,
-    put_in_place,
-    rebuild,
-    roll_back,
+    count_log,
+    exit_with_parent,
+    fill_views,
+    find_differences,
+    roll_back_rebuild,
+    swap_in,
 )
-from recountdb.projections.rebuild.progress import begin, recorded
+from recountdb.projections.rebuild.progress import record_outcome, record_start
 from recountdb.projections.views.registry import BY_NAME
 
 logger = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ def rebuild_views(
     ``on_compared`` is called before the swap. Raises RebuildUnderWay, RecordUnreadable, Unavailable.
     """
     with hold_rebuild_lock(conninfo) as connection:
-        number = begin(connection, options.views, is_rehearsal=options.is_dry_run)
+        number = record_start(connection, options.views, is_rehearsal=options.is_dry_run)
         holder = connection.session_pid
         return _run_rebuild(conninfo, number, options, holder, meter=meter, on_compared=on_compared)
 
@@ -96,15 +96,15 @@ def _run_rebuild(
     on_compared: Callable[[RebuildReport], object] = _ignore_report,
 ) -> RebuildReport:
     """Run rebuild ``number`` and record its outcome, while session ``holder`` holds the lock."""
-    with connect(conninfo) as connection, recorded(connection, number) as findings:
+    with connect(conninfo) as connection, record_outcome(connection, number) as findings:
         events, seconds = _fold_log(conninfo, options, meter)
         report = _compare(connection, events, seconds)
         findings.differences = len(report.differences)
         on_compared(report)
         if options.is_dry_run:
-            shadow.discard(connection)
+            shadow.drop_shadow(connection)
         else:
-            report.locked_seconds = put_in_place(conninfo, quarantine=options.quarantine, holder=holder)
+            report.locked_seconds = swap_in(conninfo, quarantine=options.quarantine, holder=holder)
             findings.locked_seconds = report.locked_seconds
         return report
 
@@ -119,16 +119,16 @@ def check_views(conninfo: str, *, workers: int, meter: Meter = _show_nothing) ->
             events, seconds = _fold_log(conninfo, RebuildOptions(workers=workers, quarantine=True), meter)
             return _compare(connection, events, seconds)
         finally:
-            shadow.discard(connection)
+            shadow.drop_shadow(connection)
 
 
 def build_views(conninfo: str, *, workers: int, meter: Meter = _show_nothing) -> None:
     """Build the views of an imported log. The tables they replace are empty and are not kept."""
     with hold_rebuild_lock(conninfo) as connection:
-        shadow.discard(connection)  # of a rebuild of another log, or of an import that was interrupted
+        shadow.drop_shadow(connection)  # of a rebuild of another log, or of an import that was interrupted
         _fold_log(conninfo, RebuildOptions(workers=workers), meter)
-        put_in_place(conninfo, holder=connection.session_pid)
-        shadow.forget_previous(connection)
+        swap_in(conninfo, holder=connection.session_pid)
+        shadow.drop_previous(connection)
 
 
 def roll_back_views(conninfo: str) -> float:
@@ -137,23 +137,23 @@ def roll_back_views(conninfo: str) -> float:
     Raises NotFound where there are none, RebuildUnderWay.
     """
     with hold_rebuild_lock(conninfo) as connection:
-        return roll_back(conninfo, holder=connection.session_pid)
+        return roll_back_rebuild(conninfo, holder=connection.session_pid)
 
 
 @contextmanager
 def hold_rebuild_lock(conninfo: str) -> Iterator[Connection]:
     """Hold the lock of rebuilds, and yield the connection that holds it. Raises RebuildUnderWay."""
-    with connect(conninfo) as connection, shadow.alone(connection):
+    with connect(conninfo) as connection, shadow.hold_rebuild_lock(connection):
         yield connection
 
 
 def _fold_log(conninfo: str, options: RebuildOptions, meter: Meter) -> tuple[int, float]:
     """Fill the shadow tables from the log. Return the number of events and the seconds it took."""
     with connect(conninfo) as connection:
-        events = log_size(connection)
+        events = count_log(connection)
     started = time.monotonic()
     with meter(events) as progress:
-        rebuild(
+        fill_views(
             conninfo,
             options.views,
             workers=options.workers,
@@ -164,8 +164,8 @@ def _fold_log(conninfo: str, options: RebuildOptions, meter: Meter) -> tuple[int
 
 
 def _compare(connection: Connection, events: int, seconds: float) -> RebuildReport:
-    differing = [str(difference) for difference in differences(connection)]
-    return RebuildReport(events, seconds, differing, shadow.those_aside(connection))
+    differing = [str(difference) for difference in find_differences(connection)]
+    return RebuildReport(events, seconds, differing, shadow.load_quarantine(connection))
 
 
 class BackgroundRebuild:
@@ -184,7 +184,7 @@ class BackgroundRebuild:
         """Start a rebuild, and return as soon as it is recorded as begun. Raises RebuildUnderWay."""
         with ExitStack() as stack:
             connection = stack.enter_context(hold_rebuild_lock(self._conninfo))
-            number = begin(connection, options.views, is_rehearsal=options.is_dry_run)
+            number = record_start(connection, options.views, is_rehearsal=options.is_dry_run)
             # If the server folded events itself, its requests would wait.
             self._process = multiprocessing.get_context("spawn").Process(
                 target=_work, args=(self._conninfo, number, options, connection.session_pid), daemon=True
@@ -212,7 +212,7 @@ def _watch(process: BaseProcess, held: ExitStack) -> None:
 def _work(conninfo: str, number: int, options: RebuildOptions, holder: int) -> None:
     """Run a rebuild in the process that was started for it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when this process ends
-    end_with_parent()
+    exit_with_parent()
     try:
         _run_rebuild(conninfo, number, options, holder)
     except RecountError as error:

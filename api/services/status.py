@@ -11,9 +11,9 @@ from recountdb.eventlog.archive.import_log import ImportUnfinished, refuse_unfin
 from recountdb.eventlog.log.recorder import LogRecorder
 from recountdb.eventlog.postgres.database import Connection, Database
 from recountdb.eventlog.postgres.schema import applied, check_schema
-from recountdb.projections.followers.follower import lags
+from recountdb.projections.followers.follower import measure_lags
 from recountdb.projections.queries.counts import count_all
-from recountdb.projections.rebuild.progress import outdated_views
+from recountdb.projections.rebuild.progress import find_outdated_views
 
 
 def describe_store(database: Database) -> dict[str, Any]:
@@ -26,8 +26,8 @@ def describe_store(database: Database) -> dict[str, Any]:
     if facts["schema"]["problem"] is None:
         facts["counts"] = {part: vars(count) for part, count in count_all(database).items()}
         facts["settled_position"] = LogRecorder(database).settled_position()
-        facts["followers"] = [vars(lag) for lag in lags(database)]
-        facts["outdated_views"] = database.read(outdated_views)
+        facts["followers"] = [vars(lag) for lag in measure_lags(database)]
+        facts["outdated_views"] = database.read(find_outdated_views)
     return facts
 
 

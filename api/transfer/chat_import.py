@@ -28,7 +28,11 @@ from recountdb.domain.messages import MessageAdded
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import Database
 from recountdb.eventlog.write.ports import Outcome
-from recountdb.projections.queries.existing_sessions import Presence, find_message_ids, find_sessions
+from recountdb.projections.queries.existing_sessions import (
+    ExistingSession,
+    find_existing_sessions,
+    find_message_ids,
+)
 
 # How far to read ahead: just enough that the writer always finds a full batch waiting.
 CHUNK_LINES = 128
@@ -117,11 +121,13 @@ class Intake(Generic[Told, Taken]):
         """Yield the conversations that can be taken. Counts what was read, and what must be skipped."""
         raise NotImplementedError
 
-    def _known(self, chunk: Sequence[Taken], sessions: dict[tuple[str, str], Presence]) -> dict[UUID, Any]:
+    def _known(
+        self, chunk: Sequence[Taken], sessions: dict[tuple[str, str], ExistingSession]
+    ) -> dict[UUID, Any]:
         """Return, by stream, the facts about existing messages that ``_rest`` needs."""
         raise NotImplementedError
 
-    def _rest(self, conversation: Taken, presence: Presence, known: Any) -> Taken:
+    def _rest(self, conversation: Taken, presence: ExistingSession, known: Any) -> Taken:
         """Return the conversation without the messages that exist already. Raises Skipped."""
         raise NotImplementedError
 
@@ -152,10 +158,10 @@ class Intake(Generic[Told, Taken]):
             else:
                 self._count(conversation, added=0, is_new=False)
 
-    def _sessions_of(self, chunk: Sequence[Taken]) -> dict[tuple[str, str], Presence]:
+    def _sessions_of(self, chunk: Sequence[Taken]) -> dict[tuple[str, str], ExistingSession]:
         if self._database is None:
             return {}
-        return find_sessions(self._database, self._project, [c.key for c in chunk])
+        return find_existing_sessions(self._database, self._project, [c.key for c in chunk])
 
     def _submit(self, conversation: Taken) -> None:
         if self._application is None:
@@ -225,16 +231,16 @@ class Importer(Intake[Line, Conversation]):
             self._on_message_skipped(conversation.line.number, place)
 
     def _known(
-        self, chunk: Sequence[Conversation], sessions: dict[tuple[str, str], Presence]
+        self, chunk: Sequence[Conversation], sessions: dict[tuple[str, str], ExistingSession]
     ) -> dict[UUID, set[UUID]]:
         wanted = {sessions[c.key].stream_id: c.ids for c in chunk if c.key in sessions}
         return {} if self._database is None else find_message_ids(self._database, wanted)
 
-    def _rest(self, conversation: Conversation, presence: Presence, known: Any) -> Conversation:
+    def _rest(self, conversation: Conversation, presence: ExistingSession, known: Any) -> Conversation:
         return tail(conversation, presence, set(known))
 
 
-def tail(conversation: Conversation, presence: Presence, known: set[UUID]) -> Conversation:
+def tail(conversation: Conversation, presence: ExistingSession, known: set[UUID]) -> Conversation:
     """Return the conversation without the messages that exist already. Raises Skipped.
 
     Where all ids are the messages' own, all messages stay: the store compares what they say. Where some

@@ -24,7 +24,7 @@ KEPT_DAYS = 7
 T = TypeVar("T")
 
 
-def carry_out_once(
+def answer_once(
     connection: Connection,
     project: str,
     idempotency: Idempotency | None,
@@ -60,6 +60,6 @@ def _first_answer(
     return kind.validate_json(answer)
 
 
-def forget_answers(connection: Connection) -> None:
+def delete_old_answers(connection: Connection) -> None:
     """Delete the answers that are older than KEPT_DAYS."""
     connection.execute(SQL["forget_answers"], {"days": KEPT_DAYS})

@@ -34,9 +34,14 @@ from recountdb.eventlog.postgres.advisory_locks import SHADOW_LOCK
 from recountdb.eventlog.postgres.database import Connection
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.projections.followers.follower import SQL as FOLLOW
-from recountdb.projections.followers.leader import Lead
-from recountdb.projections.queries.leftovers import describe, leftovers_of
-from recountdb.projections.views.tables import TABLES, by_stream, existing, instead
+from recountdb.projections.followers.leader import Lease
+from recountdb.projections.queries.leftovers import describe_leftovers, find_leftovers
+from recountdb.projections.views.tables import (
+    TABLES,
+    find_existing_tables,
+    replace_table,
+    select_stream_tables,
+)
 
 SQL = Statements(__name__, "eraser")
 
@@ -61,13 +66,14 @@ class NotErased(Unavailable):
 
     def __init__(self, position: int, left: Mapping[str, int]) -> None:
         super().__init__(
-            f"what was purged at position {position} is not all erased, rows are left in {describe(left)}:"
+            f"what was purged at position {position} is not all erased,"
+            f" rows are left in {describe_leftovers(left)}:"
             " look for what writes there, or for missing rights; the next purge tries again"
         )
 
 
 @dataclass(frozen=True)
-class Subject:
+class ErasedStream:
     """A stream that is being erased, with all names it had."""
 
     kind: str
@@ -77,11 +83,11 @@ class Subject:
     purged_at: datetime
 
 
-Forget = Callable[[Connection, Subject], object]
+Forget = Callable[[Connection, ErasedStream], object]
 """Removes a stream that is being erased from other rows. May be called again for the same stream."""
 
 
-def keep_erasing(lead: Lead, forget: Forget) -> None:
+def follow_erasures(lead: Lease, forget: Forget) -> None:
     """Erase what the log says is to be erased, until the lead is over."""
     connection = lead.connection
     reached = -1
@@ -106,24 +112,24 @@ def erase_until(
     Raises Unavailable while the views are being rebuilt, and NotErased when rows are left.
     """
     connection.execute(FOLLOW["begin_follower"], [NAME, 0])
-    for entry in erasures_until(connection, settled):
-        for _ in steps(connection, entry, forget):
+    for entry in find_erasures(connection, settled):
+        for _ in erase_in_steps(connection, entry, forget):
             if is_over():
                 return
-        finish(connection, entry)
+        _complete_erasure(connection, entry)
     connection.execute(FOLLOW["move_checkpoint"], {"name": NAME, "position": settled})
 
 
-def finish(connection: Connection, entry: LogEntry) -> None:
+def _complete_erasure(connection: Connection, entry: LogEntry) -> None:
     """Move the checkpoint past an event that has been carried out. Raises NotErased when rows are left."""
     with _undisturbed(connection):
-        left = leftovers_of(connection, entry)
+        left = find_leftovers(connection, entry)
         if left:
             raise NotErased(entry.id, left)
         connection.execute(FOLLOW["move_checkpoint"], {"name": NAME, "position": entry.id})
 
 
-def erasures_until(connection: Connection, settled: int) -> Iterator[LogEntry]:
+def find_erasures(connection: Connection, settled: int) -> Iterator[LogEntry]:
     """Yield the events after the checkpoint that say that something is to be erased, by position."""
     ((position,),) = connection.execute(FOLLOW["select_checkpoint"], [NAME]).fetchall()
     while True:
@@ -136,7 +142,7 @@ def erasures_until(connection: Connection, settled: int) -> Iterator[LogEntry]:
         position = entries[-1].id
 
 
-def steps(connection: Connection, entry: LogEntry, forget: Forget) -> Iterator[None]:
+def erase_in_steps(connection: Connection, entry: LogEntry, forget: Forget) -> Iterator[None]:
     """Carry out one event, with one transaction per step."""
     kind, _, what = entry.topic.partition(".")
     stream_id = entry.originator_id
@@ -144,7 +150,7 @@ def steps(connection: Connection, entry: LogEntry, forget: Forget) -> Iterator[N
         with _undisturbed(connection):
             # This comes before the names are erased: a later run could not find them.
             names = log.names_of(connection, stream_id, lt=entry.originator_version)
-            forget(connection, Subject(kind, entry.project, stream_id, names, entry.recorded_at))
+            forget(connection, ErasedStream(kind, entry.project, stream_id, names, entry.recorded_at))
         yield from _erase_views(connection, stream_id)
         yield from _erase_stream(connection, stream_id, entry.originator_version)
     else:
@@ -167,7 +173,7 @@ def _erase_views(connection: Connection, stream_id: UUID) -> Iterator[None]:
     is_done = False
     while not is_done:
         with _undisturbed(connection):
-            tables = existing(connection, by_stream(TABLES))
+            tables = find_existing_tables(connection, select_stream_tables(TABLES))
             is_done = all(_delete_some(connection, table, stream_id) < BATCH for table in tables)
         yield
 
@@ -199,6 +205,6 @@ def _erase_versions(connection: Connection, stream_id: UUID, versions: Sequence[
         with _undisturbed(connection):
             log.erase_payloads(connection, stream_id, batch)
             for statement, table in OF_MESSAGES.items():
-                for name in existing(connection, [table]):
-                    connection.execute(instead(SQL[statement], table, name), some)
+                for name in find_existing_tables(connection, [table]):
+                    connection.execute(replace_table(SQL[statement], table, name), some)
         yield

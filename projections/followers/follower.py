@@ -29,7 +29,7 @@ from recountdb.eventlog.postgres.database import Connection, Database
 from recountdb.eventlog.postgres.failures import OUTAGES
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.eventlog.tracing import span
-from recountdb.projections.followers.leader import Lead
+from recountdb.projections.followers.leader import Lease
 
 SQL = Statements(__name__, "follower")
 
@@ -94,10 +94,10 @@ class Lag:
     parked_streams: int
 
 
-def follow(lead: Lead, follower: Follower) -> None:
+def follow_log(lead: Lease, follower: Follower) -> None:
     """Keep ``follower`` up with the log until the lead is over."""
     connection = lead.connection
-    begin(connection, follower)
+    create_checkpoint(connection, follower)
     listen(connection, CHANNEL)
     reached = -1  # so that an idle log costs no transactions
     while not lead.is_over:
@@ -109,7 +109,7 @@ def follow(lead: Lead, follower: Follower) -> None:
         lead.wait(POLL_SECONDS)
 
 
-def begin(connection: Connection, follower: Follower) -> None:
+def create_checkpoint(connection: Connection, follower: Follower) -> None:
     """Create the follower's checkpoint if it has none."""
     start = settled_position(connection) if follower.begins_now else 0
     connection.execute(SQL["begin_follower"], [follower.name, start])
@@ -131,7 +131,7 @@ def advance(
         with connection.transaction():
             position = lock_checkpoint(connection, follower.name)
             entries, end = _batch_after(connection, follower, position, settled, limit)
-            take(connection, follower, entries, end)
+            _handle_batch(connection, follower, entries, end)
             return end < settled
     except OUTAGES:  # the same batch is retried later, by the process that gets the lead then
         raise
@@ -161,7 +161,7 @@ def _batch_after(
     return entries, entries[-1].id if has_more else settled
 
 
-def take(connection: Connection, follower: Follower, entries: Sequence[LogEntry], end: int) -> None:
+def _handle_batch(connection: Connection, follower: Follower, entries: Sequence[LogEntry], end: int) -> None:
     """Handle ``entries``, except those of parked streams, and move the checkpoint to ``end``."""
     if entries:
         streams = list({entry.originator_id for entry in entries})
@@ -181,17 +181,17 @@ def _park(connection: Connection, follower: Follower, entry: LogEntry, error: Ex
             "follower": follower.name,
             "stream_id": entry.originator_id,
             "version": entry.originator_version,
-            "error": name_of(error),
+            "error": _class_of(error),
         }
         connection.execute(SQL["park_stream"], row)
         connection.execute(SQL["move_checkpoint"], {"name": follower.name, "position": entry.id})
     logger.error(
         "%s cannot handle version %s of stream %s (%s): the stream is parked, others go on",
-        *(follower.name, entry.originator_version, entry.originator_id, name_of(error)),
+        *(follower.name, entry.originator_version, entry.originator_id, _class_of(error)),
     )
 
 
-def name_of(error: Exception) -> str:
+def _class_of(error: Exception) -> str:
     """Return the name of the error's class. Its text is left out because it may quote messages."""
     return type(error).__qualname__
 
@@ -200,12 +200,16 @@ def _topics_of(follower: Follower) -> list[str] | None:
     return None if follower.topics is None else list(follower.topics)
 
 
-def resume(database: Database, follower: Follower, stream_id: UUID | None = None) -> list[ParkedStream]:
+def resume_streams(
+    database: Database, follower: Follower, stream_id: UUID | None = None
+) -> list[ParkedStream]:
     """Handle the waiting events of one parked stream, or of all, and return the streams still parked.
 
     May run beside a server that follows. Raises NotFound when ``stream_id`` is not parked.
     """
-    parked = [one for one in parked_streams(database, follower.name) if stream_id in (None, one.stream_id)]
+    parked = [
+        one for one in list_parked_streams(database, follower.name) if stream_id in (None, one.stream_id)
+    ]
     if not parked and stream_id is not None:
         raise NotFound("parked stream")
     with database.connection() as connection:
@@ -213,7 +217,7 @@ def resume(database: Database, follower: Follower, stream_id: UUID | None = None
             while _resume_batch(connection, follower, one.stream_id, BATCH_MAX):
                 pass
     resumed = {one.stream_id for one in parked}
-    return [one for one in parked_streams(database, follower.name) if one.stream_id in resumed]
+    return [one for one in list_parked_streams(database, follower.name) if one.stream_id in resumed]
 
 
 def _resume_batch(connection: Connection, follower: Follower, stream_id: UUID, limit: int) -> bool:
@@ -245,16 +249,16 @@ def _resume_batch(connection: Connection, follower: Follower, stream_id: UUID, l
         if limit > 1:  # events before the failing one are handled one by one
             return all(_resume_batch(connection, follower, stream_id, 1) for _ in entries)
         first = entries[0]
-        row = {"version": first.originator_version, "error": name_of(error)}
+        row = {"version": first.originator_version, "error": _class_of(error)}
         connection.execute(SQL["park_stream"], {"follower": follower.name, "stream_id": stream_id, **row})
         return False
 
 
-def parked_streams(database: Database, follower: str | None = None) -> list[ParkedStream]:
+def list_parked_streams(database: Database, follower: str | None = None) -> list[ParkedStream]:
     """Return the parked streams of one follower, or of all (None), the longest parked first."""
     return [ParkedStream(*row) for row in database.fetch(SQL["select_parked"], {"follower": follower})]
 
 
-def lags(database: Database) -> list[Lag]:
+def measure_lags(database: Database) -> list[Lag]:
     """Return the lag of each follower, by name."""
     return [Lag(*row) for row in database.fetch(SQL["select_lags"])]

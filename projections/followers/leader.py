@@ -61,7 +61,7 @@ class _Bell:
         self._outside.close()
 
 
-class Lead:
+class Lease:
     """Lead that the running work holds: its connection, and whether the work is to end."""
 
     def __init__(self, connection: Connection, bell: _Bell, stopped: threading.Event) -> None:
@@ -95,7 +95,7 @@ class Leader(threading.Thread):
     at least.
     """
 
-    def __init__(self, conninfo: str, name: str, work: Callable[[Lead], None]) -> None:
+    def __init__(self, conninfo: str, name: str, work: Callable[[Lease], None]) -> None:
         super().__init__(name=f"recount-{name}", daemon=True)
         self.has_lead = False
         self._told: str | None = None
@@ -129,7 +129,7 @@ class Leader(threading.Thread):
                 if is_ours:
                     self.has_lead = True
                     with kept_alive(connection):
-                        self._work(Lead(connection, self._bell, self._stopped))
+                        self._work(Lease(connection, self._bell, self._stopped))
                     return
                 self._bell.wait(TRY_SECONDS)
 

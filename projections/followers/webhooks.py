@@ -27,9 +27,9 @@ from recountdb.eventlog.log.recorder import LogEntry, entry_from
 from recountdb.eventlog.postgres.channels import notify
 from recountdb.eventlog.postgres.database import Connection, Database
 from recountdb.eventlog.postgres.statements import Statements
-from recountdb.projections.followers.answered_requests import carry_out_once, forget_answers
-from recountdb.projections.followers.follower import begin, lock_checkpoint
-from recountdb.projections.lists.paging import KEY_MAX, Page, Window, page_of
+from recountdb.projections.followers.answered_requests import answer_once, delete_old_answers
+from recountdb.projections.followers.follower import create_checkpoint, lock_checkpoint
+from recountdb.projections.lists.paging import KEY_MAX, Page, Window, make_page
 
 SQL = Statements(__name__, "webhooks")
 
@@ -160,9 +160,9 @@ def create_webhook(
         return _find_webhook(connection, project, webhook_id), secret
 
     with database.connection() as connection:
-        begin(connection, FOLLOWER)
+        create_checkpoint(connection, FOLLOWER)
         with connection.transaction():
-            return carry_out_once(connection, project, idempotency, create, CREATED)
+            return answer_once(connection, project, idempotency, create, CREATED)
 
 
 def _refuse_more_webhooks(connection: Connection, project: str, webhooks_max: int | None) -> None:
@@ -207,7 +207,7 @@ def list_webhooks(database: Database, project: str, window: Window) -> Page[Webh
     """Return a page of the project's webhooks, in the order in which they were created."""
     sql = SQL["page_webhooks_descending" if window.order == "newest" else "page_webhooks"]
     rows = database.fetch(sql, {"project": project, **_bounds_of(window)})
-    return page_of([Webhook(*row) for row in rows], window, lambda webhook: webhook.number)
+    return make_page([Webhook(*row) for row in rows], window, lambda webhook: webhook.number)
 
 
 def _bounds_of(window: Window) -> dict[str, int]:
@@ -229,7 +229,7 @@ def delete_webhook(
         return webhook
 
     with database.connection() as connection, connection.transaction():
-        return carry_out_once(connection, project, idempotency, delete, CHANGED)
+        return answer_once(connection, project, idempotency, delete, CHANGED)
 
 
 def resume_webhook(
@@ -254,9 +254,9 @@ def resume_webhook(
         return _find_webhook(connection, project, webhook_id)
 
     with database.connection() as connection:
-        begin(connection, FOLLOWER)
+        create_checkpoint(connection, FOLLOWER)
         with connection.transaction():
-            return carry_out_once(connection, project, idempotency, resume, CHANGED)
+            return answer_once(connection, project, idempotency, resume, CHANGED)
 
 
 def page_deliveries(database: Database, project: str, webhook_id: str, window: Window) -> Page[Delivery]:
@@ -264,7 +264,7 @@ def page_deliveries(database: Database, project: str, webhook_id: str, window: W
     get_webhook(database, project, webhook_id)
     sql = SQL["page_deliveries_descending" if window.order == "newest" else "page_deliveries"]
     rows = database.fetch(sql, {"webhook_id": webhook_id, **_bounds_of(window)})
-    return page_of([Delivery(*row) for row in rows], window, lambda delivery: delivery.position)
+    return make_page([Delivery(*row) for row in rows], window, lambda delivery: delivery.position)
 
 
 @dataclass(frozen=True)
@@ -275,7 +275,7 @@ class Lane:
     each: int
 
 
-def due_deliveries(
+def find_due_deliveries(
     connection: Connection,
     *,
     but: Sequence[str],
@@ -328,7 +328,7 @@ def _status_after(due: Due, attempt: Attempt) -> str:
     return "parked" if due.attempts + 1 >= ATTEMPTS_MAX else "active"
 
 
-def delay_seconds(attempts: int, chance: float) -> float:
+def choose_delay(attempts: int, chance: float) -> float:
     """Return how long to wait after ``attempts`` failures: between half of the full delay and all of it.
 
     ``chance``, 0 to 1, chooses the point in between, so that deliveries that failed together are not retried
@@ -338,7 +338,7 @@ def delay_seconds(attempts: int, chance: float) -> float:
     return full * (0.5 + chance / 2)
 
 
-def forget_delivered(connection: Connection) -> None:
+def delete_old_deliveries(connection: Connection) -> None:
     """Delete deliveries that were made or skipped more than KEPT_DAYS ago, and answers kept that long."""
     connection.execute(SQL["delete_old_deliveries"], {"days": KEPT_DAYS})
-    forget_answers(connection)
+    delete_old_answers(connection)

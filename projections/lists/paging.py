@@ -50,7 +50,7 @@ class Window:
 
         Raises InvalidInput for a cursor that this store did not give out.
         """
-        return None if self.cursor is None else key_of(self.cursor, self.order)[0]
+        return None if self.cursor is None else _decode_cursor(self.cursor, self.order)[0]
 
     def after_in(self, epochs: Epochs) -> int | None:
         """Return the position that the cursor holds, in a list by position; None without one.
@@ -59,13 +59,13 @@ class Window:
         """
         if self.cursor is None:
             return None
-        position, epoch = key_of(self.cursor, self.order)
+        position, epoch = _decode_cursor(self.cursor, self.order)
         try:
             return epochs.check(LogPosition(epoch, position))
         except OlderEpoch as error:
             # With the newest first, a cursor excludes its own row, too.
             is_cut = self.order == "newest" and error.position < position
-            error.cursor = cursor_for(error.position + is_cut, self.order, error.epoch)
+            error.cursor = encode_cursor(error.position + is_cut, self.order, error.epoch)
             raise
 
 
@@ -158,7 +158,7 @@ def read_page(
         rows = fetch(after, window.limit + 1 - len(items), window.bytes_max)
         is_all = rows.count <= len(rows.found)
         if is_all and not items and not is_full(window, rows.weight * BYTES_OF_WEIGHT_MAX):
-            return page_of(rows.found, window, key, epochs)
+            return make_page(rows.found, window, key, epochs)
         for item in rows.found:
             if len(items) < window.limit and is_full(window, size):
                 _refuse_half(window)
@@ -166,13 +166,13 @@ def read_page(
             if len(items) == window.limit:
                 return _page_until(items, window, key, epochs)
             items.append(item)
-            size += size_of(item)
+            size += measure_json(item)
         if is_all:
             return Page(items)
         after = key(items[-1])
 
 
-def size_in(rows: Sequence[Sequence[Any]]) -> tuple[int, int]:
+def measure_rows(rows: Sequence[Sequence[Any]]) -> tuple[int, int]:
     """Return the count and the weight for Rows, from the last two columns of ``rows``."""
     return (rows[0][-2] or 0, int(rows[-1][-1] or 0)) if rows else (0, 0)
 
@@ -188,12 +188,12 @@ def _refuse_half(window: Window) -> None:
         raise TooLarge(2 * window.bytes_max)
 
 
-def size_of(item: object) -> int:
+def measure_json(item: object) -> int:
     """Return the approximate size in bytes of an item as JSON."""
     return len(to_json(item, fallback=vars))
 
 
-def page_of(
+def make_page(
     rows: Sequence[T], window: Window, key: Callable[[T], int], epochs: Epochs | None = None
 ) -> Page[T]:
     """Return a page of ``rows``, which were fetched with one row more than the limit to see if any follow.
@@ -210,16 +210,16 @@ def _page_until(
 ) -> Page[T]:
     """Return a page of ``items`` that more items follow."""
     epoch = None if epochs is None else epochs.current.name
-    return Page(items, cursor_for(key(items[-1]), window.order, epoch))
+    return Page(items, encode_cursor(key(items[-1]), window.order, epoch))
 
 
-def cursor_for(key: int, order: Order, epoch: str | None = None) -> str:
+def encode_cursor(key: int, order: Order, epoch: str | None = None) -> str:
     """Return a cursor for a key. ``epoch``: for a position, the name of its epoch."""
     place = [order, key] if epoch is None else [order, key, epoch]
     return base64.urlsafe_b64encode(to_json(place)).decode().rstrip("=")
 
 
-def key_of(cursor: str, order: Order) -> tuple[int, str | None]:
+def _decode_cursor(cursor: str, order: Order) -> tuple[int, str | None]:
     """Return the key that a cursor holds, and the name of its epoch, if any. Raises InvalidInput."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)

@@ -15,7 +15,7 @@ from recountdb.eventlog.log.recorder import LogEntry
 from recountdb.eventlog.postgres.database import Database
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.projections.lists.paging import Page, Rows, Window, read_page
-from recountdb.projections.queries.audit_trail import bounds, rows_of
+from recountdb.projections.queries.audit_trail import bound_page, to_rows
 
 SQL = Statements(__name__, "audit")
 
@@ -56,10 +56,10 @@ def page_audit(
     sql = SQL["select_audit_descending" if window.order == "newest" else "select_audit"]
 
     def fetch(after: int | None, limit: int, weight_max: int) -> Rows[LogEntry]:
-        low, high = bounds(after, window.order, settled + 1)
+        low, high = bound_page(after, window.order, settled + 1)
         within = {"gt": low, "lt": high, "limit": limit, "weight_max": weight_max}
         # The statement is planned for the given filters, so that the index of one of them is used.
-        return rows_of(log.select_entries(sql, bound | within, within=epochs))
+        return to_rows(log.select_entries(sql, bound | within, within=epochs))
 
     return read_page(fetch, window, lambda entry: entry.id, epochs)
 

@@ -9,15 +9,15 @@ from recountdb.domain.commands import Name
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.log.recorder import Entries, LogEntry, LogRecorder
 from recountdb.projections.lists.paging import KEY_MAX, Order, Page, Rows, Window, read_page
-from recountdb.projections.queries.history import stream_named
+from recountdb.projections.queries.history import find_named_stream
 
 
 def page_stream(log: LogRecorder, stream_id: UUID, window: Window) -> Page[LogEntry]:
     """Return a page of everything that was ever recorded in one stream, by version."""
 
     def fetch(after: int | None, limit: int, weight_max: int) -> Rows[LogEntry]:
-        low, high = bounds(after, window.order, KEY_MAX)
-        return rows_of(
+        low, high = bound_page(after, window.order, KEY_MAX)
+        return to_rows(
             log.select_stream(
                 stream_id,
                 gt=low,
@@ -31,14 +31,14 @@ def page_stream(log: LogRecorder, stream_id: UUID, window: Window) -> Page[LogEn
     return read_page(fetch, window, lambda entry: entry.originator_version)
 
 
-def rows_of(entries: Entries) -> Rows[LogEntry]:
+def to_rows(entries: Entries) -> Rows[LogEntry]:
     """Return entries in the form in which read_page takes them."""
     return Rows(entries, len(entries) + entries.is_cut, entries.weight)
 
 
-def page_named(application: Recount, name: Name, window: Window) -> Page[LogEntry]:
+def page_named_stream(application: Recount, name: Name, window: Window) -> Page[LogEntry]:
     """Return a page of everything recorded in the stream that has this name today. Raises NotFound."""
-    return page_stream(application.log, stream_named(application, name), window)
+    return page_stream(application.log, find_named_stream(application, name), window)
 
 
 def page_project(
@@ -57,8 +57,8 @@ def page_project(
     settled, epochs = log.settled()
 
     def fetch(after: int | None, limit: int, weight_max: int) -> Rows[LogEntry]:
-        low, high = bounds(after, window.order, settled + 1)
-        return rows_of(
+        low, high = bound_page(after, window.order, settled + 1)
+        return to_rows(
             log.select_project(
                 project,
                 gt=low,
@@ -75,7 +75,7 @@ def page_project(
     return read_page(fetch, window, lambda entry: entry.id, epochs)
 
 
-def bounds(after: int | None, order: Order, end: int) -> tuple[int, int]:
+def bound_page(after: int | None, order: Order, end: int) -> tuple[int, int]:
     """Return the keys between which the page after ``after`` lies, both exclusive."""
     if order == "newest":
         return 0, min(after or end, end)

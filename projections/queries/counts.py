@@ -24,10 +24,10 @@ class Count:
 def count_all(database: Database) -> dict[str, Count]:
     """Count sessions, threads, users and messages, deleted ones too, and events, of all projects."""
     parts = ("sessions", "threads", "users", "messages", "events")
-    return {part: count(database, part) for part in parts}
+    return {part: count_rows(database, part) for part in parts}
 
 
-def count(database: Database, part: str) -> Count:
+def count_rows(database: Database, part: str) -> Count:
     ((rows,),) = database.fetch(SQL[f"count_{part}"], {"limit": EXACT_MAX + 1})
     if rows <= EXACT_MAX:
         return Count(rows)

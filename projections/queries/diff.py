@@ -16,14 +16,14 @@ from recountdb.domain.errors import InvalidInput
 from recountdb.domain.events import Event
 from recountdb.domain.messages import MessageEvent, MessageState, fold_messages
 from recountdb.eventlog.application import Recount
-from recountdb.projections.lists.paging import LIMIT_MAX, Window, cursor_for, size_of
+from recountdb.projections.lists.paging import LIMIT_MAX, Window, encode_cursor, measure_json
 from recountdb.projections.queries.history import (
     AsOf,
-    messages_as_of,
-    messages_at,
-    state_at,
-    stream_named,
-    version_as_of,
+    find_named_stream,
+    find_version_as_of,
+    load_messages_at,
+    load_state_at,
+    read_messages_as_of,
 )
 
 EVENTS_MAX = 10_000
@@ -44,15 +44,15 @@ class Point:
     messages: list[MessageState]
 
 
-def compare(application: Recount, name: Name, old: AsOf, new: AsOf) -> tuple[Point, Point]:
+def compare_moments(application: Recount, name: Name, old: AsOf, new: AsOf) -> tuple[Point, Point]:
     """Return the conversation at ``old`` and at ``new``, either of which may be the earlier one.
 
     Raises NotFound for a moment before it began, and InvalidInput for a version that is not recorded yet, or
     when more than EVENTS_MAX events or messages lie in between.
     """
-    stream_id = stream_named(application, name)
-    from_version = version_as_of(application, stream_id, old, field="from")
-    to_version = version_as_of(application, stream_id, new, field="to")
+    stream_id = find_named_stream(application, name)
+    from_version = find_version_as_of(application, stream_id, old, field="from")
+    to_version = find_version_as_of(application, stream_id, new, field="to")
     earlier, later = (
         _conversation_at(application, name.kind, stream_id, version)
         for version in sorted((from_version, to_version))
@@ -62,7 +62,7 @@ def compare(application: Recount, name: Name, old: AsOf, new: AsOf) -> tuple[Poi
 
 
 def _conversation_at(application: Recount, kind: str, stream_id: UUID, version: int) -> Conversation:
-    conversation = state_at(application, kind, stream_id, version)
+    conversation = load_state_at(application, kind, stream_id, version)
     assert isinstance(conversation, Conversation)
     return conversation
 
@@ -71,12 +71,12 @@ def _points(application: Recount, earlier: Conversation, later: Conversation) ->
     _refuse_too_many(later.version - earlier.version)
     events = list(_events_between(application, earlier, later))
     changed = {event.message_id for event in events if isinstance(event, MessageEvent)}
-    before = messages_at(application, earlier, changed) if changed else {}
+    before = load_messages_at(application, earlier, changed) if changed else {}
     before |= {message.id: message for message in _hidden_between(application, earlier, later)}
     after = fold_messages(dict(before), events)
     return (
-        Point(earlier, seen(earlier, before.values())),
-        Point(later, seen(later, after.values())),
+        Point(earlier, _select_visible(earlier, before.values())),
+        Point(later, _select_visible(later, after.values())),
     )
 
 
@@ -97,12 +97,12 @@ def _hidden_between(application: Recount, earlier: Conversation, later: Conversa
     low, high = min(one, other), max(one, other)
     if low == high:
         return []
-    window = Window(min(high - low, LIMIT_MAX), "oldest", cursor_for(low, "oldest"))
-    messages = messages_as_of(application, earlier, window)
+    window = Window(min(high - low, LIMIT_MAX), "oldest", encode_cursor(low, "oldest"))
+    messages = read_messages_as_of(application, earlier, window)
     found, size = [], 0
     for message in takewhile(lambda message: message.version <= high, messages):
         found.append(message)
-        size += size_of(message)
+        size += measure_json(message)
         _refuse_too_many(len(found))
         _refuse_too_large(size)
     return found
@@ -113,7 +113,7 @@ def _shown_after(conversation: Conversation, end: int) -> int:
     return end if conversation.is_deleted else min(conversation.hidden_through, end)
 
 
-def seen(conversation: Conversation, messages: Iterable[MessageState]) -> list[MessageState]:
+def _select_visible(conversation: Conversation, messages: Iterable[MessageState]) -> list[MessageState]:
     visible = (message for message in messages if not conversation.hides(message))
     return sorted(visible, key=lambda message: message.version)
 

@@ -15,7 +15,7 @@ SQL = Statements(__name__, "existing_sessions")
 
 
 @dataclass(frozen=True)
-class Presence:
+class ExistingSession:
     """An existing session. ``message_count`` counts hidden messages, too."""
 
     stream_id: UUID
@@ -23,14 +23,14 @@ class Presence:
     message_count: int
 
 
-def find_sessions(
+def find_existing_sessions(
     database: Database, project: str, keys: Collection[tuple[str, str]]
-) -> dict[tuple[str, str], Presence]:
+) -> dict[tuple[str, str], ExistingSession]:
     """Return the existing sessions among those named by ``keys`` (scope, name), live or deleted."""
     scopes, names = zip(*keys, strict=True) if keys else ((), ())
     bound = {"project": project, "scopes": list(scopes), "names": list(names)}
     rows = database.fetch(SQL["find_sessions"], bound, prepare=False)
-    return {(scope, name): Presence(*presence) for scope, name, *presence in rows}
+    return {(scope, name): ExistingSession(*presence) for scope, name, *presence in rows}
 
 
 def find_message_ids(
@@ -46,19 +46,19 @@ def find_message_ids(
 
 
 @dataclass(frozen=True)
-class Known:
+class ExistingMessage:
     """An existing message. ``source``: the value of ``member`` in its metadata; None when there is none."""
 
     id: UUID
     source: Any
 
 
-def find_sources(
+def find_existing_messages(
     database: Database, streams: Collection[UUID], member: str
-) -> defaultdict[UUID, list[Known]]:
+) -> defaultdict[UUID, list[ExistingMessage]]:
     """Return, by stream, all messages in order, hidden ones too, with the source that ``member`` names."""
-    found: defaultdict[UUID, list[Known]] = defaultdict(list)
+    found: defaultdict[UUID, list[ExistingMessage]] = defaultdict(list)
     bound = {"streams": list(streams), "member": member}
     for stream_id, message_id, source in database.fetch(SQL["find_sources"], bound, prepare=False):
-        found[stream_id].append(Known(message_id, source))
+        found[stream_id].append(ExistingMessage(message_id, source))
     return found

@@ -15,7 +15,7 @@ from recountdb.domain.errors import InvalidInput, NotFound
 from recountdb.domain.messages import MessageAdded, MessageState, message_from
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.log import past
-from recountdb.projections.lists.paging import Filter, Window, cursor_for, is_full, size_of
+from recountdb.projections.lists.paging import Filter, Window, encode_cursor, is_full, measure_json
 from recountdb.projections.views.messages import MessagePage
 
 
@@ -27,7 +27,7 @@ class AsOf:
     moment: datetime | None = None
 
 
-def stream_named(application: Recount, name: Name) -> UUID:
+def find_named_stream(application: Recount, name: Name) -> UUID:
     """Return the stream that has this name today, live or deleted. Raises NotFound."""
     stream_id = application.views.find_stream(name)
     if stream_id is None:
@@ -35,16 +35,16 @@ def stream_named(application: Recount, name: Name) -> UUID:
     return stream_id
 
 
-def state_as_of(application: Recount, name: Name, as_of: AsOf) -> Aggregate:
+def load_state_as_of(application: Recount, name: Name, as_of: AsOf) -> Aggregate:
     """Return the state at that moment of the stream that has this name today.
 
     Raises NotFound for a moment before it began, and InvalidInput for a version that is not recorded yet.
     """
-    stream_id = stream_named(application, name)
-    return state_at(application, name.kind, stream_id, version_as_of(application, stream_id, as_of))
+    stream_id = find_named_stream(application, name)
+    return load_state_at(application, name.kind, stream_id, find_version_as_of(application, stream_id, as_of))
 
 
-def version_as_of(application: Recount, stream_id: UUID, as_of: AsOf, *, field: str = "as_of") -> int:
+def find_version_as_of(application: Recount, stream_id: UUID, as_of: AsOf, *, field: str = "as_of") -> int:
     """Return the version that a stream had at that moment; 0 before it began.
 
     Raises InvalidInput, which names ``field``, for a version that is not recorded yet.
@@ -57,7 +57,7 @@ def version_as_of(application: Recount, stream_id: UUID, as_of: AsOf, *, field: 
     return last if as_of.version is None else as_of.version
 
 
-def state_at(application: Recount, kind: str, stream_id: UUID, version: int) -> Aggregate:
+def load_state_at(application: Recount, kind: str, stream_id: UUID, version: int) -> Aggregate:
     """Return the state of a stream at ``version``. Raises NotFound before it began."""
     state = application.state_of(KINDS[kind], stream_id, version) if version else None
     if state is None:
@@ -72,34 +72,36 @@ def page_as_of(
 
     The cost grows with the page and with the changes up to that moment.
     """
-    conversation = state_as_of(application, name, as_of)
+    conversation = load_state_as_of(application, name, as_of)
     assert isinstance(conversation, Conversation)
     if conversation.is_deleted and criteria.deleted is False:
         raise NotFound(name.kind)
     found: list[MessageState] = []
     size = 0
-    for message in messages_as_of(application, conversation, window):
-        if not matches(message, conversation, criteria):
+    for message in read_messages_as_of(application, conversation, window):
+        if not _meets_criteria(message, conversation, criteria):
             continue
         if len(found) == window.limit or is_full(window, size):
-            cursor = cursor_for(found[-1].version, window.order)
+            cursor = encode_cursor(found[-1].version, window.order)
             return MessagePage(found, cursor, version=conversation.version)
         found.append(message)
-        size += size_of(message)
+        size += measure_json(message)
     return MessagePage(found, version=conversation.version)
 
 
-def message_as_of(application: Recount, name: Name, message_id: UUID, as_of: AsOf | None) -> MessageState:
+def load_message_as_of(
+    application: Recount, name: Name, message_id: UUID, as_of: AsOf | None
+) -> MessageState:
     """Return a message as it was at that moment. Raises NotFound when it did not exist or was hidden."""
-    conversation = state_as_of(application, name, as_of or AsOf())
+    conversation = load_state_as_of(application, name, as_of or AsOf())
     assert isinstance(conversation, Conversation)
-    message = messages_at(application, conversation, [message_id]).get(message_id)
+    message = load_messages_at(application, conversation, [message_id]).get(message_id)
     if message is None or conversation.hides(message):
         raise NotFound("message")
     return message
 
 
-def messages_as_of(
+def read_messages_as_of(
     application: Recount, conversation: Conversation, window: Window
 ) -> Iterator[MessageState]:
     """Yield all messages up to the conversation's version, from the window's cursor on, in its order."""
@@ -108,7 +110,7 @@ def messages_as_of(
         yield from past.with_changes(application, conversation.id, added, changes)
 
 
-def messages_at(
+def load_messages_at(
     application: Recount, conversation: Conversation, ids: Collection[UUID]
 ) -> dict[UUID, MessageState]:
     """Return the messages with these ids as they were at the conversation's version, by id."""
@@ -137,7 +139,7 @@ def _added_until(
         low, high = (low, last) if is_newest_first else (last, high)
 
 
-def matches(message: MessageState, conversation: Conversation, criteria: Filter) -> bool:
+def _meets_criteria(message: MessageState, conversation: Conversation, criteria: Filter) -> bool:
     """Return whether a past state of a message meets the criteria, as the SQL of the messages view does."""
     said = message.timestamp or message.recorded_at
     return (
@@ -146,19 +148,19 @@ def matches(message: MessageState, conversation: Conversation, criteria: Filter)
         and criteria.user_id in (None, message.user_id)
         and (criteria.since is None or said >= criteria.since)
         and (criteria.until is None or said < criteria.until)
-        and (criteria.metadata is None or contains(message.metadata, criteria.metadata))
+        and (criteria.metadata is None or _contains_document(message.metadata, criteria.metadata))
     )
 
 
-def contains(document: Any, part: Any) -> bool:
+def _contains_document(document: Any, part: Any) -> bool:
     """Return what PostgreSQL's jsonb ``document @> part`` does, for parts that are objects."""
     if isinstance(part, dict):
         return isinstance(document, dict) and all(
-            key in document and contains(document[key], value) for key, value in part.items()
+            key in document and _contains_document(document[key], value) for key, value in part.items()
         )
     if isinstance(part, list):
         return isinstance(document, list) and all(
-            any(contains(member, wanted) for member in document) for wanted in part
+            any(_contains_document(member, wanted) for member in document) for wanted in part
         )
     return (type(document) is type(part) and bool(document == part)) or _is_same_number(document, part)
 

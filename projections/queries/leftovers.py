@@ -12,21 +12,21 @@ from pydantic_core import from_json
 from recountdb.eventlog.log.recorder import LogEntry
 from recountdb.eventlog.postgres.database import Connection
 from recountdb.eventlog.postgres.statements import Statements
-from recountdb.projections.views.tables import existing
+from recountdb.projections.views.tables import find_existing_tables
 
 SQL = Statements(__name__, "leftovers")
 
 COUNTED_MAX = 1000  # rows of each table; more are not counted
 
 
-def leftovers_of(connection: Connection, entry: LogEntry) -> dict[str, int]:
+def find_leftovers(connection: Connection, entry: LogEntry) -> dict[str, int]:
     """Return how many rows are left, by table, of what ``entry`` says is to be erased; empty if none are."""
     if entry.topic.endswith(".purged"):
-        return of_stream(connection, entry.originator_id, entry.originator_version)
-    return of_messages(connection, entry.originator_id, from_json(entry.state)["versions"])
+        return find_stream_leftovers(connection, entry.originator_id, entry.originator_version)
+    return find_message_leftovers(connection, entry.originator_id, from_json(entry.state)["versions"])
 
 
-def of_stream(connection: Connection, stream_id: UUID, end: int) -> dict[str, int]:
+def find_stream_leftovers(connection: Connection, stream_id: UUID, end: int) -> dict[str, int]:
     """Return what is left of a stream that was purged at version ``end``."""
     found = connection.execute(SQL["tables_by_stream"]).fetchall()
     tables = {name: sql.SQL("stream_id = %(id)s") for (name,) in found}
@@ -37,10 +37,12 @@ def of_stream(connection: Connection, stream_id: UUID, end: int) -> dict[str, in
     return _count(connection, tables, {"id": stream_id, "end": end})
 
 
-def of_messages(connection: Connection, stream_id: UUID, versions: Sequence[int]) -> dict[str, int]:
+def find_message_leftovers(
+    connection: Connection, stream_id: UUID, versions: Sequence[int]
+) -> dict[str, int]:
     """Return what is left of the events of a stream at ``versions``."""
     named = sql.SQL("stream_id = %(id)s AND version = ANY(%(versions)s::bigint[])")
-    tables = dict.fromkeys(existing(connection, ["messages"]), named)
+    tables = dict.fromkeys(find_existing_tables(connection, ["messages"]), named)
     tables["stored_events"] = sql.SQL(
         "originator_id = %(id)s AND originator_version = ANY(%(versions)s::bigint[]) AND salt IS NOT NULL"
     )
@@ -61,6 +63,6 @@ def _count(
     return {table: count for table, count in rows if count}
 
 
-def describe(left: Mapping[str, int]) -> str:
+def describe_leftovers(left: Mapping[str, int]) -> str:
     """Name the tables, each with how many rows it has."""
     return ", ".join(f"{table} ({count})" for table, count in sorted(left.items()))

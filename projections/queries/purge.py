@@ -14,9 +14,9 @@ from recountdb.domain.users import User
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import Connection, Database
 from recountdb.eventlog.postgres.statements import Statements
-from recountdb.projections.lists.paging import Page, Window, page_of
-from recountdb.projections.queries.audit_trail import bounds
-from recountdb.projections.queries.leftovers import of_messages, of_stream
+from recountdb.projections.lists.paging import Page, Window, make_page
+from recountdb.projections.queries.audit_trail import bound_page
+from recountdb.projections.queries.leftovers import find_message_leftovers, find_stream_leftovers
 
 SQL = Statements(__name__, "purge")
 
@@ -134,12 +134,12 @@ def find_receipts(database: Database, places: Sequence[tuple[UUID, int]]) -> lis
 def page_receipts(application: Recount, project: str, window: Window) -> Page[Receipt]:
     """Return a page of the receipts of a project, by position."""
     settled, epochs = application.log.settled()
-    low, high = bounds(window.after_in(epochs), window.order, settled + 1)
+    low, high = bound_page(window.after_in(epochs), window.order, settled + 1)
     within = {"project": project, "gt": low, "lt": high, "limit": window.limit + 1}
     sql = SQL["page_receipts_descending" if window.order == "newest" else "page_receipts"]
     rows = application.database.fetch(sql, within, prepare=False)
     receipts = [_receipt_from(application.database, *row) for row in rows]
-    return page_of(receipts, window, lambda receipt: receipt.position, epochs)
+    return make_page(receipts, window, lambda receipt: receipt.position, epochs)
 
 
 def _receipt_from(
@@ -155,8 +155,8 @@ def _receipt_from(
 ) -> Receipt:
     def find_left(connection: Connection) -> dict[str, int]:
         if topic.endswith(".purged"):
-            return of_stream(connection, stream_id, version)
-        return of_messages(connection, stream_id, event["versions"])
+            return find_stream_leftovers(connection, stream_id, version)
+        return find_message_leftovers(connection, stream_id, event["versions"])
 
     return Receipt(
         position=position,

@@ -18,7 +18,7 @@ from recountdb.eventlog.postgres.statements import Statements
 from recountdb.projections.lists.paging import Filter
 from recountdb.projections.lists.whole_lists import read_whole
 from recountdb.projections.views.messages import SQL as MESSAGES
-from recountdb.projections.views.messages import FoundMessage, found_from
+from recountdb.projections.views.messages import FoundMessage, to_found_message
 
 SQL = Statements(__name__, "recent_messages", parts_of=MESSAGES)
 
@@ -44,7 +44,7 @@ class Speaker:
 
 
 @dataclass(frozen=True)
-class Said(Filter):
+class RecentFilter(Filter):
     """Filter for messages of live sessions; ``deleted`` has no effect here.
 
     ``scope``: None means all scopes. ``unless_scope``: a regular expression; sessions whose scope matches it
@@ -79,7 +79,7 @@ class Said(Filter):
         }
 
 
-class SpokenSession(NamedTuple):
+class RecentSession(NamedTuple):
     """A session, and when its last message was said."""
 
     scope: str
@@ -87,10 +87,10 @@ class SpokenSession(NamedTuple):
     said_at: datetime
 
 
-def newest_messages(
+def find_newest_messages(
     database: Database,
     project: str,
-    said: Said,
+    said: RecentFilter,
     *,
     limit: int | None,
     offset: int = 0,
@@ -104,27 +104,27 @@ def newest_messages(
     rows = read_whole(
         lambda weighing: database.fetch(SQL["newest_messages"], bound | weighing, prepare=False), bytes_max
     )
-    return [found_from(None, row) for row in rows]
+    return [to_found_message(None, row) for row in rows]
 
 
-def latest_sessions(
+def find_recent_sessions(
     database: Database,
     project: str,
-    said: Said,
+    said: RecentFilter,
     *,
     limit: int | None,
     offset: int = 0,
     unless_begins: str | None = None,
-) -> list[SpokenSession]:
+) -> list[RecentSession]:
     """Return sessions that have such a message, one of each name, the one last spoken in first.
 
     ``unless_begins``: leaves out names that begin with this text.
     """
     bound = said.parameters() | {"project": project, "limit": limit, "offset": offset}
     bound["unless_begins"] = unless_begins
-    return [SpokenSession(*row) for row in database.fetch(SQL["latest_sessions"], bound, prepare=False)]
+    return [RecentSession(*row) for row in database.fetch(SQL["latest_sessions"], bound, prepare=False)]
 
 
-def scopes_spoken_in(database: Database, project: str, name: str) -> list[str]:
+def find_spoken_scopes(database: Database, project: str, name: str) -> list[str]:
     """Return the scopes in which a live session of this name has a message."""
     return [scope for (scope,) in database.fetch(SQL["scopes_spoken_in"], {"project": project, "name": name})]

@@ -13,7 +13,7 @@ PAUSE_SECONDS_MAX = 5.0
 SPEED_MAX = 1_000_000
 
 
-def stream_entries(log: LogRecorder, stream_id: UUID, first: int, last: int) -> Iterator[LogEntry]:
+def read_entries(log: LogRecorder, stream_id: UUID, first: int, last: int) -> Iterator[LogEntry]:
     """Yield the entries of a stream from version ``first`` to ``last``, both inclusive, oldest first."""
     after = first - 1
     while True:
@@ -24,7 +24,7 @@ def stream_entries(log: LogRecorder, stream_id: UUID, first: int, last: int) -> 
         after = entries[-1].originator_version
 
 
-def paced(
+def pace_entries(
     entries: Iterable[LogEntry], speed: float, before: datetime | None = None
 ) -> Iterator[tuple[float, LogEntry]]:
     """Yield each entry with the pause before it, in seconds, at most PAUSE_SECONDS_MAX.

@@ -150,7 +150,7 @@ def _read_in_time(database: Database, execute: Callable[[Connection], Any]) -> l
         raise
 
 
-def diversified(found: Sequence[Ranked], limit: int | None, *, weight: float) -> list[Ranked]:
+def diversify(found: Sequence[Ranked], limit: int | None, *, weight: float) -> list[Ranked]:
     """Return ``limit`` messages of ``found`` by maximal marginal relevance.
 
     The best comes first, and then always the one that adds most to those chosen. ``weight``: 1 counts only
@@ -168,10 +168,10 @@ def diversified(found: Sequence[Ranked], limit: int | None, *, weight: float) ->
         del likeness[best]
         chosen.append(best)
         for i in likeness:
-            likeness[i] = max(likeness[i], alikeness(rest[i].words, rest[best].words))
+            likeness[i] = max(likeness[i], compare_words(rest[i].words, rest[best].words))
     return [rest[i] for i in [*chosen, *likeness][:wanted]]
 
 
-def alikeness(one: frozenset[str], other: frozenset[str]) -> float:
+def compare_words(one: frozenset[str], other: frozenset[str]) -> float:
     """Return the similarity of two sets of words, their cosine, as in the score."""
     return len(one & other) / sqrt(len(one) * len(other)) if one and other else 0.0

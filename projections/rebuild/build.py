@@ -41,12 +41,19 @@ from recountdb.eventlog.postgres.exclusive_locks import kept_alive
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.eventlog.write.ports import StreamChange
 from recountdb.projections.rebuild import shadow
-from recountdb.projections.rebuild.copy import columns_of, copy_lines, line_maker
+from recountdb.projections.rebuild.copy import copy_lines, load_columns, make_line_encoder
 from recountdb.projections.rebuild.fold import fold_streams
 from recountdb.projections.rebuild.shadow import Difference
 from recountdb.projections.views.messages import SQL as MESSAGES
 from recountdb.projections.views.registry import BY_NAME
-from recountdb.projections.views.tables import SHADOW, by_stream, exists, instead, tables_in, versions_in
+from recountdb.projections.views.tables import (
+    SHADOW,
+    has_tables,
+    list_tables,
+    load_versions,
+    replace_table,
+    select_stream_tables,
+)
 
 SQL = Statements(__name__, "build")
 
@@ -55,13 +62,13 @@ CHANGES = 100  # streams that are turned into rows at a time
 CAUGHT_UP = 200  # events left: few enough to be caught up with while writers wait
 CATCH_UPS_MAX = 10
 
-FIND_MESSAGES = instead(MESSAGES["find_messages"], "messages", f"{SHADOW}messages")
+FIND_MESSAGES = replace_table(MESSAGES["find_messages"], "messages", f"{SHADOW}messages")
 
 Progress = Callable[[int], object]
 """Callback that takes how many events were folded since the last call."""
 
 
-def refuse(error: RecordUnreadable) -> None:
+def _raise_unreadable(error: RecordUnreadable) -> None:
     raise error
 
 
@@ -87,12 +94,12 @@ class Folder:
     def __init__(self, connection: Connection, *, quarantine: bool = False) -> None:
         self._connection = connection
         self._aside: list[RecordUnreadable] = []
-        self._set_aside = self._aside.append if quarantine else refuse
+        self._set_aside = self._aside.append if quarantine else _raise_unreadable
         self._states: dict[UUID, Aggregate] | None = None  # of streams met while catching up
         self._mapper = EventMapper(events_by_topic())
-        self._views = [BY_NAME[name] for name in versions_in(connection, SHADOW)]
-        self._columns = {table: columns_of(connection, table) for table in tables_in(connection)}
-        self._line_of = {table: line_maker(columns) for table, columns in self._columns.items()}
+        self._views = [BY_NAME[name] for name in load_versions(connection, SHADOW)]
+        self._columns = {table: load_columns(connection, table) for table in list_tables(connection)}
+        self._line_of = {table: make_line_encoder(columns) for table, columns in self._columns.items()}
 
     def fold_unit(self, take: str = "take_unit") -> int:
         """Fold one unit that is not done, and return how many events it had; 0 when no unit is left.
@@ -113,7 +120,7 @@ class Folder:
 
     def fold(self, stored: Iterable[Row]) -> None:
         """Copy the rows of whole streams, none of which are in the shadow tables yet."""
-        lines: dict[str, list[bytes]] = {table: [] for table in by_stream(self._columns)}
+        lines: dict[str, list[bytes]] = {table: [] for table in select_stream_tables(self._columns)}
         numbers: dict[tuple[str, str], dict[str, Any]] = {}
         changes = fold_streams(stored, self._mapper, self._set_aside)
         while some := list(islice(changes, CHANGES)):
@@ -136,7 +143,7 @@ class Folder:
         self._raise_counters(list(numbers.values()))
 
     def _note_aside(self) -> None:
-        shadow.set_aside(self._connection, self._aside)
+        shadow.quarantine_streams(self._connection, self._aside)
         self._aside.clear()
 
     def _raise_counters(self, rows: Sequence[dict[str, Any]]) -> None:
@@ -152,7 +159,7 @@ class Folder:
         states = self._states = {} if self._states is None else self._states
         with told(), self._connection.transaction():
             ((position,),) = self._connection.execute(SQL["caught_up_to"]).fetchall()
-            aside = list(shadow.those_aside(self._connection))
+            aside = list(shadow.load_quarantine(self._connection))
             found = self._connection.execute(SQL["events_since"], [position, settled, aside]).fetchall()
             newer = {
                 stream_id: [stored_from(row) for row in rows]
@@ -174,7 +181,7 @@ class Folder:
             if table == "counters":
                 self._raise_counters(rows)
             elif rows:
-                shadow_sql = instead(sql, table, f"{SHADOW}{table}")
+                shadow_sql = replace_table(sql, table, f"{SHADOW}{table}")
                 self._connection.execute(shadow_sql, [as_json(rows)])
 
     def _change(self, stream_id: UUID, stored: Sequence[StoredEvent]) -> StreamChange | None:
@@ -209,7 +216,7 @@ class Folder:
                 break
 
 
-def rebuild(
+def fill_views(
     conninfo: str,
     names: Collection[str] = tuple(BY_NAME),
     *,
@@ -223,21 +230,21 @@ def rebuild(
     ``quarantine`` says to set such streams aside.
     """
     with told(), connect(conninfo) as connection:
-        if not quarantine and exists(connection, SHADOW) and shadow.those_aside(connection):
-            shadow.discard(connection)
-        shadow.begin(connection, settled_position(connection), names)
-        fill(conninfo, workers, progress, quarantine=quarantine)
-        shadow.make_indexes(connection)
+        if not quarantine and has_tables(connection, SHADOW) and shadow.load_quarantine(connection):
+            shadow.drop_shadow(connection)
+        shadow.create_shadow(connection, settled_position(connection), names)
+        fill_shadow(conninfo, workers, progress, quarantine=quarantine)
+        shadow.index_shadow(connection)
         Folder(connection, quarantine=quarantine).come_close()
 
 
-def log_size(connection: Connection) -> int:
+def count_log(connection: Connection) -> int:
     """Return how many events the log has."""
     ((events,),) = connection.execute(SQL["log_size"]).fetchall()
     return int(events)
 
 
-def fill(conninfo: str, workers: int, progress: Progress, *, quarantine: bool = False) -> None:
+def fill_shadow(conninfo: str, workers: int, progress: Progress, *, quarantine: bool = False) -> None:
     """Fold all units that are not done."""
     if workers > 1:
         _fill_together(conninfo, workers, progress, quarantine=quarantine)
@@ -270,13 +277,13 @@ _kept = ExitStack()
 
 
 def _begin_work(conninfo: str, quarantine: bool) -> None:
-    end_with_parent()
+    exit_with_parent()
     connection = connect(conninfo)
     _kept.enter_context(kept_alive(connection))  # to the end of the process
     _folder.append(Folder(connection, quarantine=quarantine))
 
 
-def end_with_parent() -> None:
+def exit_with_parent() -> None:
     """Make this process exit when its parent process is killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -292,7 +299,7 @@ def fold_unit() -> int:
     return _folder[0].fold_unit("take_free_unit")
 
 
-def differences(connection: Connection) -> Iterator[Difference]:
+def find_differences(connection: Connection) -> Iterator[Difference]:
     """Yield the rows in use that differ from the log, after ``rebuild``.
 
     Rows of streams that were written to since, are being erased, or were set aside are left out.
@@ -302,14 +309,14 @@ def differences(connection: Connection) -> Iterator[Difference]:
         ((position,),) = connection.execute(SQL["caught_up_to"]).fetchall()
         ((newer, _),) = connection.execute(SQL["streams_since"], [position, 2**63 - 1])
         erased = [stream_id for (stream_id,) in connection.execute(SQL["being_erased"])]
-        aside = shadow.those_aside(connection)
-        yield from shadow.differences(connection, but=[*(newer or []), *erased, *aside])
+        aside = shadow.load_quarantine(connection)
+        yield from shadow.compare_tables(connection, but=[*(newer or []), *erased, *aside])
 
 
-def put_in_place(conninfo: str, *, quarantine: bool = False, holder: int | None = None) -> float:
+def swap_in(conninfo: str, *, quarantine: bool = False, holder: int | None = None) -> float:
     """Swap in the rebuilt tables, and return for how many seconds writers waited.
 
-    ``holder``: the session that must still hold the lock of the rebuild (see shadow.refuse_usurped).
+    ``holder``: the session that must still hold the lock of the rebuild (see shadow.check_rebuild_lock).
     """
     with told(), connect(conninfo) as connection, kept_alive(connection):
         folder = Folder(connection, quarantine=quarantine)
@@ -320,7 +327,7 @@ def put_in_place(conninfo: str, *, quarantine: bool = False, holder: int | None 
             return lambda: tried.catch_up(_last_position(connection))
 
         folder.come_close()
-        return shadow.swap(connection, catch_up, holder=holder)
+        return shadow.swap_tables(connection, catch_up, holder=holder)
 
 
 def _last_position(connection: Connection) -> int:
@@ -328,13 +335,13 @@ def _last_position(connection: Connection) -> int:
     return int(last)
 
 
-def roll_back(conninfo: str, *, holder: int | None = None) -> float:
+def roll_back_rebuild(conninfo: str, *, holder: int | None = None) -> float:
     """Swap in the tables from before the last rebuild again, caught up with the log.
 
     Returns for how many seconds writers waited. ``holder``: see put_in_place. Raises NotFound when there
     are no such tables.
     """
     with told(), connect(conninfo) as connection:
-        shadow.take_previous(connection)
-        quarantine = bool(shadow.those_aside(connection))
-    return put_in_place(conninfo, quarantine=quarantine, holder=holder)
+        shadow.restore_previous(connection)
+        quarantine = bool(shadow.load_quarantine(connection))
+    return swap_in(conninfo, quarantine=quarantine, holder=holder)

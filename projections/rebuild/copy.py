@@ -26,12 +26,12 @@ HAS_CONTROL_CHARACTERS = re.compile(rb'[^\\]*+(?:\\["\\][^\\]*+)*+\\')
 """Matches a line with any escape except those of a quote and of a backslash, the only ones of CSV."""
 
 
-def columns_of(connection: Connection, table: str) -> dict[str, str]:
+def load_columns(connection: Connection, table: str) -> dict[str, str]:
     """Return the columns of a table in their order, each with its type."""
     return dict(connection.execute(STATEMENTS["columns"], [table]).fetchall())
 
 
-def line_maker(columns: Mapping[str, str]) -> Callable[[Row], bytes]:
+def make_line_encoder(columns: Mapping[str, str]) -> Callable[[Row], bytes]:
     """Return a function that makes the line of a row.
 
     The row must have a member for each column; members without a column are left out.

@@ -15,11 +15,11 @@ from recountdb.domain.messages import fold_messages
 from recountdb.eventlog.log.mapper import EventMapper, Row, unreadable
 from recountdb.eventlog.write.ports import StreamChange
 
-SetAside = Callable[[RecordUnreadable], object]
+Quarantine = Callable[[RecordUnreadable], object]
 """Callback for a stream with an event that cannot be read. The stream is skipped unless it raises."""
 
 
-def fold_streams(rows: Iterable[Row], mapper: EventMapper, set_aside: SetAside) -> Iterator[StreamChange]:
+def fold_streams(rows: Iterable[Row], mapper: EventMapper, set_aside: Quarantine) -> Iterator[StreamChange]:
     """Yield one change for each stream. ``rows``: whole streams, one after the other, by version."""
     for _, stream in groupby(rows, key=lambda row: row[0].int):
         try:

@@ -16,7 +16,7 @@ from recountdb.eventlog.postgres.database import Connection, Database, told
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.projections.queries import counts
 from recountdb.projections.views.registry import BY_NAME
-from recountdb.projections.views.tables import LIVE, versions_in
+from recountdb.projections.views.tables import LIVE, load_versions
 
 SQL = Statements(__name__, "progress")
 
@@ -71,7 +71,7 @@ class Findings:
     locked_seconds: float | None = None
 
 
-def checked_views(names: Sequence[str]) -> list[str]:
+def check_view_names(names: Sequence[str]) -> list[str]:
     """Return the named views in their order, or all views when none is named. Raises InvalidInput."""
     for name in names:
         if name not in BY_NAME:
@@ -85,14 +85,14 @@ def list_views(database: Database) -> list[View]:
     views = []
     for name, view in BY_NAME.items():
         version, rebuilt_at = found.get(name, (0, None))
-        rows = counts.count(database, name).rows
+        rows = counts.count_rows(database, name).rows
         views.append(View(name, version, version != view.VERSION, rows, rebuilt_at))
     return views
 
 
-def outdated_views(connection: Connection) -> list[str]:
+def find_outdated_views(connection: Connection) -> list[str]:
     """Return the views whose rows were made by another version of the view than this program's."""
-    found = versions_in(connection, LIVE)
+    found = load_versions(connection, LIVE)
     return [name for name, view in BY_NAME.items() if found.get(name) != view.VERSION]
 
 
@@ -102,34 +102,34 @@ def is_served(database: Database) -> bool:
     return bool(is_served)
 
 
-def begin(connection: Connection, names: Sequence[str], *, is_rehearsal: bool) -> int:
+def record_start(connection: Connection, names: Sequence[str], *, is_rehearsal: bool) -> int:
     """Record that a rebuild begins, and return its number."""
     ((number,),) = connection.execute(SQL["begin"], [list(names), is_rehearsal]).fetchall()
     return int(number)
 
 
 @contextmanager
-def recorded(connection: Connection, number: int) -> Iterator[Findings]:
+def record_outcome(connection: Connection, number: int) -> Iterator[Findings]:
     """Record the outcome of a rebuild at the end of the block."""
     findings = Findings()
     try:
         with told():
             yield findings
     except RecountError as refusal:
-        end(connection, number, findings, str(refusal))
+        record_end(connection, number, findings, str(refusal))
         raise
     except Exception:
-        end(connection, number, findings, "an error of Recount itself")
+        record_end(connection, number, findings, "an error of Recount itself")
         raise
-    end(connection, number, findings, None)  # a rebuild stopped by hand has no end, as if killed
+    record_end(connection, number, findings, None)  # a rebuild stopped by hand has no end, as if killed
 
 
-def end(connection: Connection, number: int, findings: Findings, error: str | None) -> None:
+def record_end(connection: Connection, number: int, findings: Findings, error: str | None) -> None:
     if not connection.closed:
         connection.execute(SQL["end"], {"number": number, "error": error, **vars(findings)})
 
 
-def last_rebuild(database: Database) -> Rebuild | None:
+def load_last_rebuild(database: Database) -> Rebuild | None:
     """Return the running rebuild, or else the last one; None when there was none."""
     return database.read(_find_last)
 

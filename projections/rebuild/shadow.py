@@ -20,7 +20,7 @@ from recountdb.eventlog.postgres.database import Connection
 from recountdb.eventlog.postgres.exclusive_locks import exclusive, holders_of, store_lock
 from recountdb.eventlog.postgres.home import create_at_home
 from recountdb.eventlog.postgres.statements import Statements
-from recountdb.projections.rebuild.copy import columns_of
+from recountdb.projections.rebuild.copy import load_columns
 from recountdb.projections.views.registry import BY_NAME
 from recountdb.projections.views.tables import (
     DROPPED,
@@ -28,16 +28,16 @@ from recountdb.projections.views.tables import (
     NOTES,
     PREVIOUS,
     SHADOW,
-    by_stream,
     create_indexes,
     create_like,
-    drop,
-    exists,
-    renames,
-    run,
-    run_all,
-    tables_in,
-    versions_in,
+    drop_tables,
+    execute_all,
+    execute_with_names,
+    has_tables,
+    list_tables,
+    load_versions,
+    plan_renames,
+    select_stream_tables,
 )
 
 SQL = Statements(__name__, "shadow")
@@ -74,7 +74,7 @@ class Difference:
 
 
 @contextmanager
-def alone(connection: Connection) -> Iterator[None]:
+def hold_rebuild_lock(connection: Connection) -> Iterator[None]:
     """Hold the exclusive lock on the shadow tables. Raises RebuildUnderWay when another process has it.
 
     An erasure under way is waited for; each of its batches takes only moments.
@@ -101,7 +101,7 @@ def _end_forerunners(connection: Connection) -> None:
         connection.execute(SQL["end_forerunners"])
 
 
-def refuse_usurped(connection: Connection, holder: int | None) -> None:
+def check_rebuild_lock(connection: Connection, holder: int | None) -> None:
     """Raise Unavailable unless session ``holder`` still holds the lock of ``alone``; None skips the check.
 
     The tables are changed through other connections than the holder's, which PostgreSQL ends when this
@@ -124,49 +124,49 @@ def _wait_for_erasure(connection: Connection) -> None:
         raise Unavailable("purged content is being erased: rebuild when that is done") from None
 
 
-def begin(connection: Connection, settled: int, names: Collection[str] = tuple(BY_NAME)) -> None:
+def create_shadow(connection: Connection, settled: int, names: Collection[str] = tuple(BY_NAME)) -> None:
     """Create the shadow tables of some views, and cut the work into units.
 
     A stopped rebuild of the same views is continued; one of other views is dropped.
     """
     versions = {name: BY_NAME[name].VERSION for name in names}
-    if exists(connection, SHADOW) and versions_in(connection, SHADOW) == versions:
+    if has_tables(connection, SHADOW) and load_versions(connection, SHADOW) == versions:
         return
     with connection.transaction():
-        drop(connection, SHADOW)
+        drop_tables(connection, SHADOW)
         create_at_home(connection)
         connection.execute(SQL["make_notes"])
         connection.execute(SQL["note_views"], [list(versions), list(versions.values())])
         connection.execute(SQL["begin_progress"], [settled])
         connection.execute(SQL["cut_units"], {"size": UNIT_EVENTS})
-        for table in tables_in(connection):
+        for table in list_tables(connection):
             create_like(connection, table)
         if "names" in versions:
             connection.execute(SQL["key_counters"])
 
 
-def make_indexes(connection: Connection) -> None:
+def index_shadow(connection: Connection) -> None:
     """Create on the filled tables the constraints and indexes of those in use."""
-    for table in tables_in(connection):
+    for table in list_tables(connection):
         with connection.transaction():
             create_indexes(connection, table)
-            run(connection, "ANALYZE {}", f"{SHADOW}{table}")
+            execute_with_names(connection, "ANALYZE {}", f"{SHADOW}{table}")
 
 
 def clear_streams(connection: Connection, streams: Sequence[UUID]) -> None:
     """Delete the rows of these streams from the shadow tables."""
-    for table in by_stream(tables_in(connection)):
+    for table in select_stream_tables(list_tables(connection)):
         statement = sql.SQL("DELETE FROM {} WHERE stream_id = ANY(%s::uuid[])")
         connection.execute(statement.format(Identifier(f"{SHADOW}{table}")), [streams])
 
 
-def set_aside(connection: Connection, errors: Iterable[RecordUnreadable]) -> None:
+def quarantine_streams(connection: Connection, errors: Iterable[RecordUnreadable]) -> None:
     """Record streams that cannot be folded. Their rows in use are copied into the new tables unchanged."""
     for error in errors:
         connection.execute(SQL["set_aside"], [error.stream_id, error.version, str(error)])
 
 
-def those_aside(connection: Connection) -> dict[UUID, str]:
+def load_quarantine(connection: Connection) -> dict[UUID, str]:
     """Return the streams that were set aside, each with the reason, a text that names the version."""
     return dict(connection.execute(SQL["those_aside"]).fetchall())
 
@@ -176,8 +176,8 @@ def _keep_rows(connection: Connection, streams: Sequence[UUID]) -> None:
     if not streams:
         return
     clear_streams(connection, streams)
-    tables = tables_in(connection)
-    for table in by_stream(tables):
+    tables = list_tables(connection)
+    for table in select_stream_tables(tables):
         statement = sql.SQL("INSERT INTO {} SELECT * FROM {} WHERE stream_id = ANY(%s::uuid[])")
         names = Identifier(f"{SHADOW}{table}"), Identifier(table)
         connection.execute(statement.format(*names), [streams])
@@ -185,12 +185,12 @@ def _keep_rows(connection: Connection, streams: Sequence[UUID]) -> None:
         connection.execute(SQL["keep_counters"])
 
 
-def differences(connection: Connection, *, but: Sequence[UUID]) -> Iterator[Difference]:
+def compare_tables(connection: Connection, *, but: Sequence[UUID]) -> Iterator[Difference]:
     """Yield rows that differ between the tables in use and the shadow tables, except those of ``but``."""
-    for table, key in tables_in(connection).items():
+    for table, key in list_tables(connection).items():
         if table == "counters" and but:
             continue  # a number may have been drawn since
-        columns = list(columns_of(connection, table))
+        columns = list(load_columns(connection, table))
         for place, live, made in connection.execute(_comparison(table, key), {"but": but}).fetchall():
             yield Difference(table, place, _reason_for(columns, live, made))
 
@@ -224,7 +224,7 @@ def _reason_for(columns: Sequence[str], live: dict[str, Any] | None, made: dict[
     return f"differs in {differing or 'how a document is spelled'}"
 
 
-def swap(
+def swap_tables(
     connection: Connection, catch_up: Callable[[], Callable[[], object]], *, holder: int | None = None
 ) -> float:
     """Swap in the shadow tables, and return for how many seconds writers waited.
@@ -233,19 +233,19 @@ def swap(
     rest while they wait. The tables that were in use are kept as PREVIOUS. Raises Unavailable when others
     hold their locks for too long. ``holder``: see refuse_usurped.
     """
-    refuse_usurped(connection, holder)
-    drop(connection, DROPPED)
+    check_rebuild_lock(connection, holder)
+    drop_tables(connection, DROPPED)
     for _ in range(SWAP_ATTEMPTS_MAX):
         try:
             with connection.transaction():
                 _keep_vacuum_away(connection)
-                seconds = exchange(connection, catch_up())
-                refuse_usurped(connection, holder)
+                seconds = exchange_names(connection, catch_up())
+                check_rebuild_lock(connection, holder)
         except errors.LockNotAvailable:
             time.sleep(random.uniform(0.01, 0.1))  # noqa: S311
         else:
             # This comes last: removing large files takes long, and nobody has to wait for it.
-            drop(connection, DROPPED)
+            drop_tables(connection, DROPPED)
             return seconds
     raise Unavailable("other transactions hold the tables for too long: try again later")
 
@@ -256,33 +256,33 @@ def _keep_vacuum_away(connection: Connection) -> None:
     An automatic vacuum yields to a session that waits long enough for its lock.
     """
     connection.execute(SQL["wait_for_locks"], [f"{QUIET_SECONDS_MAX}s"])
-    tables = tables_in(connection)
+    tables = list_tables(connection)
     names = [Identifier(f"{prefix}{table}") for prefix in (LIVE, SHADOW) for table in tables]
-    lock(connection, names, "SHARE UPDATE EXCLUSIVE")
+    _lock_tables(connection, names, "SHARE UPDATE EXCLUSIVE")
 
 
-def lock(connection: Connection, tables: Iterable[Identifier], mode: LiteralString) -> None:
+def _lock_tables(connection: Connection, tables: Iterable[Identifier], mode: LiteralString) -> None:
     connection.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(sql.SQL(", ").join(tables), sql.SQL(mode)))
 
 
-def exchange(connection: Connection, catch_up: Callable[[], object]) -> float:
+def exchange_names(connection: Connection, catch_up: Callable[[], object]) -> float:
     """Rename the tables under lock, and return for how many seconds they were locked.
 
     Call it within a transaction. Locks are taken in the order of appends, so that no deadlock can occur.
     """
-    tables = tables_in(connection)
+    tables = list_tables(connection)
     views = _views_on(connection, list(tables))
     renaming = _changes_of_names(connection, list(tables))
     connection.execute(SQL["wait_for_locks"], [f"{LOCKED_SECONDS_MAX * 1000:.0f}ms"])
     started = time.monotonic()
-    lock(connection, [Identifier("counters")], "EXCLUSIVE")
-    lock(connection, [Identifier("stored_events")], "EXCLUSIVE")
+    _lock_tables(connection, [Identifier("counters")], "EXCLUSIVE")
+    _lock_tables(connection, [Identifier("stored_events")], "EXCLUSIVE")
     # Readers are locked out, too, before anything is done, so that a failure shows early.
-    lock(connection, [*map(Identifier, tables), *(view for view, _ in views)], "ACCESS EXCLUSIVE")
+    _lock_tables(connection, [*map(Identifier, tables), *(view for view, _ in views)], "ACCESS EXCLUSIVE")
     catch_up()
-    _keep_rows(connection, list(those_aside(connection)))
+    _keep_rows(connection, list(load_quarantine(connection)))
     connection.execute(SQL["exchange_versions"])
-    run_all(connection, renaming)
+    execute_all(connection, renaming)
     for view, definition in views:  # they still read the tables they were made on
         connection.execute(sql.SQL("CREATE OR REPLACE VIEW {} AS ").format(view) + definition)
     return time.monotonic() - started
@@ -300,28 +300,30 @@ def _changes_of_names(connection: Connection, tables: Sequence[str]) -> list[sql
     The notes of the rebuild go to PREVIOUS, so that the previous tables can be caught up with, too.
     """
     statements: list[sql.Composed] = []
-    if exists(connection, PREVIOUS):
-        statements += renames(connection, [*tables_in(connection, PREVIOUS), *NOTES], PREVIOUS, DROPPED)
-    statements += renames(connection, tables, LIVE, PREVIOUS)
-    statements += renames(connection, tables, SHADOW, LIVE)
-    return [*statements, *renames(connection, NOTES, SHADOW, PREVIOUS)]
+    if has_tables(connection, PREVIOUS):
+        statements += plan_renames(
+            connection, [*list_tables(connection, PREVIOUS), *NOTES], PREVIOUS, DROPPED
+        )
+    statements += plan_renames(connection, tables, LIVE, PREVIOUS)
+    statements += plan_renames(connection, tables, SHADOW, LIVE)
+    return [*statements, *plan_renames(connection, NOTES, SHADOW, PREVIOUS)]
 
 
-def discard(connection: Connection) -> None:
+def drop_shadow(connection: Connection) -> None:
     """Drop the shadow tables."""
-    drop(connection, SHADOW)
+    drop_tables(connection, SHADOW)
 
 
-def forget_previous(connection: Connection) -> None:
+def drop_previous(connection: Connection) -> None:
     """Drop the tables from before the last rebuild, after which it cannot be rolled back."""
-    drop(connection, PREVIOUS)
+    drop_tables(connection, PREVIOUS)
 
 
-def take_previous(connection: Connection) -> None:
+def restore_previous(connection: Connection) -> None:
     """Rename the tables from before the last rebuild to shadow tables. Raises NotFound if there are none."""
-    if not exists(connection, PREVIOUS):
+    if not has_tables(connection, PREVIOUS):
         raise NotFound("earlier version of the views")
     with connection.transaction():
-        discard(connection)
-        tables = [*tables_in(connection, PREVIOUS), *NOTES]
-        run_all(connection, renames(connection, tables, PREVIOUS, SHADOW))
+        drop_shadow(connection)
+        tables = [*list_tables(connection, PREVIOUS), *NOTES]
+        execute_all(connection, plan_renames(connection, tables, PREVIOUS, SHADOW))

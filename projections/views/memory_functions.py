@@ -11,8 +11,8 @@ from recountdb.eventlog.log.recorder import Write
 from recountdb.eventlog.postgres.database import Database
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.eventlog.write.ports import StreamChange
-from recountdb.projections.lists.paging import Page, Window, page_of
-from recountdb.projections.views.rows import purged_streams, row_of
+from recountdb.projections.lists.paging import Page, Window, make_page
+from recountdb.projections.views.rows import purged_streams, to_row
 
 SQL = Statements(__name__, "memory_functions")
 VERSION = 1
@@ -21,7 +21,7 @@ TABLES = {"functions": ("stream_id",)}
 
 def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
     functions = [change.state for change in changes if isinstance(change.state, Function)]
-    put = [row_of(function) for function in functions if not function.is_purged]
+    put = [to_row(function) for function in functions if not function.is_purged]
     return [
         Write("functions", SQL["put_functions"], put),
         Write("functions", SQL["delete_functions"], purged_streams(changes, Function)),
@@ -34,13 +34,13 @@ def _function_from(definition: dict[str, Any], **columns: Any) -> Function:
 
 def get_function(database: Database, project: str, name: str, *, deleted: bool = False) -> Function:
     """Return the function if it is live, or with ``deleted`` in either state. Raises NotFound."""
-    for function in functions_named(database, project, [name]):
+    for function in find_functions(database, project, [name]):
         if deleted or not function.is_deleted:
             return function
     raise NotFound(Function.KIND)
 
 
-def functions_named(database: Database, project: str, names: Collection[str]) -> list[Function]:
+def find_functions(database: Database, project: str, names: Collection[str]) -> list[Function]:
     """Return the existing functions among ``names``, live or deleted, in no particular order."""
     bound = {"project": project, "names": list(names)}
     found = database.fetch_as(_function_from, SQL["functions_named"], bound)
@@ -67,7 +67,7 @@ def list_functions(
     }
     found = database.fetch_as(_function_from, SQL["list_functions"], bound, prepare=False)
     if window.cursor is None:
-        (always,) = functions_named(database, project, [always.name])
+        (always,) = find_functions(database, project, [always.name])
         if not always.is_deleted and (types is None or always.definition.type in types):
             found.insert(0, always)
-    return page_of(found, window, lambda function: 0 if function.name == always.name else function.number)
+    return make_page(found, window, lambda function: 0 if function.name == always.name else function.number)

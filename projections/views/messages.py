@@ -14,7 +14,7 @@ from recountdb.eventlog.log.recorder import Write
 from recountdb.eventlog.postgres.database import Database
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.eventlog.write.ports import StreamChange
-from recountdb.projections.lists.paging import KEY_MAX, Filter, Page, Rows, Window, read_page, size_in
+from recountdb.projections.lists.paging import KEY_MAX, Filter, Page, Rows, Window, measure_rows, read_page
 from recountdb.projections.lists.whole_lists import read_whole
 
 SQL = Statements(__name__, "messages")
@@ -51,7 +51,7 @@ def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
         first_version = change.events[0].originator_version
         for message in change.messages.values():
             rows = added if message.version >= first_version else changed
-            rows.append(row_of(message))
+            rows.append(_to_message_row(message))
         for event in change.events:
             if isinstance(event, MessagesErased):
                 earlier = (version for version in event.versions if version < first_version)
@@ -63,7 +63,7 @@ def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
     ]
 
 
-def row_of(message: MessageState) -> dict[str, Any]:
+def _to_message_row(message: MessageState) -> dict[str, Any]:
     return {
         "stream_id": message.stream_id,
         "version": message.version,
@@ -125,7 +125,7 @@ def page_messages(
             raise NotFound(kind)
         version = version or rows[0][0]
         messages = [MessageState(*row[2:-2]) for row in rows if row[2] is not None]
-        return Rows(messages, *size_in(rows))
+        return Rows(messages, *measure_rows(rows))
 
     page = read_page(fetch, window, lambda message: message.version)
     return MessagePage(page.items, page.next_cursor, version=version)
@@ -135,7 +135,7 @@ def get_message(database: Database, project: str, message_id: UUID) -> FoundMess
     """Return the live message with this id, in any conversation. Raises NotFound."""
     bound = {"project": project, "id": message_id}
     for row in database.fetch(SQL["messages_by_id"], bound):
-        return found_from(None, row)
+        return to_found_message(None, row)
     raise NotFound("message")
 
 
@@ -149,7 +149,7 @@ def get_message_in(
     raise NotFound("message")
 
 
-def numbered_page(
+def get_numbered_page(
     database: Database,
     project: str,
     kind: ConversationKind,
@@ -177,13 +177,13 @@ def numbered_page(
     return [MessageState(*row[1:]) for row in rows], rows[0][0] if rows else 0
 
 
-def known_ids(database: Database, project: str, ids: Collection[UUID]) -> set[UUID]:
+def find_known_ids(database: Database, project: str, ids: Collection[UUID]) -> set[UUID]:
     """Return the ``ids`` that messages of the project have, hidden or not, in any conversation."""
     rows = database.fetch(SQL["select_known_ids"], {"project": project, "ids": list(ids)})
     return {message_id for (message_id,) in rows}
 
 
-def found_from(position: int | None, row: Sequence[Any]) -> FoundMessage:
+def to_found_message(position: int | None, row: Sequence[Any]) -> FoundMessage:
     kind, scope, name, *message = row
     return FoundMessage(kind, scope, name, MessageState(*message), position)
 
@@ -199,7 +199,7 @@ def search_messages(
     def fetch(after: int | None, limit: int, weight_max: int) -> Rows[FoundMessage]:
         within = {"after": after, "limit": limit, "weight_max": weight_max}
         rows = database.fetch(sql, bound | within, prepare=False)
-        found = [found_from(row[0], row[1:-2]) for row in rows]
-        return Rows(found, *size_in(rows))
+        found = [to_found_message(row[0], row[1:-2]) for row in rows]
+        return Rows(found, *measure_rows(rows))
 
     return read_page(fetch, window, lambda item: item.position or 0)

@@ -11,12 +11,12 @@ from recountdb.domain.messages import MessageAdded, MessageEvent
 from recountdb.eventlog.log.recorder import Write
 from recountdb.eventlog.postgres.database import Database
 from recountdb.eventlog.write.ports import StreamChange
-from recountdb.projections.lists.paging import Page, Rows, Window, read_page, size_in
+from recountdb.projections.lists.paging import Page, Rows, Window, measure_rows, read_page
 
 A = TypeVar("A", bound=Aggregate)
 
 
-def puts_for(
+def upsert_conversations(
     changes: Sequence[StreamChange], kind: type[Conversation], sql: Mapping[str, str], view: str
 ) -> list[Write]:
     """Return the writes for each conversation that changed: only its counts when only messages changed."""
@@ -27,7 +27,7 @@ def puts_for(
             if all(map(_is_about_messages, change.events)):
                 touched.append(_counts_of(change.state))
             else:
-                put.append(row_of(change.state))
+                put.append(to_row(change.state))
     return [
         Write(view, sql[f"put_{view}"], put),
         Write(view, sql[f"touch_{view}"], touched),
@@ -45,7 +45,7 @@ def _is_about_messages(event: object) -> bool:
     return isinstance(event, MessageAdded | MessageEvent)
 
 
-def row_of(state: Any) -> dict[str, Any]:
+def to_row(state: Any) -> dict[str, Any]:
     row = dict(vars(state))
     row["stream_id"] = row.pop("id")
     return row
@@ -71,6 +71,6 @@ def list_rows(
     def fetch(after: int | None, limit: int, weight_max: int) -> Rows[A]:
         within = bound | {"after": after, "limit": limit, "weight_max": weight_max}
         counted = database.fetch_as(make_counted, sql, within, prepare=False)
-        return Rows([item for item, _, _ in counted], *size_in(counted))
+        return Rows([item for item, _, _ in counted], *measure_rows(counted))
 
     return read_page(fetch, window, lambda item: item.number)

@@ -13,7 +13,7 @@ from recountdb.eventlog.postgres.database import Database
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.eventlog.write.ports import StreamChange
 from recountdb.projections.lists.paging import Filter, Numbered, Page, Window
-from recountdb.projections.views.rows import list_rows, puts_for
+from recountdb.projections.views.rows import list_rows, upsert_conversations
 
 SQL = Statements(__name__, "sessions")
 VERSION = 1
@@ -21,7 +21,7 @@ TABLES = {"sessions": ("stream_id",)}
 
 
 def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
-    return puts_for(changes, Session, SQL, "sessions")
+    return upsert_conversations(changes, Session, SQL, "sessions")
 
 
 def _session_from(origin: dict[str, Any] | None, **columns: Any) -> Session:
@@ -48,7 +48,7 @@ def list_sessions(
     return list_rows(database, _session_from, sql, bound | {"project": project}, window)
 
 
-def list_sessions_last_spoken_in(
+def list_sessions_by_last_message(
     database: Database, project: str, page: Numbered, criteria: Filter | None = None
 ) -> list[Session]:
     """Return a page of sessions by when their last message was recorded, the earliest first.
@@ -66,7 +66,7 @@ def count_forks(database: Database, project: str) -> int:
     return int(count)
 
 
-def session_names(database: Database, project: str, ids: Collection[UUID]) -> dict[UUID, str]:
+def find_session_names(database: Database, project: str, ids: Collection[UUID]) -> dict[UUID, str]:
     """Return the names of the existing sessions among ``ids``, live or deleted, by stream id."""
     if not ids:
         return {}

@@ -29,42 +29,44 @@ NOTES = ("progress", "units", "views", "set_aside")
 """The tables of a rebuild itself: its progress and units, its views, and the streams set aside."""
 
 
-def instead(statement: str, table: str, other: str) -> str:
+def replace_table(statement: str, table: str, other: str) -> str:
     """Return ``statement`` with ``table``, the only table of a view that it names, replaced by ``other``."""
     return re.sub(rf"\b{table}\b", other, statement)
 
 
-def run(connection: Connection, statement: str, *names: str, **named: str) -> None:
+def execute_with_names(connection: Connection, statement: str, *names: str, **named: str) -> None:
     """Execute a statement with these identifiers as its placeholders."""
     identifiers = {key: Identifier(name) for key, name in named.items()}
     connection.execute(sql.SQL(statement).format(*map(Identifier, names), **identifiers))
 
 
-def exists(connection: Connection, prefix: str) -> bool:
+def has_tables(connection: Connection, prefix: str) -> bool:
     """Return whether there is such a set of tables."""
     return connection.execute("SELECT to_regclass(%s)", [f"{prefix}units"]).fetchone() != (None,)
 
 
-def versions_in(connection: Connection, prefix: str) -> dict[str, int]:
+def load_versions(connection: Connection, prefix: str) -> dict[str, int]:
     """Return the views that have tables in a set, each with the version that made their rows."""
     statement = sql.SQL("SELECT name, version FROM {}").format(Identifier(f"{prefix}views"))
     return dict(connection.execute(statement).fetchall())
 
 
-def tables_in(connection: Connection, prefix: str = SHADOW) -> dict[str, tuple[str, ...]]:
+def list_tables(connection: Connection, prefix: str = SHADOW) -> dict[str, tuple[str, ...]]:
     """Return the tables of the views that are in a set, each with its key as in TABLES."""
-    names = versions_in(connection, prefix)
+    names = load_versions(connection, prefix)
     return {
         table: key for name, view in BY_NAME.items() if name in names for table, key in view.TABLES.items()
     }
 
 
-def by_stream(tables: Iterable[str]) -> list[str]:
+def select_stream_tables(tables: Iterable[str]) -> list[str]:
     """Return the tables whose rows each belong to a stream."""
     return [table for table in tables if table != "counters"]
 
 
-def existing(connection: Connection, tables: Iterable[str], prefixes: Iterable[str] = SETS) -> list[str]:
+def find_existing_tables(
+    connection: Connection, tables: Iterable[str], prefixes: Iterable[str] = SETS
+) -> list[str]:
     """Return the full names of those of ``tables`` that exist, in any of the sets."""
     bound = {"tables": list(tables), "prefixes": list(prefixes)}
     return [name for (name,) in connection.execute(SQL["existing"], bound)]
@@ -83,7 +85,7 @@ def create_indexes(connection: Connection, table: str) -> None:
         connection.execute(statement)
 
 
-def renames(connection: Connection, tables: Sequence[str], old: str, new: str) -> list[sql.Composed]:
+def plan_renames(connection: Connection, tables: Sequence[str], old: str, new: str) -> list[sql.Composed]:
     """Return the statements that rename tables of a set, with their indexes, to those of another set."""
     found = connection.execute(SQL["indexes"], [[f"{old}{table}" for table in tables]])
     indexes = [str(name).removeprefix(old) for (name,) in found]
@@ -97,14 +99,14 @@ def renames(connection: Connection, tables: Sequence[str], old: str, new: str) -
     ]
 
 
-def run_all(connection: Connection, statements: Sequence[sql.Composed]) -> None:
+def execute_all(connection: Connection, statements: Sequence[sql.Composed]) -> None:
     """Execute statements in one round trip, because others may be waiting."""
     if statements:
         connection.execute(sql.SQL("; ").join(statements))
 
 
-def drop(connection: Connection, prefix: str) -> None:
+def drop_tables(connection: Connection, prefix: str) -> None:
     """Drop the tables of a set that exist."""
-    if names := existing(connection, (*TABLES, *NOTES), [prefix]):
+    if names := find_existing_tables(connection, (*TABLES, *NOTES), [prefix]):
         tables = sql.SQL(", ").join(map(Identifier, names))
         connection.execute(sql.SQL("DROP TABLE {} CASCADE").format(tables))

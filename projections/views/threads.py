@@ -11,7 +11,7 @@ from recountdb.eventlog.postgres.database import Database
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.eventlog.write.ports import StreamChange
 from recountdb.projections.lists.paging import Filter, Page, Window
-from recountdb.projections.views.rows import list_rows, puts_for
+from recountdb.projections.views.rows import list_rows, upsert_conversations
 
 SQL = Statements(__name__, "threads")
 VERSION = 1
@@ -19,7 +19,7 @@ TABLES = {"threads": ("stream_id",)}
 
 
 def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
-    return puts_for(changes, Thread, SQL, "threads")
+    return upsert_conversations(changes, Thread, SQL, "threads")
 
 
 def get_thread(database: Database, project: str, name: str, *, deleted: bool = False) -> Thread:

@@ -12,7 +12,7 @@ from recountdb.eventlog.postgres.database import Database
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.eventlog.write.ports import StreamChange
 from recountdb.projections.lists.paging import Filter, Page, Window
-from recountdb.projections.views.rows import list_rows, purged_streams, row_of
+from recountdb.projections.views.rows import list_rows, purged_streams, to_row
 
 SQL = Statements(__name__, "users")
 VERSION = 1
@@ -22,7 +22,7 @@ TABLES = {"users": ("stream_id",)}
 def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
     users = [change.state for change in changes if isinstance(change.state, User)]
     return [
-        Write("users", SQL["put_users"], [row_of(user) for user in users if not user.is_purged]),
+        Write("users", SQL["put_users"], [to_row(user) for user in users if not user.is_purged]),
         Write("users", SQL["delete_users"], purged_streams(changes, User)),
     ]
 

@@ -44,7 +44,7 @@ from recountdb.domain.messages import Message
 from recountdb.eventlog.application import Recount as Application
 from recountdb.eventlog.postgres.database import Database, connect
 from recountdb.eventlog.postgres.schema import migrations_of
-from recountdb.projections.followers.follower import begin
+from recountdb.projections.followers.follower import create_checkpoint
 from recountdb.projections.followers.webhooks import FOLLOWER as WEBHOOKS
 from recountdb.projections.lists.paging import Window
 from recountdb.projections.rebuild import shadow
@@ -419,7 +419,7 @@ def test_followers(recount: Recount, talk: str, database: Database) -> None:
     assert recount("followers", "list", "--json").items() == []
     assert recount("followers", "resume", "nobody").err == "There is no such follower.\n"
     with connect(database.conninfo) as connection:
-        begin(connection, WEBHOOKS)
+        create_checkpoint(connection, WEBHOOKS)
     ((stream_id,),) = database.fetch("SELECT stream_id FROM sessions")
     database.fetch(
         "INSERT INTO parked_streams VALUES ('webhooks', %s, 2, 'KeyError', now()) RETURNING 1", [stream_id]
@@ -721,7 +721,7 @@ def test_half_an_export_replaces_no_file(recount: Recount, talk: str, tmp_path: 
 def test_the_views_are_checked_or_rebuilt_by_one_at_a_time(
     recount: Recount, conninfo: str, talk: str, command: str
 ) -> None:
-    with connect(conninfo) as connection, shadow.alone(connection):
+    with connect(conninfo) as connection, shadow.hold_rebuild_lock(connection):
         refused = recount(command)
     assert refused.code == 3
     assert refused.err.startswith("Another rebuild or check of the views is under way")

@@ -242,7 +242,7 @@ def test_receipts_say_where_there_are_more(recount: Recount, application: Applic
 def test_while_views_are_checked_the_erasing_is_left_to_the_next(
     recount: Recount, talk: str, conninfo: str
 ) -> None:
-    with connect(conninfo) as connection, shadow.alone(connection):
+    with connect(conninfo) as connection, shadow.hold_rebuild_lock(connection):
         purged = recount("purge", "--session", talk)
     assert purged.code == 0
     assert "Some data is not erased yet" in purged.err

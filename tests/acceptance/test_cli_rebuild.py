@@ -13,7 +13,7 @@ import pytest
 from recountdb.api.background.tasks import Following
 from recountdb.eventlog.postgres.clock import Clock
 from recountdb.eventlog.postgres.database import connect
-from recountdb.projections.views.tables import SHADOW, exists
+from recountdb.projections.views.tables import SHADOW, has_tables
 from tests.acceptance.test_cli import Recount, _process_stays, program, recount, talk
 from tests.support.processes import wait_until
 
@@ -102,7 +102,7 @@ def test_verify_tells_all_that_is_wrong_where_a_stream_cannot_be_read(
     assert "session.started at version 1 of stream" in ended.err
     assert "differs in message_count" in ended.err
     with connect(conninfo) as connection:
-        assert not exists(connection, SHADOW)
+        assert not has_tables(connection, SHADOW)
 
 
 def test_offline_needs_the_store_alone(recount: Recount, conninfo: str) -> None:

@@ -28,7 +28,7 @@ from recountdb.domain.errors import Unavailable
 from recountdb.eventlog.postgres.database import Connection, connect
 from recountdb.eventlog.postgres.file_locks import HolderStandsStill, locked
 from recountdb.projections.rebuild import shadow
-from recountdb.projections.rebuild.build import put_in_place, rebuild
+from recountdb.projections.rebuild.build import fill_views, swap_in
 from tests.fault.conftest import Plan
 from tests.support.killing import Served, children_of, postmaster_of
 from tests.support.ledger import Client, count, found_at, talking
@@ -258,7 +258,7 @@ HOLD_SHADOW = """
 import sys, time
 from recountdb.eventlog.postgres.database import connect
 from recountdb.projections.rebuild import shadow
-with connect(sys.argv[1]) as connection, shadow.alone(connection):
+with connect(sys.argv[1]) as connection, shadow.hold_rebuild_lock(connection):
     print("holds", flush=True)
     time.sleep(600)
 """
@@ -309,17 +309,17 @@ def test_a_rebuild_that_stood_still_cannot_put_its_tables_in_place(conninfo: str
             began = time.monotonic()
             seconds_until(lambda: is_free(connection), began)
             process.send_signal(signal.SIGCONT)
-        with connect(conninfo) as first, connect(conninfo) as second, shadow.alone(second):
-            rebuild(conninfo)
+        with connect(conninfo) as first, connect(conninfo) as second, shadow.hold_rebuild_lock(second):
+            fill_views(conninfo)
             with pytest.raises(Unavailable, match="lost its lock"):
-                put_in_place(conninfo, holder=first.info.backend_pid)
-            put_in_place(conninfo, holder=second.info.backend_pid)
+                swap_in(conninfo, holder=first.info.backend_pid)
+            swap_in(conninfo, holder=second.info.backend_pid)
 
 
 def is_free(connection: Connection) -> bool:
     """Whether nobody rebuilds any more."""
     try:
-        with shadow.alone(connection):
+        with shadow.hold_rebuild_lock(connection):
             return True
     except shadow.RebuildUnderWay:
         return False

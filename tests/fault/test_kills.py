@@ -86,7 +86,7 @@ def check_rebuild(connection: Connection, scratch: Path) -> None:
         "SELECT relname FROM pg_class WHERE relname ~ '^(rebuild|previous|dropped)_' AND relkind = 'r'"
     )
     assert {name for (name,) in left} == {f"{PREVIOUS}{table}" for table in (*TABLES, *NOTES)}
-    with shadow.alone(connection):
+    with shadow.hold_rebuild_lock(connection):
         pass
 
 

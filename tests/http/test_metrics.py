@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from recountdb.eventlog.postgres.database import Database
-from recountdb.projections.followers.follower import lags
+from recountdb.projections.followers.follower import measure_lags
 from tests.support.outage import database_gone
 from tests.support.processes import wait_until
 from tests.support.routes import ANSWERING, ROUTES, Place, Route, call
@@ -101,10 +101,10 @@ def test_answers_are_timed_and_events_counted(client: TestClient) -> None:
 
 
 def test_how_far_followers_are_is_told_by_any_server(client: TestClient, database: Database) -> None:
-    wait_until(lambda: bool(lags(database)))
+    wait_until(lambda: bool(measure_lags(database)))
     database.fetch("INSERT INTO followers (name, position) VALUES ('idle', 0) RETURNING 1")
     Talk(client, "/v1/sessions/trip").add("one", "two")
-    wait_until(lambda: [lag.events for lag in lags(database)] == [0, 3, 0])
+    wait_until(lambda: [lag.events for lag in measure_lags(database)] == [0, 3, 0])
     found = families(client)
     values = {
         name: {

@@ -78,7 +78,7 @@ def test_a_rehearsal_changes_nothing(client: TestClient, log: psycopg.Connection
 
 
 def test_a_second_one_is_refused_while_one_is_under_way(client: TestClient, conninfo: str) -> None:
-    with connect(conninfo) as connection, shadow.alone(connection):
+    with connect(conninfo) as connection, shadow.hold_rebuild_lock(connection):
         problem = assert_refused(client.post(ADDRESS, json={}), 409)
         assert problem["type"] == "urn:recount:problem:rebuild-under-way"
     assert client.post(ADDRESS, json={"dry_run": True}).status_code == 202
@@ -124,9 +124,9 @@ def test_as_soon_as_one_is_done_another_may_begin(client: TestClient) -> None:
 
 def test_one_whose_end_is_noted_runs_until_its_lock_is_given_back(client: TestClient, conninfo: str) -> None:
     with connect(conninfo) as connection:
-        with shadow.alone(connection):
-            number = rebuilds.begin(connection, ["users"], is_rehearsal=True)
-            rebuilds.end(connection, number, rebuilds.Findings(), None)
+        with shadow.hold_rebuild_lock(connection):
+            number = rebuilds.record_start(connection, ["users"], is_rehearsal=True)
+            rebuilds.record_end(connection, number, rebuilds.Findings(), None)
             assert client.get(ADDRESS).json()["state"] == "running"
         assert client.get(ADDRESS).json()["state"] == "done"
 

@@ -333,7 +333,7 @@ class TestReceipts:
     ) -> None:
         talk = Talk(client, "/v1/sessions/trip")
         talk.add(SPOKEN)
-        with connect(conninfo) as connection, shadow.alone(connection):
+        with connect(conninfo) as connection, shadow.hold_rebuild_lock(connection):
             (receipt,) = purge(client, talk.path)["receipts"]
             assert receipt["is_erased"] is False
             assert talk.get().status_code == 404

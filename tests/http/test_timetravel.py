@@ -133,14 +133,14 @@ def test_what_did_not_change_is_not_read(talk: Talk, monkeypatch: pytest.MonkeyP
     (message,) = talk.add("last")
     talk.change(message["id"], {"content": "changed"})
     read: list[int] = []
-    one_read = history.messages_at
+    one_read = history.load_messages_at
 
     def counted(application: Any, conversation: Any, ids: Any) -> Any:
         read.append(len(ids))
         return one_read(application, conversation, ids)
 
-    monkeypatch.setattr(difference, "messages_at", counted)
-    monkeypatch.setattr(difference, "messages_as_of", None)
+    monkeypatch.setattr(difference, "load_messages_at", counted)
+    monkeypatch.setattr(difference, "read_messages_as_of", None)
     patch = diff(talk, **{"from": 302}).json()["patch"]
     assert {operation["path"].split("/")[2] for operation in patch if "messages" in operation["path"]} == {
         message["id"]

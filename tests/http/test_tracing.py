@@ -24,7 +24,7 @@ from recountdb.api.settings.errors import SettingsInvalid
 from recountdb.api.telemetry import traced
 from recountdb.eventlog import tracing
 from recountdb.eventlog.postgres.database import Database
-from recountdb.projections.followers.follower import lags
+from recountdb.projections.followers.follower import measure_lags
 from tests.support.http_client import open_client
 from tests.support.processes import wait_until
 
@@ -155,7 +155,7 @@ def test_followers_make_spans(conninfo: str, exporter: InMemorySpanExporter, dat
         webhook = {"url": "https://hooks.example/recount"}
         assert client.post("/v1/webhooks", json=webhook).status_code == 201
         client.post("/v1/sessions", json={"session_id": NAME})
-        wait_until(lambda: all(lag.events == 0 for lag in lags(database)))
+        wait_until(lambda: all(lag.events == 0 for lag in measure_lags(database)))
     (span, *_) = named(exporter, "follow")
     assert span.attributes is not None
     assert span.attributes.keys() == {"recount.follower", "recount.events"}

@@ -51,7 +51,7 @@ from recountdb.eventlog.postgres.database import Connection, Database, connect
 from recountdb.projections.followers.eraser import erase_until
 from recountdb.projections.rebuild import build as rebuild
 from recountdb.projections.rebuild import shadow
-from recountdb.projections.views.tables import PREVIOUS, TABLES, exists
+from recountdb.projections.views.tables import PREVIOUS, TABLES, has_tables
 from tests.support.postgres import new_database
 from tests.support.processes import context, recount_on, wait_until
 from tests.support.stories import say, tell_stories
@@ -158,9 +158,9 @@ class TestRoundTrip:
             assert after == before
             assert all(before.values())
             assert list(log_flaws(second)) == []
-        rebuild.rebuild(other)
+        rebuild.fill_views(other)
         with connect(other) as second:
-            assert list(rebuild.differences(second)) == []
+            assert list(rebuild.find_differences(second)) == []
 
     def test_what_is_recorded_afterwards_goes_on_from_there(
         self, text: bytes, conninfo: str, other: str
@@ -219,9 +219,9 @@ class TestRoundTrip:
             assert rows_of(second) == rows_of(first) != before
             assert list(log_flaws(second)) == []
         assert exported(other).splitlines()[1:-1] == purged.splitlines()[1:-1]
-        rebuild.rebuild(other)
+        rebuild.fill_views(other)
         with connect(other) as second:
-            assert list(rebuild.differences(second)) == []
+            assert list(rebuild.find_differences(second)) == []
 
     def test_what_was_to_be_erased_is_erased_by_the_next_purge(
         self, text: bytes, application: Recount, conninfo: str, other: str
@@ -394,7 +394,7 @@ class TestInterrupted:
         def fail(connection: Connection) -> None:
             raise Broken
 
-        for function in ("make_indexes", "forget_previous"):
+        for function in ("index_shadow", "drop_previous"):
             with monkeypatch.context() as patch:
                 patch.setattr(shadow, function, fail)
                 with pytest.raises(Broken):
@@ -402,7 +402,7 @@ class TestInterrupted:
         take_in(other, source_of(text))
         with connect(conninfo) as first, connect(other) as second:
             assert rows_of(first) == rows_of(second)
-            assert not exists(second, PREVIOUS)
+            assert not has_tables(second, PREVIOUS)
 
 
 def refusal(text: bytes, conninfo: str) -> str:

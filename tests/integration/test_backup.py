@@ -233,9 +233,9 @@ def check(conninfo: str) -> None:
     database.close()
     with connect(conninfo) as connection:
         assert list(log_flaws(connection)) == []
-        rebuild.rebuild(conninfo)
-        assert list(rebuild.differences(connection)) == []
-        shadow.discard(connection)
+        rebuild.fill_views(conninfo)
+        assert list(rebuild.find_differences(connection)) == []
+        shadow.drop_shadow(connection)
     with recount_on(conninfo) as application:
         tell_stories(application, first=100)
         take_checkpoints(application.database)

@@ -18,7 +18,7 @@ from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import Connection, Database, connect
 from recountdb.eventlog.write.ports import Outcome
 from recountdb.projections.lists.paging import Filter, Window
-from recountdb.projections.queries.history import AsOf, message_as_of, page_as_of, state_as_of
+from recountdb.projections.queries.history import AsOf, load_message_as_of, load_state_as_of, page_as_of
 from recountdb.projections.views.messages import get_message, page_messages, search_messages
 from recountdb.projections.views.registry import CoreViews
 from recountdb.projections.views.sessions import get_session, list_sessions
@@ -57,9 +57,9 @@ READS: dict[str, Callable[[Recount], object]] = {
     "page": lambda app: page_messages(app.database, "default", "session", "talk", WINDOW),
     "message": lambda app: get_message(app.database, "default", MESSAGE_ID),
     "search": lambda app: search_messages(app.database, "default", WINDOW, EVERYTHING, settled=2),
-    "state then": lambda app: state_as_of(app, TALK, AsOf(version=1)),
+    "state then": lambda app: load_state_as_of(app, TALK, AsOf(version=1)),
     "page then": lambda app: page_as_of(app, TALK, AsOf(version=2), WINDOW, EVERYTHING),
-    "message then": lambda app: message_as_of(app, TALK, MESSAGE_ID, None),
+    "message then": lambda app: load_message_as_of(app, TALK, MESSAGE_ID, None),
     "log": lambda app: app.log.select_notifications(None, 10),
     "audit": lambda app: app.log.select_project("default", gt=0, lt=10, limit=10),
     "settled position": lambda app: app.log.settled_position(),
@@ -212,9 +212,9 @@ class TestUnreadableRecord:
     def test_leaves_the_views_and_earlier_versions_readable(self, spoilt: tuple[Recount, int]) -> None:
         talk, version = spoilt
         assert len(page_messages(talk.database, "default", "session", "talk", WINDOW).items) == 1
-        assert state_as_of(talk, TALK, AsOf(version=version - 1)).version == version - 1
+        assert load_state_as_of(talk, TALK, AsOf(version=version - 1)).version == version - 1
         with pytest.raises(RecordUnreadable):
-            state_as_of(talk, TALK, AsOf(version=version))
+            load_state_as_of(talk, TALK, AsOf(version=version))
 
 
 def told(futures: list[Future[Outcome]]) -> list[BaseException | None]:
@@ -270,11 +270,11 @@ class TestSnapshots:
     def test_one_that_cannot_be_read_is_passed_over(self, talk: Recount, conninfo: str, damage: str) -> None:
         stream_id = talk.views.find_stream(TALK)
         assert stream_id is not None
-        state = state_as_of(talk, TALK, AsOf(version=2))
+        state = load_state_as_of(talk, TALK, AsOf(version=2))
         with connect(conninfo) as connection:
             damaged = connection.execute(f"UPDATE snapshots SET state = {damage}")
         assert damaged.rowcount == 1
-        assert state_as_of(talk, TALK, AsOf(version=2)) == state
+        assert load_state_as_of(talk, TALK, AsOf(version=2)) == state
         talk.forget(stream_id)
         talk.execute(MergeMetadata(kind="session", name="talk", metadata={"a": 1}), context())
         assert get_session(talk.database, "default", "talk").metadata == {"a": 1}

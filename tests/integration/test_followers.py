@@ -25,13 +25,13 @@ from recountdb.projections.followers.follower import (
     BATCH_MAX,
     ParkedStream,
     advance,
-    begin,
-    follow,
-    lags,
-    parked_streams,
-    resume,
+    create_checkpoint,
+    follow_log,
+    list_parked_streams,
+    measure_lags,
+    resume_streams,
 )
-from recountdb.projections.followers.leader import Lead, Leader
+from recountdb.projections.followers.leader import Leader, Lease
 from tests.support.appends import append_event, committed_positions, hold_transaction
 from tests.support.notes import add_texts, end_connection, lock_holders, make_note_tables, noted_positions
 from tests.support.processes import (
@@ -89,7 +89,7 @@ def notes(database: Database) -> Database:
 def catch_up(database: Database, follower: Notebook, *, limit: int = BATCH_MAX) -> None:
     """Have the follower handle all there is, here and now."""
     with connect(database.conninfo) as connection:
-        begin(connection, follower)
+        create_checkpoint(connection, follower)
         settled = settled_position(connection)
         while advance(connection, follower, settled, limit=limit):
             pass
@@ -99,13 +99,13 @@ Start = Callable[[str, Notebook], Leader]
 
 
 def properly(conninfo: str, follower: Notebook) -> Leader:
-    return Leader(conninfo, f"follower {follower.name}", partial(follow, follower=follower))
+    return Leader(conninfo, f"follower {follower.name}", partial(follow_log, follower=follower))
 
 
 def naively(conninfo: str, follower: Notebook) -> Leader:
     """What one would write first: "greater than my last", and the checkpoint saved after the effect."""
 
-    def work(lead: Lead) -> None:
+    def work(lead: Lease) -> None:
         while not lead.is_over:
             ((last,),) = lead.connection.execute("SELECT coalesce(max(position), 0) FROM naive").fetchall()
             bounds = {"gt": last, "lte": None, "topics": None, "limit": 500, "weight_max": None}
@@ -252,7 +252,7 @@ class TestLead:
         monkeypatch.setattr("recountdb.projections.followers.leader.TRY_SECONDS", 0.01)
         began = []
 
-        def work(lead: Lead) -> None:
+        def work(lead: Lease) -> None:
             began.append(lead)
             raise InsufficientPrivilege("permission denied for table webhooks")
 
@@ -268,7 +268,7 @@ class TestLead:
         monkeypatch.setattr("recountdb.projections.followers.leader.TRY_SECONDS", 0.01)
         began = []
 
-        def work(lead: Lead) -> None:
+        def work(lead: Lease) -> None:
             began.append(lead)
             raise ZeroDivisionError
 
@@ -312,7 +312,7 @@ class TestPoison:
         catch_up(notes, follower)
         rows = notes.fetch("SELECT stream_id, version FROM seen ORDER BY number")
         assert rows == [(bad, 1), (bad, 2), (good, 1), (good, 2), (good, 3)]
-        (parked,) = parked_streams(notes, "notebook")
+        (parked,) = list_parked_streams(notes, "notebook")
         assert (parked.stream_id, parked.version, parked.error) == (bad, 3, "Poison")
         assert SECRET not in caplog.text
         assert f"cannot handle version 3 of stream {bad} (Poison)" in caplog.text
@@ -339,7 +339,7 @@ class TestPoison:
 
         add_texts(application, "s", "one", "two")
         catch_up(notes, Notebook(refuses=refuses))
-        assert parked_streams(notes) == []
+        assert list_parked_streams(notes) == []
         assert noted_positions(notes) == committed_positions(notes)
 
     def test_resumed_it_goes_on_in_order_where_it_stopped(
@@ -350,8 +350,8 @@ class TestPoison:
         add_texts(application, "good", "1")
         catch_up(notes, Notebook(refuses=lambda entry: entry.originator_id == bad))
         mended = Notebook()
-        assert resume(notes, mended) == []
-        assert parked_streams(notes) == []
+        assert resume_streams(notes, mended) == []
+        assert list_parked_streams(notes) == []
         versions = notes.fetch("SELECT version FROM seen WHERE stream_id = %s ORDER BY number", [bad])
         assert [version for (version,) in versions] == [1, 2, 3, 4, 5, 6, 7]
         add_texts(application, "bad", "7")
@@ -369,7 +369,7 @@ class TestPoison:
 
         with pytest.raises(Unavailable):
             catch_up(notes, Notebook(after=fail))
-        assert parked_streams(notes) == []
+        assert list_parked_streams(notes) == []
         catch_up(notes, Notebook())
         assert noted_positions(notes) == committed_positions(notes)
 
@@ -378,8 +378,8 @@ class TestPoison:
     ) -> None:
         bad = add_texts(application, "bad", *"1234")
         catch_up(notes, Notebook(refuses=lambda entry: entry.originator_id == bad))
-        (before,) = parked_streams(notes)
-        left = resume(notes, Notebook(refuses=lambda entry: entry.originator_version == 4), bad)
+        (before,) = list_parked_streams(notes)
+        left = resume_streams(notes, Notebook(refuses=lambda entry: entry.originator_version == 4), bad)
         assert left == [ParkedStream("notebook", bad, 4, "Poison", before.since)]
         assert noted_positions(notes) == committed_positions(notes)[:3]
 
@@ -389,13 +389,13 @@ class TestPoison:
         bad = add_texts(application, "bad", "1", "2")
         topics = ["session.message-added"]
         catch_up(notes, Notebook(topics=topics, refuses=lambda entry: True))
-        resume(notes, Notebook(topics=topics), bad)
+        resume_streams(notes, Notebook(topics=topics), bad)
         assert noted_positions(notes) == committed_positions(notes)[1:]
 
     def test_a_stream_that_is_not_parked_cannot_be_resumed(self, notes: Database) -> None:
         with pytest.raises(NotFound):
-            resume(notes, Notebook(), uuid4())
-        assert resume(notes, Notebook()) == []
+            resume_streams(notes, Notebook(), uuid4())
+        assert resume_streams(notes, Notebook()) == []
 
     @pytest.mark.parametrize("error", [Unavailable("later"), psycopg.OperationalError()])
     def test_what_is_not_the_events_fault_parks_nothing(
@@ -411,7 +411,7 @@ class TestPoison:
         add_texts(application, "s", "one")
         with running(properly(notes.conninfo, Notebook(after=fail))):
             wait_until(lambda: noted_positions(notes) == committed_positions(notes))
-        assert parked_streams(notes) == []
+        assert list_parked_streams(notes) == []
 
 
 class TestCheckpoint:
@@ -420,7 +420,7 @@ class TestCheckpoint:
         follower = Notebook(topics=["user.started"])
         catch_up(notes, follower)
         assert follower.sizes == []
-        (lag,) = lags(notes)
+        (lag,) = measure_lags(notes)
         assert (lag.position, lag.events, lag.seconds) == (3, 0, 0)
 
     def test_the_lag_is_in_positions_and_in_seconds(self, notes: Database, application: Recount) -> None:
@@ -428,7 +428,7 @@ class TestCheckpoint:
         catch_up(notes, Notebook())
         add_texts(application, "s", "two", "three")
         time.sleep(0.05)
-        (lag,) = lags(notes)
+        (lag,) = measure_lags(notes)
         assert (lag.follower, lag.position, lag.events) == ("notebook", 2, 2)
         assert 0.05 <= lag.seconds < PATIENCE_SECONDS
 

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 )
 
 import recountdb.eventlog.application
-from recountdb.api.services.fork import Cut, fork
+from recountdb.api.services.fork import Cut, prepare_fork
 from recountdb.api.services.purge import purge_target
 from recountdb.domain.aggregate import Aggregate
 from recountdb.domain.commands import KINDS, Command, Fork, Name, Refuse
@@ -42,7 +42,7 @@ from recountdb.eventlog.write.ports import Outcome
 from recountdb.projections.followers.eraser import erase_until
 from recountdb.projections.lists.paging import Filter, Order, Page, Window
 from recountdb.projections.queries import history
-from recountdb.projections.queries.diff import compare
+from recountdb.projections.queries.diff import compare_moments
 from recountdb.projections.queries.history import AsOf
 from recountdb.projections.queries.purge import find_target
 from recountdb.projections.views.memory_functions import get_function, list_functions
@@ -129,7 +129,7 @@ class Store(RuleBasedStateMachine):
         then = stream.history[version % len(stream.history)]
         target = Name(*stream.key())
         application = self.applications[which]
-        command = fork(application, target, name, Cut(version=then["version"]), metadata=metadata)
+        command = prepare_fork(application, target, name, Cut(version=then["version"]), metadata=metadata)
         if then["deleted_version"] is not None:
             assert isinstance(command, Refuse)
             return
@@ -165,7 +165,7 @@ class Store(RuleBasedStateMachine):
         self.check_all()
         for application in self.applications:
             with pytest.raises(NotFound):
-                history.state_as_of(application, Name(*stream.key()), AsOf())
+                history.load_state_as_of(application, Name(*stream.key()), AsOf())
 
     def answer(self, ask: Ask) -> Answer | No:
         """The model's."""
@@ -412,11 +412,11 @@ class Store(RuleBasedStateMachine):
         name = Name(*stream.key())
         application = self.applications[peek % 2]
         by_version = AsOf(version=past["version"])
-        state = history.state_as_of(application, name, by_version)
+        state = history.load_state_as_of(application, name, by_version)
         assert text(row_of(state)) == text(row_of_stream(stream, past))
         moment = past["updated_at"]
         by_time = [state for state in stream.history if state["updated_at"] <= moment][-1]
-        state = history.state_as_of(application, name, AsOf(moment=moment))
+        state = history.load_state_as_of(application, name, AsOf(moment=moment))
         assert text(row_of(state)) == text(row_of_stream(stream, by_time))
         if stream.now["kind"] in ("session", "thread"):
             order, deleted = SIGHTS[peek % len(SIGHTS)]
@@ -428,7 +428,7 @@ class Store(RuleBasedStateMachine):
     def check_difference(self, stream: Stream, old: Row, new: Row) -> None:
         """Those messages differ that the model has otherwise, at one moment and at the other."""
         moments = (AsOf(version=state["version"]) for state in (old, new))
-        points = compare(self.applications[0], Name(*stream.key()), *moments)
+        points = compare_moments(self.applications[0], Name(*stream.key()), *moments)
         shown = [shown_in(stream, state) for state in (old, new)]
         for point, state, here, there in zip(points, (old, new), shown, shown[::-1], strict=True):
             assert text(row_of(point.conversation)) == text(row_of_stream(stream, state))
@@ -437,7 +437,7 @@ class Store(RuleBasedStateMachine):
 
     def check_message_as_of(self, name: Name, past: Row, message: Row, as_of: AsOf) -> None:
         try:
-            found = history.message_as_of(self.applications[0], name, message["message_id"], as_of)
+            found = history.load_message_as_of(self.applications[0], name, message["message_id"], as_of)
         except NotFound:
             assert is_hidden(past, message)
         else:

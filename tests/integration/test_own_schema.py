@@ -157,7 +157,7 @@ def test_everything_works_there(make_place: Make, tmp_path: Path, how: str, sche
     well(place.run("rebuild", "--rollback"))
     well(place.run("rebuild", "--dry-run"))
     well(place.run("rebuild"))
-    rebuild.rebuild(place.conninfo)  # one that was stopped
+    rebuild.fill_views(place.conninfo)  # one that was stopped
     status = json.loads(well(place.run("status", "--json")))
     assert status["outdated_views"] == []
     assert place.dump().count(b"canarygone") > 3  # in each set of tables
@@ -253,7 +253,7 @@ class TestTwoStoresInOneDatabase:
             for place in both:
                 with recount_on(place.conninfo) as application:
                     tell_stories(application)
-            stack.enter_context(shadow.alone(stack.enter_context(connect(both[0].conninfo))))
+            stack.enter_context(shadow.hold_rebuild_lock(stack.enter_context(connect(both[0].conninfo))))
             well(both[1].run("rebuild", "--offline"))
         ended = in_threads(rebuilt, [(place.conninfo,) for place in both for _ in range(1)])
         assert ended == [[], []]
@@ -283,10 +283,10 @@ class TestTwoStoresInOneDatabase:
 
 
 def rebuilt(conninfo: str) -> list[str]:
-    rebuild.rebuild(conninfo)
+    rebuild.fill_views(conninfo)
     with connect(conninfo) as connection:
-        found = [str(difference) for difference in rebuild.differences(connection)]
-    rebuild.put_in_place(conninfo)
+        found = [str(difference) for difference in rebuild.find_differences(connection)]
+    rebuild.swap_in(conninfo)
     return found
 
 

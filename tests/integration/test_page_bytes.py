@@ -26,7 +26,7 @@ from recountdb.eventlog.log.order import settled_position
 from recountdb.eventlog.log.recorder import LogEntry
 from recountdb.eventlog.postgres.database import Connection, Database
 from recountdb.projections.followers import follower as follow
-from recountdb.projections.followers.follower import advance, begin
+from recountdb.projections.followers.follower import advance, create_checkpoint
 from recountdb.projections.lists.paging import PAGE_BYTES_MAX
 from recountdb.projections.queries import diff as difference
 from tests.support.background_server import run_server
@@ -190,7 +190,7 @@ class TestBatches:
                 batches.append([entry.id for entry in entries])
 
         with database.connection() as connection:
-            begin(connection, Notebook())
+            create_checkpoint(connection, Notebook())
             while advance(connection, Notebook(), settled_position(connection)):
                 pass
         assert batches == [[1], [2], [3], [4]]

@@ -19,7 +19,7 @@ from recountdb.api.settings import Settings
 from recountdb.domain.errors import DatabaseUnfit
 from recountdb.eventlog.log.subscription import LogSubscription
 from recountdb.eventlog.postgres.database import Addresses, connect
-from recountdb.projections.followers.follower import lags
+from recountdb.projections.followers.follower import measure_lags
 from tests.acceptance.test_cli_serve import recount
 from tests.support.messages import add_hello
 from tests.support.poolers import in_transactions, pooler
@@ -73,7 +73,7 @@ def test_all_that_a_server_does_works(pooled: Pool, direct: str, mode: str) -> N
             assert receipt.status_code == 200, receipt.text
             assert client.get("/v1/sessions/s1").status_code == 404
             database = client.app.state.store.database  # type: ignore[attr-defined]
-            wait_until(lambda: all(lag.events == 0 for lag in lags(database)))
+            wait_until(lambda: all(lag.events == 0 for lag in measure_lags(database)))
             use_all_at_once(client)
 
 

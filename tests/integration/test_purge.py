@@ -22,7 +22,7 @@ from starlette.testclient import TestClient
 
 from recountdb.api.app import create_app
 from recountdb.api.runtime import store_tables
-from recountdb.api.services.fork import Cut, fork
+from recountdb.api.services.fork import Cut, prepare_fork
 from recountdb.api.services.purge import (
     PurgeResult,
     days_ago,
@@ -70,16 +70,16 @@ from recountdb.eventlog.log.erase import erase_payloads
 from recountdb.eventlog.log.order import settled_position
 from recountdb.eventlog.postgres.database import Connection, connect
 from recountdb.eventlog.postgres.programs import packaged_home
-from recountdb.projections.followers.eraser import erase_until, erasures_until, steps
+from recountdb.projections.followers.eraser import erase_in_steps, erase_until, find_erasures
 from recountdb.projections.followers.scrub import scrub
 from recountdb.projections.lists.paging import Filter, Window
-from recountdb.projections.queries.history import AsOf, page_as_of, state_as_of
+from recountdb.projections.queries.history import AsOf, load_state_as_of, page_as_of
 from recountdb.projections.queries.purge import Receipt, Target, find_deleted, page_receipts
 from recountdb.projections.rebuild import build as rebuild
 from recountdb.projections.rebuild import shadow
 from recountdb.projections.views.messages import page_messages
 from recountdb.projections.views.sessions import get_session, list_sessions
-from recountdb.projections.views.tables import PREVIOUS, SHADOW, TABLES, exists
+from recountdb.projections.views.tables import PREVIOUS, SHADOW, TABLES, has_tables
 from recountdb.projections.views.users import get_user
 from tests.support.processes import context, recount_on, wait_until
 from tests.support.stories import THREAD, say, tell_stories
@@ -128,9 +128,9 @@ def texts_of(
 def flaws(connection: Connection, conninfo: str) -> list[str]:
     """What ``recount verify`` tells."""
     found = [str(flaw) for flaw in log_flaws(connection)]
-    rebuild.rebuild(conninfo)
-    found += [str(difference) for difference in rebuild.differences(connection)]
-    shadow.discard(connection)
+    rebuild.fill_views(conninfo)
+    found += [str(difference) for difference in rebuild.find_differences(connection)]
+    shadow.drop_shadow(connection)
     return found
 
 
@@ -155,7 +155,7 @@ class TestSession:
         with pytest.raises(NotFound):
             get_session(application.database, "default", "trip", deleted=True)
         with pytest.raises(NotFound):
-            state_as_of(application, Name("default", "session", "", "trip"), AsOf(version=1))
+            load_state_as_of(application, Name("default", "session", "", "trip"), AsOf(version=1))
         assert (receipt.kind, receipt.stream_id, receipt.reason) == ("session", before.id, "asked for")
         assert (receipt.events, receipt.messages, receipt.actor) == (3, 2, "test")
         assert receipt.is_erased
@@ -232,7 +232,7 @@ class TestSession:
 
     def test_a_fork_read_before_the_purge_does_not_bring_it_back(self, application: Recount) -> None:
         send(application, AddMessages(kind="session", name="trip", messages=say("one")))
-        command = fork(application, Name("default", "session", "", "trip"), "copy", Cut())
+        command = prepare_fork(application, Name("default", "session", "", "trip"), "copy", Cut())
         assert isinstance(command, Fork)
         purged(application, session(application, "trip"))
         with pytest.raises(NotFound):
@@ -473,7 +473,7 @@ class TestKilled:
         self, application: Recount, connection: Connection, conninfo: str
     ) -> None:
         send(application, AddMessages(kind="session", name="trip", messages=say("one")))
-        with shadow.alone(connection):
+        with shadow.hold_rebuild_lock(connection):
             (receipt,) = purged(application, session(application, "trip"))
             assert not receipt.is_erased
             with pytest.raises(NotFound):
@@ -489,8 +489,8 @@ class TestKilled:
 def stop_after(connection: Connection, count: int) -> None:
     """Carry out so many steps of what is to be erased, and no more."""
     connection.execute("INSERT INTO followers VALUES ('erasure', 0) ON CONFLICT DO NOTHING")
-    for entry in erasures_until(connection, settled_position(connection)):
-        for _ in zip(range(count), steps(connection, entry, forget_reads), strict=False):
+    for entry in find_erasures(connection, settled_position(connection)):
+        for _ in zip(range(count), erase_in_steps(connection, entry, forget_reads), strict=False):
             pass
 
 
@@ -604,10 +604,10 @@ class TestCanaries:
         gone, kept = Canaries(), Canaries()
         name, thread = furnish(application, gone)
         furnish(application, kept)
-        rebuild.rebuild(conninfo)
-        rebuild.put_in_place(conninfo)  # so that there are earlier tables, too
-        rebuild.rebuild(conninfo)  # and those of a rebuild that was stopped
-        assert all(exists(connection, schema) for schema in (PREVIOUS, SHADOW))
+        rebuild.fill_views(conninfo)
+        rebuild.swap_in(conninfo)  # so that there are earlier tables, too
+        rebuild.fill_views(conninfo)  # and those of a rebuild that was stopped
+        assert all(has_tables(connection, schema) for schema in (PREVIOUS, SHADOW))
         note_read(connection, name)
         connection.execute("ANALYZE")
         assert found_in(dump(conninfo), gone) == sorted(gone.all)
@@ -624,7 +624,7 @@ class TestCanaries:
         assert found_in(exported(connection), kept) == sorted(kept.all)
         scrub(connection, store_tables())
         assert found_in_files(connection, gone) == {}
-        shadow.discard(connection)
+        shadow.drop_shadow(connection)
         assert flaws(connection, conninfo) == []
 
     def test_none_of_what_a_user_said_among_others_is_left(
@@ -643,8 +643,8 @@ class TestCanaries:
             ),
             DeleteMessage(kind="session", name="trip", message_id=by_ana[1].id),
         )
-        rebuild.rebuild(conninfo)
-        rebuild.put_in_place(conninfo)
+        rebuild.fill_views(conninfo)
+        rebuild.swap_in(conninfo)
         assert found_in(dump(conninfo), gone) == sorted(gone.all)
         assert found_in_files(connection, gone)
         purged(application, user(application, "ana"))
@@ -724,9 +724,9 @@ class TestProof:
         self, application: Recount, connection: Connection, conninfo: str, table: str
     ) -> None:
         """Something keeps rows from going: whatever it is, the look afterwards finds them."""
-        rebuild.rebuild(conninfo)
-        rebuild.put_in_place(conninfo)
-        rebuild.roll_back(conninfo)
+        rebuild.fill_views(conninfo)
+        rebuild.swap_in(conninfo)
+        rebuild.roll_back_rebuild(conninfo)
         send(application, AddMessages(kind="session", name="trip", messages=say("one", "two")))
         stream = get_session(application.database, "default", "trip").id
         connection.execute("CREATE TABLE kept_elsewhere (stream_id uuid, word text)")

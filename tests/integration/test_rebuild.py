@@ -25,7 +25,7 @@ from recountdb.projections.rebuild import shadow
 from recountdb.projections.views.messages import page_messages
 from recountdb.projections.views.registry import BY_NAME
 from recountdb.projections.views.sessions import get_session
-from recountdb.projections.views.tables import LIVE, NOTES, PREVIOUS, SHADOW, TABLES, tables_in
+from recountdb.projections.views.tables import LIVE, NOTES, PREVIOUS, SHADOW, TABLES, list_tables
 from tests.support.processes import PATIENCE_SECONDS, context, in_threads
 from tests.support.stories import say, story, tell_stories
 
@@ -56,7 +56,7 @@ def indexes_of(connection: Connection, schema: str) -> list[Any]:
 
 
 def found(connection: Connection) -> list[str]:
-    return [str(difference) for difference in rebuild.differences(connection)]
+    return [str(difference) for difference in rebuild.find_differences(connection)]
 
 
 class TestRows:
@@ -73,7 +73,7 @@ class TestRows:
         for project in ("alpha", "beta", "gamma"):
             tell_stories(application, 2, project=project)
         monkeypatch.setattr(shadow, "UNIT_EVENTS", unit)
-        rebuild.rebuild(conninfo, workers=workers)
+        rebuild.fill_views(conninfo, workers=workers)
         made, live = rows_of(connection, SHADOW), rows_of(connection, LIVE)
         assert made == live
         assert all(live.values())
@@ -90,11 +90,11 @@ class TestRows:
             id=uuid7(), role=text, content=text, name=text, tool_calls=[{text: text}], metadata={text: text}
         )
         application.execute(AddMessages(kind="session", name="talk", messages=[said]), context())
-        rebuild.rebuild(conninfo)
+        rebuild.fill_views(conninfo)
         assert rows_of(connection, SHADOW) == rows_of(connection, LIVE)
 
     def test_an_empty_log_makes_empty_tables(self, connection: Connection, conninfo: str) -> None:
-        rebuild.rebuild(conninfo)
+        rebuild.fill_views(conninfo)
         assert not any(rows_of(connection, SHADOW).values())
 
     def test_progress_counts_every_event_once(
@@ -103,9 +103,9 @@ class TestRows:
         tell_stories(application, 3)
         monkeypatch.setattr(shadow, "UNIT_EVENTS", 5)
         counted: list[int] = []
-        rebuild.rebuild(conninfo, progress=counted.append)
+        rebuild.fill_views(conninfo, progress=counted.append)
         assert len(counted) > 3
-        assert sum(counted) == rebuild.log_size(connection)
+        assert sum(counted) == rebuild.count_log(connection)
 
     def test_an_event_that_cannot_be_read_stops_it_and_is_named(
         self, application: Recount, connection: Connection, conninfo: str
@@ -116,7 +116,7 @@ class TestRows:
             " RETURNING originator_id, originator_version"
         ).fetchall()
         with pytest.raises(RecordUnreadable) as caught:
-            rebuild.rebuild(conninfo)
+            rebuild.fill_views(conninfo)
         assert (caught.value.stream_id, caught.value.version) == (stream_id, version)
         assert "secret" not in str(caught.value)
 
@@ -128,7 +128,7 @@ class TestRows:
             "DELETE FROM stored_events WHERE topic = 'user.created' RETURNING originator_id"
         ).fetchall()
         with pytest.raises(RecordUnreadable, match="begin") as caught:
-            rebuild.rebuild(conninfo)
+            rebuild.fill_views(conninfo)
         assert (caught.value.stream_id, caught.value.version) == (stream_id, 2)
 
     def test_a_stream_of_a_kind_that_only_a_newer_recount_has(
@@ -140,7 +140,7 @@ class TestRows:
             " RETURNING originator_id"
         ).fetchall()
         with pytest.raises(RecordUnreadable, match="newer Recount") as caught:
-            rebuild.rebuild(conninfo)
+            rebuild.fill_views(conninfo)
         assert (caught.value.stream_id, caught.value.version) == (stream_id, 1)
 
 
@@ -162,19 +162,19 @@ class TestQuarantine:
         before = rows_of(connection, LIVE)
         stream_id = spoil(connection)
         connection.execute("UPDATE sessions SET message_count = 9 WHERE stream_id <> %s", [stream_id])
-        rebuild.rebuild(conninfo, workers=workers, quarantine=True)
-        aside = shadow.those_aside(connection)
+        rebuild.fill_views(conninfo, workers=workers, quarantine=True)
+        aside = shadow.load_quarantine(connection)
         assert list(aside) == [stream_id]
         assert "secret" not in aside[stream_id]
-        assert [d.table for d in rebuild.differences(connection)] == ["sessions"]
-        rebuild.put_in_place(conninfo, quarantine=True)
+        assert [d.table for d in rebuild.find_differences(connection)] == ["sessions"]
+        rebuild.swap_in(conninfo, quarantine=True)
         assert rows_of(connection, LIVE) == before
 
     def test_a_stream_that_is_spoiled_while_it_is_caught_up_with(
         self, application: Recount, connection: Connection, conninfo: str
     ) -> None:
         tell_stories(application)
-        rebuild.rebuild(conninfo)
+        rebuild.fill_views(conninfo)
         folder = rebuild.Folder(connection, quarantine=True)
         for text in ("more", "most"):
             adding = AddMessages(kind="session", name="gone 0", messages=say(text))
@@ -186,9 +186,9 @@ class TestQuarantine:
             " (SELECT max(notification_id) FROM stored_events)"
         )
         folder.catch_up(settled_position(connection))
-        assert len(shadow.those_aside(connection)) == 1
+        assert len(shadow.load_quarantine(connection)) == 1
         before = rows_of(connection, LIVE)
-        rebuild.put_in_place(conninfo, quarantine=True)
+        rebuild.swap_in(conninfo, quarantine=True)
         assert rows_of(connection, LIVE) == before
 
     def test_no_number_is_drawn_twice(
@@ -196,8 +196,8 @@ class TestQuarantine:
     ) -> None:
         tell_stories(application)
         spoil(connection, "user.created")
-        rebuild.rebuild(conninfo, quarantine=True)
-        rebuild.put_in_place(conninfo, quarantine=True)
+        rebuild.fill_views(conninfo, quarantine=True)
+        rebuild.swap_in(conninfo, quarantine=True)
         found = connection.execute("SELECT last FROM counters WHERE kind = 'user'").fetchall()
         assert found == [(1,)]
 
@@ -206,9 +206,9 @@ class TestQuarantine:
     ) -> None:
         tell_stories(application)
         spoil(connection)
-        rebuild.rebuild(conninfo, quarantine=True)
+        rebuild.fill_views(conninfo, quarantine=True)
         with pytest.raises(RecordUnreadable):
-            rebuild.rebuild(conninfo)
+            rebuild.fill_views(conninfo)
 
 
 class TestSomeViews:
@@ -221,17 +221,17 @@ class TestSomeViews:
         for damage in DAMAGE:
             connection.execute(damage)
         damaged = rows_of(connection, LIVE)
-        rebuild.rebuild(conninfo, [name])
+        rebuild.fill_views(conninfo, [name])
         application.execute(AddMessages(kind="session", name="gone 0", messages=say("late")), context())
         connection.execute("DELETE FROM messages WHERE content::text = '\"late\"'")
-        assert {d.table for d in rebuild.differences(connection)} <= set(BY_NAME[name].TABLES)
-        rebuild.put_in_place(conninfo)
+        assert {d.table for d in rebuild.find_differences(connection)} <= set(BY_NAME[name].TABLES)
+        rebuild.swap_in(conninfo)
         after = rows_of(connection, LIVE)
         others = {"sessions", "messages"} | set(BY_NAME[name].TABLES)  # written to by the command above
         assert {t: after[t] for t in TABLES if t not in others} == {
             t: damaged[t] for t in TABLES if t not in others
         }
-        rebuild.rebuild(conninfo, [name])
+        rebuild.fill_views(conninfo, [name])
         assert found(connection) == []
         if name not in ("sessions", "messages"):
             assert {t: after[t] for t in BY_NAME[name].TABLES} == {t: before[t] for t in BY_NAME[name].TABLES}
@@ -240,21 +240,21 @@ class TestSomeViews:
         self, application: Recount, connection: Connection, conninfo: str
     ) -> None:
         tell_stories(application)
-        rebuild.rebuild(conninfo, ["users"])
-        rebuild.rebuild(conninfo, ["sessions", "threads"])
-        assert set(tables_in(connection)) == {"sessions", "threads"}
+        rebuild.fill_views(conninfo, ["users"])
+        rebuild.fill_views(conninfo, ["sessions", "threads"])
+        assert set(list_tables(connection)) == {"sessions", "threads"}
 
     def test_versions_go_with_the_tables(
         self, application: Recount, connection: Connection, conninfo: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tell_stories(application)
         monkeypatch.setattr(BY_NAME["users"], "VERSION", 2)
-        assert rebuilds.outdated_views(connection) == ["users"]
-        rebuild.rebuild(conninfo, ["users"])
-        rebuild.put_in_place(conninfo)
-        assert rebuilds.outdated_views(connection) == []
-        rebuild.roll_back(conninfo)
-        assert rebuilds.outdated_views(connection) == ["users"]
+        assert rebuilds.find_outdated_views(connection) == ["users"]
+        rebuild.fill_views(conninfo, ["users"])
+        rebuild.swap_in(conninfo)
+        assert rebuilds.find_outdated_views(connection) == []
+        rebuild.roll_back_rebuild(conninfo)
+        assert rebuilds.find_outdated_views(connection) == ["users"]
 
 
 DAMAGE = {
@@ -287,8 +287,8 @@ class TestDifferences:
     ) -> None:
         tell_stories(application)
         assert connection.execute(damage).rowcount == 1
-        rebuild.rebuild(conninfo)
-        (difference,) = rebuild.differences(connection)
+        rebuild.fill_views(conninfo)
+        (difference,) = rebuild.find_differences(connection)
         assert [difference.table, difference.reason] == told
 
     def test_a_rebuild_mends_them(self, application: Recount, connection: Connection, conninfo: str) -> None:
@@ -296,15 +296,15 @@ class TestDifferences:
         before = rows_of(connection, LIVE)
         for damage in DAMAGE:
             connection.execute(damage)
-        rebuild.rebuild(conninfo)
-        rebuild.put_in_place(conninfo)
+        rebuild.fill_views(conninfo)
+        rebuild.swap_in(conninfo)
         assert rows_of(connection, LIVE) == before
 
     def test_what_is_written_later_is_none(
         self, application: Recount, connection: Connection, conninfo: str
     ) -> None:
         tell_stories(application)
-        rebuild.rebuild(conninfo)
+        rebuild.fill_views(conninfo)
         tell_stories(application, 2, first=1)
         assert found(connection) == []
 
@@ -315,13 +315,13 @@ class TestInPlace:
     ) -> None:
         tell_stories(application)
         rows, indexes = rows_of(connection, LIVE), indexes_of(connection, LIVE)
-        rebuild.rebuild(conninfo)
-        assert rebuild.put_in_place(conninfo) > 0
+        rebuild.fill_views(conninfo)
+        assert rebuild.swap_in(conninfo) > 0
         assert rows_of(connection, LIVE) == rows
         assert indexes_of(connection, LIVE) == indexes
         tell_stories(application, first=1)
         assert page_messages(database, "default", "session", "trip 1 renamed", Window()).items
-        rebuild.rebuild(conninfo)
+        rebuild.fill_views(conninfo)
         assert found(connection) == []
 
     def test_the_tables_before_can_come_back(
@@ -329,18 +329,18 @@ class TestInPlace:
     ) -> None:
         tell_stories(application)
         connection.execute('UPDATE sessions SET metadata = \'{"from": "before"}\' WHERE number = 1')
-        rebuild.rebuild(conninfo)
-        rebuild.put_in_place(conninfo)
+        rebuild.fill_views(conninfo)
+        rebuild.swap_in(conninfo)
         (name,) = (name for (name,) in connection.execute("SELECT name FROM sessions WHERE number = 1"))
         assert get_session(database, "default", name).metadata != {"from": "before"}
         application.execute(AddMessages(kind="session", name="later", messages=say("x")), context())
-        rebuild.roll_back(conninfo)
+        rebuild.roll_back_rebuild(conninfo)
         assert get_session(database, "default", name).metadata == {"from": "before"}
         assert get_session(database, "default", "later").message_count == 1
 
     def test_without_tables_before_there_is_no_way_back(self, conninfo: str) -> None:
         with pytest.raises(NotFound):
-            rebuild.roll_back(conninfo)
+            rebuild.roll_back_rebuild(conninfo)
 
     def test_writers_go_on_all_the_while(
         self, application: Recount, connection: Connection, conninfo: str
@@ -359,8 +359,8 @@ class TestInPlace:
         def rebuild_twice() -> int:
             try:
                 for _ in range(2):
-                    rebuild.rebuild(conninfo)
-                    rebuild.put_in_place(conninfo)
+                    rebuild.fill_views(conninfo)
+                    rebuild.swap_in(conninfo)
             finally:
                 is_over.set()
             return 0
@@ -368,7 +368,7 @@ class TestInPlace:
         written = in_threads(
             lambda work, *some: work(*some), [(rebuild_twice,), *((write, n) for n in range(4))]
         )
-        rebuild.rebuild(conninfo)
+        rebuild.fill_views(conninfo)
         assert found(connection) == []
         for number, count in enumerate(written[1:]):
             stream_id = application.views.find_stream(Name("default", "session", "", f"busy {number}"))
@@ -383,16 +383,16 @@ class TestInPlace:
     ) -> None:
         """Writers pass between the attempts, and nothing that is appended meanwhile is lost."""
         tell_stories(application)
-        rebuild.rebuild(conninfo)
+        rebuild.fill_views(conninfo)
         with connect(conninfo) as reader, reader.transaction():
             reader.execute("SELECT count(*) FROM messages")
-            swapping = threading.Thread(target=rebuild.put_in_place, args=(conninfo,))
+            swapping = threading.Thread(target=rebuild.swap_in, args=(conninfo,))
             swapping.start()
             for number in range(5):
                 adding = AddMessages(kind="session", name=f"late {number}", messages=say("x"))
                 application.submit(adding, context()).result(PATIENCE_SECONDS)
         swapping.join()
-        rebuild.rebuild(conninfo)
+        rebuild.fill_views(conninfo)
         assert found(connection) == []
 
 
@@ -401,7 +401,7 @@ class TestCatchingUp:
         self, application: Recount, connection: Connection, conninfo: str
     ) -> None:
         """First each stream is folded whole, then event by event; either way the rows are the same."""
-        rebuild.rebuild(conninfo)
+        rebuild.fill_views(conninfo)
         folder = rebuild.Folder(connection)
         for number, command in enumerate([*story(0), *story(1)]):
             application.execute(command, context())
@@ -415,7 +415,7 @@ class TestCatchingUp:
         self, application: Recount, connection: Connection, conninfo: str
     ) -> None:
         tell_stories(application)
-        rebuild.rebuild(conninfo)
+        rebuild.fill_views(conninfo)
         folder = rebuild.Folder(connection)
         for text in ("more", "most"):
             adding = AddMessages(kind="session", name="gone 0", messages=say(text))
@@ -430,13 +430,13 @@ class TestCatchingUp:
 
 def test_two_do_not_get_in_each_others_way(connection: Connection, conninfo: str) -> None:
     with (
-        shadow.alone(connection),
+        shadow.hold_rebuild_lock(connection),
         connect(conninfo) as other,
         pytest.raises(Unavailable),
-        shadow.alone(other),
+        shadow.hold_rebuild_lock(other),
     ):
         pass
-    with connect(conninfo) as other, shadow.alone(other):
+    with connect(conninfo) as other, shadow.hold_rebuild_lock(other):
         pass
 
 
@@ -457,10 +457,10 @@ class TestStopped:
 
         folded: list[int] = []
         with pytest.raises(Killed):
-            rebuild.rebuild(conninfo, progress=stop_at_third)
+            rebuild.fill_views(conninfo, progress=stop_at_third)
         tell_stories(application, first=4)
         rest: list[int] = []
-        rebuild.rebuild(conninfo, progress=rest.append)
+        rebuild.fill_views(conninfo, progress=rest.append)
         assert rest
         assert rows_of(connection, SHADOW) == rows_of(connection, LIVE)
 
@@ -477,11 +477,11 @@ class TestStopped:
     ) -> None:
         tell_stories(application, 2)
         monkeypatch.setattr(shadow, "UNIT_EVENTS", 10)
-        shadow.begin(connection, settled_position(connection))
+        shadow.create_shadow(connection, settled_position(connection))
         with connect(conninfo) as dead, ThreadPoolExecutor(1) as pool:
             with dead.transaction():
                 dead.execute(rebuild.SQL["take_unit"])
-                rebuilding = pool.submit(rebuild.rebuild, conninfo, workers=workers)
+                rebuilding = pool.submit(rebuild.fill_views, conninfo, workers=workers)
                 with pytest.raises(TimeoutError):
                     rebuilding.result(workers)
                 if is_finished:
@@ -494,13 +494,13 @@ class TestStopped:
     ) -> None:
         """PostgreSQL waits without limit for a client in the middle of a COPY."""
         tell_stories(application, 2)
-        shadow.begin(connection, settled_position(connection))
+        shadow.create_shadow(connection, settled_position(connection))
         with closing(connect(conninfo)) as stopped, ThreadPoolExecutor(1) as pool:
             stopped.execute("BEGIN")
             stopped.execute(rebuild.SQL["take_unit"])
             stopped.pgconn.send_query(b"COPY rebuild_messages FROM STDIN")
-            with shadow.alone(connection):
-                pool.submit(rebuild.rebuild, conninfo).result(PATIENCE_SECONDS)
+            with shadow.hold_rebuild_lock(connection):
+                pool.submit(rebuild.fill_views, conninfo).result(PATIENCE_SECONDS)
         assert rows_of(connection, SHADOW) == rows_of(connection, LIVE)
 
     def test_what_was_put_aside_goes_with_the_next(
@@ -508,8 +508,8 @@ class TestStopped:
     ) -> None:
         tell_stories(application)
         for _ in range(2):
-            rebuild.rebuild(conninfo)
-            rebuild.put_in_place(conninfo)
+            rebuild.fill_views(conninfo)
+            rebuild.swap_in(conninfo)
         left = connection.execute(
             "SELECT relname FROM pg_class WHERE relname ~ '^(rebuild|previous|dropped)_' AND relkind = 'r'"
         )

@@ -17,7 +17,7 @@ from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import Database
 from recountdb.projections.queries import search
 from recountdb.projections.queries.search import Group, Holds, Search, rank_messages
-from recountdb.projections.views.messages import get_message_in, known_ids, numbered_page
+from recountdb.projections.views.messages import find_known_ids, get_message_in, get_numbered_page
 
 pytestmark = pytest.mark.sql
 
@@ -149,7 +149,9 @@ class TestPagesByNumber:
         application.execute(DeleteMessage(kind="thread", name="talk", message_id=ids[1]), context())
 
         def page(number: int, size: int | None) -> tuple[list[Any], int]:
-            messages, total = numbered_page(database, "default", "thread", "talk", number=number, size=size)
+            messages, total = get_numbered_page(
+                database, "default", "thread", "talk", number=number, size=size
+            )
             return [message.content for message in messages], total
 
         assert page(1, 3) == (["a", "c", "d"], 4)
@@ -174,5 +176,5 @@ class TestPagesByNumber:
     ) -> None:
         ids = say("a", "b")
         application.execute(Delete(kind="thread", name="talk"), context())
-        assert known_ids(database, "default", [*ids, uuid7()]) == set(ids)
-        assert known_ids(database, "other", ids) == set()
+        assert find_known_ids(database, "default", [*ids, uuid7()]) == set(ids)
+        assert find_known_ids(database, "other", ids) == set()

@@ -17,7 +17,7 @@ from recountdb.eventlog.integrity.verify import log_flaws
 from recountdb.eventlog.log.subscription import LogSubscription
 from recountdb.eventlog.postgres.database import APPEND, READ, Addresses, connect
 from recountdb.projections.lists.paging import Filter, Window
-from recountdb.projections.queries.history import AsOf, state_as_of
+from recountdb.projections.queries.history import AsOf, load_state_as_of
 from recountdb.projections.rebuild import build as rebuild
 from recountdb.projections.views.messages import page_messages, search_messages
 from tests.support.messages import TALK, add_text
@@ -84,12 +84,12 @@ def use(conninfo: str) -> None:
         follower.join()
         found = search_messages(database, "default", Window(), Filter(), settled=seen[-1])
         assert len(found.items) == 7
-        assert state_as_of(application, TALK, AsOf(version=3)).version == 3
-        rebuild.rebuild(conninfo)
+        assert load_state_as_of(application, TALK, AsOf(version=3)).version == 3
+        rebuild.fill_views(conninfo)
         with connect(conninfo) as connection:
-            assert list(rebuild.differences(connection)) == []
+            assert list(rebuild.find_differences(connection)) == []
             assert list(log_flaws(connection, lambda count: None)) == []
-        rebuild.put_in_place(conninfo)
+        rebuild.swap_in(conninfo)
         page = page_messages(database, "default", "session", "talk", Window())
         assert [message.content for message in page.items] == [TEXT] * 7
 

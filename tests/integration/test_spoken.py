@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from recountdb.api.services.merge import rename_or_merge
+from recountdb.api.services.merge import prepare_rename
 from recountdb.domain.commands import AddMessages, Delete, DeleteMessage, MergeSessions, Name
 from recountdb.domain.errors import ExpectationFailed
 from recountdb.domain.events import Context
@@ -19,11 +19,11 @@ from recountdb.eventlog.postgres.database import Database
 from recountdb.projections.queries.recent_messages import (
     SQL,
     Label,
-    Said,
+    RecentFilter,
     Speaker,
-    latest_sessions,
-    newest_messages,
-    scopes_spoken_in,
+    find_newest_messages,
+    find_recent_sessions,
+    find_spoken_scopes,
 )
 
 pytestmark = pytest.mark.sql
@@ -46,7 +46,7 @@ def say(application: Recount, context: Callable[..., Context]) -> Say:
 
 
 def contents(database: Database, limit: int | None = None, offset: int = 0, **said: Any) -> list[Any]:
-    found = newest_messages(database, "default", Said(**said), limit=limit, offset=offset)
+    found = find_newest_messages(database, "default", RecentFilter(**said), limit=limit, offset=offset)
     return [one.message.content for one in found]
 
 
@@ -81,8 +81,10 @@ def test_what_is_deleted_is_not_seen(
     application.execute(DeleteMessage(kind="session", name="one", scope="f", message_id=gone.id), context())
     application.execute(Delete(kind="session", name="two", scope="f"), context())
     assert contents(database) == []
-    assert latest_sessions(database, "default", Said(), limit=None) == []
-    assert scopes_spoken_in(database, "default", "one") == scopes_spoken_in(database, "default", "two") == []
+    assert find_recent_sessions(database, "default", RecentFilter(), limit=None) == []
+    assert (
+        find_spoken_scopes(database, "default", "one") == find_spoken_scopes(database, "default", "two") == []
+    )
     say("two", "again")
     assert contents(database) == ["again"]
 
@@ -103,7 +105,7 @@ def test_filters(database: Database, say: Say) -> None:
     assert contents(database, role="assistant") == ["b"]
     assert contents(database, until=NOON + timedelta(seconds=1)) == ["a"]
     assert contents(database, since=NOON + timedelta(seconds=1)) == ["c", "b"]
-    (found,) = newest_messages(database, "default", Said(role="assistant"), limit=1)
+    (found,) = find_newest_messages(database, "default", RecentFilter(role="assistant"), limit=1)
     assert contents(database, message_id=found.message.id) == ["b"]
 
 
@@ -113,10 +115,10 @@ def test_sessions_by_what_was_said_last(database: Database, say: Say) -> None:
     say("two", "c")
     say("one", "d")
     say("agentic_x", "e")
-    named = latest_sessions(database, "default", Said(), limit=None, unless_begins="agentic_")
+    named = find_recent_sessions(database, "default", RecentFilter(), limit=None, unless_begins="agentic_")
     assert [(one.scope, one.name) for one in named] == [("f", "one"), ("f", "two")]
-    assert latest_sessions(database, "default", Said(), limit=1, offset=2) == [named[1]]
-    assert scopes_spoken_in(database, "default", "two") == ["f", "g"]
+    assert find_recent_sessions(database, "default", RecentFilter(), limit=1, offset=2) == [named[1]]
+    assert find_spoken_scopes(database, "default", "two") == ["f", "g"]
 
 
 def test_scopes_that_are_left_out(database: Database, say: Say) -> None:
@@ -125,7 +127,7 @@ def test_scopes_that_are_left_out(database: Database, say: Say) -> None:
     assert contents(database, unless_scope="^f-") == ["in ", "in g-1"]
     assert contents(database, unless_scope="^f-", limit=1, offset=1) == ["in g-1"]
     assert contents(database, unless_scope="^f-", scope="f-1") == []
-    (last,) = latest_sessions(database, "default", Said(unless_scope="^(f-.*)?$"), limit=None)
+    (last,) = find_recent_sessions(database, "default", RecentFilter(unless_scope="^(f-.*)?$"), limit=None)
     assert last.scope == "g-1"
 
 
@@ -136,12 +138,12 @@ class TestMerging:
         say("one", "a")
         say("two", "b")
         name = Name("default", "session", "f", "one")
-        command = rename_or_merge(application, name, "two", reason="merged")
+        command = prepare_rename(application, name, "two", reason="merged")
         say("one", "c")
         with pytest.raises(ExpectationFailed):
             application.execute(command, context())
         assert contents(application.database) == ["c", "b", "a"]
-        command = rename_or_merge(application, name, "two", reason="merged")
+        command = prepare_rename(application, name, "two", reason="merged")
         assert isinstance(command, MergeSessions)
         application.execute(command, context())
         assert contents(application.database, session="two") == ["c", "b", "a"]
@@ -154,7 +156,7 @@ class TestMerging:
         application.execute(command, context())
         say("two", "b")
         name = Name("default", "session", "f", "ana's")
-        application.execute(rename_or_merge(application, name, "two", reason="merged"), context())
+        application.execute(prepare_rename(application, name, "two", reason="merged"), context())
         assert contents(application.database, user_id="ana") == ["user"]
 
     def test_the_views_are_what_the_log_says(
@@ -163,7 +165,7 @@ class TestMerging:
         for session in ("one", "two"):
             say(session, session)
         name = Name("default", "session", "f", "one")
-        application.execute(rename_or_merge(application, name, "two", reason="merged"), context())
+        application.execute(prepare_rename(application, name, "two", reason="merged"), context())
         counts = application.database.fetch("SELECT name, message_count, deleted_at IS NULL FROM sessions")
         assert sorted(counts) == [("one", 1, False), ("two", 2, True)]
         # Going on with both, from what this process now holds.
@@ -203,15 +205,15 @@ class TestPlans:
     @pytest.mark.parametrize(
         ("said", "indexes"),
         [
-            (Said(scope="flow 2", session="session 2"), ["names_", "messages_spoken"]),
-            (Said(scope="flow 2"), ["names_pkey", "messages_spoken"]),
-            (Said(session="session 2"), ["names_named", "messages_spoken"]),
-            (Said(), ["messages_spoken"]),
+            (RecentFilter(scope="flow 2", session="session 2"), ["names_", "messages_spoken"]),
+            (RecentFilter(scope="flow 2"), ["names_pkey", "messages_spoken"]),
+            (RecentFilter(session="session 2"), ["names_named", "messages_spoken"]),
+            (RecentFilter(), ["messages_spoken"]),
         ],
         ids=["one session", "a flow", "a name", "a project"],
     )
     def test_they_are_found_by_an_index(
-        self, many: Database, name: str, said: Said, indexes: list[str]
+        self, many: Database, name: str, said: RecentFilter, indexes: list[str]
     ) -> None:
         bound = said.parameters() | {"project": "default", "limit": 100, "offset": 0, "unless_begins": None}
         bound |= {"weight_max": None, "is_exact": False}

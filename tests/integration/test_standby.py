@@ -23,7 +23,7 @@ from recountdb.eventlog.log.epoch import load_epochs
 from recountdb.eventlog.log.recorder import LogRecorder
 from recountdb.eventlog.log.subscription import SettledPositions
 from recountdb.eventlog.postgres.database import Database, connect
-from recountdb.projections.followers.leader import Lead, Leader
+from recountdb.projections.followers.leader import Leader, Lease
 from tests.support.live_server import serve_on_port
 from tests.support.processes import context, in_threads, recount_on, wait_until
 from tests.support.programs import need_postgres_15, need_program
@@ -175,7 +175,7 @@ def test_commands_on_a_standby(pair: Pair) -> None:
 def test_nobody_leads_on_a_standby_until_it_is_promoted(pair: Pair) -> None:
     works: list[bool] = []
 
-    def work(lead: Lead) -> None:
+    def work(lead: Lease) -> None:
         works.append(lead.connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,))
 
     leader = Leader(pair.standby.conninfo, "tester", work)

@@ -20,13 +20,13 @@ from recountdb.api.background.webhook_sender import LANES, trust
 from recountdb.api.services import keys
 from recountdb.eventlog.postgres.database import Database
 from recountdb.projections.followers import webhooks
-from recountdb.projections.followers.follower import lags
+from recountdb.projections.followers.follower import measure_lags
 from recountdb.projections.followers.webhooks import (
     ATTEMPTS_MAX,
     DELAY_SECONDS_MAX,
     Lane,
+    choose_delay,
     create_webhook,
-    delay_seconds,
 )
 from tests.support.certificates import Authority
 from tests.support.http_client import open_client
@@ -493,7 +493,7 @@ def error_of(client: TestClient, webhook: dict[str, Any]) -> Any:
 
 def lags_are_none(client: TestClient) -> bool:
     database: Database = client.app.state.store.database  # type: ignore[attr-defined]
-    return {lag.follower: lag.events for lag in lags(database)}["webhooks"] == 0
+    return {lag.follower: lag.events for lag in measure_lags(database)}["webhooks"] == 0
 
 
 class TestTls:
@@ -653,14 +653,14 @@ def test_old_deliveries_are_forgotten_but_none_that_is_pending(
             (status, days, position),
         )
     with database.connection() as connection:
-        webhooks.forget_delivered(connection)
+        webhooks.delete_old_deliveries(connection)
     assert [one["position"] for one in deliveries(client, {"id": webhook.id})] == [2, 3]
 
 
 def test_attempts_come_later_and_later_but_not_too_late() -> None:
-    longest = [delay_seconds(attempt, 1) for attempt in range(1, ATTEMPTS_MAX)]
+    longest = [choose_delay(attempt, 1) for attempt in range(1, ATTEMPTS_MAX)]
     assert longest == [5, 20, 80, 320, 1280, 5120, 20480, DELAY_SECONDS_MAX, DELAY_SECONDS_MAX]
-    assert [delay_seconds(attempt, 0) for attempt in range(1, ATTEMPTS_MAX)] == [d / 2 for d in longest]
+    assert [choose_delay(attempt, 0) for attempt in range(1, ATTEMPTS_MAX)] == [d / 2 for d in longest]
 
 
 def test_ids_do_not_tell_projects_apart(client: TestClient, database: Database) -> None:

@@ -20,7 +20,7 @@ from recountdb.eventlog.application import Recount
 from recountdb.eventlog.integrity.verify import log_flaws
 from recountdb.eventlog.postgres.database import Connection
 from recountdb.projections.rebuild import shadow
-from recountdb.projections.rebuild.build import differences, rebuild
+from recountdb.projections.rebuild.build import fill_views, find_differences
 from tests.support.processes import wait_until
 from tests.support.serving import wait_until_ready
 
@@ -160,9 +160,9 @@ def kill_backend(data: Path, chance: Random) -> None:
 def assert_verified(connection: Connection, conninfo: str) -> None:
     """As ``recount verify`` does it."""
     assert_log_is_whole(connection)
-    rebuild(conninfo)
-    assert [str(difference) for difference in differences(connection)] == []
-    shadow.discard(connection)
+    fill_views(conninfo)
+    assert [str(difference) for difference in find_differences(connection)] == []
+    shadow.drop_shadow(connection)
 
 
 def assert_log_is_whole(connection: Connection) -> None:

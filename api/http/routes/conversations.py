@@ -46,16 +46,16 @@ from recountdb.domain.messages import MessageAdded, MessageState, message_from
 from recountdb.domain.values import Text
 from recountdb.eventlog.integrity.proof import proof_of
 from recountdb.eventlog.write.ports import Outcome
-from recountdb.projections.queries.audit_trail import page_named
+from recountdb.projections.queries.audit_trail import page_named_stream
 from recountdb.projections.queries.history import (
-    message_as_of,
-    messages_at,
+    find_named_stream,
+    load_message_as_of,
+    load_messages_at,
+    load_state_as_of,
     page_as_of,
-    state_as_of,
-    stream_named,
 )
 from recountdb.projections.views.messages import ConversationKind, page_messages
-from recountdb.projections.views.sessions import session_names
+from recountdb.projections.views.sessions import find_session_names
 
 
 def versioned(state: Aggregate, body: object, status: int = 200) -> Json:
@@ -80,7 +80,7 @@ async def found(
 ) -> Json:
     """Return a session, thread or user as a response: found by ``get``, or as it was at ``as_of``."""
     if query.as_of is not None:
-        state = await reading.recall(state_as_of, reading.name(kind, name), query.as_of)
+        state = await reading.recall(load_state_as_of, reading.name(kind, name), query.as_of)
     else:
         state = await reading.find(get, name, deleted=query.deleted)
     return await _described(reading.store, state)
@@ -89,7 +89,7 @@ async def found(
 async def origins_of(store: Store, project: str, states: Sequence[Aggregate]) -> dict[UUID, str]:
     """Return the names of the sessions that forks among ``states`` came from, for ``aggregate_resource``."""
     ids = origin_ids(states)
-    return await store.call(session_names, store.database, project, ids) if ids else {}
+    return await store.call(find_session_names, store.database, project, ids) if ids else {}
 
 
 def add_metadata_route(router: APIRouter, kind: str, name_of: NameOf, resource: type) -> None:
@@ -149,7 +149,7 @@ def add_lifecycle_routes(router: APIRouter, kind: str, name_of: NameOf, resource
 
         `eventlog/integrity/check_proof.py` in the repository checks it with Python alone.
         """
-        stream_id = await reading.recall(stream_named, reading.name(kind, name))
+        stream_id = await reading.recall(find_named_stream, reading.name(kind, name))
         return Json(await reading.store.call(proof_of, reading.store.database, stream_id))
 
     @router.get(f"{path}/events", response_model=PageResource[EventResource], name=f"audit {kind}")
@@ -157,7 +157,7 @@ def add_lifecycle_routes(router: APIRouter, kind: str, name_of: NameOf, resource
         reading: Read, query: Annotated[PageQuery, Query()], name: str = Depends(name_of)
     ) -> Response:
         """The audit trail: everything that was ever recorded of it, by whom and when."""
-        page = await reading.recall(page_named, reading.name(kind, name), query.window)
+        page = await reading.recall(page_named_stream, reading.name(kind, name), query.window)
         return Json(page_resource(page, event_resource))
 
 
@@ -196,7 +196,7 @@ def _add_message_adding(
                 expected_version=writing.expected_version,
             )
         )
-        messages = await recorded(writing.store, outcome)
+        messages = await _recorded(writing.store, outcome)
         return versioned(outcome.state, added_resource(outcome.state, messages), 201)
 
     # FastAPI takes the type of the body from the annotation.
@@ -229,7 +229,7 @@ def _add_message_reads(router: APIRouter, path: str, kind: ConversationKind, nam
         name: str = Depends(name_of),
     ) -> Response:
         """A message of this conversation now, or as it was then with ``as_of``."""
-        message = await reading.recall(message_as_of, reading.name(kind, name), message_id, query.as_of)
+        message = await reading.recall(load_message_as_of, reading.name(kind, name), message_id, query.as_of)
         return Json(message_resource(message))
 
 
@@ -264,11 +264,11 @@ def _add_message_changes(router: APIRouter, path: str, kind: ConversationKind, n
 async def _message_answer(writing: Writing, command: Command) -> Json:
     """Carry out a command about one message, and return the message after it as a response."""
     outcome = await writing.execute(command)
-    (message,) = await recorded(writing.store, outcome)
+    (message,) = await _recorded(writing.store, outcome)
     return versioned(outcome.state, message_resource(message))
 
 
-async def recorded(store: Store, outcome: Outcome) -> Iterable[MessageState]:
+async def _recorded(store: Store, outcome: Outcome) -> Iterable[MessageState]:
     """Return the messages of an outcome, as they were right after it, in the caller's order."""
     added = {
         event.message.id: message_from(event) for event in outcome.events if isinstance(event, MessageAdded)
@@ -276,5 +276,5 @@ async def recorded(store: Store, outcome: Outcome) -> Iterable[MessageState]:
     others = [message_id for message_id in outcome.message_ids if message_id not in added]
     if others:
         assert isinstance(outcome.state, Conversation)
-        added |= await store.call(messages_at, store.application, outcome.state, others)
+        added |= await store.call(load_messages_at, store.application, outcome.state, others)
     return [added[message_id] for message_id in outcome.message_ids]

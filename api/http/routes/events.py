@@ -21,7 +21,7 @@ from recountdb.domain.threads import Thread
 from recountdb.eventlog.log.epoch import Epochs, LogPosition, OlderEpoch, Settled, read_position
 from recountdb.eventlog.log.recorder import Entries, LogEntry
 from recountdb.projections.queries.audit_trail import page_project
-from recountdb.projections.queries.history import stream_named
+from recountdb.projections.queries.history import find_named_stream
 
 router = native_router("events")
 
@@ -82,9 +82,9 @@ def position_in(last_event_id: str) -> LogPosition:
 
 async def stream_asked_for(reading: Reading, query: EventsQuery) -> UUID | None:
     if query.session_id is not None:
-        return await reading.recall(stream_named, reading.name(Session.KIND, query.session_id))
+        return await reading.recall(find_named_stream, reading.name(Session.KIND, query.session_id))
     if query.thread_id is not None:
-        return await reading.recall(stream_named, reading.name(Thread.KIND, str(query.thread_id)))
+        return await reading.recall(find_named_stream, reading.name(Thread.KIND, str(query.thread_id)))
     return None
 
 

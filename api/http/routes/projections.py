@@ -20,8 +20,8 @@ from recountdb.api.schemas.rebuilds import (
 )
 from recountdb.api.schemas.responses import Json
 from recountdb.api.services.rebuild import RebuildOptions
-from recountdb.projections.followers.answered_requests import carry_out_once
-from recountdb.projections.rebuild.progress import checked_views, last_rebuild, list_views
+from recountdb.projections.followers.answered_requests import answer_once
+from recountdb.projections.rebuild.progress import check_view_names, list_views, load_last_rebuild
 
 router = native_router("projections")
 
@@ -33,14 +33,14 @@ RESOURCE = TypeAdapter(dict[str, Any])
 async def list_(store: Operate) -> Response:
     """The views, which version made their rows, and the rebuild under way or the last one."""
     views = await store.call(list_views, store.database)
-    last = await store.call(last_rebuild, store.database)
+    last = await store.call(load_last_rebuild, store.database)
     return Json({"items": [view_resource(view) for view in views], "rebuild": rebuild_resource(last)})
 
 
 @router.post(REBUILD, response_model=RebuildResource, status_code=202, name="start rebuild")
 async def start(request: Request, body: NewRebuild, managing: Maintain) -> Response:
     """Make views again from the log, in the background. Reads and writes go on."""
-    options = RebuildOptions(checked_views(body.views or ()), is_dry_run=body.dry_run)
+    options = RebuildOptions(check_view_names(body.views or ()), is_dry_run=body.dry_run)
     started = await managing.store.call(_start_once, managing, options)
     answer = Json(started, 202)
     answer.headers["Location"] = f"{prefix_of(request, managing.store.settings.root_path)}/v1{REBUILD}"
@@ -53,15 +53,15 @@ def _start_once(managing: Managing, options: RebuildOptions) -> dict[str, Any]:
 
     def begin() -> dict[str, Any]:
         managing.store.rebuilding.start(options)
-        return rebuild_resource(last_rebuild(database))
+        return rebuild_resource(load_last_rebuild(database))
 
     if managing.idempotency is None:
         return begin()
     with database.connection() as connection, connection.transaction():
-        return carry_out_once(connection, managing.project, managing.idempotency, begin, RESOURCE)
+        return answer_once(connection, managing.project, managing.idempotency, begin, RESOURCE)
 
 
 @router.get(REBUILD, response_model=RebuildResource, name="get rebuild")
 async def get(store: Operate) -> Response:
     """How far the rebuild under way is, or what became of the last one."""
-    return Json(rebuild_resource(await store.call(last_rebuild, store.database)))
+    return Json(rebuild_resource(await store.call(load_last_rebuild, store.database)))

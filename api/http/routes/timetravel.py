@@ -21,14 +21,14 @@ from recountdb.api.http.routes.events import STREAM_WEIGHT_MAX, event_stream, re
 from recountdb.api.schemas.diff import difference_resource
 from recountdb.api.schemas.requests import NewFork
 from recountdb.api.schemas.responses import DifferenceResource, Json, SessionResource
-from recountdb.api.services.fork import Cut, fork
+from recountdb.api.services.fork import Cut, prepare_fork
 from recountdb.domain.commands import Command, Fork
 from recountdb.domain.errors import InvalidInput
 from recountdb.domain.sessions import Session
 from recountdb.projections.lists.paging import KEY_MAX
-from recountdb.projections.queries.diff import compare
-from recountdb.projections.queries.history import AsOf, stream_named
-from recountdb.projections.queries.replay import PAGE_ENTRIES, paced
+from recountdb.projections.queries.diff import compare_moments
+from recountdb.projections.queries.history import AsOf, find_named_stream
+from recountdb.projections.queries.replay import PAGE_ENTRIES, pace_entries
 from recountdb.projections.views.messages import ConversationKind
 
 router = native_router("sessions")
@@ -49,7 +49,10 @@ def add_difference_route(router: APIRouter, kind: ConversationKind, name_of: Nam
         The patch is for a document of the conversation and those of its messages that differ, by id.
         """
         old, new = await reading.recall(
-            compare, reading.name(kind, name), query.from_, query.to if query.to is not None else AsOf()
+            compare_moments,
+            reading.name(kind, name),
+            query.from_,
+            query.to if query.to is not None else AsOf(),
         )
         origins = await origins_of(reading.store, reading.project, [new.conversation])
         return Json(await reading.store.call(difference_resource, old, new, origins))
@@ -64,7 +67,7 @@ async def fork_session(name: SessionName, body: NewFork, writing: Write) -> Resp
     They are copies: what happens to one session later leaves the other as it is.
     """
     command = await writing.store.call(
-        fork,
+        prepare_fork,
         writing.store.application,
         writing.name(Session.KIND, name),
         body.session_id or str(uuid7()),
@@ -100,7 +103,7 @@ async def replay_session(
 
     Each has its version as ``id``. A pause is never longer than 5 seconds. Last comes an event ``end``.
     """
-    stream_id = await reading.recall(stream_named, reading.name(Session.KIND, name))
+    stream_id = await reading.recall(find_named_stream, reading.name(Session.KIND, name))
     first = query.from_ if last_event_id is None else _version_in(last_event_id) + 1
     last = KEY_MAX - 1 if query.to is None else query.to
     return event_stream(replayed(reading.store, stream_id, first, last, query.speed))
@@ -122,7 +125,7 @@ async def replayed(
         entries = await store.call(select, gt=after, lt=last + 1, weight_max=STREAM_WEIGHT_MAX)
         if not entries:
             break
-        for seconds, entry in paced(entries, speed, before):
+        for seconds, entry in pace_entries(entries, speed, before):
             if seconds:
                 await pause(seconds)
             if store.tail.is_stopped:

@@ -13,7 +13,7 @@ from uuid import UUID
 from recountdb.api.protocols.langflow.rules import ALL_FLOWS, Flows
 from recountdb.api.protocols.langflow.shapes.messages import KEY, build_changes, find_flow
 from recountdb.api.protocols.metadata import find_own_members
-from recountdb.api.services.merge import move, rename_or_merge
+from recountdb.api.services.merge import prepare_move, prepare_rename
 from recountdb.domain.commands import (
     ChangeMessage,
     Command,
@@ -28,7 +28,7 @@ from recountdb.domain.sessions import Session
 from recountdb.domain.values import check_name, merge
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import Database
-from recountdb.projections.queries.recent_messages import scopes_spoken_in
+from recountdb.projections.queries.recent_messages import find_spoken_scopes
 from recountdb.projections.views.messages import FoundMessage, get_message
 from recountdb.projections.views.sessions import get_session
 
@@ -70,7 +70,9 @@ def build_update(
         if metadata:
             changed["metadata"] = merge(found.message.metadata or {}, metadata)
         name = Name(project, Session.KIND, found.scope, found.conversation)
-        return move(application, name, check_session_id(new_session), found.message._replace(**changed))
+        return prepare_move(
+            application, name, check_session_id(new_session), found.message._replace(**changed)
+        )
     return ChangeMessage(
         kind=Session.KIND,
         name=found.conversation,
@@ -93,7 +95,7 @@ def check_session_id(session_id: str) -> str:
 def build_rename(application: Recount, project: str, scope: str, old: str, new: str) -> Command:
     """Return the command that renames ``old`` to ``new``, or merges it into ``new``. Raises NotFound."""
     name = Name(project, Session.KIND, scope, old)
-    return rename_or_merge(application, name, new, reason="its messages joined another session")
+    return prepare_rename(application, name, new, reason="its messages joined another session")
 
 
 def find_cause(command: Command) -> Session | None:
@@ -141,7 +143,7 @@ def build_session_deletions(
 
 def find_scopes(database: Database, project: str, session_id: str, flows: Flows) -> list[str]:
     """Return the scopes among ``flows`` in which a session of this id has a message."""
-    return [scope for scope in scopes_spoken_in(database, project, session_id) if flows.have(scope)]
+    return [scope for scope in find_spoken_scopes(database, project, session_id) if flows.have(scope)]
 
 
 def _refuse_files(files: Iterable[str] | None, found: FoundMessage, flows: Flows) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
-from recountdb.projections.queries.recent_messages import Said
+from recountdb.projections.queries.recent_messages import RecentFilter
 
 SHARED_SCOPE = "^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 """The pattern of the scope of a session in a shared flow, for Python and PostgreSQL alike."""
@@ -40,9 +40,9 @@ class Flows:
         is_in_scope = self.scope is None or scope == self.scope
         return is_in_scope and (self.unless is None or re.search(self.unless, scope) is None)
 
-    def said(self, **which: Any) -> Said:
+    def said(self, **which: Any) -> RecentFilter:
         """Return a filter for what was said in these flows; ``which``: further members of Said."""
-        return Said(scope=self.scope, unless_scope=self.unless, **which)
+        return RecentFilter(scope=self.scope, unless_scope=self.unless, **which)
 
 
 ALL_FLOWS = Flows()

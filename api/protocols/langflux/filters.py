@@ -18,7 +18,7 @@ from recountdb.api.protocols.langflux.errors import FlowiseRefusal
 from recountdb.api.protocols.langflux.shapes.messages import DEFAULT_CHAT_TYPE, KEY, find_scope
 from recountdb.api.transfer.cleaning import loads
 from recountdb.domain.values import check_text, to_utc
-from recountdb.projections.queries.recent_messages import Label, Said
+from recountdb.projections.queries.recent_messages import Label, RecentFilter
 
 KNOWN = {
     *("sessionId", "chatId", "memoryType", "messageId", "chatType", "startDate", "endDate", "feedbackType"),
@@ -50,7 +50,7 @@ class Selection:
     ``page``, ``limit``: the page of sessions, and its size; 0 for all.
     """
 
-    said: Said
+    said: RecentFilter
     ratings: Collection[str] | None = None
     page: int = 0
     limit: int = 0
@@ -144,7 +144,7 @@ def build_filter(
     chat_types: Sequence[str],
     since: datetime | None,
     until: datetime | None,
-) -> Said:
+) -> RecentFilter:
     """Return the filter for the messages of a chatflow with these members; None in ``equal`` filters nothing.
 
     ``since`` and ``until`` are both inclusive, to the millisecond.
@@ -155,7 +155,7 @@ def build_filter(
     }
     if session == "":  # no session has an empty name
         session, own["sessionId"] = None, ""
-    return Said(
+    return RecentFilter(
         # An invalid message id belongs to no message.
         scope=scope if message_id is None or find_scope(message_id) else IN_NO_NAME,
         session=session,

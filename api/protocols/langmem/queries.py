@@ -9,7 +9,7 @@ from uuid import UUID
 from recountdb.api.protocols.base import RequestContext
 from recountdb.domain.functions import Function
 from recountdb.projections.lists.paging import LIMIT_MAX, PAGE_BYTES_MAX, Page, Window
-from recountdb.projections.views.memory_functions import functions_named, get_function
+from recountdb.projections.views.memory_functions import find_functions, get_function
 from recountdb.projections.views.states import get_state, list_states
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ async def find_memories(context: RequestContext, user_id: UUID) -> list[Memory]:
     states = await context.find(list_states, "user", str(user_id))
     functions: dict[str, Function] = {
         function.name: function
-        for function in await context.find(functions_named, list(states))
+        for function in await context.find(find_functions, list(states))
         if not function.is_deleted
     }
     return [Memory(functions[name], state) for name, state in states.items() if name in functions]

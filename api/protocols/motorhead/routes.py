@@ -47,7 +47,7 @@ from recountdb.eventlog.postgres.database import Database
 from recountdb.projections.lists.paging import PAGE_BYTES_MAX, Numbered, Page, Window
 from recountdb.projections.queries.search import Search, rank_messages
 from recountdb.projections.views.messages import page_messages
-from recountdb.projections.views.sessions import get_session, list_sessions_last_spoken_in
+from recountdb.projections.views.sessions import get_session, list_sessions_by_last_message
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -87,7 +87,7 @@ async def list_sessions(
     if page > PAGE_MAX:
         return PlainTextResponse("Page size must not exceed 100", 400)
     in_namespace = build_namespace_filter(namespace)
-    sessions = await context.find(list_sessions_last_spoken_in, Numbered(page, size), in_namespace)
+    sessions = await context.find(list_sessions_by_last_message, Numbered(page, size), in_namespace)
     return _answer(request, [session.name for session in sessions])
 
 

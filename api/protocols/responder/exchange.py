@@ -22,7 +22,7 @@ from recountdb.domain.errors import InvalidInput
 from recountdb.domain.messages import Message, MessageState
 from recountdb.domain.sessions import Session
 from recountdb.domain.values import check_name
-from recountdb.projections.queries.recent_messages import Said, newest_messages
+from recountdb.projections.queries.recent_messages import RecentFilter, find_newest_messages
 
 HISTORY_MAX = 100
 """The number of earlier messages that a responder is given."""
@@ -41,8 +41,8 @@ class Exchange:
 
     async def history(self, without: dict[str, Any] | None = None) -> list[MessageState]:
         """Return the newest messages, oldest first, except those whose metadata contain ``without``."""
-        said = Said(scope=self.scope, session=self.session, without=without)
-        newest = await self.context.find_whole(newest_messages, said, limit=HISTORY_MAX)
+        said = RecentFilter(scope=self.scope, session=self.session, without=without)
+        newest = await self.context.find_whole(find_newest_messages, said, limit=HISTORY_MAX)
         return [found.message for found in reversed(newest)]
 
     async def record(self, members: Mapping[str, Any], message_id: UUID | None = None) -> Message:

@@ -14,7 +14,7 @@ from recountdb.api.protocols.zep.errors import COOKIE, refuse_request
 from recountdb.api.protocols.zep.queries import ROWS_MAX
 from recountdb.domain.errors import NotFound
 from recountdb.domain.values import check_name
-from recountdb.projections.lists.paging import KEY_MAX, Window, cursor_for
+from recountdb.projections.lists.paging import KEY_MAX, Window, encode_cursor
 
 INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 
@@ -73,5 +73,5 @@ def read_integer(request: Request, parameter: str, *, default: int | None = None
 def read_window(request: Request) -> Window:
     """Return the page that Zep's ``limit`` and ``cursor``, the number of the last row before it, ask for."""
     limit, after = read_integer(request, "limit"), read_integer(request, "cursor")
-    cursor = cursor_for(after, "oldest") if after > 0 else None
+    cursor = encode_cursor(after, "oldest") if after > 0 else None
     return Window(limit=min(limit, ROWS_MAX) if limit > 0 else ROWS_MAX, cursor=cursor)

@@ -37,7 +37,11 @@ from recountdb.api.transfer.importers.source import SOURCE, Entry, Talk
 from recountdb.domain.commands import AddMessages
 from recountdb.domain.messages import Message
 from recountdb.domain.sessions import Session
-from recountdb.projections.queries.existing_sessions import Known, Presence, find_sources
+from recountdb.projections.queries.existing_sessions import (
+    ExistingMessage,
+    ExistingSession,
+    find_existing_messages,
+)
 
 FINGERPRINT_LENGTH = 32
 ID_CAME_BEFORE = "an id that came before in its conversation; the message has one made here"
@@ -181,12 +185,16 @@ class StoreImporter(Intake[Talk, _TakenTalk]):
         return UUID(bytes=hashlib.sha1(name, usedforsecurity=False).digest()[:16], version=5)
 
     def _known(
-        self, chunk: Sequence[_TakenTalk], sessions: dict[tuple[str, str], Presence]
-    ) -> dict[UUID, list[Known]]:
+        self, chunk: Sequence[_TakenTalk], sessions: dict[tuple[str, str], ExistingSession]
+    ) -> dict[UUID, list[ExistingMessage]]:
         assert self._database is not None
-        return find_sources(self._database, [presence.stream_id for presence in sessions.values()], SOURCE)
+        return find_existing_messages(
+            self._database, [presence.stream_id for presence in sessions.values()], SOURCE
+        )
 
-    def _rest(self, conversation: _TakenTalk, presence: Presence, known: Sequence[Known]) -> _TakenTalk:
+    def _rest(
+        self, conversation: _TakenTalk, presence: ExistingSession, known: Sequence[ExistingMessage]
+    ) -> _TakenTalk:
         if presence.is_deleted:
             raise Skipped("the session of this id is deleted: undelete or purge it first")
         here = replace(conversation, is_new=False)
@@ -204,7 +212,7 @@ class StoreImporter(Intake[Talk, _TakenTalk]):
                 self._warn(conversation, "a message was changed there since it was imported; here it was not")
         return self._with_messages(conversation, rest)
 
-    def _rest_by_place(self, conversation: _TakenTalk, known: Sequence[Known]) -> _TakenTalk:
+    def _rest_by_place(self, conversation: _TakenTalk, known: Sequence[ExistingMessage]) -> _TakenTalk:
         talk = conversation.talk
         marks = [one.source for one in known if _is_mark(one.source, talk)]
         if known and not marks:

@@ -17,7 +17,7 @@ from recountdb.api.transfer import chat_lines, cleaning
 from recountdb.api.transfer.chat_format import kept_aside
 from recountdb.api.transfer.chat_import import CHUNK_LINES, chunks, tail
 from recountdb.api.transfer.chat_lines import NO_ID, Conversation, Line, Skipped, lines_of, understood
-from recountdb.projections.queries.existing_sessions import Presence
+from recountdb.projections.queries.existing_sessions import ExistingSession
 
 SECRET = "rosebud"
 
@@ -287,8 +287,8 @@ def test_metadata_of_a_message_is_no_part_of_its_words() -> None:
 # What is here already
 
 
-def here(message_count: int, *, is_deleted: bool = False) -> Presence:
-    return Presence(uuid4(), is_deleted, message_count)
+def here(message_count: int, *, is_deleted: bool = False) -> ExistingSession:
+    return ExistingSession(uuid4(), is_deleted, message_count)
 
 
 def test_only_the_tail_of_a_conversation_that_grew_is_new() -> None:

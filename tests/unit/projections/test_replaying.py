@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from recountdb.eventlog.log.recorder import LogEntry
-from recountdb.projections.queries.replay import PAUSE_SECONDS_MAX, paced
+from recountdb.projections.queries.replay import PAUSE_SECONDS_MAX, pace_entries
 
 BEGINNING = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -28,7 +28,7 @@ def entry(version: int, seconds: float) -> LogEntry:
 
 def pauses(speed: float, seconds: Sequence[float], before: datetime | None = None) -> list[float]:
     entries = [entry(version, at) for version, at in enumerate(seconds, start=1)]
-    found = list(paced(entries, speed, before))
+    found = list(pace_entries(entries, speed, before))
     assert [entry for _, entry in found] == entries
     return [pause for pause, _ in found]
 

@@ -38,7 +38,7 @@ from recountdb.api.protocols.langflow.shapes.messages import (
 )
 from recountdb.api.schemas.responses import Json
 from recountdb.domain.errors import NotFound
-from recountdb.projections.queries.recent_messages import newest_messages
+from recountdb.projections.queries.recent_messages import find_newest_messages
 from recountdb.projections.views.messages import FoundMessage, get_message
 
 SESSIONS_MAX = 500  # in one bulk deletion
@@ -129,7 +129,7 @@ async def _rename_session(session_id: str, new_session_id: str, where: FlowsCont
 async def _rename_in_flow(context: RequestContext, scope: str, old: str, new: str) -> list[FoundMessage]:
     """Rename the session of one flow, and return the messages that it had, newest first."""
     outcome = await retry_conflicts(partial(execute_built, context, build_rename, scope, old, new))
-    found = await context.find_whole(newest_messages, Flows(scope).said(session=new), limit=None)
+    found = await context.find_whole(find_newest_messages, Flows(scope).said(session=new), limit=None)
     has_joined = bool(outcome.message_ids)  # else it was renamed, and every message found was its own
     return [one for one in found if not has_joined or one.message.id in outcome.message_ids]
 

@@ -24,7 +24,7 @@ from recountdb.api.protocols.langflow.parameters import (
 from recountdb.api.protocols.langflow.routing import create_langflow_router
 from recountdb.api.protocols.langflow.shapes.messages import to_list_item
 from recountdb.api.schemas.responses import Json
-from recountdb.projections.queries.recent_messages import latest_sessions, newest_messages
+from recountdb.projections.queries.recent_messages import find_newest_messages, find_recent_sessions
 
 router = create_langflow_router()
 
@@ -60,13 +60,13 @@ async def _list_messages(where: FlowsContext, query: MessageQuery) -> Response:
         speaker=filter_by_sender_name(query.sender_name),
     )
     rows = _count_rows(where, query.limit)
-    found = await where.context.find_whole(newest_messages, said, limit=rows, offset=query.offset)
+    found = await where.context.find_whole(find_newest_messages, said, limit=rows, offset=query.offset)
     return Json(sort_items(list(map(to_list_item, found)), query.order_by, query.order))
 
 
 async def _list_sessions(where: FlowsContext, limit: int, offset: int) -> Response:
     sessions = await where.context.find(
-        latest_sessions,
+        find_recent_sessions,
         where.flows.said(),
         limit=_count_rows(where, limit),
         offset=offset,

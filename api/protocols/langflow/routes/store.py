@@ -43,7 +43,7 @@ from recountdb.domain.errors import NotFound
 from recountdb.domain.messages import Message
 from recountdb.domain.sessions import Session
 from recountdb.domain.values import NonEmptyText
-from recountdb.projections.queries.recent_messages import newest_messages
+from recountdb.projections.queries.recent_messages import find_newest_messages
 from recountdb.projections.views.messages import FoundMessage, get_message
 
 router = create_langflow_router()
@@ -79,7 +79,7 @@ async def get_messages(
     )
     is_newest_first = order_by in ("", "timestamp") and order in ("", "DESC")
     rows = limit or None
-    found = await context.find_whole(newest_messages, said, limit=rows if is_newest_first else None)
+    found = await context.find_whole(find_newest_messages, said, limit=rows if is_newest_first else None)
     if not is_newest_first:
         found = _sort(found, order_by or "timestamp", is_descending=order == "DESC")[:rows]
     return _respond(found)
@@ -132,7 +132,9 @@ async def delete_messages(
         metadata={KEY: {"context_id": context_id}} if context_id else None,
         owner=choose_scope(user_id),
     )
-    await delete_all(context, group_deletions(await context.find_whole(newest_messages, said, limit=None)))
+    await delete_all(
+        context, group_deletions(await context.find_whole(find_newest_messages, said, limit=None))
+    )
     return answer_no_content()
 
 

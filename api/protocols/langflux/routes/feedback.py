@@ -31,7 +31,7 @@ from recountdb.api.schemas.responses import Json
 from recountdb.domain.commands import ChangeMessage
 from recountdb.domain.errors import NotFound
 from recountdb.domain.sessions import Session
-from recountdb.projections.queries.recent_messages import Said, newest_messages
+from recountdb.projections.queries.recent_messages import RecentFilter, find_newest_messages
 from recountdb.projections.views.messages import FoundMessage, get_message
 
 router = create_flowise_router()
@@ -72,9 +72,9 @@ async def change_feedback(feedback: str, request: Request) -> Response:
 async def list_feedback(chatflow: str, request: Request) -> Response:
     """List the feedback on the answers of a chatflow."""
     context, query = await authenticate(request), ExpressQuery(request)
-    said = Said(scope=decode_chatflow(chatflow), metadata={KEY: {"feedback": {}}})
+    said = RecentFilter(scope=decode_chatflow(chatflow), metadata={KEY: {"feedback": {}}})
     since, until = query.time("startDate"), query.time("endDate")
-    rated = await context.find_whole(newest_messages, said, limit=None)
+    rated = await context.find_whole(find_newest_messages, said, limit=None)
     given = [found for one in reversed(rated) if (found := find_feedback(one.message)) is not None]
     listed = [
         feedback
@@ -110,11 +110,13 @@ async def _find_rated(context: RequestContext, feedback_id: str) -> FoundMessage
 
     The feedback has the id of its message, or another id if it was imported.
     """
-    said = Said(message_id=read_uuid(feedback_id), metadata={KEY: {"feedback": {}}})
-    found = await context.find_whole(newest_messages, said, limit=1) if said.message_id is not None else []
+    said = RecentFilter(message_id=read_uuid(feedback_id), metadata={KEY: {"feedback": {}}})
+    found = (
+        await context.find_whole(find_newest_messages, said, limit=1) if said.message_id is not None else []
+    )
     if not found:
-        said = Said(metadata={KEY: {"feedback": {"id": feedback_id}}})
-        found = await context.find_whole(newest_messages, said, limit=1)
+        said = RecentFilter(metadata={KEY: {"feedback": {"id": feedback_id}}})
+        found = await context.find_whole(find_newest_messages, said, limit=1)
     if not found:
         raise FlowiseRefusal(404, "Feedback not found")
     return found[0]

@@ -31,8 +31,8 @@ from recountdb.api.protocols.zep.shapes import MemoryToAdd, SearchRequest, to_ze
 from recountdb.domain.commands import AddMessages, Delete, MergeMetadata
 from recountdb.domain.errors import MessageIdTaken, NotFound
 from recountdb.domain.sessions import Session
-from recountdb.projections.queries.search import diversified, rank_messages
-from recountdb.projections.views.messages import known_ids
+from recountdb.projections.queries.search import diversify, rank_messages
+from recountdb.projections.views.messages import find_known_ids
 
 router = create_zep_router()
 
@@ -61,7 +61,7 @@ async def add_memory(session_id: str, request: Request) -> Response:
     body = await read_body(request, MemoryToAdd)
     messages = body.messages or []
     given = [message.given_id for message in messages if message.given_id is not None]
-    taken = await context.find(known_ids, given) if given else ()
+    taken = await context.find(find_known_ids, given) if given else ()
     if taken:  # possibly in another session, which the command does not check
         raise MessageIdTaken(min(taken))
     name = check_new_name(read_name_loosely(session_id), "session_id")
@@ -101,5 +101,5 @@ async def search_memory(session_id: str, request: Request) -> Response:
         search = replace(search, limit=count_candidates(limit))
     ranked = await context.find_whole(rank_messages, "session", read_name_loosely(session_id), search)
     if is_diverse(body):
-        ranked = await context.store.call(diversified, ranked, limit, weight=choose_weight(body))
+        ranked = await context.store.call(diversify, ranked, limit, weight=choose_weight(body))
     return respond_json(list(map(to_zep_hit, ranked)))

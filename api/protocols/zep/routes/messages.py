@@ -22,7 +22,7 @@ from recountdb.api.protocols.zep.routing import create_zep_router
 from recountdb.api.protocols.zep.shapes import MetadataToMerge, to_zep_message
 from recountdb.domain.commands import ChangeMessage
 from recountdb.domain.sessions import Session
-from recountdb.projections.views.messages import get_message_in, numbered_page
+from recountdb.projections.views.messages import get_message_in, get_numbered_page
 
 PAGE_SIZE_DEFAULT = 100
 """The number of messages on a page whose size is not a number."""
@@ -37,7 +37,7 @@ async def list_messages(session_id: str, request: Request) -> Response:
     size = read_integer(request, "limit", default=PAGE_SIZE_DEFAULT)
     number = max(read_integer(request, "cursor", default=1), 1)
     found, total = await context.find_whole(
-        numbered_page,
+        get_numbered_page,
         "session",
         read_name_loosely(session_id),
         number=number,
