@@ -7,6 +7,7 @@ import gc
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -46,10 +47,10 @@ from recountdb.api.http.routes import (
     users,
     webhooks,
 )
-from recountdb.api.http.turns import FairThreads, Turns
+from recountdb.api.http.turns import FairThreads, Neighbours, Turns
 from recountdb.api.logs import forget_exception_texts
 from recountdb.api.protocols.registry import PROTOCOLS
-from recountdb.api.runtime import open_store
+from recountdb.api.runtime import open_application, open_store
 from recountdb.api.services.first_key import use_first_key
 from recountdb.api.services.keys import KeyRing
 from recountdb.api.services.purge import purge_due
@@ -85,7 +86,16 @@ api.telemetry."""
 
 WRITES_AT_ONCE = 2048
 WRITES_EACH = 32
-"""Limits on writes under way, in total and of one project: so many may come before another project's next."""
+WRITES_EACH_BESIDE = 2
+"""Limits on writes under way: in total, of one project, and of one project while others send requests, too.
+So many may come before another project's next."""
+
+READS_EACH_BESIDE = 2
+"""The limit on reads of one project under way while others send requests, too. Alone it is half of all."""
+
+SWITCH_SECONDS = 0.0005
+"""How long the event loop may wait for a thread that computes. Python's own 5 ms add up: one small request
+waits for its turn several times."""
 
 
 class NotServable(RecountError):
@@ -134,10 +144,12 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
             _refuse_unrecorded_reads(settings, database)
             use_first_key(settings, database)
             refuse_open_server(settings, keys)
+            bulk = stack.enter_context(open_application(database))
             # There are as many threads as connections that they may wait for.
             threads = ThreadPoolExecutor(settings.connections_max, thread_name_prefix="recount-reader")
             stack.callback(threads.shutdown, cancel_futures=True)
-            intake = Intake(settings.body_bytes_max, settings.body_values_max)
+            neighbours = Neighbours()
+            intake = Intake(settings.body_bytes_max, settings.body_values_max, neighbours)
             stack.callback(intake.stop)
             rebuilding = BackgroundRebuild(addresses.direct)
             stack.callback(rebuilding.stop)
@@ -145,7 +157,11 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
                 addresses.direct, database.clock, allow_private=settings.webhooks_allow_private
             )
             tail = Tail(addresses.direct, asyncio.get_running_loop())
-            pulse = Pulse(addresses.direct, database.clock, lambda: application.append_under_way)
+            pulse = Pulse(
+                addresses.direct,
+                database.clock,
+                lambda: application.append_under_way or bulk.append_under_way,
+            )
             parts: list[Part] = [pulse, *_chores(settings, application), following, tail]
             if reads is not None:
                 reads.clock = database.clock
@@ -160,12 +176,21 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
                 settings=settings,
                 database=database,
                 application=application,
+                bulk=bulk,
                 keys=keys,
                 tail=tail,
                 metrics=metrics,
                 threads=threads,
-                fair=FairThreads(threads, settings.connections_max, settings.connections_max // 2),
-                writes=Turns(WRITES_AT_ONCE, WRITES_EACH),
+                fair=FairThreads(
+                    threads,
+                    Turns(
+                        settings.connections_max,
+                        settings.connections_max // 2,
+                        READS_EACH_BESIDE,
+                        neighbours,
+                    ),
+                ),
+                writes=Turns(WRITES_AT_ONCE, WRITES_EACH, WRITES_EACH_BESIDE, neighbours),
                 intake=intake,
                 rebuilding=rebuilding,
                 answers=answers,
@@ -239,6 +264,7 @@ def create_lasting_app(settings: Settings, where: Addresses | str) -> FastAPI:
     """
     if not settings.debug:
         forget_exception_texts()
+    sys.setswitchinterval(SWITCH_SECONDS)
     app = create_app(settings, where)
     gc.collect()
     gc.freeze()

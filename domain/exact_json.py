@@ -7,6 +7,7 @@ would come back changed without warning, and a repeated member would come back o
 from __future__ import annotations
 
 import json
+import json.scanner
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from recountdb.domain.values import DEPTH_MAX, INTEGER_DIGITS_MAX
 
 NAME_SHOWN_MAX = 100
 """Characters of a member's name that a refusal shows."""
+
+LARGE_CHARACTERS = 64 * 2**10
+"""A text with more characters than this is read in a way that other threads can interrupt."""
 
 Pairs = list[tuple[str, Any]]
 
@@ -52,19 +56,25 @@ def read_json(text: str | bytes) -> Any:
     """Return the value of a JSON text. Raises NotJson, or InvalidInput for what would not come back equal."""
     try:
         decoded = text if isinstance(text, str) else text.decode("utf-8-sig")
-        return READER.decode(decoded)
+        try:
+            return (INTERRUPTIBLE if len(decoded) > LARGE_CHARACTERS else READER).decode(decoded)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:  # a Refusal, or Python's own error about an integer
+            raise _first_refusal(decoded) from None
     except json.JSONDecodeError as error:
         raise NotJson(f"not valid JSON at character {error.pos}", error.pos) from None
     except UnicodeDecodeError as error:
         raise NotJson(f"not UTF-8 at byte {error.start}", error.start) from None
     except RecursionError:
         raise NotJson("nested too deep") from None
-    except ValueError:  # a Refusal, or Python's own error about an integer
-        raise _first_refusal(decoded) from None
 
 
 def _first_refusal(text: str) -> InvalidInput:
-    """Return the first fault of a text that is JSON, and where it is; read again with refusals as values."""
+    """Return the first fault of a JSON text, and where it is; read again with refusals as values.
+
+    Raises JSONDecodeError when the rest of the text is not JSON.
+    """
     try:
         path, refusal = next(_refusals_in(MARKER.decode(text)))
     except RecursionError:
@@ -144,6 +154,12 @@ class Marking:
 READER = json.JSONDecoder(
     object_pairs_hook=_members_in, parse_float=float_in, parse_constant=_constant_in
 )  # Python itself reads integers: it is fast and has the same limit
+INTERRUPTIBLE = json.JSONDecoder(
+    object_pairs_hook=_members_in, parse_float=float_in, parse_constant=_constant_in
+)
+# The scanner written in C holds up all other threads until it has read the whole text. This one takes two to
+# four times as long, and lets them run in between.
+INTERRUPTIBLE.scan_once = json.scanner.py_make_scanner(INTERRUPTIBLE)  # type: ignore[attr-defined]
 MARKER = json.JSONDecoder(
     object_pairs_hook=Marking(_members_in),
     parse_float=Marking(float_in),

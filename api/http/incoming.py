@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Message, Scope
 
-from recountdb.api.http.turns import FairThreads, Turns
+from recountdb.api.http.turns import FairThreads, Neighbours, Turns
 from recountdb.domain.exact_json import read_json
 
 R = TypeVar("R")
@@ -34,6 +36,12 @@ BODY_SECONDS = 20
 BODY_BYTES_PER_SECOND = 16 * 2**10
 """How long a body may take to arrive: BODY_SECONDS, and the time its bytes take at this rate."""
 
+WORK_SHARE = 0.5
+"""The part of the time that may go into large bodies while several projects send requests."""
+
+IS_LARGE: ContextVar[bool] = ContextVar("is_large", default=False)
+"""Whether the request under way has a large body."""
+
 ENCODINGS = {"gzip", "x-gzip"}
 TAKEN = {"Accept-Encoding": "gzip"}
 STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -43,29 +51,49 @@ STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 class Intake:
     """The bounds on bodies, and the thread that works on the large ones. It lives as long as the server."""
 
-    def __init__(self, bytes_max: int, values_max: int) -> None:
+    def __init__(self, bytes_max: int, values_max: int, neighbours: Neighbours) -> None:
         self.bytes_max = bytes_max
         self.values_max = values_max
         self.turns = Turns(LARGE_AT_ONCE, LARGE_EACH)
         # One thread is enough: Python runs one at a time anyway, and two would delay the turns of others.
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="recount-bodies")
-        self._fair = FairThreads(self._threads, 1, 1)
+        self._fair = FairThreads(self._threads, Turns(1, 1))
+        self._neighbours = neighbours
 
     async def work(self, project: str, function: Callable[[], R]) -> R:
-        return await self._fair.call(project, function)
+        """Call ``function`` in the thread when it is the turn of ``project``, and return its result."""
+        return await self._fair.call(project, partial(self._paced, function))
+
+    def _paced(self, function: Callable[[], R]) -> R:
+        """Call ``function``, and beside neighbours rest as long as it took, to leave them their part."""
+        started = time.thread_time()
+        try:
+            return function()
+        finally:
+            if self._neighbours:
+                time.sleep((time.thread_time() - started) * (1 / WORK_SHARE - 1))
 
     def stop(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def check_values(self, raw: bytes) -> None:
         """Raise HTTPException when a JSON text has too many members and elements."""
-        if _values_in(raw) > self.values_max and _values_in(STRING.sub(b"", raw)) > self.values_max:
+        if _values_in(raw) > self.values_max and _values_outside_strings(raw) > self.values_max:
             raise HTTPException(413, f"the body may have {self.values_max} members and elements at most")
 
 
 def _values_in(raw: bytes) -> int:
     """Return at least the number of members and elements of a JSON text; no more, if it has no strings."""
     return raw.count(b",") + raw.count(b"{") + raw.count(b"[")
+
+
+def _values_outside_strings(raw: bytes) -> int:
+    """Return the same without what strings hold, one string after another: other threads run in between."""
+    values = end = 0
+    for string in STRING.finditer(raw):
+        values += _values_in(raw[end : string.start()])
+        end = string.end()
+    return values + _values_in(raw[end:])
 
 
 class Sent(Request):
@@ -137,6 +165,7 @@ class Sent(Request):
                 raise HTTPException(408, reason, {"Connection": "close"}) from None
 
     async def _take_turn(self) -> None:
+        IS_LARGE.set(True)
         if self._turn is None:
             project = self._project
             await self._intake.turns.take(project)

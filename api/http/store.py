@@ -14,7 +14,7 @@ from typing import ParamSpec, TypeVar
 from fastapi import Request
 
 from recountdb.api.background.log_watcher import Tail
-from recountdb.api.http.incoming import Intake
+from recountdb.api.http.incoming import IS_LARGE, Intake
 from recountdb.api.http.long_answers import LongAnswers
 from recountdb.api.http.metrics import Metrics
 from recountdb.api.http.positions import note_position, position_in, refuse_lost
@@ -27,6 +27,7 @@ from recountdb.domain.commands import Command
 from recountdb.domain.errors import RecountError
 from recountdb.domain.events import Context
 from recountdb.eventlog.application import Recount
+from recountdb.eventlog.log.epoch import Epochs
 from recountdb.eventlog.postgres.database import Database
 from recountdb.eventlog.pulse import Pulse
 from recountdb.eventlog.tracing import span
@@ -46,6 +47,8 @@ class Store:
     settings: Settings
     database: Database
     application: Recount
+    bulk: Recount
+    """Carries out the commands of large requests, beside ``application``, so that no other waits for them."""
     keys: KeyRing
     tail: Tail
     metrics: Metrics
@@ -112,15 +115,16 @@ class Store:
         self.pulse.refuse_silent()
         await self.writes.take(context.project)
         try:
-            outcome = await self._carried_out(command, context)
+            application = self.bulk if IS_LARGE.get() else self.application
+            outcome = await self._carried_out(application, command, context)
         finally:
             self.writes.give_back(context.project)
         if not outcome.is_repeat:
             self.metrics.events_recorded.inc(len(outcome.events))
-        await self._note(outcome)
+        await self._note(outcome, application.epochs)
         return outcome
 
-    async def _carried_out(self, command: Command, context: Context) -> Outcome:
+    async def _carried_out(self, application: Recount, command: Command, context: Context) -> Outcome:
         self.pulse.refuse_silent()  # the database may have gone silent while this waited for its turn
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Outcome] = loop.create_future()
@@ -130,12 +134,11 @@ class Store:
                 loop.call_soon_threadsafe(_settle, answered, answer)
 
         with span("execute", command=type(command)):
-            self.application.send(command, context, answer)
+            application.send(command, context, answer)
             return await answered
 
-    async def _note(self, outcome: Outcome) -> None:
+    async def _note(self, outcome: Outcome, epochs: Epochs | None) -> None:
         """Remember, for the answer, where the outcome is recorded; if it changed nothing, the log's end."""
-        epochs = self.application.epochs
         if outcome.position is None or epochs is None:
             note_position(await self.newest_position())
         else:

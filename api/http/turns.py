@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -12,21 +13,52 @@ from typing import TypeVar
 R = TypeVar("R")
 
 
+NEIGHBOUR_SECONDS = 5.0
+"""How long a project counts as a neighbour after its last request."""
+
+
+class Neighbours:
+    """Memory of whether several projects send requests at this time."""
+
+    def __init__(self) -> None:
+        self._last: str | None = None
+        self._until = 0.0
+
+    def note(self, project: str) -> None:
+        """Note a request of ``project``."""
+        if project != self._last:
+            if self._last is not None:
+                self._until = time.monotonic() + NEIGHBOUR_SECONDS
+            self._last = project
+
+    def __bool__(self) -> bool:
+        return time.monotonic() < self._until
+
+
 class Turns:
     """A limit of ``at_once`` things at a time, at most ``each`` of them for one project.
 
-    Projects that wait take turns, however many requests of each are waiting. Use it on the event loop
-    only: it has no lock.
+    While several projects send requests, a project has ``each_beside`` at most. Those that wait take turns,
+    however many requests of each are waiting. Use it on the event loop only: it has no lock.
     """
 
-    def __init__(self, at_once: int, each: int) -> None:
+    def __init__(
+        self,
+        at_once: int,
+        each: int,
+        each_beside: int | None = None,
+        neighbours: Neighbours | None = None,
+    ) -> None:
         self._free = at_once
-        self._each = each
+        self._each_alone = each
+        self._each_beside = each if each_beside is None else each_beside
+        self._neighbours = Neighbours() if neighbours is None else neighbours
         self._busy: Counter[str] = Counter()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
     async def take(self, project: str) -> None:
         """Wait for a turn of ``project``, which the caller must give back."""
+        self._neighbours.note(project)
         if self._free > 0 and self._busy[project] < self._each:
             self._begin(project)
             return
@@ -50,6 +82,10 @@ class Turns:
             self._begin(project)
             turn.set_result(None)
 
+    @property
+    def _each(self) -> int:
+        return self._each_beside if self._neighbours else self._each_alone
+
     def _begin(self, project: str) -> None:
         self._free -= 1
         self._busy[project] += 1
@@ -72,11 +108,11 @@ class Turns:
 
 
 class FairThreads:
-    """A pool of threads that projects share fairly: none has more than ``each`` at a time."""
+    """A pool of threads that projects share fairly, by ``turns``."""
 
-    def __init__(self, threads: Executor, at_once: int, each: int) -> None:
+    def __init__(self, threads: Executor, turns: Turns) -> None:
         self._threads = threads
-        self._turns = Turns(at_once, each)
+        self._turns = turns
 
     async def call(self, project: str, function: Callable[[], R]) -> R:
         """Call ``function`` in a thread when it is the turn of ``project``, and return its result."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from recountdb.api.http.turns import FairThreads, Turns
+from recountdb.api.http.turns import NEIGHBOUR_SECONDS, FairThreads, Neighbours, Turns
 
 
 def run(coroutine: Coroutine[Any, Any, None]) -> None:
@@ -55,6 +55,32 @@ def test_those_who_wait_take_turns_whatever_each_of_them_asks_for() -> None:
     run(scene())
 
 
+def test_a_project_has_less_while_others_send_requests_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("recountdb.api.http.turns.time.monotonic", lambda: now)
+
+    async def scene() -> None:
+        nonlocal now
+        turns = Turns(at_once=100, each=8, each_beside=2, neighbours=Neighbours())
+        loud = [asyncio.create_task(turns.take("loud")) for _ in range(20)]
+        await settled()
+        assert sum(task.done() for task in loud) == 8
+        await turns.take("quiet")
+        for _ in range(6):
+            turns.give_back("loud")
+        await settled()
+        assert sum(task.done() for task in loud) == 8  # 2 are under way
+        turns.give_back("loud")
+        await settled()
+        assert sum(task.done() for task in loud) == 9
+        now = NEIGHBOUR_SECONDS
+        turns.give_back("loud")
+        await settled()
+        assert sum(task.done() for task in loud) == 9 + 7  # 8 are under way again
+
+    run(scene())
+
+
 @pytest.mark.parametrize("is_due", [False, True], ids=["waiting", "due"])
 def test_who_hangs_up_keeps_no_turn(is_due: bool) -> None:
     async def scene() -> None:
@@ -76,7 +102,7 @@ def test_who_hangs_up_keeps_no_turn(is_due: bool) -> None:
 def test_a_thread_that_goes_on_after_its_caller_hung_up_still_counts() -> None:
     async def scene() -> None:
         with ThreadPoolExecutor(4) as threads:
-            fair, go_on = FairThreads(threads, at_once=4, each=1), threading.Event()
+            fair, go_on = FairThreads(threads, Turns(at_once=4, each=1)), threading.Event()
             left = asyncio.create_task(fair.call("a", go_on.wait))
             await settled()
             left.cancel()
@@ -94,7 +120,7 @@ def test_a_thread_that_goes_on_after_its_caller_hung_up_still_counts() -> None:
 def test_what_a_thread_raises_is_raised_and_its_turn_given_back() -> None:
     async def scene() -> None:
         with ThreadPoolExecutor(1) as threads:
-            fair = FairThreads(threads, at_once=1, each=1)
+            fair = FairThreads(threads, Turns(at_once=1, each=1))
             for _ in range(3):
                 with pytest.raises(ZeroDivisionError):
                     await fair.call("a", lambda: 1 // 0)

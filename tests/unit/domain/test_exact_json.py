@@ -6,11 +6,11 @@ import json
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from recountdb.domain.errors import InvalidInput
-from recountdb.domain.exact_json import NotJson, read_json
+from recountdb.domain.exact_json import LARGE_CHARACTERS, NotJson, read_json
 
 
 @pytest.mark.parametrize(
@@ -107,3 +107,38 @@ def test_what_is_no_json(text: str | bytes) -> None:
 
 def test_a_byte_order_mark_is_passed_over() -> None:
     assert read_json(b"\xef\xbb\xbf{}") == {}
+
+
+LONG = " " * LARGE_CHARACTERS
+
+json_texts = st.recursive(
+    st.sampled_from(
+        ["null", "true", "NaN", "1e400", "0.1", "-7", "9" * 4301, '"a"', '"\\u00e9"', '"\n"', "'a'"]
+    ),
+    lambda values: (
+        st.lists(values, max_size=3).map(lambda several: f"[{','.join(several)}]")
+        | st.lists(st.tuples(st.sampled_from(['"a"', '"b"', "c"]), values), max_size=3).map(
+            lambda members: "{" + ", ".join(f"{name}: {value}" for name, value in members) + "}"
+        )
+    ),
+)
+
+
+def read(text: str, spaces: str = "") -> object:
+    """Return the value, or the refusal with its place in the text after the ``spaces``."""
+    try:
+        return read_json(spaces + text)
+    except InvalidInput as error:
+        return str(error)
+    except NotJson as error:
+        return error.position and error.position - len(spaces)
+
+
+@given(json_texts)
+@example("[" * 5000)
+@example("[1,]")
+@example('{"a": 1, "a": 2, c')
+@example('{"a" 1}')
+@example('{"a": 1')
+def test_long_texts_are_read_as_short_ones(text: str) -> None:
+    assert read(text, LONG) == read(text)
