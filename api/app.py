@@ -63,7 +63,7 @@ from recountdb.eventlog.application import Recount
 from recountdb.eventlog.integrity.checkpoints import take_checkpoints
 from recountdb.eventlog.log.epoch import is_standby
 from recountdb.eventlog.postgres.database import Addresses, Database
-from recountdb.eventlog.pulse import Pulse
+from recountdb.eventlog.postgres.monitor import DatabaseMonitor
 
 DESCRIPTION = """
 An event-sourced memory store for conversations. Every change is an event in one append-only log;
@@ -157,12 +157,12 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
                 addresses.direct, database.clock, allow_private=settings.webhooks_allow_private
             )
             tail = Tail(addresses.direct, asyncio.get_running_loop())
-            pulse = Pulse(
+            monitor = DatabaseMonitor(
                 addresses.direct,
                 database.clock,
-                lambda: application.append_under_way or bulk.append_under_way,
+                lambda: application.running_append or bulk.running_append,
             )
-            parts: list[Part] = [pulse, *_chores(settings, application), following, tail]
+            parts: list[Part] = [monitor, *_chores(settings, application), following, tail]
             if reads is not None:
                 reads.clock = database.clock
             for part in parts if reads is None else [reads, *parts]:
@@ -194,7 +194,7 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
                 intake=intake,
                 rebuilding=rebuilding,
                 answers=answers,
-                pulse=pulse,
+                monitor=monitor,
                 replica=replica,
             )
             stack.enter_context(released_by_signals(tail))

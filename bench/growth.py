@@ -45,8 +45,9 @@ from bench.common import (
     texts,
 )
 from recountdb.domain.commands import AddMessages, Name
-from recountdb.eventlog.application import SNAPSHOT_INTERVAL, Recount
+from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import connect
+from recountdb.eventlog.write.states import SNAPSHOT_INTERVAL
 from recountdb.projections.lists.paging import Filter, Window
 from recountdb.projections.queries.history import AsOf, page_as_of
 from recountdb.projections.views.messages import page_messages

@@ -7,47 +7,41 @@ ours. Commands that arrive together are decided one after the other and committe
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
 from uuid import UUID
 
-from eventsourcing.application import AggregateNotFoundError, Application
-from eventsourcing.domain import DomainEventProtocol
+from eventsourcing.application import Application
 from eventsourcing.persistence import (
     AggregateRecorder,
     EventStore,
     InfrastructureFactory,
-    Mapper,
     ProcessRecorder,
-    StoredEvent,
     TrackingRecorder,
 )
 from eventsourcing.utils import Environment, EnvType
-from pydantic import ValidationError
 
-from recountdb.domain.aggregate import Aggregate, Snapshot
+from recountdb.domain.aggregate import Aggregate
 from recountdb.domain.catalog import events_by_topic
 from recountdb.domain.commands import KINDS, Command
-from recountdb.domain.errors import Unavailable
-from recountdb.domain.events import Context, Event
+from recountdb.domain.events import Context
 from recountdb.eventlog.integrity.chain import Chain
 from recountdb.eventlog.log.epoch import Epochs
-from recountdb.eventlog.log.mapper import EventMapper, SnapshotMapper, StoredRow
-from recountdb.eventlog.log.recorder import LogRecorder, SnapshotRecorder
+from recountdb.eventlog.log.event_log import EventLog
+from recountdb.eventlog.log.mapper import EventMapper
+from recountdb.eventlog.log.recorder import LogRecorder
+from recountdb.eventlog.log.snapshots import SnapshotMapper, SnapshotRecorder, SnapshotStore
 from recountdb.eventlog.postgres.database import Database
-from recountdb.eventlog.tracing import span
-from recountdb.eventlog.write.ports import Outcome, StreamChange, Views
-from recountdb.eventlog.write.transaction import Answer, Request
-from recountdb.eventlog.write.writer import Append, Writer
+from recountdb.eventlog.postgres.sessions import RunningAppend
+from recountdb.eventlog.write.ports import Outcome, Views
+from recountdb.eventlog.write.requests import Answer, Request
+from recountdb.eventlog.write.states import StreamStates
+from recountdb.eventlog.write.transaction import Resources
+from recountdb.eventlog.write.writer import Writer
 
-logger = logging.getLogger(__name__)
-
-SNAPSHOT_INTERVAL = 500  # events of a stream from one snapshot to the next
 CACHED_AGGREGATES = 10_000
 
 
@@ -76,21 +70,13 @@ class Factory(InfrastructureFactory[TrackingRecorder]):
         """Do nothing: the database belongs to the code that opened it."""
 
 
-class SnapshotStore(EventStore[UUID]):
-    """Store that passes over a snapshot it cannot read: snapshots are a cache, and the events are there."""
-
-    def get(self, originator_id: UUID, **bounds: Any) -> Iterator[DomainEventProtocol[UUID]]:
-        try:
-            snapshots = list(super().get(originator_id, **bounds))
-        except ValidationError:
-            snapshots = []
-        return iter(snapshots)
-
-
 class Recount(Application[UUID]):
     """The application: sessions, threads and users of one database."""
 
     name = "recount"
+    mapper: EventMapper
+    recorder: LogRecorder
+    events: EventLog
     is_snapshotting_enabled = True
 
     def __init__(self, database: Database, views: Views) -> None:
@@ -98,8 +84,9 @@ class Recount(Application[UUID]):
         self.views = views
         self._snapshot_mapper = SnapshotMapper(KINDS)
         super().__init__()
-        self.chain = Chain(self.log.select_links)
-        self._writer = Writer(self)
+        self.states = StreamStates(self.repository, self.events, self.snapshots)
+        chain = Chain(self.log.select_links)
+        self._writer = Writer(database.conninfo, Resources(self.events, self.states, views, chain))
 
     def construct_env(self, name: str, env: EnvType | None = None) -> Environment:
         # The library reads its settings from the process's environment; ours come from api.settings.
@@ -117,8 +104,11 @@ class Recount(Application[UUID]):
     def construct_factory(self, env: Environment) -> Factory:
         return Factory(env, self.database, self._snapshot_mapper.topics)
 
-    def construct_mapper(self) -> Mapper[UUID]:
+    def construct_mapper(self) -> EventMapper:
         return EventMapper(events_by_topic())
+
+    def construct_event_store(self) -> EventLog:
+        return EventLog(self.mapper, self.recorder)
 
     def construct_snapshot_store(self) -> EventStore[UUID]:
         recorder = self.factory.aggregate_recorder(purpose="snapshots")
@@ -126,20 +116,8 @@ class Recount(Application[UUID]):
 
     @property
     def log(self) -> LogRecorder:  # type: ignore[override]
-        """Return the recorder with its own type."""
-        assert isinstance(self.recorder, LogRecorder)
+        """Return the recorder."""
         return self.recorder
-
-    def read(self, stored: StoredEvent) -> Event:
-        """Return the event that ``stored`` holds. Raises RecordUnreadable."""
-        event = self.mapper.to_domain_event(stored)
-        assert isinstance(event, Event)
-        return event
-
-    def stored(self, event: Event) -> StoredRow:
-        """Return ``event`` as it is stored."""
-        assert isinstance(self.mapper, EventMapper)
-        return self.mapper.to_stored_event(event)
 
     def send(self, command: Command, context: Context, answer: Answer) -> None:
         """Have ``command`` carried out; ``answer`` is called on the writer's thread once it is committed.
@@ -150,9 +128,9 @@ class Recount(Application[UUID]):
         self._writer.send(Request(command, context, answer))
 
     @property
-    def append_under_way(self) -> Append | None:
+    def running_append(self) -> RunningAppend | None:
         """Return the append that is under way; None when there is none."""
-        return self._writer.under_way
+        return self._writer.running_append
 
     @property
     def epochs(self) -> Epochs | None:
@@ -180,72 +158,7 @@ class Recount(Application[UUID]):
         self, kind: type[Aggregate], stream_id: UUID, version: int | None = None
     ) -> Aggregate | None:
         """Return the recorded state, as of ``version`` or the newest known here; None without events."""
-        try:
-            state: Aggregate = self.repository.get(
-                stream_id, version=version, projector_func=partial(_fold_events, kind)
-            )
-        except AggregateNotFoundError:
-            return None
-        return state
-
-    def known_state(self, stream_id: UUID) -> Aggregate | None:
-        """Return the state as this process last saw it; None when it has not seen it, or not lately."""
-        assert self.repository.cache is not None
-        try:
-            state = self.repository.cache.get(stream_id)
-        except KeyError:
-            return None
-        assert isinstance(state, Aggregate)
-        return state
-
-    def catch_up(self, stream_ids: Iterable[UUID]) -> None:
-        """Bring the known states of these streams up to date with what others recorded."""
-        states = {state.id: state for state in map(self.known_state, stream_ids) if state is not None}
-        versions = {stream_id: state.version for stream_id, state in states.items()}
-        for stored in self.log.select_after(versions, limit=SNAPSHOT_INTERVAL):
-            event = self.read(stored)
-            states[event.originator_id] = states[event.originator_id].evolve(event)
-        for stream_id, state in states.items():
-            if state.version == versions[stream_id] + SNAPSHOT_INTERVAL:
-                self.forget(stream_id)  # it may have more events: loading from a snapshot is faster
-            else:
-                self.remember(state)
-
-    def forget(self, stream_id: UUID) -> None:
-        """Drop the cached state, so that the next read goes to the log."""
-        with suppress(KeyError):
-            assert self.repository.cache is not None
-            self.repository.cache.get(stream_id, evict=True)
-
-    def forget_all(self) -> None:
-        """Drop everything held in memory about streams. Call it on the writer's thread only."""
-        assert self.repository.cache is not None
-        for stream_id in list(self.repository.cache.cache):  # the cache's own clear() leaves most entries
-            self.forget(stream_id)
-        self.chain.forget()
-
-    def remember(self, state: Aggregate) -> None:
-        assert self.repository.cache is not None
-        self.repository.cache.put(state.id, state)
-
-    def take_snapshots(self, changes: Sequence[StreamChange]) -> None:
-        """Save the states that passed a multiple of the interval."""
-        snapshots = [
-            Snapshot(change.state.id, change.state.version, change.state)
-            for change in changes
-            if not change.state.is_purged
-            and change.state.version // SNAPSHOT_INTERVAL
-            > (change.state.version - len(change.events)) // SNAPSHOT_INTERVAL
-        ]
-        # The events are committed: a snapshot that could not be saved only makes a later load slower.
-        try:
-            if snapshots:
-                assert self.snapshots is not None
-                self.snapshots.put(snapshots)
-        except Unavailable:
-            pass
-        except Exception:
-            logger.exception("a snapshot could not be saved")
+        return self.states.load(kind, stream_id, version)
 
     def close(self) -> None:
         """Finish what was submitted, then stop."""
@@ -259,11 +172,3 @@ def _settle(future: Future[Outcome], answer: Outcome | BaseException) -> None:
         future.set_exception(answer)
     else:
         future.set_result(answer)
-
-
-def _fold_events(
-    kind: type[Aggregate], state: Aggregate | None, events: Iterable[Event | Snapshot]
-) -> Aggregate | None:
-    """Return the state after ``events``, which are read as they are folded."""
-    with span("fold", kind=kind.KIND):
-        return kind.project_all(state, events)

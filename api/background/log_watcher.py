@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from recountdb.eventlog.log.epoch import Epochs
-from recountdb.eventlog.log.subscription import SettledPositions
+from recountdb.eventlog.log.settled_positions import SettledPositions
 
 
 class Tail:

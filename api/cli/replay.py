@@ -78,4 +78,4 @@ def replay_session(
             if as_json:
                 show_json(event_resource(entry))
             else:
-                printer.show(application.read(entry))
+                printer.show(application.events.to_event(entry))

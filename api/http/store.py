@@ -29,7 +29,7 @@ from recountdb.domain.events import Context
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.log.epoch import Epochs
 from recountdb.eventlog.postgres.database import Database
-from recountdb.eventlog.pulse import Pulse
+from recountdb.eventlog.postgres.monitor import DatabaseMonitor
 from recountdb.eventlog.tracing import span
 from recountdb.eventlog.write.ports import Outcome
 
@@ -58,7 +58,7 @@ class Store:
     intake: Intake
     rebuilding: BackgroundRebuild
     answers: LongAnswers
-    pulse: Pulse
+    monitor: DatabaseMonitor
     replica: Replica | None = None
 
     def at_replica(self, replica: Replica) -> Store:
@@ -98,10 +98,10 @@ class Store:
         FastAPI's own way, a route that is no coroutine, takes more layers and as many threads as there
         are requests, which would be a third of the cost of reading messages.
         """
-        self.pulse.refuse_silent()
+        self.monitor.refuse_silent()
 
         def call() -> R:
-            self.pulse.refuse_silent()  # the database may have gone silent while this waited for a thread
+            self.monitor.refuse_silent()  # the database may have gone silent while this waited for a thread
             return function(*args, **kwargs)
 
         project = PROJECT.get(None)
@@ -112,7 +112,7 @@ class Store:
 
     async def execute(self, command: Command, context: Context) -> Outcome:
         """Carry out a command. Raises Refused, NotFound or Unavailable."""
-        self.pulse.refuse_silent()
+        self.monitor.refuse_silent()
         await self.writes.take(context.project)
         try:
             application = self.bulk if IS_LARGE.get() else self.application
@@ -125,7 +125,7 @@ class Store:
         return outcome
 
     async def _carried_out(self, application: Recount, command: Command, context: Context) -> Outcome:
-        self.pulse.refuse_silent()  # the database may have gone silent while this waited for its turn
+        self.monitor.refuse_silent()  # the database may have gone silent while this waited for its turn
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Outcome] = loop.create_future()
 

@@ -25,7 +25,7 @@ from recountdb.domain.messages import MessageState
 from recountdb.domain.sessions import Session
 from recountdb.domain.threads import Thread
 from recountdb.domain.users import Profile, User
-from recountdb.eventlog.log.recorder import LogEntry
+from recountdb.eventlog.log.rows import LogEntry
 from recountdb.projections.followers.webhooks import Delivery, Webhook
 from recountdb.projections.lists.paging import Page
 from recountdb.projections.views.messages import FoundMessage

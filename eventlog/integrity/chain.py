@@ -26,7 +26,7 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from recountdb.domain.errors import VersionConflict
-from recountdb.eventlog.log.mapper import StoredRow
+from recountdb.eventlog.log.rows import Link, StoredRow
 
 GENESIS = bytes(32)
 SALT_BYTES = 16
@@ -75,13 +75,6 @@ def link_after(previous: bytes, event: Placed, commitment: bytes) -> bytes:
         )
     )
     return sha256(previous + place + commitment).digest()
-
-
-class Link(NamedTuple):
-    """The chain's additions to a stored event. ``salt`` is None once the payload was erased."""
-
-    salt: bytes | None
-    link: bytes
 
 
 class Chain:

@@ -7,21 +7,18 @@ could not read, never what was in it.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from eventsourcing.domain import DomainEventProtocol
 from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from pydantic_core import from_json
 
-from recountdb.domain.aggregate import Aggregate, Snapshot
 from recountdb.domain.errors import RecordUnreadable
 from recountdb.domain.events import Erased, Event
+from recountdb.eventlog.log.rows import StoredRow
 
 ERASED = b'{"erased"'
 """Beginning of an erased payload (see eventlog/log/sql/erase.sql); no other payload begins so."""
@@ -31,15 +28,6 @@ Row = tuple[UUID, int, str, bytes]
 
 KEY_FIELDS = {"originator_id", "originator_version"}
 """Fields that are stored in columns of their own, so not in the payload."""
-
-
-@dataclass(frozen=True)
-class StoredRow(StoredEvent):
-    """A stored event with the columns that the log is searched by."""
-
-    originator_id: UUID
-    project: str
-    recorded_at: datetime
 
 
 class EventMapper(Mapper[UUID]):
@@ -163,37 +151,3 @@ def where(error: ValidationError) -> str:
     """Return which members are wrong, without their values."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     return "; ".join(f"{'.'.join(map(str, p['loc'][:3]))}: {p['type']}" for p in problems[:3])
-
-
-class SnapshotMapper(Mapper[UUID]):
-    """Mapper of snapshots. A snapshot of another shape than today's has another topic, and is never read."""
-
-    def __init__(self, kinds: Mapping[str, type[Aggregate]]) -> None:
-        super().__init__(JSONTranscoder())
-        self._adapters = {_snapshot_topic(kind): TypeAdapter(kind) for kind in kinds.values()}
-
-    def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> StoredEvent:
-        snapshot = domain_event
-        assert isinstance(snapshot, Snapshot)
-        topic = _snapshot_topic(type(snapshot.state))
-        return StoredEvent(
-            originator_id=snapshot.originator_id,
-            originator_version=snapshot.originator_version,
-            topic=topic,
-            state=self._adapters[topic].dump_json(snapshot.state),
-        )
-
-    def to_domain_event(self, stored_event: StoredEvent) -> Snapshot:
-        state = self._adapters[stored_event.topic].validate_json(stored_event.state)
-        assert isinstance(stored_event.originator_id, UUID)
-        return Snapshot(stored_event.originator_id, stored_event.originator_version, state)
-
-    @property
-    def topics(self) -> list[str]:
-        return list(self._adapters)
-
-
-def _snapshot_topic(kind: type[Aggregate]) -> str:
-    """Return a topic that changes with the members of the state, so that no old snapshot is misread."""
-    members = ",".join(sorted(kind.__dataclass_fields__))
-    return f"{kind.KIND}.snapshot.{zlib.crc32(members.encode()):08x}"

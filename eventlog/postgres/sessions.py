@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from recountdb.eventlog.postgres.connect import CLIENT
 from recountdb.eventlog.postgres.database import Connection
@@ -14,6 +15,13 @@ SQL = Statements(__name__, "sessions")
 STANDSTILL_SECONDS = 5.0  # the time that others must have waited for a session
 
 logger = logging.getLogger(__name__)
+
+
+class RunningAppend(NamedTuple):
+    """An append that is under way: its session, None before it has one, and its duration."""
+
+    pid: int | None
+    seconds: float
 
 
 def describe_sessions(connection: Connection, pids: Sequence[int]) -> str:

@@ -28,8 +28,9 @@ from recountdb.domain.errors import Unavailable
 from recountdb.domain.messages import MessagesErased
 from recountdb.eventlog.log import erase as log
 from recountdb.eventlog.log.order import settled_position
-from recountdb.eventlog.log.recorder import BATCH_WEIGHT_MAX, Entries, LogEntry
+from recountdb.eventlog.log.reader import BATCH_WEIGHT_MAX
 from recountdb.eventlog.log.recorder import SQL as LOG
+from recountdb.eventlog.log.rows import Entries, LogEntry
 from recountdb.eventlog.postgres.advisory_locks import SHADOW_LOCK
 from recountdb.eventlog.postgres.database import Connection
 from recountdb.eventlog.postgres.statements import Statements

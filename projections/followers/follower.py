@@ -20,10 +20,11 @@ from typing import Protocol
 from uuid import UUID
 
 from recountdb.domain.errors import NotFound
+from recountdb.eventlog.log.notifier import EVENTS_CHANNEL
 from recountdb.eventlog.log.order import settled_position
-from recountdb.eventlog.log.recorder import BATCH_WEIGHT_MAX, Entries, LogEntry
+from recountdb.eventlog.log.reader import BATCH_WEIGHT_MAX
 from recountdb.eventlog.log.recorder import SQL as LOG
-from recountdb.eventlog.log.subscription import CHANNEL
+from recountdb.eventlog.log.rows import Entries, LogEntry
 from recountdb.eventlog.postgres.channels import listen
 from recountdb.eventlog.postgres.database import Connection, Database
 from recountdb.eventlog.postgres.failures import OUTAGES
@@ -98,7 +99,7 @@ def follow_log(lead: Lease, follower: Follower) -> None:
     """Keep ``follower`` up with the log until the lead is over."""
     connection = lead.connection
     create_checkpoint(connection, follower)
-    listen(connection, CHANNEL)
+    listen(connection, EVENTS_CHANNEL)
     reached = -1  # so that an idle log costs no transactions
     while not lead.is_over:
         settled = settled_position(connection)

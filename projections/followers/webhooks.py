@@ -23,7 +23,7 @@ from recountdb.domain.errors import InvalidInput, LimitReached, NotFound
 from recountdb.domain.events import Idempotency
 from recountdb.eventlog.log.epoch import load_epochs
 from recountdb.eventlog.log.order import settled_position
-from recountdb.eventlog.log.recorder import LogEntry, entry_from
+from recountdb.eventlog.log.rows import LogEntry, make_entry
 from recountdb.eventlog.postgres.channels import notify
 from recountdb.eventlog.postgres.database import Connection, Database
 from recountdb.eventlog.postgres.statements import Statements
@@ -297,7 +297,7 @@ def find_due_deliveries(
     rows = connection.execute(SQL["select_due"], bounds).fetchall()
     epochs = load_epochs(connection) if rows else None
     return [
-        Due(webhook_id, url, secret, attempts, entry_from(tuple(entry), epochs))
+        Due(webhook_id, url, secret, attempts, make_entry(tuple(entry), epochs))
         for webhook_id, url, secret, attempts, *entry in rows
     ]
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from recountdb.domain.errors import InvalidInput
 from recountdb.eventlog.application import Recount
-from recountdb.eventlog.log.recorder import LogEntry
+from recountdb.eventlog.log.rows import LogEntry
 from recountdb.eventlog.postgres.database import Database
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.projections.lists.paging import Page, Rows, Window, read_page

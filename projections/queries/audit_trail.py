@@ -7,7 +7,8 @@ from uuid import UUID
 
 from recountdb.domain.commands import Name
 from recountdb.eventlog.application import Recount
-from recountdb.eventlog.log.recorder import Entries, LogEntry, LogRecorder
+from recountdb.eventlog.log.recorder import LogRecorder
+from recountdb.eventlog.log.rows import Entries, LogEntry
 from recountdb.projections.lists.paging import KEY_MAX, Order, Page, Rows, Window, read_page
 from recountdb.projections.queries.history import find_named_stream
 

@@ -87,7 +87,7 @@ def _events_between(application: Recount, earlier: Conversation, later: Conversa
         entries = application.log.select_stream(later.id, gt=after, lt=later.version + 1, limit=LIMIT_MAX)
         size += sum(len(entry.state) for entry in entries)
         _refuse_too_large(size)
-        yield from map(application.read, entries)
+        yield from map(application.events.to_event, entries)
         after = entries[-1].originator_version
 
 

@@ -14,7 +14,7 @@ from recountdb.domain.conversation import Conversation
 from recountdb.domain.errors import InvalidInput, NotFound
 from recountdb.domain.messages import MessageAdded, MessageState, message_from
 from recountdb.eventlog.application import Recount
-from recountdb.eventlog.log import past
+from recountdb.eventlog.log.past_messages import apply_changes, load_changes, restore_messages
 from recountdb.projections.lists.paging import Filter, Window, encode_cursor, is_full, measure_json
 from recountdb.projections.views.messages import MessagePage
 
@@ -105,9 +105,9 @@ def read_messages_as_of(
     application: Recount, conversation: Conversation, window: Window
 ) -> Iterator[MessageState]:
     """Yield all messages up to the conversation's version, from the window's cursor on, in its order."""
-    changes = past.changes_until(application, conversation.id, conversation.version)
+    changes = load_changes(application.events, conversation.id, conversation.version)
     for added in _added_until(application, conversation, window):
-        yield from past.with_changes(application, conversation.id, added, changes)
+        yield from apply_changes(application.events, conversation.id, added, changes)
 
 
 def load_messages_at(
@@ -115,7 +115,7 @@ def load_messages_at(
 ) -> dict[UUID, MessageState]:
     """Return the messages with these ids as they were at the conversation's version, by id."""
     today = application.views.find_messages(conversation.id, ids, ())
-    return past.messages_at(application, conversation.id, conversation.version, today)
+    return restore_messages(application.events, conversation.id, conversation.version, today)
 
 
 def _added_until(
@@ -131,7 +131,7 @@ def _added_until(
         entries = application.log.select_stream(
             conversation.id, gt=low, lt=high, limit=window.limit + 1, desc=is_newest_first
         )
-        events = map(application.read, entries)
+        events = map(application.events.to_event, entries)
         yield [message_from(event) for event in events if isinstance(event, MessageAdded)]
         if len(entries) <= window.limit and not entries.is_cut:
             return

@@ -9,7 +9,7 @@ from psycopg import sql
 from psycopg.sql import Identifier
 from pydantic_core import from_json
 
-from recountdb.eventlog.log.recorder import LogEntry
+from recountdb.eventlog.log.rows import LogEntry
 from recountdb.eventlog.postgres.database import Connection
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.projections.views.tables import find_existing_tables

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from uuid import UUID
 
-from recountdb.eventlog.log.recorder import LogEntry, LogRecorder
+from recountdb.eventlog.log.recorder import LogRecorder
+from recountdb.eventlog.log.rows import LogEntry
 
 PAGE_ENTRIES = 500
 PAUSE_SECONDS_MAX = 5.0

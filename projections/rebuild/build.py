@@ -35,7 +35,8 @@ from recountdb.domain.errors import RecordUnreadable
 from recountdb.domain.messages import MessageEvent, MessageState, fold_messages
 from recountdb.eventlog.log.mapper import EventMapper, Row
 from recountdb.eventlog.log.order import settled_position
-from recountdb.eventlog.log.recorder import as_json, stored_from
+from recountdb.eventlog.log.recorder import as_json
+from recountdb.eventlog.log.rows import make_stored_event
 from recountdb.eventlog.postgres.database import Connection, connect, told
 from recountdb.eventlog.postgres.exclusive_locks import kept_alive
 from recountdb.eventlog.postgres.statements import Statements
@@ -162,7 +163,7 @@ class Folder:
             aside = list(shadow.load_quarantine(self._connection))
             found = self._connection.execute(SQL["events_since"], [position, settled, aside]).fetchall()
             newer = {
-                stream_id: [stored_from(row) for row in rows]
+                stream_id: [make_stored_event(row) for row in rows]
                 for stream_id, rows in groupby(found, key=itemgetter(0))
             }
             unknown = [stream_id for stream_id in newer if stream_id not in states]

@@ -20,7 +20,8 @@ from recountdb.api.settings import Settings
 from recountdb.api.settings.environment import OF_CLIENTS, PREFIX, TEST_PREFIX, is_injected
 from recountdb.domain.values import DEPTH_MAX, NAME_LENGTH_MAX
 from recountdb.eventlog.postgres.statements import NAMED
-from recountdb.eventlog.write.writer import ATTEMPTS_MAX, BATCH_MAX, WAITING_MAX
+from recountdb.eventlog.write.requests import BATCH_MAX, WAITING_MAX
+from recountdb.eventlog.write.writer import ATTEMPTS_MAX
 from recountdb.projections.lists.paging import LIMIT_DEFAULT, LIMIT_MAX
 from tests.support.pages import (
     CODE,

@@ -49,7 +49,7 @@ def test_whoever_speaks_is_a_user_with_the_message_as_the_cause(
         user = get_user(database, "default", name)
         assert user.number == number
         (stored,) = application.log.select_events(user.id)
-        created = application.read(stored)
+        created = application.events.to_event(stored)
         assert (created.request_id, created.causation_id) == ("r", f"{outcome.state.id}/1")
         assert created.idempotency is None
     (repeat,) = send(application, asked, saying("hi", "ana"))

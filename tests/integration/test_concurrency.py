@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -13,9 +13,10 @@ import pytest
 from recountdb.domain.commands import AddMessages, Command, MergeMetadata, Name, RenameSession, Start
 from recountdb.domain.errors import AlreadyExists, ExpectationFailed, KeyReused, RecountError, VersionConflict
 from recountdb.domain.messages import Message
-from recountdb.eventlog.application import SNAPSHOT_INTERVAL, Recount
+from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import Database, connect
 from recountdb.eventlog.write.ports import Outcome
+from recountdb.eventlog.write.states import SNAPSHOT_INTERVAL
 from recountdb.eventlog.write.writer import ATTEMPTS_MAX
 from recountdb.projections.lists.paging import LIMIT_MAX, Window
 from recountdb.projections.views.messages import page_messages
@@ -304,9 +305,10 @@ class BlindViews(CoreViews):
 def blind(application: Recount, database: Database) -> BlindViews:
     """The application's views from here on, with the session "hidden" there already."""
     application.execute(Start(kind="session", name="hidden"), context())
-    application._writer._streams.pop(Name("default", "session", "", "hidden"))
+    application.states.names.pop(Name("default", "session", "", "hidden"))
     views = BlindViews(database)
-    application.views = views
+    writer = application._writer
+    writer._resources = replace(writer._resources, views=views)
     return views
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-import recountdb.eventlog.application
+import recountdb.eventlog.write.states
 from recountdb.domain.commands import Command, Delete, MergeMetadata, Start
 from recountdb.domain.errors import InvalidInput, NotFound, RecordUnreadable, RecountError, Unavailable
 from recountdb.eventlog.application import Recount
@@ -187,7 +187,7 @@ class TestUnreadableRecord:
             version = foreign_event(connection, talk, topic, state)
         stream_id = talk.views.find_stream(TALK)
         if not is_cached and stream_id:
-            talk.forget(stream_id)
+            talk.states.forget(stream_id)
         return talk, version
 
     def test_stops_writes_to_its_own_stream_alone(self, spoilt: tuple[Recount, int]) -> None:
@@ -249,7 +249,7 @@ class TestSnapshots:
 
     @pytest.fixture(autouse=True)
     def _at_every_event(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(recountdb.eventlog.application, "SNAPSHOT_INTERVAL", 1)
+        monkeypatch.setattr(recountdb.eventlog.write.states, "SNAPSHOT_INTERVAL", 1)
 
     @pytest.mark.parametrize("error", [Unavailable("gone"), RuntimeError("broken")], ids=repr)
     def test_one_that_cannot_be_saved_changes_nothing(
@@ -275,7 +275,7 @@ class TestSnapshots:
             damaged = connection.execute(f"UPDATE snapshots SET state = {damage}")
         assert damaged.rowcount == 1
         assert load_state_as_of(talk, TALK, AsOf(version=2)) == state
-        talk.forget(stream_id)
+        talk.states.forget(stream_id)
         talk.execute(MergeMetadata(kind="session", name="talk", metadata={"a": 1}), context())
         assert get_session(talk.database, "default", "talk").metadata == {"a": 1}
 

@@ -17,7 +17,7 @@ from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
 from recountdb.domain.errors import NotFound, Unavailable
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.log.order import settled_position
-from recountdb.eventlog.log.recorder import Entries, LogEntry
+from recountdb.eventlog.log.rows import Entries, LogEntry
 from recountdb.eventlog.postgres.database import Connection, Database, connect
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.projections.followers import follower as following

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-import recountdb.eventlog.application
+import recountdb.eventlog.write.states
 from recountdb.api.services.fork import Cut, prepare_fork
 from recountdb.api.services.purge import purge_target
 from recountdb.domain.aggregate import Aggregate
@@ -36,7 +36,7 @@ from recountdb.domain.functions import built_in
 from recountdb.domain.messages import fold_messages
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.log.order import settled_position
-from recountdb.eventlog.log.recorder import LogEntry
+from recountdb.eventlog.log.rows import LogEntry
 from recountdb.eventlog.postgres.database import Database, connect
 from recountdb.eventlog.write.ports import Outcome
 from recountdb.projections.followers.eraser import erase_until
@@ -322,7 +322,7 @@ class Store(RuleBasedStateMachine):
         """The events of each stream, folded, are its rows."""
         events: defaultdict[UUID, list[Event]] = defaultdict(list)
         for entry in self.entries:
-            event = self.applications[0].read(entry)
+            event = self.applications[0].events.to_event(entry)
             assert (entry.project, entry.recorded_at) == (event.project, event.recorded_at)
             events[event.originator_id].append(event)
         everything = (*self.model.streams, *self.model.purged)
@@ -560,7 +560,7 @@ def empty(database: Database) -> None:
 
 
 def run(database: Database, monkeypatch: pytest.MonkeyPatch, *, steps: int, **more: Any) -> None:
-    monkeypatch.setattr(recountdb.eventlog.application, "SNAPSHOT_INTERVAL", 3)
+    monkeypatch.setattr(recountdb.eventlog.write.states, "SNAPSHOT_INTERVAL", 3)
 
     class Machine(Store):
         pass

@@ -14,15 +14,16 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 import recountdb.eventlog.log.order
-import recountdb.eventlog.log.subscription
+import recountdb.eventlog.log.settled_positions
 from recountdb.domain.commands import AddMessages, Command, Delete
 from recountdb.domain.errors import Unavailable, VersionConflict
 from recountdb.domain.messages import Message
 from recountdb.domain.sessions import SessionDeleted
 from recountdb.eventlog.application import Recount
+from recountdb.eventlog.log.notifier import Notifier
 from recountdb.eventlog.log.order import settled_position, still_held
 from recountdb.eventlog.log.recorder import LogRecorder
-from recountdb.eventlog.log.subscription import Herald, LogSubscription
+from recountdb.eventlog.log.subscription import LogSubscription
 from recountdb.eventlog.postgres.database import Database, connect
 from tests.support.appends import append_event, committed_positions, hold_transaction
 from tests.support.postgres import new_database
@@ -280,7 +281,7 @@ def first_then(subscription: LogSubscription, act: Callable[[], None], count: in
 def test_a_lost_notification_delays_nobody_for_good(
     application: Recount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Herald, "announce", lambda self: None)
+    monkeypatch.setattr(Notifier, "announce", lambda self: None)
     say(application)
     subscription = application.log.subscribe(gt=1)
     assert first_then(subscription, lambda: say(application), count=2) == [2, 3]
@@ -288,7 +289,7 @@ def test_a_lost_notification_delays_nobody_for_good(
 
 def test_a_notification_wakes_a_follower(application: Recount, monkeypatch: pytest.MonkeyPatch) -> None:
     """Here nobody polls within the time of a test."""
-    monkeypatch.setattr(recountdb.eventlog.log.subscription, "POLL_SECONDS", 1000)
+    monkeypatch.setattr(recountdb.eventlog.log.settled_positions, "POLL_SECONDS", 1000)
     say(application)
     subscription = application.log.subscribe(gt=1)
     assert first_then(subscription, lambda: say(application), count=2) == [2, 3]
@@ -325,7 +326,7 @@ def test_a_follower_goes_on_after_the_database_was_gone_as_it_read(
             raise failures.pop()
         return read(*args, **kwargs)
 
-    monkeypatch.setattr(recountdb.eventlog.log.subscription, "RECONNECT_SECONDS", 0)
+    monkeypatch.setattr(recountdb.eventlog.log.settled_positions, "RECONNECT_SECONDS", 0)
     monkeypatch.setattr(application.log, "select_notifications", fail_at_first)
     assert follow(application.log.subscribe(gt=0), lambda: 2) == [1, 2]
     assert failures == []

@@ -23,7 +23,7 @@ from recountdb.domain.messages import Message
 from recountdb.domain.sessions import Session
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.log.order import settled_position
-from recountdb.eventlog.log.recorder import LogEntry
+from recountdb.eventlog.log.rows import LogEntry
 from recountdb.eventlog.postgres.database import Connection, Database
 from recountdb.projections.followers import follower as follow
 from recountdb.projections.followers.follower import advance, create_checkpoint

@@ -242,8 +242,8 @@ class TestSession:
         self, application: Recount, connection: Connection
     ) -> None:
         send(application, AddMessages(kind="session", name="trip", messages=say(*"abcdef")))
-        application.take_snapshots([])
-        state = application.known_state(next(iter(session(application, "trip"))).stream_id)
+        application.states.take_snapshots([])
+        state = application.states.find(next(iter(session(application, "trip"))).stream_id)
         assert state is not None
         purged(application, session(application, "trip"))
         assert application.snapshots is not None

@@ -21,7 +21,7 @@ from recountdb.domain.messages import Message
 from recountdb.eventlog.integrity.checkpoints import take_checkpoints
 from recountdb.eventlog.log.epoch import load_epochs
 from recountdb.eventlog.log.recorder import LogRecorder
-from recountdb.eventlog.log.subscription import SettledPositions
+from recountdb.eventlog.log.settled_positions import SettledPositions
 from recountdb.eventlog.postgres.database import Database, connect
 from recountdb.projections.followers.leader import Leader, Lease
 from tests.support.live_server import serve_on_port

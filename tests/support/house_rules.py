@@ -3,6 +3,7 @@
 1. A docstring does not begin with a relative or a pronoun ("What …", "Those …", "Of …").
 2. A public name is defined in one module, but for those in ``SHARED_NAMES``, a list that may only shrink.
 3. A public function that no other module uses is private: its name begins with an underscore.
+4. No module of ours is imported for type checkers only (``if TYPE_CHECKING:``): that hides a cycle.
 """
 
 from __future__ import annotations
@@ -74,7 +75,12 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 def main() -> int:
     """Print every breach; return how many there are, 1 at most."""
     modules, client = _parse(ROOMS), _parse((CLIENT,))
-    breaches = [*_riddles(modules | client), *_shared_names(modules), *_unused_functions(modules)]
+    breaches = [
+        *_riddles(modules | client),
+        *_shared_names(modules),
+        *_unused_functions(modules),
+        *_hidden_imports(modules),
+    ]
     for breach in breaches:
         print(breach)
     return 1 if breaches else 0
@@ -118,6 +124,16 @@ def _unused_functions(modules: dict[Path, ast.Module]) -> Iterator[str]:
                 continue
             if not node.name.startswith("_") and node.name not in elsewhere:
                 yield f"{_place(path, node)}: nobody else uses {node.name}; call it _{node.name}"
+
+
+def _hidden_imports(modules: dict[Path, ast.Module]) -> Iterator[str]:
+    for path, tree in modules.items():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.If) or "TYPE_CHECKING" not in ast.unparse(node.test):
+                continue
+            for part in ast.walk(node):
+                if isinstance(part, ast.ImportFrom) and (part.module or "").startswith("recountdb"):
+                    yield f"{_place(path, part)}: import {part.module} for the program too; cut the cycle"
 
 
 def _names_used(path: Path) -> set[str]:

@@ -15,5 +15,5 @@ def submit_together(
     application: Recount, requests: Iterable[tuple[Command, Context]]
 ) -> list[Future[Outcome]]:
     """Submit all before the writer takes the first."""
-    with application._writer._arrived:
+    with application._writer._queue._arrived:
         return [application.submit(command, context) for command, context in requests]

@@ -24,7 +24,7 @@ from recountdb.api.schemas.responses import (
     read_resource,
 )
 from recountdb.api.services.read_audit import page_reads
-from recountdb.eventlog.log.recorder import LogEntry
+from recountdb.eventlog.log.rows import LogEntry
 from recountdb.projections.lists.paging import KEY_MAX, Page, Window
 from recountdb.projections.queries.audit import AuditFilter, page_audit
 

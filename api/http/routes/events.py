@@ -19,7 +19,7 @@ from recountdb.domain.errors import InvalidInput
 from recountdb.domain.sessions import Session
 from recountdb.domain.threads import Thread
 from recountdb.eventlog.log.epoch import Epochs, LogPosition, OlderEpoch, Settled, read_position
-from recountdb.eventlog.log.recorder import Entries, LogEntry
+from recountdb.eventlog.log.rows import Entries, LogEntry
 from recountdb.projections.queries.audit_trail import page_project
 from recountdb.projections.queries.history import find_named_stream
 

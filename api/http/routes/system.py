@@ -15,7 +15,7 @@ from recountdb.api.http.heads import HeadRoute
 from recountdb.api.http.routes import operation_id
 from recountdb.api.schemas.responses import HealthResource, Json, StatusResource
 from recountdb.domain.errors import Unavailable
-from recountdb.eventlog.pulse import SILENT
+from recountdb.eventlog.postgres.monitor import SILENT
 
 READY_SECONDS_MAX = 2.5  # probes often wait for three seconds
 LAGS_SECONDS_MAX = 1.0
@@ -26,7 +26,7 @@ router = APIRouter(tags=["system"], route_class=HeadRoute, generate_unique_id_fu
 @router.get("/v1/health", name="get health", response_model=HealthResource, response_model_exclude_none=True)
 async def health(store: StoreOf) -> Response:
     """200 as long as the process answers; ``degraded`` while something keeps it from its work."""
-    trouble = store.pulse.trouble
+    trouble = store.monitor.trouble
     if trouble is None:
         return Json({"status": "ok"})
     return Json({"status": "degraded", "since": trouble.since, "reason": trouble.reason})
@@ -46,8 +46,8 @@ async def ready(store: StoreOf) -> Response:
 
 async def _answered(store: Store) -> None:
     """Return once the database has answered a question asked now. Raises Unavailable."""
-    questions: list[Awaitable[object]] = [asyncio.wrap_future(store.pulse.beat())]
-    if store.database.addresses.is_pooled:  # the pulse bypasses the pooler
+    questions: list[Awaitable[object]] = [asyncio.wrap_future(store.monitor.check_now())]
+    if store.database.addresses.is_pooled:  # the monitor bypasses the pooler
         questions.append(store.call(store.database.ping))
     try:
         await asyncio.wait_for(asyncio.gather(*questions), READY_SECONDS_MAX)

@@ -20,7 +20,7 @@ from recountdb.eventlog.integrity.checkpoints import (
     node_hash,
     tree_hash,
 )
-from recountdb.eventlog.log.mapper import StoredRow
+from recountdb.eventlog.log.rows import StoredRow
 
 STREAM = UUID("01a1fa82-995b-71d2-8226-548dfde85271")
 

@@ -21,7 +21,9 @@ from recountdb.domain.sessions import Origin, SessionStarted
 from recountdb.domain.threads import StateSet
 from recountdb.domain.users import Profile
 from recountdb.domain.values import is_same
-from recountdb.eventlog.log.mapper import EventMapper, SnapshotMapper, StoredRow
+from recountdb.eventlog.log.mapper import EventMapper
+from recountdb.eventlog.log.rows import StoredRow
+from recountdb.eventlog.log.snapshots import SnapshotMapper
 from tests.support.decisions import BEGINNING, STREAM, Given, added, deleted, say, started
 from tests.support.documents import documents, messages, moments, names, objects, texts
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from recountdb.eventlog.log.recorder import LogEntry
+from recountdb.eventlog.log.rows import LogEntry
 from recountdb.projections.queries.replay import PAUSE_SECONDS_MAX, pace_entries
 
 BEGINNING = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

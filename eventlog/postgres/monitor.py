@@ -24,11 +24,11 @@ from recountdb.eventlog.postgres.database import WATCH, Connection, connect
 from recountdb.eventlog.postgres.failures import DatabaseSilent
 from recountdb.eventlog.postgres.sessions import (
     STANDSTILL_SECONDS,
+    RunningAppend,
     describe_sessions,
     end_standing_still,
     find_blockers,
 )
-from recountdb.eventlog.write.writer import Append
 
 PAUSE_SECONDS = 0.5
 SILENCE_SECONDS = 4.0  # without an answer to a question that takes a millisecond
@@ -48,18 +48,20 @@ class Trouble:
     reason: str
 
 
-class Pulse(threading.Thread):
+class DatabaseMonitor(threading.Thread):
     """Thread that asks the database for its time continuously, and at once when a caller wants to know.
 
-    ``append_under_way`` returns the append of this process's writer, None while the writer waits for work.
+    ``running_append`` returns the append of this process's writer, None while the writer waits for work.
     """
 
-    def __init__(self, conninfo: str, clock: Clock, append_under_way: Callable[[], Append | None]) -> None:
-        super().__init__(name="recount-pulse", daemon=True)
+    def __init__(
+        self, conninfo: str, clock: Clock, running_append: Callable[[], RunningAppend | None]
+    ) -> None:
+        super().__init__(name="recount-monitor", daemon=True)
         self.trouble: Trouble | None = None
         self._conninfo = conninfo
         self._clock = clock
-        self._append_under_way = append_under_way
+        self._running_append = running_append
         self._connection: Connection | None = None
         self._unanswered_since: float | None = None
         self._wanted = threading.Event()
@@ -78,7 +80,7 @@ class Pulse(threading.Thread):
         if self.is_silent:
             raise Unavailable(SILENT if self.trouble is None else self.trouble.reason)
 
-    def beat(self) -> Future[object]:
+    def check_now(self) -> Future[object]:
         """Ask now. The future raises Unavailable when there is no answer, or when appends stand still."""
         future: Future[object] = Future()
         with self._mutex:
@@ -134,7 +136,7 @@ class Pulse(threading.Thread):
     def _examine_once(self, connection: Connection) -> str | None:
         with connection.patience(SILENCE_SECONDS):
             self._clock.measure(connection)
-            append = self._append_under_way()
+            append = self._running_append()
             if append is None or append.pid is None or append.seconds < APPEND_SECONDS_MAX:
                 return None
             blockers = find_blockers(connection, append.pid)
