@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,6 +15,7 @@ from recountdb.domain.errors import RecountError
 from recountdb.eventlog.log.epoch import Epochs, LogPosition, OlderEpoch, read_position
 
 HEADER = "Recount-Position"
+_RAW_HEADER = HEADER.lower().encode()
 READING = {"GET", "HEAD", "OPTIONS"}
 
 
@@ -59,7 +59,8 @@ class Positions:
                 if written.position is None and scope["method"] not in READING:
                     written.position = await scope["app"].state.store.newest_position()
                 if written.position is not None:
-                    MutableHeaders(scope=message)[HEADER] = written.position
+                    header = (_RAW_HEADER, written.position.encode())
+                    message["headers"] = [*message["headers"], header]
             await send(message)
 
         token = UNDER_WAY.set(written)
