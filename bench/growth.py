@@ -44,7 +44,8 @@ from bench.common import (
     scratch_database,
     texts,
 )
-from recountdb.domain.commands import AddMessages, Name
+from recountdb.domain.commands.base import Name
+from recountdb.domain.commands.conversations import AddMessages
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import connect
 from recountdb.eventlog.write.states import SNAPSHOT_INTERVAL

@@ -54,7 +54,7 @@ from bench.common import (
 )
 from bench.load import Load, put_under_load, request
 from recountdb.api.runtime import migrate_database
-from recountdb.domain.commands import AddMessages
+from recountdb.domain.commands.conversations import AddMessages
 from recountdb.eventlog.postgres.database import connect
 
 RECOUNT, BARE = "recountdb.api.app:from_environment", "bench.bare:from_environment"

@@ -42,7 +42,8 @@ from bench.common import (
 from recountdb.api.runtime import migrate_database
 from recountdb.api.services.purge import find_targets, purge_target
 from recountdb.api.services.read_audit import forget_reads
-from recountdb.domain.commands import AddMessages, Name
+from recountdb.domain.commands.base import Name
+from recountdb.domain.commands.conversations import AddMessages
 from recountdb.domain.errors import RecountError
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.log.order import settled_position

@@ -43,7 +43,7 @@ from bench.common import (
 )
 from bench.contestants.stock import projected
 from recountdb.api.runtime import migrate_database
-from recountdb.domain.commands import AddMessages
+from recountdb.domain.commands.conversations import AddMessages
 from recountdb.domain.errors import RecountError
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import Connection, connect

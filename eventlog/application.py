@@ -25,8 +25,8 @@ from eventsourcing.persistence import (
 from eventsourcing.utils import Environment, EnvType
 
 from recountdb.domain.aggregate import Aggregate
-from recountdb.domain.catalog import events_by_topic
-from recountdb.domain.commands import KINDS, Command
+from recountdb.domain.catalog import KINDS, events_by_topic
+from recountdb.domain.commands.base import Command
 from recountdb.domain.events import Context
 from recountdb.eventlog.integrity.chain import Chain
 from recountdb.eventlog.log.epoch import Epochs

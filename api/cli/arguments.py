@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 
-from recountdb.domain.commands import Name
+from recountdb.domain.commands.base import Name
 from recountdb.domain.errors import InvalidInput
 from recountdb.domain.exact_json import NotJson, read_json
 from recountdb.domain.sessions import Session

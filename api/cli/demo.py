@@ -112,7 +112,7 @@ def _change(directory: Path, talk: _Talk) -> None:
     from pydantic_core import to_json
 
     from recountdb.api.cli.store import execute_command
-    from recountdb.domain.commands import ChangeMessage, DeleteMessage
+    from recountdb.domain.commands.conversations import ChangeMessage, DeleteMessage
 
     correction: dict[str, JsonValue] = {"content": f"{talk.first_content} (corrected)"}
     typer.echo("\n3. Correct a message and delete another, as a program would while 'recount serve' runs")

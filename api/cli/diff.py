@@ -34,7 +34,7 @@ def diff(
     from recountdb.api.cli.store import locate_store
     from recountdb.api.schemas.diff import difference_resource
     from recountdb.api.schemas.responses import origin_ids
-    from recountdb.domain.commands import Name
+    from recountdb.domain.commands.base import Name
     from recountdb.projections.queries.diff import compare_moments
     from recountdb.projections.queries.history import AsOf
     from recountdb.projections.views.sessions import find_session_names

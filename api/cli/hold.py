@@ -25,7 +25,7 @@ def hold(
     """Keep a session, thread or user from being purged. A user's hold covers all that is theirs."""
     from recountdb.api.cli.arguments import require_name
     from recountdb.api.cli.store import execute_command
-    from recountdb.domain.commands import PlaceHold
+    from recountdb.domain.commands.retention import PlaceHold
 
     target = require_name(project, {"session": session, "thread": thread, "user": user}, scope, what="hold")
     command = PlaceHold(kind=target.kind, scope=target.scope, name=target.name, reason=reason)
@@ -45,7 +45,7 @@ def release(
     """Release a legal hold, so that it may be purged again."""
     from recountdb.api.cli.arguments import require_name
     from recountdb.api.cli.store import execute_command
-    from recountdb.domain.commands import ReleaseHold
+    from recountdb.domain.commands.retention import ReleaseHold
 
     target = require_name(
         project, {"session": session, "thread": thread, "user": user}, scope, what="release"

@@ -20,7 +20,7 @@ from recountdb.api.schemas.requests import NewUser
 from recountdb.api.transfer.chat_import import FileReport, Report
 from recountdb.api.transfer.importers.recording import Account, StoreImporter, StoreReport
 from recountdb.api.transfer.importers.source import Person, Source
-from recountdb.domain.commands import Start
+from recountdb.domain.commands.common import Start
 from recountdb.domain.errors import AlreadyExists, InvalidInput
 from recountdb.domain.events import Context
 from recountdb.domain.users import Profile, User

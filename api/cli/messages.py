@@ -34,7 +34,7 @@ def messages(
     from recountdb.api.cli.store import locate_store
     from recountdb.api.cli.wording import content_of
     from recountdb.api.schemas.responses import message_resource
-    from recountdb.domain.commands import Name
+    from recountdb.domain.commands.base import Name
     from recountdb.projections.lists.paging import Filter
     from recountdb.projections.queries.history import page_as_of
     from recountdb.projections.views.messages import page_messages

@@ -61,7 +61,7 @@ def replay_session(
     from recountdb.api.cli.store import locate_store
     from recountdb.api.cli.wording import ConversationPrinter
     from recountdb.api.schemas.responses import event_resource
-    from recountdb.domain.commands import Name
+    from recountdb.domain.commands.base import Name
     from recountdb.projections.lists.paging import KEY_MAX
     from recountdb.projections.queries.history import find_named_stream
     from recountdb.projections.queries.replay import pace_entries, read_entries

@@ -16,7 +16,7 @@ from recountdb.api.cli.claim import find_server
 from recountdb.api.runtime import migrate_at, open_database, open_store
 from recountdb.api.services.keys import check_project
 from recountdb.api.settings import Settings, read_settings
-from recountdb.domain.commands import Command
+from recountdb.domain.commands.base import Command
 from recountdb.domain.errors import Unavailable
 from recountdb.domain.events import Context
 from recountdb.eventlog.application import Recount

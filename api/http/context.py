@@ -27,7 +27,7 @@ from recountdb.api.http.store import Store as Store
 from recountdb.api.schemas.examples import ID_EXAMPLE
 from recountdb.api.services.keys import LOCAL, Caller
 from recountdb.api.settings import is_loopback
-from recountdb.domain.commands import Command, Name
+from recountdb.domain.commands.base import Command, Name
 from recountdb.domain.errors import InvalidInput
 from recountdb.domain.events import Context, Idempotency
 from recountdb.domain.sessions import Session

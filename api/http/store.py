@@ -23,7 +23,7 @@ from recountdb.api.http.turns import FairThreads, Turns
 from recountdb.api.services.keys import KeyRing
 from recountdb.api.services.rebuild import BackgroundRebuild
 from recountdb.api.settings import Settings
-from recountdb.domain.commands import Command
+from recountdb.domain.commands.base import Command
 from recountdb.domain.errors import RecountError
 from recountdb.domain.events import Context
 from recountdb.eventlog.application import Recount
@@ -133,7 +133,7 @@ class Store:
             with suppress(RuntimeError):  # the loop was closed, so nobody waits any more
                 loop.call_soon_threadsafe(_settle, answered, answer)
 
-        with span("execute", command=type(command)):
+        with span("execute", command=type(command).__name__):
             application.send(command, context, answer)
             return await answered
 

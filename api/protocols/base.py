@@ -21,7 +21,7 @@ from recountdb.api.http.long_answers import Answer
 from recountdb.api.http.problems import STATUSES
 from recountdb.api.http.routing import BoundedRoute
 from recountdb.domain.aggregate import Aggregate
-from recountdb.domain.commands import Command
+from recountdb.domain.commands.base import Command
 from recountdb.domain.errors import AlreadyExists, ExpectationFailed, InvalidInput, RecountError, Unavailable
 from recountdb.domain.events import Context
 from recountdb.domain.exact_json import NotJson

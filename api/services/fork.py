@@ -13,7 +13,8 @@ from uuid import UUID
 from pydantic import JsonValue
 from uuid_utils.compat import uuid7
 
-from recountdb.domain.commands import Command, Fork, Name, Refuse
+from recountdb.domain.commands.base import Command, Name, Refuse
+from recountdb.domain.commands.conversations import Fork
 from recountdb.domain.errors import ExpectationFailed, InvalidInput, NotFound, Refused
 from recountdb.domain.messages import Message, MessageState
 from recountdb.domain.sessions import Session

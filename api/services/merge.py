@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from recountdb.api.services.fork import MESSAGES_BYTES_MAX, MESSAGES_MAX
-from recountdb.domain.commands import Command, MergeSessions, MoveMessages, Name, RenameSession
+from recountdb.domain.commands.base import Command, Name
+from recountdb.domain.commands.conversations import MergeSessions, MoveMessages, RenameSession
 from recountdb.domain.errors import InvalidInput, NotFound
 from recountdb.domain.messages import Message, MessageState
 from recountdb.domain.sessions import Session

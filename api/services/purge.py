@@ -18,7 +18,9 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from recountdb.api.services.read_audit import forget_reads
-from recountdb.domain.commands import KINDS, EraseMessages, Name, Purge
+from recountdb.domain.catalog import KINDS
+from recountdb.domain.commands.base import Name
+from recountdb.domain.commands.retention import EraseMessages, Purge
 from recountdb.domain.errors import ExpectationFailed, NotFound, OnHold, Unavailable
 from recountdb.domain.events import Context
 from recountdb.domain.users import User

@@ -25,7 +25,7 @@ from recountdb.api.transfer.chat_format import (
     usable_name,
 )
 from recountdb.api.transfer.cleaning import TWICE, Doubled, Tell, clean, clean_text, loads
-from recountdb.domain.commands import AddMessages
+from recountdb.domain.commands.conversations import AddMessages
 from recountdb.domain.errors import InvalidInput, RecountError
 from recountdb.domain.exact_json import NotJson, read_json
 from recountdb.domain.messages import SAID, Message

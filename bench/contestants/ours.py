@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection as Pipe
 
 from bench.common import application_on, context, message
 from bench.contestants import CONTENT, Append, rate_of
-from recountdb.domain.commands import AddMessages
+from recountdb.domain.commands.conversations import AddMessages
 from recountdb.eventlog.application import Recount
 
 

@@ -9,7 +9,8 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from recountdb.domain.aggregate import Aggregate, Draft
-from recountdb.domain.commands import KINDS, Name
+from recountdb.domain.catalog import KINDS
+from recountdb.domain.commands.base import Name
 from recountdb.domain.errors import VersionConflict
 from recountdb.domain.messages import MessageState, fold_messages
 from recountdb.domain.sessions import Session

@@ -1,4 +1,4 @@
-"""Answers to the questions that decisions ask (see domain.commands.Facts)."""
+"""Answers to the questions that decisions ask (see domain.commands.base.Facts)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from recountdb.domain.aggregate import Draft
-from recountdb.domain.commands import KINDS, Facts, Name
+from recountdb.domain.catalog import KINDS
+from recountdb.domain.commands.base import Facts, Name
 from recountdb.domain.events import Context
 from recountdb.domain.messages import MessageState
 from recountdb.eventlog.log.event_log import EventLog

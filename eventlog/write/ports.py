@@ -9,7 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from recountdb.domain.aggregate import Aggregate
-from recountdb.domain.commands import Name
+from recountdb.domain.commands.base import Name
 from recountdb.domain.events import Event
 from recountdb.domain.messages import MessageState
 from recountdb.eventlog.log.recorder import Write

@@ -7,7 +7,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from recountdb.domain.commands import AddMessages, Command, Name
+from recountdb.domain.commands.base import Command, Name
+from recountdb.domain.commands.conversations import AddMessages
 from recountdb.domain.errors import Unavailable
 from recountdb.domain.events import Context
 from recountdb.eventlog.postgres.clock import elapsed_seconds

@@ -15,7 +15,7 @@ from eventsourcing.application import AggregateNotFoundError, Repository
 from eventsourcing.persistence import EventStore
 
 from recountdb.domain.aggregate import Aggregate, Snapshot
-from recountdb.domain.commands import Name
+from recountdb.domain.commands.base import Name
 from recountdb.domain.errors import Unavailable
 from recountdb.domain.events import Event
 from recountdb.eventlog.log.event_log import EventLog

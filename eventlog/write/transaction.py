@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from recountdb.domain.aggregate import Draft
-from recountdb.domain.commands import KINDS
+from recountdb.domain.catalog import KINDS
 from recountdb.domain.errors import (
     ExpectationFailed,
     KeyReused,

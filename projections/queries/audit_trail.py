@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from recountdb.domain.commands import Name
+from recountdb.domain.commands.base import Name
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.log.recorder import LogRecorder
 from recountdb.eventlog.log.rows import Entries, LogEntry

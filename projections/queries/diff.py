@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from uuid import UUID
 
-from recountdb.domain.commands import Name
+from recountdb.domain.commands.base import Name
 from recountdb.domain.conversation import Conversation
 from recountdb.domain.errors import InvalidInput
 from recountdb.domain.events import Event

@@ -9,7 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from recountdb.domain.aggregate import Aggregate
-from recountdb.domain.commands import KINDS, Name
+from recountdb.domain.catalog import KINDS
+from recountdb.domain.commands.base import Name
 from recountdb.domain.conversation import Conversation
 from recountdb.domain.errors import InvalidInput, NotFound
 from recountdb.domain.messages import MessageAdded, MessageState, message_from

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from recountdb.domain.commands import Name
+from recountdb.domain.commands.base import Name
 from recountdb.domain.errors import NotFound
 from recountdb.domain.users import User
 from recountdb.eventlog.application import Recount

@@ -8,7 +8,7 @@ from itertools import groupby
 from eventsourcing.persistence import StoredEvent
 
 from recountdb.domain.aggregate import Started
-from recountdb.domain.commands import KINDS
+from recountdb.domain.catalog import KINDS
 from recountdb.domain.errors import RecordUnreadable
 from recountdb.domain.events import Erased
 from recountdb.domain.messages import fold_messages

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from recountdb.domain.errors import NotFound
-from recountdb.domain.functions import Definition, Function, FunctionType, built_in
+from recountdb.domain.memory_functions import Definition, Function, FunctionType, built_in
 from recountdb.eventlog.log.recorder import Write
 from recountdb.eventlog.postgres.database import Database
 from recountdb.eventlog.postgres.statements import Statements

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from recountdb.domain.aggregate import Aggregate, Started
-from recountdb.domain.commands import Name
+from recountdb.domain.commands.base import Name
 from recountdb.domain.events import Erased
 from recountdb.domain.sessions import SessionRenamed
 from recountdb.eventlog.log.recorder import Write

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from recountdb.domain.commands import Name
+from recountdb.domain.commands.base import Name
 from recountdb.domain.messages import MessageState
 from recountdb.eventlog.log.recorder import Write
 from recountdb.eventlog.postgres.database import Connection, Database

@@ -30,13 +30,12 @@ from recountdb.api.app import NotServable
 from recountdb.api.cli import replay as replaying
 from recountdb.api.cli.claim import DirectoryIsServed, claim_directory, find_server
 from recountdb.api.server import listen, server_address
-from recountdb.domain.commands import (
+from recountdb.domain.commands.common import Delete, MergeMetadata
+from recountdb.domain.commands.conversations import (
     AddMessages,
     ChangeMessage,
-    Delete,
     DeleteMessage,
     Fork,
-    MergeMetadata,
     RenameSession,
 )
 from recountdb.domain.events import Context

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from recountdb.domain.commands import AddMessages, Command, Delete, DeleteMessage, Start
+from recountdb.domain.commands.base import Command
+from recountdb.domain.commands.common import Delete, Start
+from recountdb.domain.commands.conversations import AddMessages, DeleteMessage
 from recountdb.domain.events import Context
 from recountdb.eventlog.application import Recount as Application
 from recountdb.eventlog.postgres.database import connect

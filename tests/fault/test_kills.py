@@ -24,8 +24,9 @@ from uuid import uuid4
 import pytest
 
 from recountdb.api.services.purge import purge_due, purge_target
-from recountdb.domain.commands import AddMessages, Delete, DeleteMessage
-from recountdb.domain.commands import Command as DomainCommand
+from recountdb.domain.commands.base import Command as DomainCommand
+from recountdb.domain.commands.common import Delete
+from recountdb.domain.commands.conversations import AddMessages, DeleteMessage
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.archive import export_log as exporting
 from recountdb.eventlog.archive import import_log as importing

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from recountdb.api.services.purge import find_targets, purge_targets
-from recountdb.domain.commands import Name
+from recountdb.domain.commands.base import Name
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.integrity.chain import GENESIS, commitment_to, link_after
 from recountdb.eventlog.integrity.checkpoints import take_checkpoints

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from recountdb.api.services import keys
 from recountdb.api.services.read_audit import ReadRecorder, page_reads
-from recountdb.domain.commands import AddMessages
+from recountdb.domain.commands.conversations import AddMessages
 from recountdb.domain.messages import Message
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import Database, connect

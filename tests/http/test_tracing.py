@@ -136,7 +136,7 @@ def test_a_request_is_a_span_with_what_was_done_for_it_within(
         "http.response.status_code": 201,
     }
     (execute,) = [span for span in within(exporter, post) if span.name == "execute"]
-    assert execute.attributes == {"recount.command": "recountdb.domain.commands.AddMessages"}
+    assert execute.attributes == {"recount.command": "AddMessages"}
     (append,) = [span for span in named(exporter, "append") if is_caused_by(span, execute)]
     assert append.attributes == {"recount.commands": 1, "recount.streams": 1}
     (get,) = named(exporter, "GET /v1/sessions/{session_id}/messages")

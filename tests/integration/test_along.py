@@ -7,7 +7,10 @@ from uuid import uuid4
 
 import pytest
 
-from recountdb.domain.commands import AddMessages, Command, Delete, Purge
+from recountdb.domain.commands.base import Command
+from recountdb.domain.commands.common import Delete
+from recountdb.domain.commands.conversations import AddMessages
+from recountdb.domain.commands.retention import Purge
 from recountdb.domain.errors import MessageIdTaken, NotFound
 from recountdb.domain.events import Context, Idempotency
 from recountdb.domain.messages import Message

@@ -32,7 +32,8 @@ from recountdb.api.services.purge import find_targets, purge_target, purge_targe
 from recountdb.api.services.read_audit import forget_reads
 from recountdb.api.services.rebuild import build_views
 from recountdb.api.services.status import describe_schema
-from recountdb.domain.commands import AddMessages, Name
+from recountdb.domain.commands.base import Name
+from recountdb.domain.commands.conversations import AddMessages
 from recountdb.domain.errors import Unavailable
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.archive import check as checking

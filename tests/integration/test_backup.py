@@ -25,7 +25,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from recountdb.api.runtime import migrate_database, open_database
-from recountdb.domain.commands import AddMessages
+from recountdb.domain.commands.conversations import AddMessages
 from recountdb.domain.errors import Unavailable
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.integrity.checkpoints import take_checkpoints

@@ -14,7 +14,8 @@ import recountdb.eventlog.postgres.clock
 from recountdb.api.app import create_app
 from recountdb.api.services.purge import days_ago, purge_due, purge_targets
 from recountdb.api.settings import Settings
-from recountdb.domain.commands import AddMessages, Delete
+from recountdb.domain.commands.common import Delete
+from recountdb.domain.commands.conversations import AddMessages
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.clock import Clock, ClocksApart
 from recountdb.eventlog.postgres.database import Database

@@ -10,7 +10,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from recountdb.domain.commands import AddMessages, Command, MergeMetadata, Name, RenameSession, Start
+from recountdb.domain.commands.base import Command, Name
+from recountdb.domain.commands.common import MergeMetadata, Start
+from recountdb.domain.commands.conversations import AddMessages, RenameSession
 from recountdb.domain.errors import AlreadyExists, ExpectationFailed, KeyReused, RecountError, VersionConflict
 from recountdb.domain.messages import Message
 from recountdb.eventlog.application import Recount

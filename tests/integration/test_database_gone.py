@@ -12,7 +12,8 @@ from uuid import UUID
 import pytest
 
 import recountdb.eventlog.write.states
-from recountdb.domain.commands import Command, Delete, MergeMetadata, Start
+from recountdb.domain.commands.base import Command
+from recountdb.domain.commands.common import Delete, MergeMetadata, Start
 from recountdb.domain.errors import InvalidInput, NotFound, RecordUnreadable, RecountError, Unavailable
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import Connection, Database, connect

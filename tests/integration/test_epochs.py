@@ -21,7 +21,7 @@ from uuid_utils.compat import uuid7
 from recountdb.api.app import create_app
 from recountdb.api.cli.program import app
 from recountdb.api.settings import Settings
-from recountdb.domain.commands import AddMessages
+from recountdb.domain.commands.conversations import AddMessages
 from recountdb.domain.messages import Message
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.archive import check as checking

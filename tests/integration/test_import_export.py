@@ -13,7 +13,8 @@ from recountdb.api.transfer import chat_export as exporting
 from recountdb.api.transfer.chat_export import lines_for, sessions_to_export
 from recountdb.api.transfer.chat_import import Importer, Report
 from recountdb.api.transfer.chat_lines import Line
-from recountdb.domain.commands import AddMessages, ChangeMessage, Delete, DeleteMessage, MergeMetadata
+from recountdb.domain.commands.common import Delete, MergeMetadata
+from recountdb.domain.commands.conversations import AddMessages, ChangeMessage, DeleteMessage
 from recountdb.domain.errors import NotFound, Unavailable
 from recountdb.domain.events import Context
 from recountdb.domain.messages import Message, MessageState

@@ -17,7 +17,9 @@ from starlette.testclient import TestClient
 from recountdb.api.transfer.chat_format import NAME_CHANGED, NO_ROLE
 from recountdb.api.transfer.cleaning import NUL
 from recountdb.api.transfer.importers.source import SOURCE
-from recountdb.domain.commands import AddMessages, Delete, EraseMessages
+from recountdb.domain.commands.common import Delete
+from recountdb.domain.commands.conversations import AddMessages
+from recountdb.domain.commands.retention import EraseMessages
 from recountdb.domain.errors import InvalidInput
 from recountdb.domain.events import Context
 from recountdb.domain.messages import Message

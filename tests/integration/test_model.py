@@ -29,10 +29,12 @@ import recountdb.eventlog.write.states
 from recountdb.api.services.fork import Cut, prepare_fork
 from recountdb.api.services.purge import purge_target
 from recountdb.domain.aggregate import Aggregate
-from recountdb.domain.commands import KINDS, Command, Fork, Name, Refuse
+from recountdb.domain.catalog import KINDS
+from recountdb.domain.commands.base import Command, Name, Refuse
+from recountdb.domain.commands.conversations import Fork
 from recountdb.domain.errors import NotFound
 from recountdb.domain.events import Context, Event
-from recountdb.domain.functions import built_in
+from recountdb.domain.memory_functions import built_in
 from recountdb.domain.messages import fold_messages
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.log.order import settled_position

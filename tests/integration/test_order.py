@@ -15,7 +15,9 @@ from psycopg.conninfo import make_conninfo
 
 import recountdb.eventlog.log.order
 import recountdb.eventlog.log.settled_positions
-from recountdb.domain.commands import AddMessages, Command, Delete
+from recountdb.domain.commands.base import Command
+from recountdb.domain.commands.common import Delete
+from recountdb.domain.commands.conversations import AddMessages
 from recountdb.domain.errors import Unavailable, VersionConflict
 from recountdb.domain.messages import Message
 from recountdb.domain.sessions import SessionDeleted

@@ -17,7 +17,7 @@ from recountdb.api.app import create_app
 from recountdb.api.http.long_answers import Answer
 from recountdb.api.services import fork as forking
 from recountdb.api.settings import Settings
-from recountdb.domain.commands import AddMessages
+from recountdb.domain.commands.conversations import AddMessages
 from recountdb.domain.events import Context
 from recountdb.domain.messages import Message
 from recountdb.domain.sessions import Session

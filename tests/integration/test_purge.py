@@ -37,28 +37,21 @@ from recountdb.api.services.read_audit import SQL as READS
 from recountdb.api.services.read_audit import forget_reads
 from recountdb.api.settings import Settings
 from recountdb.domain.aggregate import Snapshot
-from recountdb.domain.commands import (
-    KINDS,
+from recountdb.domain.catalog import KINDS
+from recountdb.domain.commands.base import Command, Name
+from recountdb.domain.commands.common import Delete, MergeMetadata, SetState, Start, Undelete
+from recountdb.domain.commands.conversations import (
     AddMessages,
-    ChangeFunction,
     ChangeMessage,
-    ChangeUser,
-    Command,
-    DefineFunction,
-    Delete,
     DeleteMessage,
     Fork,
-    MergeMetadata,
-    Name,
-    PlaceHold,
-    ReleaseHold,
     RenameSession,
-    SetState,
-    Start,
-    Undelete,
 )
+from recountdb.domain.commands.memory_functions import ChangeFunction, DefineFunction
+from recountdb.domain.commands.retention import PlaceHold, ReleaseHold
+from recountdb.domain.commands.users import ChangeUser
 from recountdb.domain.errors import NotFound, OnHold, Unavailable
-from recountdb.domain.functions import Definition
+from recountdb.domain.memory_functions import Definition
 from recountdb.domain.messages import Message
 from recountdb.domain.users import Profile
 from recountdb.eventlog.application import Recount

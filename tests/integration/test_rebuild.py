@@ -12,7 +12,9 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from recountdb.domain.commands import AddMessages, Delete, Name
+from recountdb.domain.commands.base import Name
+from recountdb.domain.commands.common import Delete
+from recountdb.domain.commands.conversations import AddMessages
 from recountdb.domain.errors import NotFound, RecordUnreadable, Unavailable
 from recountdb.domain.messages import Message
 from recountdb.eventlog.application import Recount

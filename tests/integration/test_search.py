@@ -9,7 +9,9 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from recountdb.domain.commands import AddMessages, Delete, DeleteMessage, EraseMessages
+from recountdb.domain.commands.common import Delete
+from recountdb.domain.commands.conversations import AddMessages, DeleteMessage
+from recountdb.domain.commands.retention import EraseMessages
 from recountdb.domain.errors import InvalidInput, NotFound
 from recountdb.domain.events import Context
 from recountdb.domain.messages import Message

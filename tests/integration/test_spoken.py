@@ -10,7 +10,9 @@ from uuid import uuid4
 import pytest
 
 from recountdb.api.services.merge import prepare_rename
-from recountdb.domain.commands import AddMessages, Delete, DeleteMessage, MergeSessions, Name
+from recountdb.domain.commands.base import Name
+from recountdb.domain.commands.common import Delete
+from recountdb.domain.commands.conversations import AddMessages, DeleteMessage, MergeSessions
 from recountdb.domain.errors import ExpectationFailed
 from recountdb.domain.events import Context
 from recountdb.domain.messages import Message

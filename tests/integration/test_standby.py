@@ -16,7 +16,7 @@ from uuid_utils.compat import uuid7
 from recountdb.api.app import NotServable, create_app
 from recountdb.api.runtime import migrate_database
 from recountdb.api.settings import Settings
-from recountdb.domain.commands import AddMessages
+from recountdb.domain.commands.conversations import AddMessages
 from recountdb.domain.messages import Message
 from recountdb.eventlog.integrity.checkpoints import take_checkpoints
 from recountdb.eventlog.log.epoch import load_epochs

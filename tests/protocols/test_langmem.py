@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from recountdb.api.app import create_app
 from recountdb.api.settings import Settings
-from recountdb.domain.functions import built_in
+from recountdb.domain.memory_functions import built_in
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.database import Database
 from recountdb.projections.views.states import list_states

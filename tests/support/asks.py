@@ -11,25 +11,14 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from recountdb.domain.commands import (
-    AddMessages,
-    ChangeFunction,
-    ChangeMessage,
-    ChangeUser,
-    Command,
-    DefineFunction,
-    Delete,
-    DeleteMessage,
-    MergeMetadata,
-    PlaceHold,
-    ReleaseHold,
-    RenameSession,
-    SetState,
-    Start,
-    Undelete,
-)
+from recountdb.domain.commands.base import Command
+from recountdb.domain.commands.common import Delete, MergeMetadata, SetState, Start, Undelete
+from recountdb.domain.commands.conversations import AddMessages, ChangeMessage, DeleteMessage, RenameSession
+from recountdb.domain.commands.memory_functions import ChangeFunction, DefineFunction
+from recountdb.domain.commands.retention import PlaceHold, ReleaseHold
+from recountdb.domain.commands.users import ChangeUser
 from recountdb.domain.events import Context, Idempotency
-from recountdb.domain.functions import Definition
+from recountdb.domain.memory_functions import Definition
 from recountdb.domain.messages import Message
 from recountdb.domain.users import Profile
 from tests.support.model import Ask, Row

@@ -15,9 +15,10 @@ from uuid import UUID, uuid5
 import pytest
 
 from recountdb.domain.aggregate import Draft
-from recountdb.domain.commands import KINDS, Command
+from recountdb.domain.catalog import KINDS
+from recountdb.domain.commands.base import Command
 from recountdb.domain.events import Context, Event
-from recountdb.domain.functions import Definition, DefinitionReplaced
+from recountdb.domain.memory_functions import Definition, DefinitionReplaced
 from recountdb.domain.messages import Message, MessageState, fold_messages
 from recountdb.domain.sessions import SessionRenamed
 from recountdb.domain.threads import StateSet
@@ -113,7 +114,7 @@ def context(at: datetime) -> Context:
 
 @dataclass(frozen=True)
 class GivenFacts:
-    """Answers what a decision asks from the events given (see domain.commands.Facts)."""
+    """Answers what a decision asks from the events given (see domain.commands.base.Facts)."""
 
     events: Sequence[Event]
     taken: Collection[str] = ()

@@ -41,7 +41,6 @@ SHARED_NAMES = frozenset(
         "StateSet",
         "Writer",
         "audit",
-        "begin",
         "carry_out",
         "check",
         "differences",

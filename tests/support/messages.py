@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4
 
-from recountdb.domain.commands import AddMessages, Command, Name
+from recountdb.domain.commands.base import Command, Name
+from recountdb.domain.commands.conversations import AddMessages
 from recountdb.domain.messages import Message
 
 TALK = Name("default", "session", "", "talk")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from uuid import UUID, uuid4
 
-from recountdb.domain.commands import AddMessages
+from recountdb.domain.commands.conversations import AddMessages
 from recountdb.domain.errors import Unavailable, VersionConflict
 from recountdb.domain.messages import Message
 from recountdb.eventlog.application import Recount

@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 
 from recountdb.api.app import create_app
 from recountdb.api.settings import Settings
-from recountdb.domain.commands import KINDS
+from recountdb.domain.catalog import KINDS
 
 APP = create_app(Settings(), "")
 DOCUMENT: dict[str, Any] = APP.openapi()

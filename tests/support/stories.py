@@ -6,22 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from recountdb.domain.commands import (
-    AddMessages,
-    ChangeFunction,
-    ChangeMessage,
-    ChangeUser,
-    Command,
-    DefineFunction,
-    Delete,
-    DeleteMessage,
-    MergeMetadata,
-    RenameSession,
-    SetState,
-    Start,
-    Undelete,
-)
-from recountdb.domain.functions import Definition
+from recountdb.domain.commands.base import Command
+from recountdb.domain.commands.common import Delete, MergeMetadata, SetState, Start, Undelete
+from recountdb.domain.commands.conversations import AddMessages, ChangeMessage, DeleteMessage, RenameSession
+from recountdb.domain.commands.memory_functions import ChangeFunction, DefineFunction
+from recountdb.domain.commands.users import ChangeUser
+from recountdb.domain.memory_functions import Definition
 from recountdb.domain.messages import Message
 from recountdb.domain.users import Profile
 from recountdb.eventlog.application import Recount

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import Future
 
-from recountdb.domain.commands import Command
+from recountdb.domain.commands.base import Command
 from recountdb.domain.events import Context
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.write.ports import Outcome

@@ -30,17 +30,10 @@ from recountdb.api.schemas.responses import (
     page_resource,
 )
 from recountdb.domain.aggregate import Aggregate
-from recountdb.domain.commands import (
-    AddMessages,
-    ChangeMessage,
-    Command,
-    Delete,
-    DeleteMessage,
-    MergeMetadata,
-    PlaceHold,
-    ReleaseHold,
-    Undelete,
-)
+from recountdb.domain.commands.base import Command
+from recountdb.domain.commands.common import Delete, MergeMetadata, Undelete
+from recountdb.domain.commands.conversations import AddMessages, ChangeMessage, DeleteMessage
+from recountdb.domain.commands.retention import PlaceHold, ReleaseHold
 from recountdb.domain.conversation import Conversation
 from recountdb.domain.messages import MessageAdded, MessageState, message_from
 from recountdb.domain.values import Text

@@ -29,7 +29,8 @@ from recountdb.api.schemas.responses import (
     aggregate_resource,
     page_resource,
 )
-from recountdb.domain.commands import RenameSession, Start
+from recountdb.domain.commands.common import Start
+from recountdb.domain.commands.conversations import RenameSession
 from recountdb.domain.sessions import Session
 from recountdb.projections.lists.paging import Page
 from recountdb.projections.views.sessions import get_session, list_sessions

@@ -29,7 +29,7 @@ from recountdb.api.schemas.responses import (
     aggregate_resource,
     page_resource,
 )
-from recountdb.domain.commands import SetState, Start
+from recountdb.domain.commands.common import SetState, Start
 from recountdb.domain.threads import Thread
 from recountdb.domain.values import Text
 from recountdb.projections.views.states import get_state

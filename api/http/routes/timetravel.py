@@ -22,7 +22,8 @@ from recountdb.api.schemas.diff import difference_resource
 from recountdb.api.schemas.requests import NewFork
 from recountdb.api.schemas.responses import DifferenceResource, Json, SessionResource
 from recountdb.api.services.fork import Cut, prepare_fork
-from recountdb.domain.commands import Command, Fork
+from recountdb.domain.commands.base import Command
+from recountdb.domain.commands.conversations import Fork
 from recountdb.domain.errors import InvalidInput
 from recountdb.domain.sessions import Session
 from recountdb.projections.lists.paging import KEY_MAX

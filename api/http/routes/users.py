@@ -22,7 +22,8 @@ from recountdb.api.schemas.responses import (
     aggregate_resource,
     page_resource,
 )
-from recountdb.domain.commands import ChangeUser, Start
+from recountdb.domain.commands.common import Start
+from recountdb.domain.commands.users import ChangeUser
 from recountdb.domain.users import User
 from recountdb.projections.views.sessions import list_sessions
 from recountdb.projections.views.users import get_user, list_users

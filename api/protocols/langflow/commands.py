@@ -14,15 +14,9 @@ from recountdb.api.protocols.langflow.rules import ALL_FLOWS, Flows
 from recountdb.api.protocols.langflow.shapes.messages import KEY, build_changes, find_flow
 from recountdb.api.protocols.metadata import find_own_members
 from recountdb.api.services.merge import prepare_move, prepare_rename
-from recountdb.domain.commands import (
-    ChangeMessage,
-    Command,
-    Delete,
-    DeleteMessages,
-    MergeSessions,
-    MoveMessages,
-    Name,
-)
+from recountdb.domain.commands.base import Command, Name
+from recountdb.domain.commands.common import Delete
+from recountdb.domain.commands.conversations import ChangeMessage, DeleteMessages, MergeSessions, MoveMessages
 from recountdb.domain.errors import InvalidInput, NotFound
 from recountdb.domain.sessions import Session
 from recountdb.domain.values import check_name, merge

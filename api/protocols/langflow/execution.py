@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from recountdb.api.protocols.base import RequestContext
 from recountdb.api.protocols.langflow.commands import find_cause
-from recountdb.domain.commands import Command
+from recountdb.domain.commands.base import Command
 from recountdb.domain.errors import NotFound
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.write.ports import Outcome

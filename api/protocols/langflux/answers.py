@@ -24,7 +24,7 @@ from recountdb.api.protocols.responder.event_stream import EventReader
 from recountdb.api.protocols.responder.exchange import Exchange, build_turns
 from recountdb.api.protocols.responder.upstream import Relayed, Route, Upstream
 from recountdb.api.transfer.cleaning import clean
-from recountdb.domain.commands import ChangeMessage
+from recountdb.domain.commands.conversations import ChangeMessage
 from recountdb.domain.errors import MessageIdTaken, NotFound, RecountError
 from recountdb.domain.messages import Message
 from recountdb.domain.sessions import Session

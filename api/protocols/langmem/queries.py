@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from recountdb.api.protocols.base import RequestContext
-from recountdb.domain.functions import Function
+from recountdb.domain.memory_functions import Function
 from recountdb.projections.lists.paging import LIMIT_MAX, PAGE_BYTES_MAX, Page, Window
 from recountdb.projections.views.memory_functions import find_functions, get_function
 from recountdb.projections.views.states import get_state, list_states

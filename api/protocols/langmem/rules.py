@@ -5,8 +5,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from recountdb.api.protocols.langmem.shapes.requests import FunctionChanges
-from recountdb.domain.commands import ChangeFunction
-from recountdb.domain.functions import FUNCTION_TYPES, FunctionType, built_in
+from recountdb.domain.commands.memory_functions import ChangeFunction
+from recountdb.domain.memory_functions import FUNCTION_TYPES, FunctionType, built_in
 
 
 def select_types(target_types: list[str] | None) -> list[FunctionType] | None:

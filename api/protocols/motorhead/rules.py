@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import JsonValue
 
 from recountdb.api.protocols.motorhead.shapes import KEY, UtterancesToAdd, find_namespaces
-from recountdb.domain.commands import AddMessages, Clear
+from recountdb.domain.commands.conversations import AddMessages, Clear
 from recountdb.domain.sessions import Session
 from recountdb.projections.lists.paging import Filter
 

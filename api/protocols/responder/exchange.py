@@ -17,7 +17,7 @@ from uuid_utils.compat import uuid7
 
 from recountdb.api.protocols.base import RequestContext
 from recountdb.api.protocols.responder.chat import Turn
-from recountdb.domain.commands import AddMessages
+from recountdb.domain.commands.conversations import AddMessages
 from recountdb.domain.errors import InvalidInput
 from recountdb.domain.messages import Message, MessageState
 from recountdb.domain.sessions import Session

@@ -34,7 +34,7 @@ from recountdb.api.transfer.chat_lines import (
 from recountdb.api.transfer.cleaning import clean
 from recountdb.api.transfer.importers.alignment import Fingerprints, aligned
 from recountdb.api.transfer.importers.source import SOURCE, Entry, Talk
-from recountdb.domain.commands import AddMessages
+from recountdb.domain.commands.conversations import AddMessages
 from recountdb.domain.messages import Message
 from recountdb.domain.sessions import Session
 from recountdb.projections.queries.existing_sessions import (

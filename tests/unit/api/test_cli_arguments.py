@@ -19,7 +19,7 @@ from recountdb.api.cli.arguments import (
     parse_user_id,
     require_name,
 )
-from recountdb.domain.commands import Name
+from recountdb.domain.commands.base import Name
 from recountdb.domain.errors import InvalidInput
 from recountdb.projections.queries.history import AsOf
 

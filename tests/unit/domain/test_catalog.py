@@ -18,11 +18,17 @@ from pydantic import BaseModel
 
 from recountdb.domain.catalog import events_by_topic
 from recountdb.domain.events import Event, Idempotency
-from recountdb.domain.functions import Definition
+from recountdb.domain.memory_functions import Definition
 from recountdb.domain.messages import Message
 from recountdb.domain.sessions import Origin
 from recountdb.domain.users import Profile
 
+MODULES = {
+    "session": "sessions",
+    "thread": "threads",
+    "user": "users",
+    "function": "memory_functions",
+}
 PROMISED = Path(__file__).with_name("topics.json")
 
 
@@ -55,7 +61,7 @@ def test_no_topic_vanishes_or_changes_shape_unnoticed() -> None:
 def test_every_topic_names_its_kind_and_what_happened() -> None:
     for topic, event_class in events_by_topic().items():
         assert re.fullmatch(r"[a-z]+\.[a-z]+(-[a-z]+)*", topic)
-        assert event_class.__module__ == f"recountdb.domain.{topic.partition('.')[0]}s"
+        assert event_class.__module__ == f"recountdb.domain.{MODULES[topic.partition('.')[0]]}"
 
 
 def every_subclass(parent: type[Event]) -> set[type[Event]]:

@@ -8,16 +8,8 @@ from uuid import uuid5
 
 import pytest
 
-from recountdb.domain.commands import (
-    AddMessages,
-    ChangeMessage,
-    Clear,
-    Delete,
-    DeleteMessage,
-    MergeMetadata,
-    Start,
-    Undelete,
-)
+from recountdb.domain.commands.common import Delete, MergeMetadata, Start, Undelete
+from recountdb.domain.commands.conversations import AddMessages, ChangeMessage, Clear, DeleteMessage
 from recountdb.domain.errors import AlreadyExists, MessageIdTaken, MessageIsDeleted, NotFound
 from recountdb.domain.messages import Message, MessageAdded
 from tests.support.decisions import (

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from recountdb.domain.aggregate import Aggregate, Snapshot, Started
-from recountdb.domain.catalog import events_by_topic
-from recountdb.domain.commands import KINDS
+from recountdb.domain.catalog import KINDS, events_by_topic
 from recountdb.domain.events import Event
 from recountdb.domain.messages import MessageAdded, fold_messages, message_from
 from recountdb.domain.users import Profile

@@ -8,17 +8,10 @@ from typing import Any
 import pytest
 
 from recountdb.domain.aggregate import Aggregate
-from recountdb.domain.commands import (
-    KINDS,
-    AddMessages,
-    Delete,
-    EraseMessages,
-    MergeMetadata,
-    PlaceHold,
-    Purge,
-    ReleaseHold,
-    Undelete,
-)
+from recountdb.domain.catalog import KINDS
+from recountdb.domain.commands.common import Delete, MergeMetadata, Undelete
+from recountdb.domain.commands.conversations import AddMessages
+from recountdb.domain.commands.retention import EraseMessages, PlaceHold, Purge, ReleaseHold
 from recountdb.domain.errors import NotFound, OnHold
 from recountdb.domain.events import Erased, Event
 from recountdb.domain.messages import fold_messages

@@ -7,15 +7,15 @@ from uuid import uuid4
 
 import pytest
 
-from recountdb.domain.commands import (
+from recountdb.domain.commands.base import Refuse
+from recountdb.domain.commands.common import Start
+from recountdb.domain.commands.conversations import (
     AddMessages,
     DeleteMessages,
     Fork,
     MergeSessions,
     MoveMessages,
-    Refuse,
     RenameSession,
-    Start,
 )
 from recountdb.domain.errors import AlreadyExists, ExpectationFailed, NotFound
 from recountdb.domain.sessions import MessageAdded, MessageDeleted, Origin, SessionDeleted

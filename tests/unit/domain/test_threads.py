@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 
-from recountdb.domain.commands import AddMessages, MeetUser, SetState
+from recountdb.domain.commands.common import SetState
+from recountdb.domain.commands.conversations import AddMessages
+from recountdb.domain.commands.users import MeetUser
 from recountdb.domain.errors import MessageIdTaken
 from recountdb.domain.messages import Message
 from tests.support.decisions import (

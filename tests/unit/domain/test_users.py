@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from recountdb.domain.commands import ChangeUser, Delete, MeetUser, MergeMetadata, SetState, Start, Undelete
+from recountdb.domain.commands.common import Delete, MergeMetadata, SetState, Start, Undelete
+from recountdb.domain.commands.users import ChangeUser, MeetUser
 from recountdb.domain.errors import AlreadyExists, NotFound
 from recountdb.domain.users import Profile
 from tests.support.decisions import (

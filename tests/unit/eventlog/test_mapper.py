@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 from pydantic_core import from_json, to_json
 
 from recountdb.domain.aggregate import HoldPlaced, Snapshot
-from recountdb.domain.catalog import events_by_topic
-from recountdb.domain.commands import KINDS
+from recountdb.domain.catalog import KINDS, events_by_topic
 from recountdb.domain.errors import RecordUnreadable
 from recountdb.domain.events import Event, Idempotency
-from recountdb.domain.functions import Definition
+from recountdb.domain.memory_functions import Definition
 from recountdb.domain.sessions import Origin, SessionStarted
 from recountdb.domain.threads import StateSet
 from recountdb.domain.users import Profile

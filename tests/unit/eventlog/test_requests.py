@@ -7,7 +7,10 @@ from uuid import UUID
 
 import pytest
 
-from recountdb.domain.commands import AddMessages, Command, DeleteMessage, MergeMetadata, Purge
+from recountdb.domain.commands.base import Command
+from recountdb.domain.commands.common import MergeMetadata
+from recountdb.domain.commands.conversations import AddMessages, DeleteMessage
+from recountdb.domain.commands.retention import Purge
 from recountdb.domain.errors import Unavailable
 from recountdb.domain.events import Context, Idempotency
 from recountdb.domain.messages import Message

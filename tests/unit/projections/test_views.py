@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from recountdb.domain.commands import KINDS
+from recountdb.domain.catalog import KINDS
 from recountdb.domain.conversation import Conversation
 from recountdb.domain.events import Event, Idempotency
 from recountdb.domain.messages import fold_messages

@@ -38,7 +38,7 @@ from recountdb.api.protocols.langflow.shapes.store import (
     to_recount_message,
 )
 from recountdb.api.schemas.responses import Json
-from recountdb.domain.commands import AddMessages
+from recountdb.domain.commands.conversations import AddMessages
 from recountdb.domain.errors import NotFound
 from recountdb.domain.messages import Message
 from recountdb.domain.sessions import Session

@@ -28,7 +28,7 @@ from recountdb.api.protocols.langflux.shapes.messages import (
     format_flowise_time,
 )
 from recountdb.api.schemas.responses import Json
-from recountdb.domain.commands import ChangeMessage
+from recountdb.domain.commands.conversations import ChangeMessage
 from recountdb.domain.errors import NotFound
 from recountdb.domain.sessions import Session
 from recountdb.projections.queries.recent_messages import RecentFilter, find_newest_messages

@@ -28,7 +28,7 @@ from recountdb.api.protocols.langflux.shapes.messages import (
 )
 from recountdb.api.protocols.responder.exchange import Exchange
 from recountdb.api.schemas.responses import Json
-from recountdb.domain.commands import DeleteMessages
+from recountdb.domain.commands.conversations import DeleteMessages
 from recountdb.domain.errors import MessageIdTaken, NotFound
 from recountdb.domain.sessions import Session
 from recountdb.projections.views.messages import FoundMessage, get_message

@@ -14,8 +14,9 @@ from recountdb.api.protocols.langmem.rules import build_function_change, select_
 from recountdb.api.protocols.langmem.shapes.requests import FunctionChanges, FunctionQuery, FunctionToUpsert
 from recountdb.api.protocols.langmem.shapes.responses import to_langmem_function
 from recountdb.api.schemas.responses import Json
-from recountdb.domain.commands import ChangeFunction, DefineFunction, Delete
-from recountdb.domain.functions import Definition, Function
+from recountdb.domain.commands.common import Delete
+from recountdb.domain.commands.memory_functions import ChangeFunction, DefineFunction
+from recountdb.domain.memory_functions import Definition, Function
 from recountdb.projections.lists.paging import Window
 from recountdb.projections.views.memory_functions import get_function, list_functions
 

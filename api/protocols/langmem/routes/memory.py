@@ -13,7 +13,7 @@ from recountdb.api.protocols.langmem.routing import create_langmem_router
 from recountdb.api.protocols.langmem.shapes.requests import MemoryQuery, UserStateToSet
 from recountdb.api.protocols.langmem.shapes.responses import to_langmem_memory
 from recountdb.api.schemas.responses import Json
-from recountdb.domain.commands import SetState
+from recountdb.domain.commands.common import SetState
 from recountdb.domain.errors import NotFound
 from recountdb.domain.users import User
 from recountdb.projections.views.memory_functions import get_function

@@ -22,7 +22,8 @@ from recountdb.api.protocols.langmem.shapes.requests import (
 )
 from recountdb.api.protocols.langmem.shapes.responses import to_langmem_thread
 from recountdb.api.schemas.responses import Json
-from recountdb.domain.commands import AddMessages, SetState
+from recountdb.domain.commands.common import SetState
+from recountdb.domain.commands.conversations import AddMessages
 from recountdb.domain.errors import NotFound
 from recountdb.domain.threads import Thread
 from recountdb.eventlog.write.ports import Outcome

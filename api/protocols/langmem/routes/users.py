@@ -13,7 +13,7 @@ from recountdb.api.protocols.langmem.routing import create_langmem_router
 from recountdb.api.protocols.langmem.shapes.requests import UserQuery, UserToUpsert
 from recountdb.api.protocols.langmem.shapes.responses import to_langmem_user
 from recountdb.api.schemas.responses import Json
-from recountdb.domain.commands import ChangeUser
+from recountdb.domain.commands.users import ChangeUser
 from recountdb.domain.users import User
 from recountdb.projections.views.users import find_users, get_user
 

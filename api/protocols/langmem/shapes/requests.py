@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from recountdb.api.protocols.langmem.shapes.messages import SentMessage
-from recountdb.domain.functions import FunctionType
+from recountdb.domain.memory_functions import FunctionType
 from recountdb.domain.values import NonEmptyText, Text, check_document
 
 K_DEFAULT = 200

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from recountdb.domain.functions import Function
+from recountdb.domain.memory_functions import Function
 from recountdb.domain.threads import Thread
 from recountdb.domain.users import User
 

@@ -28,7 +28,8 @@ from recountdb.api.protocols.zep.rules import (
     is_diverse,
 )
 from recountdb.api.protocols.zep.shapes import MemoryToAdd, SearchRequest, to_zep_hit, to_zep_memory
-from recountdb.domain.commands import AddMessages, Delete, MergeMetadata
+from recountdb.domain.commands.common import Delete, MergeMetadata
+from recountdb.domain.commands.conversations import AddMessages
 from recountdb.domain.errors import MessageIdTaken, NotFound
 from recountdb.domain.sessions import Session
 from recountdb.projections.queries.search import diversify, rank_messages

@@ -20,7 +20,7 @@ from recountdb.api.protocols.zep.queries import ROWS_MAX
 from recountdb.api.protocols.zep.responses import respond_json
 from recountdb.api.protocols.zep.routing import create_zep_router
 from recountdb.api.protocols.zep.shapes import MetadataToMerge, to_zep_message
-from recountdb.domain.commands import ChangeMessage
+from recountdb.domain.commands.conversations import ChangeMessage
 from recountdb.domain.sessions import Session
 from recountdb.projections.views.messages import get_message_in, get_numbered_page
 

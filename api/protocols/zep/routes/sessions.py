@@ -14,7 +14,7 @@ from recountdb.api.protocols.zep.queries import find_all_sessions
 from recountdb.api.protocols.zep.responses import respond_json
 from recountdb.api.protocols.zep.routing import create_zep_router
 from recountdb.api.protocols.zep.shapes import MetadataToMerge, SessionToStart, to_zep_session
-from recountdb.domain.commands import MergeMetadata, Start
+from recountdb.domain.commands.common import MergeMetadata, Start
 from recountdb.domain.errors import AlreadyExists, NotFound
 from recountdb.domain.sessions import Session
 from recountdb.projections.lists.paging import Filter

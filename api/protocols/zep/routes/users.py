@@ -20,7 +20,9 @@ from recountdb.api.protocols.zep.routing import create_zep_router
 from recountdb.api.protocols.zep.rules import DELETED_THROUGH_ZEP
 from recountdb.api.protocols.zep.shapes import UserDetails, to_zep_session, to_zep_user
 from recountdb.api.services.purge import check_target, find_targets, purge_targets
-from recountdb.domain.commands import ChangeUser, Name, Start
+from recountdb.domain.commands.base import Name
+from recountdb.domain.commands.common import Start
+from recountdb.domain.commands.users import ChangeUser
 from recountdb.domain.errors import AlreadyExists, OnHold
 from recountdb.domain.users import Profile, User
 from recountdb.projections.lists.paging import Filter, Window

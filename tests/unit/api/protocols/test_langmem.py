@@ -23,7 +23,7 @@ from recountdb.api.protocols.langmem.shapes.responses import (
     to_langmem_thread,
     to_langmem_user,
 )
-from recountdb.domain.functions import FUNCTION_TYPES, Definition, Function, built_in
+from recountdb.domain.memory_functions import FUNCTION_TYPES, Definition, Function, built_in
 from recountdb.domain.threads import Thread
 from recountdb.domain.users import Profile, User
 from tests.unit.api.protocols.samples import NOON, STREAM, message_state

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from recountdb.domain.commands import ChangeFunction, DefineFunction, Start
+from recountdb.domain.commands.common import Start
+from recountdb.domain.commands.memory_functions import ChangeFunction, DefineFunction
 from recountdb.domain.errors import AlreadyExists, NotFound
-from recountdb.domain.functions import Definition, built_in
+from recountdb.domain.memory_functions import Definition, built_in
 from tests.support.decisions import (
     FACTS,
     NEXT_NUMBER,
