@@ -43,8 +43,8 @@ from recountdb.eventlog.postgres.database import Database
 
 PACE_SECONDS = 0.02
 SLOW_BYTES, SLOW_SECONDS = 65536, 1.0
-VALUES = 19_000  # members, a little less than a body may have
-LONG = "x" * 240
+VALUES = 99_000  # members, a little less than a body may have
+LONG = "x" * 40
 SPEED_UP_SECONDS = 1.0
 
 

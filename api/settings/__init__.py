@@ -86,7 +86,7 @@ class Settings(BaseSettings):
         256 * 2**20, description="bytes of large answers that wait to be read, per process"
     )
     body_values_max: Annotated[int, Field(ge=1000)] = Field(
-        20_000, description="members and elements that a request body may have in all"
+        100_000, description="members and elements that a request body may have in all"
     )
     connections_max: Annotated[int, Field(ge=2)] = Field(
         10, description="database connections for reading, per process"
