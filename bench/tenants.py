@@ -129,7 +129,6 @@ class _Kind:
 
 def _press(kind: str, target: Target, is_over: Event) -> None:
     """Send requests from many connections until ``is_over``, then end this process."""
-    os.nice(12)
     load = next(load for load in _kinds() if load.name == kind)
     threads = [
         threading.Thread(target=_press_on, args=(load, target, is_over), daemon=True)
