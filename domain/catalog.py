@@ -6,8 +6,7 @@ A topic listed here never goes away.
 from __future__ import annotations
 
 from recountdb.domain import memory_functions, sessions, threads, users
-from recountdb.domain.aggregate import Aggregate, Family
-from recountdb.domain.conversation import ConversationFamily
+from recountdb.domain.aggregate import Aggregate
 from recountdb.domain.events import Event
 
 KINDS: dict[str, type[Aggregate]] = {
@@ -15,21 +14,12 @@ KINDS: dict[str, type[Aggregate]] = {
 }
 
 
-def _concrete(family: Family | ConversationFamily) -> list[type[Event]]:
-    return list(vars(family).values())
-
-
 def events_by_topic() -> dict[str, type[Event]]:
-    """Return the event class of each topic, for all events of all aggregates."""
-    classes: list[type[Event]] = [
-        *_concrete(sessions.Session.EVENTS),
-        sessions.SessionRenamed,
-        *_concrete(threads.Thread.EVENTS),
-        threads.StateSet,
-        *_concrete(users.User.EVENTS),
-        users.ProfileReplaced,
-        users.StateSet,
-        *_concrete(memory_functions.Function.EVENTS),
-        memory_functions.DefinitionReplaced,
+    """Return the event class of each topic: every class with a topic in the modules of the aggregates."""
+    classes = [
+        member
+        for module in (sessions, threads, users, memory_functions)
+        for member in vars(module).values()
+        if isinstance(member, type) and issubclass(member, Event) and "TOPIC" in vars(member)
     ]
     return {event_class.TOPIC: event_class for event_class in classes}

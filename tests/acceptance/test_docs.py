@@ -222,10 +222,19 @@ def test_what_is_named_in_a_file_is_there(page: str) -> None:
         assert name in definitions(ROOT / file), f"`{name}` in `{file}`"
 
 
+FILES_NAMED = re.compile(rf"`((?:{'|'.join(ROOMS)})/[\w/.]+\.(?:py|sql))`")
+
+
 def test_the_life_of_a_message_names_what_it_passes() -> None:
-    passed = set(re.findall(r"`[\w.]+` in `([\w/.]+)`", prose("docs/life-of-a-message.md")))
+    passed = FILES_NAMED.findall(prose("docs/life-of-a-message.md"))
     assert {file.partition("/")[0] for file in passed} == {"api", "projections", "eventlog", "domain"}
-    assert len(passed) > 20
+    assert sorted(passed) == sorted(set(passed)), "no file twice"
+
+
+def test_the_life_of_a_message_is_short() -> None:
+    stops = re.findall(r"^(\d+)\. ", prose("docs/life-of-a-message.md"), re.MULTILINE)
+    assert stops == [str(number) for number in range(1, len(stops) + 1)]
+    assert len(stops) <= 14
 
 
 def definitions(path: Path) -> set[str]:
