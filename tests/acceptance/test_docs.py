@@ -237,6 +237,15 @@ def test_the_life_of_a_message_is_short() -> None:
     assert len(stops) <= 14
 
 
+def test_the_guide_to_an_event_counts_its_files() -> None:
+    page = prose("docs/guides/add-an-event.md")
+    (table,) = re.findall(r"^\| file \|.+\n\|[-|]+\|\n((?:\|.+\n)+)", page, re.MULTILINE)
+    files = re.findall(r"^\| `([\w/.]+)` \|", table, re.MULTILINE)
+    assert f"touches {len(files)} files" in page
+    assert len(set(files)) == len(table.splitlines())
+    assert all((ROOT / file).is_file() for file in files)
+
+
 def definitions(path: Path) -> set[str]:
     """What a file defines: functions, classes and their members, statements, tables, indexes."""
     text = path.read_text(encoding="utf-8")
