@@ -78,7 +78,7 @@ def export_dynamodb(
     from recountdb.api.transfer.importers import dynamodb
 
     target = opened_table(
-        dynamodb.opened(endpoint_url, region),
+        dynamodb.open_client(endpoint_url, region),
         table,
         Writer(writer),
         attribute=messages_attribute,

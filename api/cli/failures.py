@@ -17,9 +17,9 @@ def translate_driver_error(error: Exception) -> Exception:
         return error
     import psycopg  # not before something failed: it takes long
 
-    from recountdb.eventlog.postgres.failures import translated
+    from recountdb.eventlog.postgres.failures import translate_error
 
-    return translated(error) if isinstance(error, psycopg.Error) else error
+    return translate_error(error) if isinstance(error, psycopg.Error) else error
 
 
 def is_expected(error: Exception) -> bool:

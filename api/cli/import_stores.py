@@ -207,5 +207,5 @@ def import_dynamodb(
 
     options = ImportOptions(data, project, user_id, dry_run, as_json)
     wanted = dynamodb.Wanted(table, messages_attribute, id_ or (), expired)
-    client = dynamodb.opened(endpoint_url, region)
+    client = dynamodb.open_client(endpoint_url, region)
     import_source(dynamodb.read(client, wanted), options)

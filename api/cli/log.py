@@ -90,26 +90,26 @@ def import_log(
     from recountdb.api.cli.store import locate_store
     from recountdb.api.services.rebuild import build_views
     from recountdb.eventlog.archive import check, import_log, read
-    from recountdb.eventlog.postgres.database import connect, told
+    from recountdb.eventlog.postgres.database import connect, translate_errors
 
-    source = partial(read.opened, Path(file))
-    with show_bar(read.header_of(source).events, "events read") as progress:
+    source = partial(read.open_archive, Path(file))
+    with show_bar(read.read_header(source).events, "events read") as progress:
         archive = check.check(source, progress)
     facts = {**vars(archive.header), **vars(archive)}
     place = locate_store(data)
-    with told(), ExitStack() as stack:
+    with translate_errors(), ExitStack() as stack:
         database = stack.enter_context(place.open_database(begins=True, is_importing=True))
         if place.is_embedded:
             stack.enter_context(claim_directory(place.directory))
         connection = stack.enter_context(connect(database.conninfo))
-        stack.enter_context(import_log.alone(connection))
+        stack.enter_context(import_log.hold_import_locks(connection))
         if import_log.is_imported(connection, archive):
             _show(facts, "were imported already", as_json)
             return
         with show_bar(archive.header.events, "events imported") as progress:
             import_log.import_log(connection, source, archive, progress)
         build_views(database.conninfo, workers=workers, meter=partial(show_bar, what="events folded"))
-        import_log.finish(connection)
+        import_log.finish_import(connection)
     _show(facts, "imported", as_json)
 
 

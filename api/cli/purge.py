@@ -153,10 +153,10 @@ def _purge(
 def _scrub(conninfo: str) -> list[str]:
     """Rewrite all tables of the store. Return what this role has no right to."""
     from recountdb.api.runtime import store_tables
-    from recountdb.eventlog.postgres.database import connect, told
+    from recountdb.eventlog.postgres.database import connect, translate_errors
     from recountdb.projections.followers.scrub import scrub
 
-    with told(), connect(conninfo) as connection:
+    with translate_errors(), connect(conninfo) as connection:
         return scrub(connection, store_tables())
 
 

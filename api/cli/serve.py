@@ -80,7 +80,7 @@ def serve(
     settings = place.settings
     server.configure_logs(settings)
     with ExitStack() as stack:
-        addresses = stack.enter_context(place.run_postgres(kept_running=True))
+        addresses = stack.enter_context(place.run_postgres(keep_running=True))
         announce = stack.enter_context(claim_directory(place.directory)) if place.is_embedded else None
         server.prepare_store(settings, addresses)
         listener = stack.enter_context(server.listen(settings.host, settings.port))

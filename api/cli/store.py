@@ -23,7 +23,7 @@ from recountdb.eventlog.application import Recount
 from recountdb.eventlog.postgres.clock import Clock
 from recountdb.eventlog.postgres.database import Addresses, Database, connect
 from recountdb.eventlog.postgres.embedded import EmbeddedPostgres
-from recountdb.eventlog.postgres.schema import applied
+from recountdb.eventlog.postgres.schema import load_applied
 from recountdb.projections.rebuild.progress import is_served
 
 
@@ -54,16 +54,16 @@ class StoreLocation:
             )
 
     @contextmanager
-    def run_postgres(self, *, kept_running: bool = False) -> Iterator[Addresses]:
+    def run_postgres(self, *, keep_running: bool = False) -> Iterator[Addresses]:
         """Yield where to connect, with PostgreSQL running. Raises EmbeddedPostgresFailed.
 
-        With ``kept_running``, the embedded PostgreSQL is started again whenever it dies.
+        With ``keep_running``, the embedded PostgreSQL is started again whenever it dies.
         """
         if self.named is not None:
             yield self.named
             return
         postgres = EmbeddedPostgres(self.directory)
-        with postgres.kept_running() if kept_running else postgres as conninfo:
+        with postgres.keep_running() if keep_running else postgres as conninfo:
             yield Addresses(conninfo)
 
     @contextmanager
@@ -132,7 +132,7 @@ def locate_store(data: Path | None, **given: object) -> StoreLocation:
 def _migrate_new(addresses: Addresses) -> None:
     """Migrate an empty database. An older schema is left to 'recount migrate': a server may be using it."""
     with connect(addresses.direct) as connection:
-        is_new = not applied(connection)
+        is_new = not load_applied(connection)
     if is_new:
         migrate_at(addresses)
 

@@ -36,7 +36,7 @@ from recountdb.domain.errors import (
 )
 from recountdb.domain.exact_json import NotJson
 from recountdb.eventlog.log.epoch import OlderEpoch
-from recountdb.eventlog.postgres.failures import translated
+from recountdb.eventlog.postgres.failures import translate_error
 from recountdb.projections.rebuild.shadow import RebuildUnderWay
 
 logger = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ async def _on_recount_error(request: Request, error: Exception) -> Problem:
 async def _on_driver_error(request: Request, error: Exception) -> Problem:
     """Answer an error of PostgreSQL that nothing else translated, which is no fault of Recount."""
     assert isinstance(error, psycopg.Error)
-    return problem_for(translated(error))
+    return problem_for(translate_error(error))
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Problem:

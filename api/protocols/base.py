@@ -26,7 +26,7 @@ from recountdb.domain.errors import AlreadyExists, ExpectationFailed, InvalidInp
 from recountdb.domain.events import Context
 from recountdb.domain.exact_json import NotJson
 from recountdb.eventlog.postgres.database import Database
-from recountdb.eventlog.postgres.failures import translated
+from recountdb.eventlog.postgres.failures import translate_error
 from recountdb.eventlog.write.ports import Outcome
 from recountdb.projections.lists.whole_lists import TooLarge
 
@@ -70,7 +70,7 @@ def make_route_class(answer_error: AnswerError) -> type[APIRoute]:
                 except (RecountError, RequestValidationError, HTTPException) as error:
                     return _with_headers(answer_error(request, error), error)
                 except psycopg.Error as error:
-                    known = translated(error)
+                    known = translate_error(error)
                     return _with_headers(answer_error(request, known), known)
 
             return handle_or_answer_error

@@ -10,7 +10,7 @@ from recountdb.domain.errors import SchemaMismatch
 from recountdb.eventlog.archive.import_log import ImportUnfinished, refuse_unfinished
 from recountdb.eventlog.log.recorder import LogRecorder
 from recountdb.eventlog.postgres.database import Connection, Database
-from recountdb.eventlog.postgres.schema import applied, check_schema
+from recountdb.eventlog.postgres.schema import check_schema, load_applied
 from recountdb.projections.followers.follower import measure_lags
 from recountdb.projections.queries.counts import count_all
 from recountdb.projections.rebuild.progress import find_outdated_views
@@ -42,4 +42,4 @@ def describe_schema(connection: Connection) -> dict[str, Any]:
         refuse_unfinished(connection)
     except (SchemaMismatch, ImportUnfinished) as found:
         problem = str(found)
-    return {"migrations_applied": len(applied(connection)), "problem": problem}
+    return {"migrations_applied": len(load_applied(connection)), "problem": problem}

@@ -33,7 +33,7 @@ SAID_INSTEAD = ("refusal", "text", "parts")
 """Members to take the words from where there is no content. The first stays in the metadata as well."""
 
 
-def kept_aside(member: str) -> str:
+def describe_renamed_member(member: str) -> str:
     return f"a value of '{member}' that cannot be one was kept in the metadata"
 
 
@@ -97,14 +97,14 @@ def message_members(raw: Any, tell: Tell) -> dict[str, Any] | None:
     if not left.keys() - {"id"}:
         return None
     if "id" in left:
-        tell(kept_aside("id"))
+        tell(describe_renamed_member("id"))
     has_metadata = isinstance(left.get("metadata"), dict)
     metadata = left.pop("metadata") if has_metadata else {}
     said: dict[str, Any] = {}
     for name in left.keys() & MEMBERS.keys():
         value = MEMBERS[name](left[name], tell)
         if value is None:
-            tell(kept_aside(name))
+            tell(describe_renamed_member(name))
         else:
             said[name] = value
             del left[name]

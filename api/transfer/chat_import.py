@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from recountdb.api.transfer.chat_lines import Conversation, Line, Skipped, understood
+from recountdb.api.transfer.chat_lines import Conversation, Line, Skipped, parse_line
 from recountdb.domain.aggregate import Started
 from recountdb.domain.errors import RecountError, Unavailable
 from recountdb.domain.events import Context
@@ -108,7 +108,7 @@ class Intake(Generic[Told, Taken]):
 
     def run(self, told: Iterable[Told]) -> Iterator[Report]:
         """Import, and yield the growing report now and then. Raises Unavailable, and may be run again."""
-        for chunk in chunks(self._understood(told)):
+        for chunk in chunks(self._parse(told)):
             if not self._keys_waiting().isdisjoint(conversation.key for conversation in chunk):
                 self._wait_until(0)  # the second of one name must find the first recorded
             for conversation in self._triaged(chunk):
@@ -117,7 +117,7 @@ class Intake(Generic[Told, Taken]):
         self._wait_until(0)
         yield self.report
 
-    def _understood(self, told: Iterable[Told]) -> Iterator[Taken]:
+    def _parse(self, told: Iterable[Told]) -> Iterator[Taken]:
         """Yield the conversations that can be taken. Counts what was read, and what must be skipped."""
         raise NotImplementedError
 
@@ -211,11 +211,11 @@ class Importer(Intake[Line, Conversation]):
         self.report = FileReport()
         self._on_message_skipped = on_message_skipped
 
-    def _understood(self, told: Iterable[Line]) -> Iterator[Conversation]:
+    def _parse(self, told: Iterable[Line]) -> Iterator[Conversation]:
         for line in told:
             self.report.conversations += 1
             try:
-                conversation = understood(line, self._project, self._user_id)
+                conversation = parse_line(line, self._project, self._user_id)
             except Skipped as reason:
                 self._skip(line, reason)
             else:

@@ -18,7 +18,7 @@ from pydantic_core import to_json
 from recountdb.api.schemas.requests import Incoming, NewMessage
 from recountdb.api.transfer.chat_format import (
     ID_NO_UUID,
-    kept_aside,
+    describe_renamed_member,
     merged,
     message_members,
     own_id,
@@ -111,7 +111,7 @@ def lines_of(file: BinaryIO) -> Iterator[Line]:
             yield Line(number, text)
 
 
-def understood(line: Line, project: str, user_id: str | None = None) -> Conversation:
+def parse_line(line: Line, project: str, user_id: str | None = None) -> Conversation:
     """Return the conversation in a line. Raises Skipped."""
     if len(line.text) > LINE_BYTES_MAX:
         raise Skipped(f"is longer than {LINE_BYTES_MAX // 2**20} MiB")
@@ -119,12 +119,12 @@ def understood(line: Line, project: str, user_id: str | None = None) -> Conversa
         said = _ChatConversation.model_validate(read_json(line.text))
         messages = _with_ids(said, project)
     except (NotJson, InvalidInput, ValidationError, Skipped):
-        return _understood_leniently(line, project, user_id)
+        return _parse_line_leniently(line, project, user_id)
     has_own_ids = all(message.id for message in said.messages)
     return Conversation(line, _command_for(said, messages, user_id), has_own_ids)
 
 
-def _understood_leniently(line: Line, project: str, user_id: str | None) -> Conversation:
+def _parse_line_leniently(line: Line, project: str, user_id: str | None) -> Conversation:
     """Return the conversation in a line that does not keep to the format. Raises Skipped."""
     warnings: Counter[str] = Counter()
     reader = _LenientReader(project, lambda kind: warnings.update([kind]))
@@ -202,7 +202,7 @@ class _LenientReader:
             if alias in left:
                 given = left[alias]
                 if isinstance(given, bool) or not isinstance(given, str | int) or given == "":
-                    self._tell(kept_aside(alias))
+                    self._tell(describe_renamed_member(alias))
                     continue
                 name = usable_name(str(given), self._tell)
                 if alias == NAMES[0] and name == given:

@@ -25,7 +25,7 @@ from uuid_utils.compat import uuid7
 from bench.common import PROJECT, context, message
 from bench.contestants import CONTENT, Append, rate_of
 from recountdb.domain.sessions import MessageAdded
-from recountdb.eventlog.log.mapper import encode
+from recountdb.eventlog.log.mapper import encode_event
 from recountdb.eventlog.postgres.database import connect
 
 INTO = "(originator_id, originator_version, project, topic, recorded_at, state, salt, link)"
@@ -41,7 +41,7 @@ def _make_table(conninfo: str, schema: str) -> None:
 def _payload() -> str:
     """Return the payload that Recount stores for one message."""
     envelope = context().envelope(uuid7(), 2, not_before=None)
-    return encode(MessageAdded(**envelope, message=message(CONTENT))).decode()
+    return encode_event(MessageAdded(**envelope, message=message(CONTENT))).decode()
 
 
 class PsycopgInsert:

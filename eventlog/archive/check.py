@@ -9,7 +9,7 @@ from operator import itemgetter
 from uuid import UUID
 
 from recountdb.eventlog.archive.lines import EVENT, Archive, ArchiveRefused, Closing
-from recountdb.eventlog.archive.read import ChecksumWrong, NumberedEvent, Source, events_in, header_of, walk
+from recountdb.eventlog.archive.read import ChecksumWrong, NumberedEvent, Source, events_in, read_header, walk
 from recountdb.eventlog.integrity.chain import GENESIS, HEADS_MAX, Head
 from recountdb.eventlog.integrity.verify import Progress, flaw_of
 
@@ -24,7 +24,7 @@ FindLinks = Callable[[Mapping[UUID, int]], Mapping[UUID, bytes]]
 
 def check(source: Source, progress: Progress) -> Archive:
     """Read the whole file once and verify its checksum. Raises ArchiveRefused, naming the line if it can."""
-    header, last = header_of(source), b""
+    header, last = read_header(source), b""
     try:
         with source() as stream:
             for number, _, line in walk(stream):

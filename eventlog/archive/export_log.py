@@ -24,7 +24,7 @@ from recountdb.eventlog.archive.lines import (
 )
 from recountdb.eventlog.integrity.verify import Progress, StoredLink
 from recountdb.eventlog.log.epoch import read_settled
-from recountdb.eventlog.postgres.database import Connection, told
+from recountdb.eventlog.postgres.database import Connection, translate_errors
 from recountdb.eventlog.postgres.statements import Statements
 
 SQL = Statements(__name__, "archive")
@@ -42,7 +42,7 @@ def export_log(connection: Connection, write: Callable[[bytes], object], progres
         digest.update(line)
         write(line)
 
-    with told(), connection.transaction():
+    with translate_errors(), connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         ((events,),) = connection.execute(SQL["count_events"], [settled]).fetchall()
         ((now,),) = connection.execute("SELECT clock_timestamp()").fetchall()

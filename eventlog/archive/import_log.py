@@ -30,14 +30,14 @@ from recountdb.eventlog.archive.lines import (
     Closing,
     Header,
     Numbered,
-    moment,
+    to_moment,
 )
 from recountdb.eventlog.archive.read import NumberedEvent, Source, checkpoints_in, events_in, walk
 from recountdb.eventlog.integrity.checkpoints import BEGINNING
 from recountdb.eventlog.integrity.verify import Progress, StoredLink, checkpoint_flaws
 from recountdb.eventlog.log.recorder import SQL as LOG
 from recountdb.eventlog.postgres.advisory_locks import CHECKPOINT_LOCK, IMPORT_LOCK
-from recountdb.eventlog.postgres.database import UNFINISHED_IMPORT, Connection, told
+from recountdb.eventlog.postgres.database import UNFINISHED_IMPORT, Connection, translate_errors
 from recountdb.eventlog.postgres.exclusive_locks import exclusive, store_lock
 from recountdb.eventlog.postgres.statements import Statements
 
@@ -56,7 +56,7 @@ class ImportUnfinished(Unavailable):
 
 
 @contextmanager
-def alone(connection: Connection) -> Iterator[None]:
+def hold_import_locks(connection: Connection) -> Iterator[None]:
     """Hold the locks of imports and of checkpoints for the block. Raises Unavailable when one is taken."""
     imports = store_lock(connection, IMPORT_LOCK)
     checkpoints = store_lock(connection, CHECKPOINT_LOCK)
@@ -84,20 +84,20 @@ def is_imported(connection: Connection, archive: Archive) -> bool:
 def import_log(connection: Connection, source: Source, archive: Archive, progress: Progress) -> None:
     """Store the events and checkpoints of a checked archive, or those that are missing.
 
-    Afterwards the log is still closed to all others until ``finish``; build its views before that.
+    Afterwards the log is still closed to all others until ``finish_import``; build its views before that.
     Raises ArchiveRefused when the store has other events, or when the archive does not hold; then nothing
-    of it is kept. Call this within ``alone``.
+    of it is kept. Call this within ``hold_import_locks``.
     """
-    with told():
-        reached = begin(connection, archive)
+    with translate_errors():
+        reached = _begin(connection, archive)
         try:
-            store(connection, source, archive, reached, progress)
+            _store(connection, source, archive, reached, progress)
         except ArchiveRefused:
             _take_back(connection)
             raise
 
 
-def begin(connection: Connection, archive: Archive) -> int:
+def _begin(connection: Connection, archive: Archive) -> int:
     """Close the log to others, or find it closed by this import; return the position that it reached."""
     with connection.transaction():
         for digest, exported_at, reached in connection.execute(SQL["select_unfinished"]):
@@ -116,7 +116,9 @@ def begin(connection: Connection, archive: Archive) -> int:
     return BEGINNING
 
 
-def store(connection: Connection, source: Source, archive: Archive, reached: int, progress: Progress) -> None:
+def _store(
+    connection: Connection, source: Source, archive: Archive, reached: int, progress: Progress
+) -> None:
     heads = Heads(partial(_find_links, connection))
     with connection.transaction():
         connection.execute(SQL["delete_checkpoints"])  # a server may have taken some between two attempts
@@ -127,7 +129,7 @@ def store(connection: Connection, source: Source, archive: Archive, reached: int
                     _store_missing(connection, batch, reached, heads)
                     progress(len(batch))
             elif kind == CHECKPOINT:
-                with impossible_told("the lines of checkpoints"):
+                with refuse_impossible_rows("the lines of checkpoints"):
                     store_rows(connection, "insert_checkpoints", checkpoints_in(lines))
             elif kind == CLOSING:
                 _refuse_other(archive, *lines)
@@ -142,10 +144,10 @@ def _store_epochs(connection: Connection, header: Header) -> None:
     """Take over the epochs of the log that was exported, and begin another."""
     settled = {"settled": header.settled_position}
     rows = [
-        (one.number, one.id, one.shared_through, one.begins_after, moment(one.began_at))
+        (one.number, one.id, one.shared_through, one.begins_after, to_moment(one.began_at))
         for one in header.epochs
     ]
-    with impossible_told("the epochs of the first line"), connection.transaction():
+    with refuse_impossible_rows("the epochs of the first line"), connection.transaction():
         connection.execute(SQL["delete_epochs"])
         store_rows(connection, "insert_epochs", rows)
         connection.execute(SQL["begin_after_import"], settled)
@@ -170,14 +172,14 @@ def _store_missing(
     if not events:
         return
     heads.check(events)
-    with impossible_told(f"lines {events[0].number} to {events[-1].number}"), connection.transaction():
+    with refuse_impossible_rows(f"lines {events[0].number} to {events[-1].number}"), connection.transaction():
         connection.execute(SQL["allow_here"])
         store_rows(connection, "insert_events", (columns(event.row) for event in events))
         connection.execute(SQL["note_reached"], [events[-1].row.notification_id])
 
 
 @contextmanager
-def impossible_told(what: str) -> Iterator[None]:
+def refuse_impossible_rows(what: str) -> Iterator[None]:
     """Turn PostgreSQL's errors about rows that no log can hold into ArchiveRefused."""
     try:
         yield
@@ -207,8 +209,8 @@ def _take_back(connection: Connection) -> None:
             connection.execute(SQL[statement])
 
 
-def finish(connection: Connection) -> None:
+def finish_import(connection: Connection) -> None:
     """Open the log to all."""
-    with told(), connection.transaction():
+    with translate_errors(), connection.transaction():
         connection.execute(SQL["finish_import"])
         connection.execute(SQL["open_log"])

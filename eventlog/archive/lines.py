@@ -50,7 +50,7 @@ Number = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 """An integer of 8 bytes, as the database and the hashes take it."""
 
 
-class Line(BaseModel):
+class ArchiveLine(BaseModel):
     """Base of all lines: they are read as strictly as they are written."""
 
     model_config = ConfigDict(
@@ -61,7 +61,7 @@ class Line(BaseModel):
         return self.__pydantic_serializer__.to_json(self) + b"\n"
 
 
-class EpochMember(Line):
+class EpochMember(ArchiveLine):
     number: Annotated[int, Field(ge=1, lt=2**31)]
     id: UUID
     shared_through: Number
@@ -79,7 +79,7 @@ class EpochMember(Line):
         )
 
 
-class Header(Line):
+class Header(ArchiveLine):
     """The first line. ``events`` counts those up to ``settled_position``. ``epochs``: the oldest first."""
 
     format: Literal["recount-log/1"]
@@ -89,7 +89,7 @@ class Header(Line):
     epochs: Annotated[list[EpochMember], Field(min_length=1, max_length=EPOCHS_MAX)]
 
 
-class EventLine(Line):
+class EventLine(ArchiveLine):
     position: Number
     stream: UUID
     version: Number
@@ -122,14 +122,14 @@ class EventLine(Line):
             originator_version=self.version,
             project=self.project,
             topic=self.topic,
-            recorded_at=moment(self.recorded_at),
+            recorded_at=to_moment(self.recorded_at),
             state=self.state,
             salt=self.salt,
             link=self.link,
         )
 
 
-class CheckpointLine(Line):
+class CheckpointLine(ArchiveLine):
     checkpoint: Number
     events: Number
     root: bytes
@@ -138,7 +138,7 @@ class CheckpointLine(Line):
     taken_at: Number
 
 
-class Closing(Line):
+class Closing(ArchiveLine):
     events: int
     checkpoints: int
     sha256: bytes
@@ -154,12 +154,12 @@ class Archive:
 
     @property
     def exported_at(self) -> datetime:
-        return moment(self.header.exported_at)
+        return to_moment(self.header.exported_at)
 
 
 def microseconds(at: datetime) -> int:
     return (at - EPOCH) // MICROSECOND
 
 
-def moment(microseconds: int) -> datetime:
+def to_moment(microseconds: int) -> datetime:
     return EPOCH + timedelta(microseconds=microseconds)

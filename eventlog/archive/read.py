@@ -19,14 +19,14 @@ from recountdb.eventlog.archive.lines import (
     EVENT,
     HEADER,
     KINDS,
+    ArchiveLine,
     ArchiveRefused,
     CheckpointLine,
     Closing,
     EventLine,
     Header,
-    Line,
     Numbered,
-    moment,
+    to_moment,
 )
 from recountdb.eventlog.integrity.checkpoints import BEGINNING
 from recountdb.eventlog.integrity.verify import StoredLink
@@ -38,7 +38,7 @@ HEADER_BYTES_MAX = 2_000_000
 Source = Callable[[], AbstractContextManager[BinaryIO]]
 """Function that opens the lines of an archive, unpacked, from the start; it can be called repeatedly."""
 
-L = TypeVar("L", bound=Line)
+L = TypeVar("L", bound=ArchiveLine)
 
 
 class ChecksumWrong(ArchiveRefused):
@@ -49,26 +49,26 @@ class ChecksumWrong(ArchiveRefused):
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def open_archive(path: Path) -> Iterator[BinaryIO]:
     """Open the lines of a file, unpacked if it is gzipped. Raises ArchiveRefused when that is impossible."""
     if path.exists() and not path.is_file():
         raise ArchiveRefused("the log is read twice, so it must be in a file, not in a pipe or device")
-    with path.open("rb") as file, damage_told():
+    with path.open("rb") as file, translate_damage():
         is_packed = file.peek(2)[:2] == GZIP
         yield cast(BinaryIO, gzip.GzipFile(fileobj=file)) if is_packed else file
 
 
 @contextmanager
-def damage_told() -> Iterator[None]:
+def translate_damage() -> Iterator[None]:
     try:
         yield
     except EOFError:
-        raise cut_off() from None
+        raise _make_truncated() from None
     except (gzip.BadGzipFile, zlib.error):
         raise ArchiveRefused("the file is damaged: it cannot be unpacked. Use another copy of it") from None
 
 
-def cut_off() -> ArchiveRefused:
+def _make_truncated() -> ArchiveRefused:
     return ArchiveRefused("the file is cut off: its last line is missing. Use a whole copy of it")
 
 
@@ -90,22 +90,22 @@ def walk(stream: Iterable[bytes]) -> Iterator[Numbered]:
         counts[kind] += 1
         yield number, kind, line
     if before != CLOSING:
-        raise cut_off()
+        raise _make_truncated()
 
 
 def _closing_of(counts: Sequence[int], digest: bytes) -> bytes:
     return Closing(events=counts[EVENT], checkpoints=counts[CHECKPOINT], sha256=digest).encoded()
 
 
-def header_of(source: Source) -> Header:
+def read_header(source: Source) -> Header:
     """Return the content of the first line. Raises ArchiveRefused when it is not that of a log."""
     with source() as stream:
         line = stream.readline(HEADER_BYTES_MAX)
     try:
         header = Header.model_validate_json(line)
-        moment(header.exported_at)
+        to_moment(header.exported_at)
         for epoch in header.epochs:
-            moment(epoch.began_at)
+            to_moment(epoch.began_at)
     except (ValidationError, OverflowError):
         if line.startswith(FAMILY) and not line.startswith(FAMILY + b'1"'):
             reason = "was written by a newer Recount: use that version, or a newer one"
@@ -131,7 +131,7 @@ def events_in(lines: Iterable[Numbered]) -> Iterator[NumberedEvent]:
     """Yield the events. Raises ArchiveRefused unless each has a greater position than the one before it."""
     last = BEGINNING
     for number, _, line in lines:
-        event = parsed(EventLine, number, line)
+        event = _parse_archive_line(EventLine, number, line)
         try:
             row = event.row()
         except OverflowError:
@@ -146,15 +146,15 @@ def events_in(lines: Iterable[Numbered]) -> Iterator[NumberedEvent]:
 def checkpoints_in(lines: Iterable[Numbered]) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of the checkpoints. Raises ArchiveRefused for a line that cannot be read."""
     for number, _, line in lines:
-        found = parsed(CheckpointLine, number, line)
+        found = _parse_archive_line(CheckpointLine, number, line)
         try:
-            taken_at = moment(found.taken_at)
+            taken_at = to_moment(found.taken_at)
             yield found.checkpoint, found.events, found.root, found.digest, found.epoch, taken_at
         except OverflowError:
             raise _not_readable(number) from None
 
 
-def parsed(kind: type[L], number: int, line: bytes) -> L:
+def _parse_archive_line(kind: type[L], number: int, line: bytes) -> L:
     try:
         return kind.model_validate_json(line)
     except ValidationError:  # suppressed because it quotes what was said

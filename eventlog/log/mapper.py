@@ -44,7 +44,7 @@ class EventMapper(Mapper[UUID]):
             originator_id=event.originator_id,
             originator_version=event.originator_version,
             topic=event.TOPIC,
-            state=encode(event),
+            state=encode_event(event),
             project=event.project,
             recorded_at=event.recorded_at,
         )
@@ -83,20 +83,20 @@ class EventMapper(Mapper[UUID]):
             return _erased_from(stored_event)
         event_class = self._catalog.get(stored_event.topic)
         if event_class is None:
-            raise unreadable(stored_event, "an unknown topic; is a newer Recount writing here?")
+            raise make_unreadable(stored_event, "an unknown topic; is a newer Recount writing here?")
         try:
             payload = from_json(stored_event.state)
         except ValueError:
-            raise unreadable(stored_event, "the payload is not JSON") from None
+            raise make_unreadable(stored_event, "the payload is not JSON") from None
         if not isinstance(payload, dict):
-            raise unreadable(stored_event, "the payload is not an object")
+            raise make_unreadable(stored_event, "the payload is not an object")
         payload = _upcast(stored_event, event_class, payload)
         payload["originator_id"] = stored_event.originator_id
         payload["originator_version"] = stored_event.originator_version
         try:
             return event_class.model_validate(payload)
         except ValidationError as error:
-            raise unreadable(stored_event, where(error)) from None
+            raise make_unreadable(stored_event, where(error)) from None
 
 
 def _erased_from(stored: StoredEvent) -> Erased:
@@ -112,10 +112,10 @@ def _erased_from(stored: StoredEvent) -> Erased:
             topic=stored.topic,
         )
     except (KeyError, ValidationError):
-        raise unreadable(stored, "erased in a way that this program does not know") from None
+        raise make_unreadable(stored, "erased in a way that this program does not know") from None
 
 
-def encode(event: Event) -> bytes:
+def encode_event(event: Event) -> bytes:
     """Return the payload as JSON; members that are None are left out, a version above 1 comes first."""
     body: bytes = event.__pydantic_serializer__.to_json(event, exclude=KEY_FIELDS, exclude_none=True)
     if event.class_version == 1:
@@ -127,18 +127,20 @@ def _upcast(stored: StoredEvent, event_class: type[Event], payload: dict[str, An
     """Return ``payload`` in the newest shape. Raises RecordUnreadable when it is newer than the code."""
     version = payload.pop("class_version", 1)
     if type(version) is not int:
-        raise unreadable(stored, "the payload version is not a number")
+        raise make_unreadable(stored, "the payload version is not a number")
     if not 1 <= version <= event_class.class_version:
-        raise unreadable(stored, f"payload version {version} is not one this program knows: upgrade Recount")
+        raise make_unreadable(
+            stored, f"payload version {version} is not one this program knows: upgrade Recount"
+        )
     for step in range(version, event_class.class_version):
         try:
             getattr(event_class, f"upcast_v{step}_v{step + 1}")(payload)
         except Exception:  # an upcaster may raise anything when the shape is not the expected one
-            raise unreadable(stored, f"the payload is not of version {step}, as it says") from None
+            raise make_unreadable(stored, f"the payload is not of version {step}, as it says") from None
     return payload
 
 
-def unreadable(stored: StoredEvent, reason: str) -> RecordUnreadable:
+def make_unreadable(stored: StoredEvent, reason: str) -> RecordUnreadable:
     return RecordUnreadable(
         reason,
         stream_id=stored.originator_id,

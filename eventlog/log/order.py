@@ -63,7 +63,7 @@ def settled_position(connection: Connection, *, wait_seconds_max: float = WAIT_S
         if waited_seconds > wait_seconds_max:
             raise Unavailable("an append that stands still keeps the log from being read; retry")
         time.sleep(POLL_SECONDS)
-        awaited = still_held(awaited, _find_holders(connection))
+        awaited = select_still_held(awaited, _find_holders(connection))
     return int(last)
 
 
@@ -72,7 +72,7 @@ def _find_holders(connection: Connection) -> Holders:
     return dict(connection.execute(SQL["holders"], prepare=True).fetchall())
 
 
-def still_held(awaited: Holders, now: Holders) -> Holders:
+def select_still_held(awaited: Holders, now: Holders) -> Holders:
     """Return those of ``awaited`` that still hold the lock, according to ``now``.
 
     A holder is gone when its backend no longer holds the lock, or holds it in another transaction.

@@ -15,7 +15,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.json import set_json_loads
 from pydantic_core import from_json
 
-from recountdb.eventlog.postgres.failures import DatabaseSilent, told, translated, unreachable
+from recountdb.eventlog.postgres.failures import (
+    DatabaseSilent,
+    describe_unreachable,
+    translate_error,
+    translate_errors,
+)
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         super().__exit__(kind, error, traceback)
         if isinstance(error, psycopg.Error):
-            raise translated(error) from error
+            raise translate_error(error) from error
 
     @contextmanager
     def patience(self, seconds: float) -> Iterator[None]:
@@ -192,11 +197,11 @@ def connect(
     try:
         connection = Connection.connect(with_defaults(address), autocommit=True)
     except psycopg.Error as error:
-        raise unreachable(error) from error
+        raise describe_unreachable(error) from error
     if limits.statement is None:
         connection.is_there = lambda: answers(address)
     try:
-        with told():
+        with translate_errors():
             set_up(connection, limits, settings)
     except BaseException:
         connection.close()

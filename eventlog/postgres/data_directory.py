@@ -115,7 +115,7 @@ class DataDirectory:
     def _fill(self, fresh: Path, programs: Programs) -> None:
         where = ("-D", programs.name_of(fresh))
         single = ("--single", *where, "-c", "exit_on_error=on", "postgres")
-        with self._log.opened() as log:
+        with self._log.open_file() as log:
             is_made = programs.run("initdb", *where, *_INITDB_OPTIONS, inside=fresh, log=log)
             is_made = is_made and programs.run(
                 "postgres", *single, inside=fresh, log=log, text=_FIRST_STATEMENTS

@@ -29,7 +29,12 @@ from recountdb.eventlog.postgres.connect import (
     set_up_pooled,
     with_defaults,
 )
-from recountdb.eventlog.postgres.failures import UNFINISHED_IMPORT, DatabaseSilent, told, translated
+from recountdb.eventlog.postgres.failures import (
+    UNFINISHED_IMPORT,
+    DatabaseSilent,
+    translate_error,
+    translate_errors,
+)
 
 __all__ = [
     "APPEND",
@@ -45,8 +50,8 @@ __all__ = [
     "DatabaseSilent",
     "Limits",
     "connect",
-    "told",
-    "translated",
+    "translate_error",
+    "translate_errors",
 ]
 
 T = TypeVar("T")
@@ -92,7 +97,7 @@ class Database:
 
     def open(self, *, waits: bool = True) -> None:
         """Connect. Raises Unavailable when that takes too long; with ``waits=False``, return at once."""
-        with told():
+        with translate_errors():
             self._pool.open(wait=waits, timeout=30)
 
     def close(self) -> None:
@@ -101,7 +106,7 @@ class Database:
     @contextmanager
     def connection(self, *, timeout_seconds: float | None = None) -> Iterator[Connection]:
         """Lend a connection of the pool, in autocommit mode. Errors are translated to ours."""
-        with told():
+        with translate_errors():
             connection = self._take(timeout_seconds or self._pool.timeout)
             try:
                 with connection:

@@ -90,7 +90,7 @@ class EmbeddedPostgres:
         Wait for a crash recovery as long as it takes. May be called again at any time, and then
         starts a PostgreSQL that has died meanwhile. Raises EmbeddedPostgresFailed, HolderStandsStill.
         """
-        with self._mutex, self._log.failures_told():
+        with self._mutex, self._log.attach_log_to_failures():
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             with locked(self.directory / "start.lock"):
                 try:
@@ -103,7 +103,7 @@ class EmbeddedPostgres:
 
     def stop(self) -> None:
         """Release PostgreSQL, and stop it if nobody else uses it. Also done at exit."""
-        with self._mutex, self._log.failures_told():
+        with self._mutex, self._log.attach_log_to_failures():
             if self._use is None:
                 return
             try:
@@ -124,7 +124,7 @@ class EmbeddedPostgres:
         self.stop()
 
     @contextlib.contextmanager
-    def kept_running(self) -> Iterator[str]:
+    def keep_running(self) -> Iterator[str]:
         """Keep PostgreSQL running for the block, starting it again whenever it has died.
 
         For a server: its connections come back by themselves once PostgreSQL has recovered.
@@ -179,13 +179,13 @@ class EmbeddedPostgres:
     # Starting
 
     def _ensure_running(self, account: Account) -> None:
-        self._log.begin()
+        self._log.mark_start()
         self._files.check(account)
         if self._is_running() and self._wait_until_ready():
             return
         self._refuse_stranger()
         programs = programs_for(account)
-        self._log.set_aside_if_long()
+        self._log.rotate_if_long()
         if not self._files.is_made:
             _logger.info("making a new database in %s", self._data)
             self._files.create(programs)
@@ -211,7 +211,7 @@ class EmbeddedPostgres:
         lock = open_lock(self.directory / "server.lock")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            with self._log.opened() as log:
+            with self._log.open_file() as log:
                 server = programs.launch(
                     *("postgres", "-D", programs.name_of(self._data)),
                     inside=self._data,

@@ -68,7 +68,7 @@ def exclusive(
     """
     _wait_for_lock(connection, lock, refusal, patience_seconds)
     try:
-        with kept_alive(connection):
+        with keep_alive(connection):
             yield
     finally:
         if not connection.closed:
@@ -102,7 +102,7 @@ def holders_of(connection: Connection, lock: Lock) -> list[int]:
 
 
 @contextmanager
-def kept_alive(connection: Connection) -> Iterator[None]:
+def keep_alive(connection: Connection) -> Iterator[None]:
     """Have PostgreSQL end the session soon after this process stands still, and not before."""
     ((idle, idle_in_transaction),) = connection.execute(SQL["patience"]).fetchall()
     connection.execute(SQL["set_patience"], [f"{SILENCE_SECONDS_MAX}s"] * 2)

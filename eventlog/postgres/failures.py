@@ -67,15 +67,15 @@ OUTAGES = (
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Translate PostgreSQL's errors into ours (see domain.errors), never showing a row's content."""
     try:
         yield
     except psycopg.Error as error:
-        raise translated(error) from error
+        raise translate_error(error) from error
 
 
-def translated(error: psycopg.Error) -> RecountError:
+def translate_error(error: psycopg.Error) -> RecountError:
     """Return our error that tells a caller what ``error`` means."""
     match error:
         case psycopg_pool.PoolTimeout() | psycopg_pool.TooManyRequests():
@@ -138,7 +138,7 @@ def _right_missing(error: psycopg.Error) -> Unavailable:
     return Unavailable("the database's role lacks a right that this needs", why=why)
 
 
-def unreachable(error: psycopg.Error) -> Unavailable:
+def describe_unreachable(error: psycopg.Error) -> Unavailable:
     """Return our error for a failed connection, with libpq's own reason, which holds no password."""
     reason = reason_of(str(error))
     hint = next((hint for text, hint in HINTS.items() if re.search(text, reason, re.IGNORECASE)), None)

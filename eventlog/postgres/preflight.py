@@ -15,7 +15,7 @@ from psycopg.sql import Identifier
 from recountdb.domain.errors import DatabaseUnfit
 from recountdb.eventlog.postgres.addresses import Addresses
 from recountdb.eventlog.postgres.connect import READ, Connection, connect
-from recountdb.eventlog.postgres.failures import told
+from recountdb.eventlog.postgres.failures import translate_errors
 from recountdb.eventlog.postgres.statements import Statements
 
 SQL = Statements(__name__, "preflight")
@@ -34,7 +34,7 @@ SET_DIRECT = (
 GO_AROUND = "name PostgreSQL itself there"
 
 
-class Facts(NamedTuple):
+class DatabaseFacts(NamedTuple):
     """Facts about a database and the connected role. ``schema``: the one where tables would be created."""
 
     encoding: str
@@ -45,14 +45,14 @@ class Facts(NamedTuple):
     may_create: bool
 
 
-def facts_of(connection: Connection) -> Facts:
-    with told():
-        return Facts(*connection.execute(SQL["facts"]).fetchall()[0])
+def load_facts(connection: Connection) -> DatabaseFacts:
+    with translate_errors():
+        return DatabaseFacts(*connection.execute(SQL["facts"]).fetchall()[0])
 
 
-def refuse_unfit(connection: Connection) -> Facts:
+def refuse_unfit(connection: Connection) -> DatabaseFacts:
     """Refuse a database that cannot store every text, and an old PostgreSQL; return the database's facts."""
-    facts = facts_of(connection)
+    facts = load_facts(connection)
     if facts.encoding != "UTF8":
         raise DatabaseUnfit(
             f"the database's encoding is {facts.encoding}, and must be UTF8: make another with"
@@ -65,7 +65,7 @@ def refuse_unfit(connection: Connection) -> Facts:
     return facts
 
 
-def refuse_nowhere_to_create(facts: Facts) -> None:
+def refuse_nowhere_to_create(facts: DatabaseFacts) -> None:
     """Refuse a role that cannot create tables where they would go."""
     role = _quoted(facts.role)
     if facts.schema is None:
@@ -83,9 +83,9 @@ def refuse_nowhere_to_create(facts: Facts) -> None:
         )
 
 
-def refuse_missing_rights(connection: Connection, facts: Facts, tables: Collection[str]) -> None:
+def refuse_missing_rights(connection: Connection, facts: DatabaseFacts, tables: Collection[str]) -> None:
     """Refuse a role that may not read and write all of ``tables``; missing tables do not count."""
-    with told():
+    with translate_errors():
         asked = {"tables": list(tables), "privileges": PRIVILEGES}
         missing = dict(connection.execute(SQL["missing_rights"], asked).fetchall())
         ((sequences,),) = connection.execute(SQL["unreadable_sequences"]).fetchall()
@@ -122,7 +122,7 @@ def is_pooled(connection: Connection, address: str) -> bool:
     we used a moment ago, or we get another session from then on, sessions are shared. Other users of the
     pooler can hide that for a round, not for several.
     """
-    with told():
+    with translate_errors():
         mine = _backend_of(connection)
         if mine == connection.info.backend_pid:
             return False
@@ -145,7 +145,7 @@ def _backend_of(connection: Connection) -> int:
 
 def refuse_two_databases(direct: Connection, primary: Connection) -> None:
     """Refuse a direct address that leads to another database than the pooler's."""
-    with told():
+    with translate_errors():
         found = [
             connection.execute(SQL["same_database"], prepare=False).fetchall()
             for connection in (direct, primary)

@@ -18,10 +18,10 @@ from psycopg.sql import SQL, Identifier
 
 from recountdb.domain.errors import SchemaMismatch, Unavailable
 from recountdb.eventlog.postgres.advisory_locks import MIGRATE_LOCK
-from recountdb.eventlog.postgres.database import Connection, told
+from recountdb.eventlog.postgres.database import Connection, translate_errors
 from recountdb.eventlog.postgres.home import create_at_home, find_home, refuse_strangers
 from recountdb.eventlog.postgres.preflight import (
-    facts_of,
+    load_facts,
     refuse_missing_rights,
     refuse_nowhere_to_create,
     refuse_unfit,
@@ -75,7 +75,7 @@ def created_tables(migrations: Sequence[Migration]) -> list[str]:
     ]
 
 
-def applied(connection: Connection) -> set[tuple[str, int]]:
+def load_applied(connection: Connection) -> set[tuple[str, int]]:
     """Return the (component, number) of all migrations that the database has seen."""
     home = find_home(connection)
     if home is None:
@@ -90,7 +90,7 @@ def migrate(connection: Connection, migrations: Sequence[Migration]) -> list[Mig
     Raises SchemaMismatch when the database is newer, DatabaseUnfit when the role lacks a right.
     """
     facts = refuse_unfit(connection)
-    with told():
+    with translate_errors():
         refuse_strangers(connection, created_tables(migrations))
         if find_home(connection) is not None:
             refuse_missing_rights(connection, facts, created_tables(migrations))
@@ -98,7 +98,7 @@ def migrate(connection: Connection, migrations: Sequence[Migration]) -> list[Mig
             return []
         with connection.transaction():
             create_at_home(connection)
-            refuse_nowhere_to_create(facts_of(connection))
+            refuse_nowhere_to_create(load_facts(connection))
             _take_turns(connection)
             connection.execute(NOTES)
             missing = _missing_from(connection, migrations)  # another process may have been faster
@@ -109,7 +109,7 @@ def migrate(connection: Connection, migrations: Sequence[Migration]) -> list[Mig
 
 def _missing_from(connection: Connection, migrations: Sequence[Migration]) -> list[Migration]:
     """Return the migrations that the database has not seen. Raises SchemaMismatch when it is newer."""
-    done = applied(connection)
+    done = load_applied(connection)
     _refuse_newer(done, migrations)
     return [migration for migration in migrations if (migration.component, migration.number) not in done]
 
@@ -138,7 +138,7 @@ def _apply(connection: Connection, migration: Migration) -> None:
 
 def check_schema(connection: Connection, migrations: Sequence[Migration]) -> None:
     """Raise SchemaMismatch, saying what to do, unless the database has just these migrations."""
-    with told():
+    with translate_errors():
         missing = _missing_from(connection, migrations)
         if find_home(connection) is not None:
             refuse_strangers(connection, created_tables(migrations))

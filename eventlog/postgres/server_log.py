@@ -30,22 +30,22 @@ _ADVICE = (
 
 
 class ServerLog:
-    """The file postgres.log. Lines written after ``begin`` belong to the start under way."""
+    """The file postgres.log. Lines written after ``mark_start`` belong to the start under way."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._start = 0
 
-    def begin(self) -> None:
+    def mark_start(self) -> None:
         self._start = _size(self.path)
 
-    def set_aside_if_long(self) -> None:
+    def rotate_if_long(self) -> None:
         if self._start > _LOG_BYTES_MAX:
             self.path.replace(self.path.with_name("postgres.log.1"))
             self._start = 0
 
     @contextlib.contextmanager
-    def opened(self) -> Iterator[int]:
+    def open_file(self) -> Iterator[int]:
         """Open the log; PostgreSQL inherits the file, so it need not reach it by name."""
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
         descriptor = os.open(self.path, flags, 0o600)
@@ -63,7 +63,7 @@ class ServerLog:
         return EmbeddedPostgresFailed(f"{what}. The last lines of its log say why: {self.path}.")
 
     @contextlib.contextmanager
-    def failures_told(self) -> Iterator[None]:
+    def attach_log_to_failures(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

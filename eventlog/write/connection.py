@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from recountdb.eventlog.log.epoch import Epochs, enter_epoch
-from recountdb.eventlog.postgres.database import APPEND, Connection, connect, told
+from recountdb.eventlog.postgres.database import APPEND, Connection, connect, translate_errors
 
 
 class WriterConnection:
@@ -30,7 +30,7 @@ class WriterConnection:
         if self._connection is None or not self._connection.is_alive():
             connection = connect(self._conninfo, APPEND, settings=self.SETTINGS)
             try:
-                with told():
+                with translate_errors():
                     self._enter(connection)
             except BaseException:
                 connection.close()

@@ -47,13 +47,13 @@ class TransactionFacts:
         return self._views.find_hold(self._name.project, user_id)
 
     def is_known(self, user_id: str) -> bool:
-        return self._views.is_known(self._name.project, user_id)
+        return self._views.user_exists(self._name.project, user_id)
 
     def count_forks(self) -> int:
         return self._changes.count_forks(self._name.project)
 
     def is_purged(self, stream_id: UUID) -> bool:
-        return not self._views.is_there(stream_id)
+        return not self._views.stream_exists(stream_id)
 
     def messages(self, ids: Collection[UUID] = (), instants: Collection[datetime] = ()) -> list[MessageState]:
         found = self._views.find_messages(self._stream_id, ids, instants)

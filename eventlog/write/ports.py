@@ -56,10 +56,10 @@ class Views(Protocol):
     def find_hold(self, project: str, user_id: str) -> str | None:
         """Return the legal hold on a user; None when there is none, or no such user."""
 
-    def is_known(self, project: str, user_id: str) -> bool:
+    def user_exists(self, project: str, user_id: str) -> bool:
         """Return whether there is a session of a user, or anything that they said, live or deleted."""
 
-    def is_there(self, stream_id: UUID) -> bool:
+    def stream_exists(self, stream_id: UUID) -> bool:
         """Return whether a stream has a name, live or deleted."""
 
     def count_forks(self, project: str) -> int:

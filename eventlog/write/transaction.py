@@ -22,7 +22,7 @@ from recountdb.domain.errors import (
 from recountdb.eventlog.integrity.chain import Chain
 from recountdb.eventlog.log.event_log import EventLog
 from recountdb.eventlog.postgres.clock import elapsed_seconds
-from recountdb.eventlog.postgres.database import Connection, told
+from recountdb.eventlog.postgres.database import Connection, translate_errors
 from recountdb.eventlog.write.changes import Loaded, PendingChanges
 from recountdb.eventlog.write.facts import PastFacts, TransactionFacts
 from recountdb.eventlog.write.ports import Outcome, RecordedRequest, StreamChange, Views
@@ -55,7 +55,7 @@ class Transaction:
         self._oldest_at = elapsed_seconds()
         self._positions: dict[tuple[UUID, int], int] = {}
         self._exits = ExitStack()
-        self._exits.enter_context(told())
+        self._exits.enter_context(translate_errors())
         self._is_open = False
 
     def __enter__(self) -> Transaction:

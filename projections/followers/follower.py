@@ -234,7 +234,7 @@ def _resume_batch(connection: Connection, follower: Follower, stream_id: UUID, l
             key = {"follower": follower.name, "stream_id": stream_id}
             bounds = {"position": position, "topics": _topics_of(follower), "limit": limit}
             bounds["weight_max"] = BATCH_WEIGHT_MAX
-            entries = Entries(connection.execute(SQL["select_set_aside"], key | bounds))
+            entries = Entries(connection.execute(SQL["select_parked_entries"], key | bounds))
             if entries:
                 follower.handle(connection, entries)
             if len(entries) < limit and not entries.is_cut:

@@ -19,8 +19,8 @@ from contextlib import closing, suppress
 
 import psycopg
 
-from recountdb.eventlog.postgres.database import LEAD, Connection, connect, translated
-from recountdb.eventlog.postgres.exclusive_locks import kept_alive
+from recountdb.eventlog.postgres.database import LEAD, Connection, connect, translate_error
+from recountdb.eventlog.postgres.exclusive_locks import keep_alive
 from recountdb.eventlog.postgres.failures import OUTAGES
 from recountdb.eventlog.postgres.statements import Statements
 
@@ -128,14 +128,14 @@ class Leader(threading.Thread):
                 ((is_ours,),) = connection.execute(SQL["try_lead"], [self._lock_name]).fetchall()
                 if is_ours:
                     self.has_lead = True
-                    with kept_alive(connection):
+                    with keep_alive(connection):
                         self._work(Lease(connection, self._bell, self._stopped))
                     return
                 self._bell.wait(TRY_SECONDS)
 
     def _tell_of_outage(self, error: Exception) -> None:
         """Log a warning once for each outage, however long it lasts."""
-        outage = translated(error) if isinstance(error, psycopg.Error) else error
+        outage = translate_error(error) if isinstance(error, psycopg.Error) else error
         reason = str(getattr(outage, "why", None) or outage)
         if reason != self._told and not self._stopped.is_set():
             logger.warning("%s waits: %s", self.name, reason)

@@ -37,8 +37,8 @@ from recountdb.eventlog.log.mapper import EventMapper, Row
 from recountdb.eventlog.log.order import settled_position
 from recountdb.eventlog.log.recorder import as_json
 from recountdb.eventlog.log.rows import make_stored_event
-from recountdb.eventlog.postgres.database import Connection, connect, told
-from recountdb.eventlog.postgres.exclusive_locks import kept_alive
+from recountdb.eventlog.postgres.database import Connection, connect, translate_errors
+from recountdb.eventlog.postgres.exclusive_locks import keep_alive
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.eventlog.write.ports import StreamChange
 from recountdb.projections.rebuild import shadow
@@ -94,8 +94,8 @@ class Folder:
 
     def __init__(self, connection: Connection, *, quarantine: bool = False) -> None:
         self._connection = connection
-        self._aside: list[RecordUnreadable] = []
-        self._set_aside = self._aside.append if quarantine else _raise_unreadable
+        self._quarantined: list[RecordUnreadable] = []
+        self._quarantine = self._quarantined.append if quarantine else _raise_unreadable
         self._states: dict[UUID, Aggregate] | None = None  # of streams met while catching up
         self._mapper = EventMapper(events_by_topic())
         self._views = [BY_NAME[name] for name in load_versions(connection, SHADOW)]
@@ -107,7 +107,7 @@ class Folder:
 
         ``take``: the statement that chooses the unit; ``take_free_unit`` skips units that others work on.
         """
-        with told(), self._connection.transaction(), _no_garbage_collection():
+        with translate_errors(), self._connection.transaction(), _no_garbage_collection():
             self._connection.execute(SQL["flush_later"])
             for number, low, high, events in self._connection.execute(SQL[take]).fetchall():
                 with self._connection.cursor("recount_streams") as cursor:
@@ -123,7 +123,7 @@ class Folder:
         """Copy the rows of whole streams, none of which are in the shadow tables yet."""
         lines: dict[str, list[bytes]] = {table: [] for table in select_stream_tables(self._columns)}
         numbers: dict[tuple[str, str], dict[str, Any]] = {}
-        changes = fold_streams(stored, self._mapper, self._set_aside)
+        changes = fold_streams(stored, self._mapper, self._quarantine)
         while some := list(islice(changes, CHANGES)):
             if self._states is not None:
                 self._states.update((change.state.id, change.state) for change in some)
@@ -139,13 +139,13 @@ class Folder:
         for table, found in lines.items():
             if found:
                 copy_lines(self._connection, f"{SHADOW}{table}", list(self._columns[table]), found)
-        self._note_aside()
+        self._note_quarantined()
         # Once, in order, and last of all, because several processes lock these rows.
         self._raise_counters(list(numbers.values()))
 
-    def _note_aside(self) -> None:
-        shadow.quarantine_streams(self._connection, self._aside)
-        self._aside.clear()
+    def _note_quarantined(self) -> None:
+        shadow.quarantine_streams(self._connection, self._quarantined)
+        self._quarantined.clear()
 
     def _raise_counters(self, rows: Sequence[dict[str, Any]]) -> None:
         if rows:
@@ -158,7 +158,7 @@ class Folder:
         rows of further events are written as appends write them, only into the shadow tables.
         """
         states = self._states = {} if self._states is None else self._states
-        with told(), self._connection.transaction():
+        with translate_errors(), self._connection.transaction():
             ((position,),) = self._connection.execute(SQL["caught_up_to"]).fetchall()
             aside = list(shadow.load_quarantine(self._connection))
             found = self._connection.execute(SQL["events_since"], [position, settled, aside]).fetchall()
@@ -177,7 +177,7 @@ class Folder:
         """Write the rows that follow from events of streams whose states are known."""
         found = (self._change(stream_id, stored) for stream_id, stored in newer.items())
         changes = [change for change in found if change is not None]
-        self._note_aside()
+        self._note_quarantined()
         for table, sql, rows in (write for view in self._views for write in view.writes_for(changes)):
             if table == "counters":
                 self._raise_counters(rows)
@@ -192,7 +192,7 @@ class Folder:
         try:
             events = [self._mapper.to_domain_event(e) for e in stored if e.originator_version > state.version]
         except RecordUnreadable as error:
-            self._set_aside(error)
+            self._quarantine(error)
             return None
         if not events:
             return None
@@ -230,7 +230,7 @@ def fill_views(
     Raises RecordUnreadable, which names stream and version, for an event that cannot be read, unless
     ``quarantine`` says to set such streams aside.
     """
-    with told(), connect(conninfo) as connection:
+    with translate_errors(), connect(conninfo) as connection:
         if not quarantine and has_tables(connection, SHADOW) and shadow.load_quarantine(connection):
             shadow.drop_shadow(connection)
         shadow.create_shadow(connection, settled_position(connection), names)
@@ -251,7 +251,7 @@ def fill_shadow(conninfo: str, workers: int, progress: Progress, *, quarantine: 
         _fill_together(conninfo, workers, progress, quarantine=quarantine)
     # PostgreSQL may still work on a unit for a rebuild that was killed. This waits for it, and then folds
     # the unit unless it was finished after all.
-    with connect(conninfo) as connection, kept_alive(connection):
+    with connect(conninfo) as connection, keep_alive(connection):
         for events in iter(Folder(connection, quarantine=quarantine).fold_unit, 0):
             progress(events)
 
@@ -280,7 +280,7 @@ _kept = ExitStack()
 def _begin_work(conninfo: str, quarantine: bool) -> None:
     exit_with_parent()
     connection = connect(conninfo)
-    _kept.enter_context(kept_alive(connection))  # to the end of the process
+    _kept.enter_context(keep_alive(connection))  # to the end of the process
     _folder.append(Folder(connection, quarantine=quarantine))
 
 
@@ -305,7 +305,7 @@ def find_differences(connection: Connection) -> Iterator[Difference]:
 
     Rows of streams that were written to since, are being erased, or were set aside are left out.
     """
-    with told(), connection.transaction():
+    with translate_errors(), connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         ((position,),) = connection.execute(SQL["caught_up_to"]).fetchall()
         ((newer, _),) = connection.execute(SQL["streams_since"], [position, 2**63 - 1])
@@ -319,7 +319,7 @@ def swap_in(conninfo: str, *, quarantine: bool = False, holder: int | None = Non
 
     ``holder``: the session that must still hold the lock of the rebuild (see shadow.check_rebuild_lock).
     """
-    with told(), connect(conninfo) as connection, kept_alive(connection):
+    with translate_errors(), connect(conninfo) as connection, keep_alive(connection):
         folder = Folder(connection, quarantine=quarantine)
 
         def catch_up() -> Callable[[], object]:
@@ -339,10 +339,10 @@ def _last_position(connection: Connection) -> int:
 def roll_back_rebuild(conninfo: str, *, holder: int | None = None) -> float:
     """Swap in the tables from before the last rebuild again, caught up with the log.
 
-    Returns for how many seconds writers waited. ``holder``: see put_in_place. Raises NotFound when there
+    Returns for how many seconds writers waited. ``holder``: see swap_in. Raises NotFound when there
     are no such tables.
     """
-    with told(), connect(conninfo) as connection:
+    with translate_errors(), connect(conninfo) as connection:
         shadow.restore_previous(connection)
         quarantine = bool(shadow.load_quarantine(connection))
     return swap_in(conninfo, quarantine=quarantine, holder=holder)

@@ -12,20 +12,20 @@ from recountdb.domain.catalog import KINDS
 from recountdb.domain.errors import RecordUnreadable
 from recountdb.domain.events import Erased
 from recountdb.domain.messages import fold_messages
-from recountdb.eventlog.log.mapper import EventMapper, Row, unreadable
+from recountdb.eventlog.log.mapper import EventMapper, Row, make_unreadable
 from recountdb.eventlog.write.ports import StreamChange
 
 Quarantine = Callable[[RecordUnreadable], object]
 """Callback for a stream with an event that cannot be read. The stream is skipped unless it raises."""
 
 
-def fold_streams(rows: Iterable[Row], mapper: EventMapper, set_aside: Quarantine) -> Iterator[StreamChange]:
+def fold_streams(rows: Iterable[Row], mapper: EventMapper, quarantine: Quarantine) -> Iterator[StreamChange]:
     """Yield one change for each stream. ``rows``: whole streams, one after the other, by version."""
     for _, stream in groupby(rows, key=lambda row: row[0].int):
         try:
             change = _fold_stream(list(stream), mapper)
         except RecordUnreadable as error:
-            set_aside(error)
+            quarantine(error)
         else:
             yield change
 
@@ -39,9 +39,9 @@ def _fold_stream(rows: Sequence[Row], mapper: EventMapper) -> StreamChange:
     _, _, topic, _ = rows[0]
     kind = KINDS[topic.partition(".")[0]]
     if not isinstance(events[0], Started | Erased):
-        raise unreadable(StoredEvent(*rows[0]), "the stream has to begin with what started it")
+        raise make_unreadable(StoredEvent(*rows[0]), "the stream has to begin with what started it")
     state = kind.project_all(None, events)
     if state is None:
-        raise unreadable(StoredEvent(*rows[-1]), "the stream was erased, but never purged")
+        raise make_unreadable(StoredEvent(*rows[-1]), "the stream was erased, but never purged")
     messages = {} if state.is_purged else fold_messages({}, events)
     return StreamChange(state, events, messages)

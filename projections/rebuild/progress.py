@@ -12,7 +12,7 @@ from psycopg.errors import UndefinedTable
 
 from recountdb.domain.errors import InvalidInput, RecountError
 from recountdb.eventlog.postgres.advisory_locks import REBUILD_LOCK
-from recountdb.eventlog.postgres.database import Connection, Database, told
+from recountdb.eventlog.postgres.database import Connection, Database, translate_errors
 from recountdb.eventlog.postgres.statements import Statements
 from recountdb.projections.queries import counts
 from recountdb.projections.views.registry import BY_NAME
@@ -113,7 +113,7 @@ def record_outcome(connection: Connection, number: int) -> Iterator[Findings]:
     """Record the outcome of a rebuild at the end of the block."""
     findings = Findings()
     try:
-        with told():
+        with translate_errors():
             yield findings
     except RecountError as refusal:
         record_end(connection, number, findings, str(refusal))

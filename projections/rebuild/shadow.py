@@ -88,7 +88,7 @@ def hold_rebuild_lock(connection: Connection) -> Iterator[None]:
         finally:
             if not connection.closed:
                 with suppress(psycopg.Error):  # the connection is lost, and the lock with it
-                    connection.execute(SQL["leave_alone"], [SHADOW_LOCK])
+                    connection.execute(SQL["unlock_shadow"], [SHADOW_LOCK])
 
 
 def _end_forerunners(connection: Connection) -> None:
@@ -102,7 +102,7 @@ def _end_forerunners(connection: Connection) -> None:
 
 
 def check_rebuild_lock(connection: Connection, holder: int | None) -> None:
-    """Raise Unavailable unless session ``holder`` still holds the lock of ``alone``; None skips the check.
+    """Raise Unavailable unless session ``holder`` still holds the rebuild lock; None skips the check.
 
     The tables are changed through other connections than the holder's, which PostgreSQL ends when this
     process stood still. Another rebuild may have begun then.
@@ -119,7 +119,7 @@ def _wait_for_erasure(connection: Connection) -> None:
     try:
         with connection.transaction():  # the time limit ends with it, the lock does not
             connection.execute(SQL["wait_for_locks"], [f"{ERASURE_SECONDS_MAX}s"])
-            connection.execute(SQL["wait_alone"], [SHADOW_LOCK])
+            connection.execute(SQL["lock_shadow"], [SHADOW_LOCK])
     except errors.LockNotAvailable:
         raise Unavailable("purged content is being erased: rebuild when that is done") from None
 
@@ -163,12 +163,12 @@ def clear_streams(connection: Connection, streams: Sequence[UUID]) -> None:
 def quarantine_streams(connection: Connection, errors: Iterable[RecordUnreadable]) -> None:
     """Record streams that cannot be folded. Their rows in use are copied into the new tables unchanged."""
     for error in errors:
-        connection.execute(SQL["set_aside"], [error.stream_id, error.version, str(error)])
+        connection.execute(SQL["quarantine_stream"], [error.stream_id, error.version, str(error)])
 
 
 def load_quarantine(connection: Connection) -> dict[UUID, str]:
     """Return the streams that were set aside, each with the reason, a text that names the version."""
-    return dict(connection.execute(SQL["those_aside"]).fetchall())
+    return dict(connection.execute(SQL["select_quarantine"]).fetchall())
 
 
 def _keep_rows(connection: Connection, streams: Sequence[UUID]) -> None:

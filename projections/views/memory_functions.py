@@ -23,7 +23,7 @@ def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
     functions = [change.state for change in changes if isinstance(change.state, Function)]
     put = [to_row(function) for function in functions if not function.is_purged]
     return [
-        Write("functions", SQL["put_functions"], put),
+        Write("functions", SQL["upsert_functions"], put),
         Write("functions", SQL["delete_functions"], purged_streams(changes, Function)),
     ]
 

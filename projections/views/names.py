@@ -51,9 +51,9 @@ def find_stream(database: Database, name: Name) -> UUID | None:
     return None
 
 
-def is_there(database: Database, stream_id: UUID) -> bool:
+def stream_exists(database: Database, stream_id: UUID) -> bool:
     """Return whether a stream has a name, live or deleted."""
-    ((found,),) = database.fetch(SQL["is_there"], [stream_id])
+    ((found,),) = database.fetch(SQL["stream_exists"], [stream_id])
     return bool(found)
 
 

@@ -62,11 +62,11 @@ class CoreViews:
     def find_hold(self, project: str, user_id: str) -> str | None:
         return users.find_hold(self._database, project, user_id)
 
-    def is_known(self, project: str, user_id: str) -> bool:
-        return users.is_known(self._database, project, user_id)
+    def user_exists(self, project: str, user_id: str) -> bool:
+        return users.user_exists(self._database, project, user_id)
 
-    def is_there(self, stream_id: UUID) -> bool:
-        return names.is_there(self._database, stream_id)
+    def stream_exists(self, stream_id: UUID) -> bool:
+        return names.stream_exists(self._database, stream_id)
 
     def count_forks(self, project: str) -> int:
         return sessions.count_forks(self._database, project)

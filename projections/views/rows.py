@@ -20,17 +20,17 @@ def upsert_conversations(
     changes: Sequence[StreamChange], kind: type[Conversation], sql: Mapping[str, str], view: str
 ) -> list[Write]:
     """Return the writes for each conversation that changed: only its counts when only messages changed."""
-    put: list[dict[str, Any]] = []
-    touched: list[dict[str, Any]] = []
+    upserted: list[dict[str, Any]] = []
+    counted: list[dict[str, Any]] = []
     for change in changes:
         if isinstance(change.state, kind) and not change.state.is_purged:
             if all(map(_is_about_messages, change.events)):
-                touched.append(_counts_of(change.state))
+                counted.append(_counts_of(change.state))
             else:
-                put.append(to_row(change.state))
+                upserted.append(to_row(change.state))
     return [
-        Write(view, sql[f"put_{view}"], put),
-        Write(view, sql[f"touch_{view}"], touched),
+        Write(view, sql[f"upsert_{view}"], upserted),
+        Write(view, sql[f"update_counts_of_{view}"], counted),
         Write(view, sql[f"delete_{view}"], purged_streams(changes, kind)),
     ]
 

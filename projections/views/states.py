@@ -31,7 +31,7 @@ def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
         for event in change.events
         if isinstance(event, StateSet)
     }
-    return [Write("states", SQL["put_states"], list(documents.values()))]
+    return [Write("states", SQL["upsert_states"], list(documents.values()))]
 
 
 def get_state(database: Database, project: str, kind: StatefulKind, name: str, key: str | None) -> Any:

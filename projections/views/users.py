@@ -22,7 +22,7 @@ TABLES = {"users": ("stream_id",)}
 def writes_for(changes: Sequence[StreamChange]) -> list[Write]:
     users = [change.state for change in changes if isinstance(change.state, User)]
     return [
-        Write("users", SQL["put_users"], [to_row(user) for user in users if not user.is_purged]),
+        Write("users", SQL["upsert_users"], [to_row(user) for user in users if not user.is_purged]),
         Write("users", SQL["delete_users"], purged_streams(changes, User)),
     ]
 
@@ -47,9 +47,9 @@ def find_hold(database: Database, project: str, name: str) -> str | None:
     return None
 
 
-def is_known(database: Database, project: str, name: str) -> bool:
+def user_exists(database: Database, project: str, name: str) -> bool:
     """Return whether there is a session or a message of this user, live or deleted."""
-    ((found,),) = database.fetch(SQL["is_known"], {"project": project, "name": name})
+    ((found,),) = database.fetch(SQL["user_exists"], {"project": project, "name": name})
     return bool(found)
 
 

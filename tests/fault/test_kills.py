@@ -183,7 +183,7 @@ def check_import(connection: Connection, scratch: Path) -> None:
     assert unerased(connection) == 0
     lines: list[bytes] = []
     exporting.export_log(connection, lines.append, lambda count: None)
-    with reading.opened(scratch / LOG_FILE) as file:
+    with reading.open_archive(scratch / LOG_FILE) as file:
         assert lines[1:-1] == file.read().splitlines(keepends=True)[1:-1]
     assert any(b'"salt":null' in line for line in lines)
 

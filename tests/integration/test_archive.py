@@ -41,7 +41,7 @@ from recountdb.eventlog.archive import export_log as exporting
 from recountdb.eventlog.archive import import_log as importing
 from recountdb.eventlog.archive import read as reading
 from recountdb.eventlog.archive.import_log import ImportUnfinished
-from recountdb.eventlog.archive.lines import ArchiveRefused, EventLine, moment
+from recountdb.eventlog.archive.lines import ArchiveRefused, EventLine, to_moment
 from recountdb.eventlog.archive.read import Source
 from recountdb.eventlog.integrity.chain import GENESIS, commitment_to, link_after
 from recountdb.eventlog.integrity.checkpoints import take_checkpoints
@@ -102,10 +102,10 @@ def source_of(text: bytes) -> Source:
 def take_in(conninfo: str, source: Source) -> None:
     """Import, as the command line does."""
     checked = checking.check(source, nothing)
-    with connect(conninfo) as connection, importing.alone(connection):
+    with connect(conninfo) as connection, importing.hold_import_locks(connection):
         importing.import_log(connection, source, checked, nothing)
         build_views(conninfo, workers=1)
-        importing.finish(connection)
+        importing.finish_import(connection)
 
 
 def sealed(lines: list[bytes]) -> bytes:
@@ -383,7 +383,7 @@ class TestInterrupted:
     def test_two_do_not_run_at_once(self, text: bytes, other: str) -> None:
         with (
             connect(other) as connection,
-            importing.alone(connection),
+            importing.hold_import_locks(connection),
             pytest.raises(Unavailable, match="another import"),
         ):
             take_in(other, source_of(text))
@@ -506,7 +506,7 @@ class TestRefused:
             originator_version=1,
             project=line["project"],
             topic=line["topic"],
-            recorded_at=moment(line["recorded_at"]),
+            recorded_at=to_moment(line["recorded_at"]),
             state=state,
             salt=bytes(16),
             link=b"",
@@ -547,7 +547,7 @@ class TestRefused:
     def test_a_file_that_changes_while_it_is_read(self, text: bytes, conninfo: str, other: str) -> None:
         later = exported(conninfo)
         checked = checking.check(source_of(text), nothing)
-        with connect(other) as connection, importing.alone(connection):
+        with connect(other) as connection, importing.hold_import_locks(connection):
             with pytest.raises(ArchiveRefused, match="was changed while it was read"):
                 importing.import_log(connection, source_of(later), checked, nothing)
             assert not any(rows_of(connection).values())
@@ -605,7 +605,7 @@ class TestFiles:
         with exporting.written(path) as write:
             write(text)
         whole = path.read_bytes()
-        source = partial(reading.opened, path)
+        source = partial(reading.open_archive, path)
         assert checking.check(source, nothing).checkpoints == 3
         chance = random.Random(2)
         for _ in range(200):
@@ -622,12 +622,12 @@ class TestFiles:
     def test_a_file_that_was_unpacked_will_do(self, text: bytes, tmp_path: Path) -> None:
         path = tmp_path / "log.jsonl"
         path.write_bytes(text)
-        assert checking.check(partial(reading.opened, path), nothing).checkpoints == 3
+        assert checking.check(partial(reading.open_archive, path), nothing).checkpoints == 3
 
     def test_a_pipe_will_not_do(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "pipe")
         with pytest.raises(ArchiveRefused, match="not in a pipe"):
-            checking.check(partial(reading.opened, tmp_path / "pipe"), nothing)
+            checking.check(partial(reading.open_archive, tmp_path / "pipe"), nothing)
 
 
 def unpacked(data: bytearray) -> bytes | None:

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from recountdb.api.cli.failures import exit_code_for, explain_failure, translate_driver_error
 from recountdb.domain.errors import Unavailable
 from recountdb.eventlog.postgres.database import connect
-from recountdb.eventlog.postgres.failures import translated
+from recountdb.eventlog.postgres.failures import translate_error
 from tests.support.outage import END_OTHERS
 
 ENDED = [
@@ -41,18 +41,18 @@ ENDED = [
 
 @pytest.mark.parametrize("kind", ENDED)
 def test_each_is_a_sentence_without_a_number(kind: type[psycopg.Error]) -> None:
-    error = translated(kind("what it says itself, which may quote"))
+    error = translate_error(kind("what it says itself, which may quote"))
     assert isinstance(error, Unavailable)
     assert "quote" not in str(error)
     assert error.retry_after_seconds > 0
 
 
 def test_a_pooler_that_is_used_up_is_named() -> None:
-    assert "default_pool_size" in str(translated(errors.ProtocolViolation("query_wait_timeout")))
+    assert "default_pool_size" in str(translate_error(errors.ProtocolViolation("query_wait_timeout")))
 
 
 def test_what_the_driver_says_by_itself_is_no_refusal() -> None:
-    assert str(translated(psycopg.InternalError("unexpected result"))) == "the database does not answer"
+    assert str(translate_error(psycopg.InternalError("unexpected result"))) == "the database does not answer"
 
 
 @pytest.mark.parametrize("kind", ENDED)

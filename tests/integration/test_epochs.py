@@ -236,9 +236,9 @@ class TestArchives:
             connect(other) as connection,
         ):
             archive = checking.check(lambda: opened(text), lambda count: None)
-            with importing.alone(connection):
+            with importing.hold_import_locks(connection):
                 importing.import_log(connection, lambda: opened(text), archive, lambda count: None)
-                importing.finish(connection)
+                importing.finish_import(connection)
             first, second = load_epochs(connection).all
             assert (first.id, first.number) == (epochs_of(conninfo).current.id, 1)
             assert (second.number, second.shared_through, second.begins_after) == (2, 4, 4)

@@ -32,7 +32,7 @@ def endpoint() -> Iterator[str]:
 @pytest.fixture
 def client(endpoint: str) -> Iterator[Any]:
     """Of an emulator without tables."""
-    client = dynamodb.opened(endpoint, None)
+    client = dynamodb.open_client(endpoint, None)
     for name in client.list_tables()["TableNames"]:
         client.delete_table(TableName=name)
     yield client

@@ -23,7 +23,7 @@ from recountdb.domain.messages import Message
 from recountdb.domain.sessions import SessionDeleted
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.log.notifier import Notifier
-from recountdb.eventlog.log.order import settled_position, still_held
+from recountdb.eventlog.log.order import select_still_held, settled_position
 from recountdb.eventlog.log.recorder import LogRecorder
 from recountdb.eventlog.log.subscription import LogSubscription
 from recountdb.eventlog.postgres.database import Database, connect
@@ -157,12 +157,14 @@ class TestSettledPosition:
 
     def test_a_holder_is_gone_when_it_holds_no_lock_or_holds_it_in_another_transaction(self) -> None:
         awaited = {"7": 12}
-        assert still_held(awaited, {"7": 12, "8": 1}) == awaited
-        assert still_held(awaited, {"7": 0}) == awaited, "it ends, and its events may not be readable yet"
-        assert still_held(awaited, {"7": 13}) == {}
-        assert still_held(awaited, {"8": 12}) == {}
-        assert still_held({"7": 0}, {"7": 0}) == {"7": 0}
-        assert still_held({"7": 0}, {"7": 12}) == {}
+        assert select_still_held(awaited, {"7": 12, "8": 1}) == awaited
+        assert select_still_held(awaited, {"7": 0}) == awaited, (
+            "it ends, and its events may not be readable yet"
+        )
+        assert select_still_held(awaited, {"7": 13}) == {}
+        assert select_still_held(awaited, {"8": 12}) == {}
+        assert select_still_held({"7": 0}, {"7": 0}) == {"7": 0}
+        assert select_still_held({"7": 0}, {"7": 12}) == {}
 
     def test_appends_of_another_database_do_not_count(
         self, conninfo: str, server: str, template: str, database: Database, monkeypatch: pytest.MonkeyPatch

@@ -18,7 +18,7 @@ from psycopg.conninfo import make_conninfo
 from recountdb.api.runtime import all_migrations, migrate_database
 from recountdb.domain.errors import SchemaMismatch, Unavailable
 from recountdb.eventlog.postgres.database import Connection, connect
-from recountdb.eventlog.postgres.schema import Migration, applied, check_schema, migrate
+from recountdb.eventlog.postgres.schema import Migration, check_schema, load_applied, migrate
 from tests.support.postgres import embedded_server, new_database
 from tests.support.processes import in_processes, wait_for_others
 
@@ -126,7 +126,7 @@ def test_migrations_one_by_one_lead_to_the_same(connection: Connection) -> None:
 def test_migrations_that_are_there_are_not_applied_again(connection: Connection) -> None:
     assert migrate_database(connection) == all_migrations()
     assert migrate_database(connection) == []
-    assert applied(connection) == {(m.component, m.number) for m in all_migrations()}
+    assert load_applied(connection) == {(m.component, m.number) for m in all_migrations()}
 
 
 def migrate_from_here(conninfo: str) -> list[str]:
@@ -172,7 +172,7 @@ class TestFailure:
         with pytest.raises(Unavailable):
             migrate(connection, [*migrations[:-1], broken(), migrations[-1]])
         assert "half" not in tables(connection)
-        assert applied(connection) == set()
+        assert load_applied(connection) == set()
         assert not holds_a_lock(connection)
 
     def test_it_can_be_tried_again(self, connection: Connection) -> None:

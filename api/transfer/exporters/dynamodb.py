@@ -8,7 +8,7 @@ from time import time
 from typing import Any
 
 from recountdb.api.transfer.exporters.envelopes import Writer, envelope, flat
-from recountdb.api.transfer.importers.dynamodb import EXPIRY, Item, Key, key_of, told_of_aws
+from recountdb.api.transfer.importers.dynamodb import EXPIRY, Item, Key, key_of, translate_aws_errors
 from recountdb.api.transfer.importers.source import library
 from recountdb.domain.messages import MessageState
 from recountdb.domain.sessions import Session
@@ -44,7 +44,7 @@ class DynamoTable:
             "ExpressionAttributeNames": {"#key": self.key.partition},
         }
         item = self._item(session, messages)
-        with told_of_aws():
+        with translate_aws_errors():
             try:
                 self.client.put_item(TableName=self.table, Item=item, **({} if self.replaces else condition))
             except exceptions.ClientError as error:
@@ -74,7 +74,7 @@ def opened_table(
     replaces: bool,
 ) -> DynamoTable:
     """Return the table to export to. Raises SourceFailed where there is no such table."""
-    with told_of_aws():
+    with translate_aws_errors():
         key = key_of(client, table)
     return DynamoTable(client, table, key, writer, attribute or ATTRIBUTES[writer], ttl_seconds, replaces)
 

@@ -11,7 +11,7 @@ Fingerprints = Sequence[str | None]
 """A fingerprint of each message's content, in order. None: it could not be read, or was erased since."""
 
 
-def aligned(old: Fingerprints, new: Fingerprints) -> int | None:
+def align(old: Fingerprints, new: Fingerprints) -> int | None:
     """Return the place in ``old`` where ``new`` begins: the first from which both agree as far as both go.
 
     0 means that the source has only grown, more that it lost its beginning, None that the two have nothing

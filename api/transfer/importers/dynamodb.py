@@ -55,15 +55,15 @@ class Key:
     sort: str | None
 
 
-def opened(endpoint: str | None, region: str | None) -> Any:
+def open_client(endpoint: str | None, region: str | None) -> Any:
     """Return a client. Credentials, and a region of None, are found as the AWS tools find them."""
     boto3 = library("boto3", extra="dynamodb")
-    with told_of_aws():
+    with translate_aws_errors():
         return boto3.client("dynamodb", endpoint_url=endpoint, region_name=region)
 
 
 @contextmanager
-def told_of_aws() -> Iterator[None]:
+def translate_aws_errors() -> Iterator[None]:
     """Raise the library's errors as SourceFailed, in our own words, for its own may quote content."""
     exceptions = library("botocore.exceptions", extra="dynamodb")
     try:
@@ -77,7 +77,7 @@ def told_of_aws() -> Iterator[None]:
 
 def read(client: Any, wanted: Wanted) -> Source:
     """Return the table as a source. Raises SourceFailed where it cannot be read."""
-    with told_of_aws():
+    with translate_aws_errors():
         key = key_of(client, wanted.table)
     return Source(_talks(client, key, wanted))
 
@@ -106,7 +106,7 @@ def _items(client: Any, table: str) -> Iterator[Item]:
     """Yield all items of the table, fetched page by page with consistent reads."""
     start: dict[str, Any] = {}
     while True:
-        with told_of_aws():
+        with translate_aws_errors():
             page = client.scan(TableName=table, ConsistentRead=True, **start)
         yield from page["Items"]
         if "LastEvaluatedKey" not in page:
@@ -117,15 +117,15 @@ def _items(client: Any, table: str) -> Iterator[Item]:
 def _messages_attribute_of(item: Item) -> str | None:
     """Return the attribute that is a list of messages, or None where the item is something else."""
     for name, value in item.items():
-        if any(envelope.is_envelope(plain(one)) for one in value.get("L", ())):
+        if any(envelope.is_envelope(to_plain_value(one)) for one in value.get("L", ())):
             return name
     return None
 
 
 def _name_of(item: Item, key: Key) -> str:
     """Return the partition key and, unless it is only the attribute's own name, the sort key."""
-    partition = str(plain(item[key.partition]))
-    if key.sort is None or (sort := str(plain(item[key.sort]))) == key.sort:
+    partition = str(to_plain_value(item[key.partition]))
+    if key.sort is None or (sort := str(to_plain_value(item[key.sort]))) == key.sort:
         return partition
     return f"{partition}#{sort}"
 
@@ -153,7 +153,7 @@ def _talk(item: Item, name: str, attribute: str | None, table: str) -> Talk:
 
 
 def _entry(position: int, element: dict[str, Any]) -> Entry:
-    message = plain(element)
+    message = to_plain_value(element)
     if isinstance(message, dict) and isinstance(extra := message.get("additional_kwargs"), str):
         message = message | {"additional_kwargs": _unpacked(extra)}
     said, details, warnings = envelope.read(message)
@@ -168,7 +168,7 @@ def _unpacked(text: str) -> Any:
         return text
 
 
-def plain(value: dict[str, Any]) -> Any:
+def to_plain_value(value: dict[str, Any]) -> Any:
     """Return an attribute's value as JSON would have it."""
     ((kind, held),) = value.items()
     match kind:
@@ -179,9 +179,9 @@ def plain(value: dict[str, Any]) -> Any:
         case "NULL":
             return None
         case "L":
-            return [plain(one) for one in held]
+            return [to_plain_value(one) for one in held]
         case "M":
-            return {name: plain(one) for name, one in held.items()}
+            return {name: to_plain_value(one) for name, one in held.items()}
         case "SS":
             return sorted(held)
         case "NS":

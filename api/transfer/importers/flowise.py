@@ -14,15 +14,15 @@ from itertools import groupby
 from typing import Any
 
 from recountdb.api.protocols.langflux.shapes.messages import JSON_COLUMNS, KEY, ROLES, format_flowise_time
-from recountdb.api.transfer.importers.langflow import plain
+from recountdb.api.transfer.importers.langflow import to_plain_cell
 from recountdb.api.transfer.importers.source import (
     Entry,
     Source,
     Talk,
     given,
-    moment,
     own_id,
-    parsed,
+    parse_cell,
+    parse_moment_cell,
     unread_moment,
 )
 from recountdb.api.transfer.importers.tables import Row, Tables, count_of, need_columns
@@ -55,7 +55,7 @@ def _talks(tables: Tables, *, has_sessions: bool) -> Iterator[Talk]:
             "chat_message",
             # Flowise itself named sessions without an id after the first message's id.
             session or str(said[0]["id"]),
-            [entry(position, row, feedback[row["id"]]) for position, row in enumerate(said)],
+            [to_rated_entry(position, row, feedback[row["id"]]) for position, row in enumerate(said)],
             scope=flow,
             details=given({"flow_name": flows.get(flow)}),
             has_own_ids=True,
@@ -71,8 +71,8 @@ def _feedback_in(tables: Tables) -> defaultdict[Any, list[dict[str, Any]]]:
     found: defaultdict[Any, list[dict[str, Any]]] = defaultdict(list)
     if "messageId" in tables.columns("chat_message_feedback"):
         for row in tables.rows(SQL["feedback"]):
-            told = {name: None if cell is None else plain(cell) for name, cell in row.items()}
-            at = moment(row.get("createdDate"))
+            told = {name: None if cell is None else to_plain_cell(cell) for name, cell in row.items()}
+            at = parse_moment_cell(row.get("createdDate"))
             found[row["messageId"]].append(told | {"createdDate": at and format_flowise_time(at)})
     return found
 
@@ -83,13 +83,13 @@ def _flows_in(tables: Tables) -> dict[str, str]:
     return {str(row["id"]): row["name"] for row in tables.rows(SQL["flows"])}
 
 
-def entry(position: int, row: Row, feedback: list[dict[str, Any]]) -> Entry:
+def to_rated_entry(position: int, row: Row, feedback: list[dict[str, Any]]) -> Entry:
     told = {
-        name: parsed(cell) if name in JSON_COLUMNS else plain(cell)
+        name: parse_cell(cell) if name in JSON_COLUMNS else to_plain_cell(cell)
         for name, cell in row.items()
         if name not in ELSEWHERE and cell is not None
     }
-    told = {name: value for name, value in unswapped(told).items() if value is not None}
+    told = {name: value for name, value in undo_swap(told).items() if value is not None}
     members = {"chatType": DEFAULT_CHAT_TYPE} | told
     if not row.get("sessionId"):
         members["sessionId"] = row.get("sessionId")
@@ -97,14 +97,14 @@ def entry(position: int, row: Row, feedback: list[dict[str, Any]]) -> Entry:
     said = {
         "role": ROLES.get(row["role"], row["role"]),
         "content": row["content"],
-        "timestamp": moment(row["createdDate"]),
+        "timestamp": parse_moment_cell(row["createdDate"]),
         "metadata": {KEY: members | given(opinions)},
     }
     details = {"role": row["role"]} | unread_moment("createdDate", row["createdDate"])
     return Entry(position, said, id=own_id(row["id"]), details=details)
 
 
-def unswapped(metadata: dict[str, Any]) -> dict[str, Any]:
+def undo_swap(metadata: dict[str, Any]) -> dict[str, Any]:
     """Return ``metadata`` with two columns put right that Flowise's migration of December 2023 swapped.
 
     The members of their values show which rows these are.

@@ -16,9 +16,9 @@ from recountdb.api.transfer.importers.source import (
     Source,
     Talk,
     given,
-    moment,
     own_id,
-    parsed,
+    parse_cell,
+    parse_moment_cell,
     unread_moment,
 )
 from recountdb.api.transfer.importers.tables import Row, Tables, count_of, need_columns
@@ -68,7 +68,7 @@ def _names_of(tables: Tables, table: str, name: str) -> dict[str | None, Any]:
 
 def _entry(position: int, row: Row) -> Entry:
     told = {name: _value_of(name, cell) for name, cell in row.items()}
-    said = from_langflow_message(told | {"timestamp": moment(row["timestamp"])})
+    said = from_langflow_message(told | {"timestamp": parse_moment_cell(row["timestamp"])})
     return Entry(
         position,
         said | {"metadata": _metadata_of(told)},
@@ -92,13 +92,13 @@ def _value_of(name: str, cell: Any) -> Any:
     if cell is None:
         return None
     if name in JSON:
-        return parsed(cell)
+        return parse_cell(cell)
     if name in CLAIMS:
         return bool(cell)
-    return _text_id(cell) if name in IDS else plain(cell)
+    return _text_id(cell) if name in IDS else to_plain_cell(cell)
 
 
-def plain(cell: Any) -> Any:
+def to_plain_cell(cell: Any) -> Any:
     """Return the value of any other column as JSON can hold it, if need be as text."""
     return cell if isinstance(cell, bool | int | float | str | bytes | dict | list) else str(cell)
 

@@ -91,7 +91,7 @@ def _talk(send: Commands, name: str, listed: _Listed, elements: list[bytes | str
         KIND,
         PREFIX + name,
         name,
-        [entry(place, element) for place, element in enumerate(elements)],
+        [to_entry(place, element) for place, element in enumerate(elements)],
         metadata={KIND: facts},
         renews_metadata=True,
         details=given({"written_at": _written_at(listed.written)}),
@@ -132,7 +132,7 @@ def _written_at(seconds: float) -> str | None:
         return None
 
 
-def entry(position: int, element: bytes | str) -> Entry:
+def to_entry(position: int, element: bytes | str) -> Entry:
     """Return an element as a message. Roles are kept as they are, for Motorhead's programs read them back."""
     text = element.decode(errors="replace") if isinstance(element, bytes) else element
     warnings = (NOT_UTF_8,) if is_damaged(element, text) else ()

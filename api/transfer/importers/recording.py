@@ -32,7 +32,7 @@ from recountdb.api.transfer.chat_lines import (
     reason_of,
 )
 from recountdb.api.transfer.cleaning import clean
-from recountdb.api.transfer.importers.alignment import Fingerprints, aligned
+from recountdb.api.transfer.importers.alignment import Fingerprints, align
 from recountdb.api.transfer.importers.source import SOURCE, Entry, Talk
 from recountdb.domain.commands.conversations import AddMessages
 from recountdb.domain.messages import Message
@@ -115,7 +115,7 @@ class StoreImporter(Intake[Talk, _TakenTalk]):
         self._accounts: dict[int, Account] = {}
         self._on_account = on_account
 
-    def _understood(self, told: Iterable[Talk]) -> Iterator[_TakenTalk]:
+    def _parse(self, told: Iterable[Talk]) -> Iterator[_TakenTalk]:
         for number, talk in enumerate(told, 1):
             self.report.conversations += 1
             self.report.messages += len(talk.entries)
@@ -221,7 +221,7 @@ class StoreImporter(Intake[Talk, _TakenTalk]):
         old = _imported_before([mark for mark in marks if mark["generation"] == generation])
         if not old or not conversation.readable:
             return self._with_messages(conversation, conversation.readable, generation=generation)
-        start = aligned(old, conversation.fingerprints)
+        start = align(old, conversation.fingerprints)
         if start is None:
             self.report.generations_begun += 1
             self._warn(

@@ -111,7 +111,7 @@ def given(members: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None and value not in ("", [], {})}
 
 
-def parsed(cell: Any) -> Any:
+def parse_cell(cell: Any) -> Any:
     """Return the value of a cell of JSON text, or the text if it is not JSON. Either NULL is None."""
     if not isinstance(cell, str | bytes):
         return cell
@@ -130,10 +130,10 @@ def as_object(value: Any, name: str) -> dict[str, Any]:
 
 def unread_moment(name: str, cell: Any) -> dict[str, Any]:
     """Return the details to remember about a time that cannot be read: the cell itself, under ``name``."""
-    return {name: cell} if cell is not None and moment(cell) is None else {}
+    return {name: cell} if cell is not None and parse_moment_cell(cell) is None else {}
 
 
-def moment(cell: Any) -> datetime | None:
+def parse_moment_cell(cell: Any) -> datetime | None:
     """Return a database's time, or None if it is no time. One without a zone is UTC."""
     if isinstance(cell, str):
         try:

@@ -18,8 +18,8 @@ from recountdb.api.transfer.importers.source import (
     Talk,
     as_object,
     given,
-    moment,
     own_id,
+    parse_moment_cell,
     unread_moment,
 )
 from recountdb.api.transfer.importers.tables import Row, Tables, count_of, need_columns
@@ -64,7 +64,7 @@ def _entry(position: int, row: Row) -> Entry:
     said = {
         "role": message["role"],
         "content": message["content"],
-        "timestamp": moment(message.get("created_at")),
+        "timestamp": parse_moment_cell(message.get("created_at")),
         "token_count": message.get("token_count") or None,
         "metadata": message.get("metadata") or None,
     }
@@ -100,7 +100,7 @@ def _summaries_in(tables: Tables) -> dict[str, dict[str, Any]]:
 
 
 def _told(summary: dict[str, Any]) -> dict[str, Any]:
-    at = moment(summary["created_at"])
+    at = parse_moment_cell(summary["created_at"])
     return given(
         {member: summary.get(member) for member in ("uuid", "content", "token_count", "metadata")}
         | {"created_at": at and format_zep_time(at), "recent_message_uuid": summary.get("summary_point_uuid")}

@@ -27,7 +27,7 @@ DELETE FROM parked_streams WHERE follower = %(follower)s AND stream_id = %(strea
 UPDATE parked_streams SET version = %(version)s
  WHERE follower = %(follower)s AND stream_id = %(stream_id)s;
 
--- name: select_set_aside
+-- name: select_parked_entries
 -- Rows are weighed as in eventlog/log/sql/log.sql.
 SELECT notification_id, originator_id, originator_version, project, topic, recorded_at, state::text, page_rows,
        weight_before

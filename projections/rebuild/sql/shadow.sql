@@ -1,7 +1,7 @@
--- name: wait_alone
+-- name: lock_shadow
 SELECT pg_advisory_lock(%s, 'stored_events'::regclass::oid::int);
 
--- name: leave_alone
+-- name: unlock_shadow
 SELECT pg_advisory_unlock(%s, 'stored_events'::regclass::oid::int);
 
 -- name: end_forerunners
@@ -57,10 +57,10 @@ ALTER TABLE rebuild_counters ADD CONSTRAINT rebuild_counters_pkey PRIMARY KEY (p
 INSERT INTO rebuild_views (name, version, built_at)
 SELECT name, version, now() FROM unnest(%s::text[], %s::integer[]) AS view (name, version);
 
--- name: set_aside
+-- name: quarantine_stream
 INSERT INTO rebuild_set_aside VALUES (%s, %s, %s) ON CONFLICT (stream_id) DO NOTHING;
 
--- name: those_aside
+-- name: select_quarantine
 SELECT stream_id, reason FROM rebuild_set_aside ORDER BY stream_id;
 
 -- name: keep_counters

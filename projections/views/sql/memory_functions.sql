@@ -4,7 +4,7 @@
        project, name, number, definition, metadata, version, created_at, updated_at, deleted_at,
        deleted_version, hold;
 
--- name: put_functions
+-- name: upsert_functions
 INSERT INTO functions SELECT * FROM json_populate_recordset(NULL::functions, %s::json)
 ON CONFLICT (stream_id) DO UPDATE
    SET definition = excluded.definition,

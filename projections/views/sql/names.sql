@@ -22,7 +22,7 @@ SELECT stream_id
   FROM names
  WHERE project = %(project)s AND kind = %(kind)s AND scope = %(scope)s AND name = %(name)s;
 
--- name: is_there
+-- name: stream_exists
 SELECT EXISTS (SELECT FROM names WHERE stream_id = %s);
 
 -- name: lock_counter

@@ -4,7 +4,7 @@
        project, scope, name, number, user_id, origin, metadata, message_count, hidden_through, version,
        created_at, updated_at, deleted_at, deleted_version, hold;
 
--- name: put_sessions
+-- name: upsert_sessions
 INSERT INTO sessions SELECT * FROM json_populate_recordset(NULL::sessions, %s::json)
 ON CONFLICT (stream_id) DO UPDATE
    SET name = excluded.name,
@@ -23,7 +23,7 @@ DELETE FROM sessions
  USING json_to_recordset(%s::json) AS row (stream_id uuid)
  WHERE sessions.stream_id = row.stream_id;
 
--- name: touch_sessions
+-- name: update_counts_of_sessions
 -- Only messages came or went: the row's other members need not travel again.
 UPDATE sessions
    SET message_count = row.message_count, version = row.version, updated_at = row.updated_at

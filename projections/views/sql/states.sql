@@ -1,4 +1,4 @@
--- name: put_states
+-- name: upsert_states
 INSERT INTO states SELECT * FROM json_populate_recordset(NULL::states, %s::json)
 ON CONFLICT (stream_id, key) DO UPDATE
    SET state = excluded.state, version = excluded.version, updated_at = excluded.updated_at;

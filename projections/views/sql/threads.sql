@@ -4,7 +4,7 @@
        project, scope, name, number, metadata, message_count, hidden_through, version, created_at,
        updated_at, deleted_at, deleted_version, hold;
 
--- name: put_threads
+-- name: upsert_threads
 INSERT INTO threads SELECT * FROM json_populate_recordset(NULL::threads, %s::json)
 ON CONFLICT (stream_id) DO UPDATE
    SET name = excluded.name,
@@ -23,7 +23,7 @@ DELETE FROM threads
  USING json_to_recordset(%s::json) AS row (stream_id uuid)
  WHERE threads.stream_id = row.stream_id;
 
--- name: touch_threads
+-- name: update_counts_of_threads
 -- Only messages came or went: the row's other members need not travel again.
 UPDATE threads
    SET message_count = row.message_count, version = row.version, updated_at = row.updated_at

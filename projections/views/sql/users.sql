@@ -4,7 +4,7 @@
        project, name, number, profile, metadata, hidden_through, version, created_at, updated_at,
        deleted_at, deleted_version, hold;
 
--- name: put_users
+-- name: upsert_users
 INSERT INTO users SELECT * FROM json_populate_recordset(NULL::users, %s::json)
 ON CONFLICT (stream_id) DO UPDATE
    SET profile = excluded.profile,
@@ -28,7 +28,7 @@ SELECT u.hold
   JOIN users u USING (stream_id)
  WHERE n.project = %(project)s AND n.kind = 'user' AND n.scope = '' AND n.name = %(name)s;
 
--- name: is_known
+-- name: user_exists
 -- By what has a name: messages of a stream that was purged may not be erased yet.
 SELECT EXISTS (SELECT FROM sessions WHERE project = %(project)s AND user_id = %(name)s)
     OR EXISTS (SELECT FROM messages m JOIN names n USING (stream_id)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from recountdb.api.transfer import file_shapes
-from recountdb.api.transfer.chat_lines import understood
+from recountdb.api.transfer.chat_lines import parse_line
 from recountdb.api.transfer.file_shapes import NotLines, conversations_in
 
 SECRET = "rosebud"
@@ -20,7 +20,7 @@ CHAT = {"id": "a", "messages": [ONE]}
 
 def names_in(raw: bytes) -> list[str]:
     lines = conversations_in(io.BufferedReader(io.BytesIO(raw)))
-    return [understood(line, "default").command.name for line in lines]
+    return [parse_line(line, "default").command.name for line in lines]
 
 
 def pretty(document: Any) -> bytes:

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from recountdb.api.transfer import chat_import as importing
 from recountdb.api.transfer import chat_lines, cleaning
-from recountdb.api.transfer.chat_format import kept_aside
+from recountdb.api.transfer.chat_format import describe_renamed_member
 from recountdb.api.transfer.chat_import import CHUNK_LINES, chunks, tail
-from recountdb.api.transfer.chat_lines import NO_ID, Conversation, Line, Skipped, lines_of, understood
+from recountdb.api.transfer.chat_lines import NO_ID, Conversation, Line, Skipped, lines_of, parse_line
 from recountdb.projections.queries.existing_sessions import ExistingSession
 
 SECRET = "rosebud"
@@ -32,12 +32,12 @@ def chat(*contents: str, **members: Any) -> dict[str, Any]:
 
 
 def conversation(*contents: str, **members: Any) -> Conversation:
-    return understood(line(chat(*contents, **members)), "default")
+    return parse_line(line(chat(*contents, **members)), "default")
 
 
 def reason(text: Any) -> str:
     with pytest.raises(Skipped) as skipped:
-        understood(line(text), "default")
+        parse_line(line(text), "default")
     return str(skipped.value)
 
 
@@ -51,7 +51,7 @@ def test_a_line_becomes_a_command_that_starts_or_continues_the_session() -> None
         "tool_calls": [{"id": "c1"}],
         "metadata": {"n": 10**30},
     }
-    command = understood(line({"id": "a", "metadata": {"k": 1}, "messages": [said]}), "default").command
+    command = parse_line(line({"id": "a", "metadata": {"k": 1}, "messages": [said]}), "default").command
     (message,) = command.messages
     assert (command.kind, command.name, command.scope, command.metadata) == ("session", "a", "", {"k": 1})
     assert message.timestamp is not None
@@ -61,8 +61,8 @@ def test_a_line_becomes_a_command_that_starts_or_continues_the_session() -> None
 
 
 def test_the_user_of_the_command_line_is_for_lines_that_name_none() -> None:
-    assert understood(line(chat("x")), "default", "ana").command.user_id == "ana"
-    assert understood(line(chat("x", user_id="bo")), "default", "ana").command.user_id == "bo"
+    assert parse_line(line(chat("x")), "default", "ana").command.user_id == "ana"
+    assert parse_line(line(chat("x", user_id="bo")), "default", "ana").command.user_id == "bo"
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ ONE = {"role": "user", "content": "hi"}
     ],
 )
 def test_no_words_are_lost_for_what_is_beside_them(raw: Any, expected: dict[str, Any]) -> None:
-    whole = understood(line({"id": "a", "messages": [ONE, raw, ONE]}), "default")
+    whole = parse_line(line({"id": "a", "messages": [ONE, raw, ONE]}), "default")
     _, message, _ = whole.command.messages
     said = message.model_dump(exclude_none=True, exclude={"id"})
     assert said == expected
@@ -161,7 +161,7 @@ def test_no_words_are_lost_for_what_is_beside_them(raw: Any, expected: dict[str,
     ],
 )
 def test_a_member_that_is_there_twice_is_told_and_kept(text: str, words: list[str]) -> None:
-    whole = understood(Line(1, text.encode()), "default")
+    whole = parse_line(Line(1, text.encode()), "default")
     assert [message.content for message in whole.command.messages] == words
     assert list(whole.warnings) == [cleaning.TWICE]
     metadata = [whole.command.metadata, *(message.metadata for message in whole.command.messages)]
@@ -173,7 +173,7 @@ def test_a_member_that_is_there_twice_is_told_and_kept(text: str, words: list[st
 @pytest.mark.parametrize("number", ["3.14159265358979323846", "9007199254740993.0", "1e-400"])
 def test_a_number_that_would_be_rounded_is_kept_as_text(number: str) -> None:
     text = json.dumps(chat("x", metadata={"n": 0}) | {"messages": [ONE]}).replace('"n": 0', f'"n": {number}')
-    whole = understood(line(text.encode()), "default")
+    whole = parse_line(line(text.encode()), "default")
     assert whole.command.metadata == {"n": number}
     assert list(whole.warnings) == [cleaning.INEXACT]
 
@@ -182,8 +182,8 @@ def test_a_number_that_would_be_rounded_is_kept_as_text(number: str) -> None:
 def test_a_line_with_a_long_number_is_read_as_one_without(metadata: Any) -> None:
     given = chat("x", metadata=metadata)
     given["messages"][0] |= {"metadata": metadata, "timestamp": "2026-11-20T20:00:00Z", "token_count": 3}
-    short = understood(line(given), "default").command
-    long = understood(line(given | {"scope": "1234567890123456789"}), "default").command
+    short = parse_line(line(given), "default").command
+    long = parse_line(line(given | {"scope": "1234567890123456789"}), "default").command
     members = {"id"}
     assert [m.model_dump(exclude=members) for m in short.messages] == [
         m.model_dump(exclude=members) for m in long.messages
@@ -192,43 +192,43 @@ def test_a_line_with_a_long_number_is_read_as_one_without(metadata: Any) -> None
 
 
 def test_what_has_nothing_to_take_is_skipped_alone() -> None:
-    whole = understood(line({"id": "a", "messages": [ONE, 7, None, {}, [], {"id": "x"}, ONE]}), "default")
+    whole = parse_line(line({"id": "a", "messages": [ONE, 7, None, {}, [], {"id": "x"}, ONE]}), "default")
     assert (len(whole.command.messages), whole.messages_skipped) == (2, [1, 2, 3, 4, 5])
 
 
 def test_what_else_is_known_of_a_conversation() -> None:
     given = {"session_id": "a", "title": "Tea", "metadata": {"k": 1}, "extra": None, "messages": [ONE]}
-    command = understood(line(given), "default").command
+    command = parse_line(line(given), "default").command
     assert (command.name, command.metadata) == ("a", {"k": 1, "session_id": "a", "title": "Tea"})
-    assert understood(line({"id": 7, "messages": [ONE]}), "default").command.name == "7"
+    assert parse_line(line({"id": 7, "messages": [ONE]}), "default").command.name == "7"
 
 
 def test_names_that_cannot_be_one_are_made_fit_and_stay_apart() -> None:
     names = [
-        understood(line(chat("x", id=name)), "default").command.name for name in ("a\nb", "a\tb", "x" * 600)
+        parse_line(line(chat("x", id=name)), "default").command.name for name in ("a\nb", "a\tb", "x" * 600)
     ]
     assert len({*names}) == 3
     assert all(len(name) <= 512 and name.isprintable() for name in names)
-    assert understood(line(chat("x", id="a\nb")), "default").command.name == names[0]
-    scopes = understood(line(chat("x", scope="s" * 200, user_id="u" * 600)), "default").command
+    assert parse_line(line(chat("x", id="a\nb")), "default").command.name == names[0]
+    scopes = parse_line(line(chat("x", scope="s" * 200, user_id="u" * 600)), "default").command
     assert (len(scopes.scope), len(scopes.user_id or "")) == (100, 512)
 
 
 @pytest.mark.parametrize("given", [{"messages": [ONE]}, [ONE]])
 def test_a_line_without_an_id_is_named_after_what_it_says(given: Any) -> None:
-    whole = understood(line(given), "default")
-    assert whole.command.name == understood(line(given), "default").command.name
-    assert whole.command.name != understood(line({"messages": [ONE, ONE]}), "default").command.name
+    whole = parse_line(line(given), "default")
+    assert whole.command.name == parse_line(line(given), "default").command.name
+    assert whole.command.name != parse_line(line({"messages": [ONE, ONE]}), "default").command.name
     assert list(whole.warnings) == [chat_lines.NO_ID]
 
 
 def test_ids_that_are_no_uuids() -> None:
     given = {"id": "a", "messages": [ONE | {"id": "msg_1"}, ONE | {"id": "msg_2"}, ONE | {"id": "msg_1"}]}
-    whole = understood(line(given), "default")
+    whole = parse_line(line(given), "default")
     assert whole.has_own_ids
     assert len(set(whole.ids)) == 2  # the third is the first once more
     assert [message.metadata for message in whole.command.messages] == [{"id": "msg_1"}, {"id": "msg_2"}]
-    assert whole.ids == understood(line(given), "default").ids
+    assert whole.ids == parse_line(line(given), "default").ids
 
 
 def test_more_messages_than_one_line_may_have() -> None:
@@ -238,9 +238,9 @@ def test_more_messages_than_one_line_may_have() -> None:
 
 def test_the_same_message_id_twice() -> None:
     same = {"role": "user", "id": str(uuid4())}
-    assert understood(line({"id": "a", "messages": [same, same]}), "default").ids == [UUID(same["id"])]
+    assert parse_line(line({"id": "a", "messages": [same, same]}), "default").ids == [UUID(same["id"])]
     other = same | {"content": "other"}
-    first, second = understood(line({"id": "a", "messages": [same, other]}), "default").command.messages
+    first, second = parse_line(line({"id": "a", "messages": [same, other]}), "default").command.messages
     assert (first.id, second.id == first.id) == (UUID(same["id"]), False)
     assert second.metadata == {"id": same["id"]}
 
@@ -249,7 +249,7 @@ def test_the_same_message_id_twice() -> None:
 def test_whatever_a_line_holds_it_is_skipped_with_a_reason_of_ours(value: Any) -> None:
     for text in (value, {"id": value}, {"id": "a", "messages": value}, {"id": "a", "messages": [value]}):
         try:
-            understood(line(text), "default")
+            parse_line(line(text), "default")
         except Skipped as skipped:
             told = str(skipped)
         else:
@@ -264,7 +264,7 @@ def test_message_ids_are_the_same_for_the_same_words_in_the_same_place_only() ->
     assert all(message_id.version == 5 for message_id in ids)
     assert conversation("one", "three").ids[0] == ids[0]
     elsewhere = [
-        understood(line(chat("one")), "other").ids[0],
+        parse_line(line(chat("one")), "other").ids[0],
         conversation("one", id="b").ids[0],
         conversation("one", scope="flow").ids[0],
     ]
@@ -279,7 +279,7 @@ def test_made_message_ids_never_change() -> None:
 def test_metadata_of_a_message_is_no_part_of_its_words() -> None:
     def with_metadata(value: int) -> Conversation:
         message = {"role": "user", "content": "x", "metadata": {"n": value}}
-        return understood(line({"id": "a", "messages": [message]}), "default")
+        return parse_line(line({"id": "a", "messages": [message]}), "default")
 
     assert with_metadata(1).ids == with_metadata(2).ids
 
@@ -321,7 +321,7 @@ def test_a_deleted_session_is_not_revived() -> None:
 
 def test_messages_with_ids_of_their_own_are_left_to_the_store() -> None:
     own = {"id": "a", "messages": [{"role": "user", "id": str(uuid4())}]}
-    assert len(tail(understood(line(own), "default"), here(1), set()).ids) == 1
+    assert len(tail(parse_line(line(own), "default"), here(1), set()).ids) == 1
 
 
 # Lines and chunks
@@ -338,14 +338,14 @@ def test_a_line_that_is_too_long_is_skipped_whole(monkeypatch: pytest.MonkeyPatc
     assert len(long.text) == 2**20 + 1
     assert short == (2, b"[]\n")
     with pytest.raises(Skipped, match="is longer than 1 MiB"):
-        understood(long, "default")
+        parse_line(long, "default")
 
 
 def test_a_line_of_just_the_greatest_length_is_not_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     text = json.dumps(chat("x")).encode()
     monkeypatch.setattr(chat_lines, "LINE_BYTES_MAX", len(text))
     (whole,) = lines_of(io.BytesIO(text))
-    assert understood(whole, "default").command.name == "a"
+    assert parse_line(whole, "default").command.name == "a"
 
 
 def test_chunks_are_bounded_and_never_hold_a_name_twice() -> None:
@@ -364,11 +364,11 @@ def test_chunks_end_when_they_weigh_too_much(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_name_that_can_be_none_costs_no_words() -> None:
     said = [
-        understood(line({"id": {"$oid": name}, "messages": [ONE]}), "default") for name in ("a", "b", "a")
+        parse_line(line({"id": {"$oid": name}, "messages": [ONE]}), "default") for name in ("a", "b", "a")
     ]
     names = [one.command.name for one in said]
     assert names[0] == names[2] != names[1]
     assert said[0].command.metadata == {"id": {"$oid": "a"}}
-    assert said[0].warnings == {kept_aside("id"): 1, NO_ID: 1}
-    elsewhere = understood(line({"id": "", "session_id": "s", "messages": [ONE]}), "default")
+    assert said[0].warnings == {describe_renamed_member("id"): 1, NO_ID: 1}
+    elsewhere = parse_line(line({"id": "", "session_id": "s", "messages": [ONE]}), "default")
     assert elsewhere.command.name == "s"

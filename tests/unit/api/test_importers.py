@@ -18,7 +18,7 @@ from recountdb.api.transfer.exporters import envelopes
 from recountdb.api.transfer.exporters.dynamodb import attribute_value
 from recountdb.api.transfer.exporters.envelopes import Writer
 from recountdb.api.transfer.importers import dynamodb, envelope, flowise, motorhead, source
-from recountdb.api.transfer.importers.alignment import aligned
+from recountdb.api.transfer.importers.alignment import align
 from recountdb.api.transfer.importers.source import SourceFailed, Unreadable
 from recountdb.api.transfer.importers.tables import opened_tables, sqlite_address, without_driver
 from recountdb.domain.messages import MessageState
@@ -145,7 +145,7 @@ def test_where_the_present_content_begins_in_the_old(old: str, new: str, start: 
     def fingerprints(text: str) -> list[str | None]:
         return [None if letter == "?" else letter for letter in text]
 
-    assert aligned(fingerprints(old), fingerprints(new)) == start
+    assert align(fingerprints(old), fingerprints(new)) == start
 
 
 @given(st.lists(st.sampled_from("ab"), min_size=1), st.lists(st.sampled_from("ab")), st.data())
@@ -154,7 +154,7 @@ def test_what_only_lost_its_beginning_and_grew_is_never_taken_for_another(
 ) -> None:
     lost = data.draw(st.integers(0, len(old) - 1))
     present = old[lost:] + more
-    start = aligned(old, present)
+    start = align(old, present)
     assert start is not None
     assert start <= lost  # the longest overlap
     overlap = old[start:][: len(present)]
@@ -177,11 +177,11 @@ def test_what_only_lost_its_beginning_and_grew_is_never_taken_for_another(
     ],
 )
 def test_dynamodbs_values(value: dict[str, Any], plain: Any) -> None:
-    assert dynamodb.plain(value) == plain
+    assert dynamodb.to_plain_value(value) == plain
 
 
 def test_dynamodbs_binary_data_is_base64() -> None:
-    assert dynamodb.plain({"L": [{"B": b"rosebud"}, {"BS": [b"b", b"a"]}]}) == [
+    assert dynamodb.to_plain_value({"L": [{"B": b"rosebud"}, {"BS": [b"b", b"a"]}]}) == [
         "cm9zZWJ1ZA==",
         ["YQ==", "Yg=="],
     ]
@@ -195,14 +195,14 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_values_written_to_dynamodb_come_back_equal(value: Any) -> None:
-    assert dynamodb.plain(attribute_value(value)) == value
+    assert dynamodb.to_plain_value(attribute_value(value)) == value
 
 
 def test_motorheads_line_is_cut_at_the_first_separator() -> None:
-    assert motorhead.entry(0, b"Human: at 9: 30").said == {"role": "Human", "content": "at 9: 30"}
-    assert motorhead.entry(0, b"no role").said == {"content": "no role"}
-    assert motorhead.entry(0, b": no role").said == {"content": ": no role"}
-    odd = motorhead.entry(0, b"AI: \xff!")
+    assert motorhead.to_entry(0, b"Human: at 9: 30").said == {"role": "Human", "content": "at 9: 30"}
+    assert motorhead.to_entry(0, b"no role").said == {"content": "no role"}
+    assert motorhead.to_entry(0, b": no role").said == {"content": ": no role"}
+    odd = motorhead.to_entry(0, b"AI: \xff!")
     assert (odd.said, odd.warnings) == ({"role": "AI", "content": "\ufffd!"}, (envelope.NOT_UTF_8,))
 
 
@@ -214,9 +214,9 @@ def test_words_of_a_message_that_is_not_utf_8_are_read() -> None:
 def test_columns_that_flowise_exchanged_are_put_right() -> None:
     tools, files = [{"tool": "search"}], [{"fileName": "a.pdf"}]
     right = {"usedTools": tools, "fileAnnotations": files}
-    assert flowise.unswapped({"usedTools": files, "fileAnnotations": tools}) == right
-    assert flowise.unswapped(right) == right
-    assert flowise.unswapped({"usedTools": files})["fileAnnotations"] == files
+    assert flowise.undo_swap({"usedTools": files, "fileAnnotations": tools}) == right
+    assert flowise.undo_swap(right) == right
+    assert flowise.undo_swap({"usedTools": files})["fileAnnotations"] == files
 
 
 def test_flowises_columns_are_taken_as_they_are_where_they_are_no_json() -> None:
@@ -227,7 +227,7 @@ def test_flowises_columns_are_taken_as_they_are_where_they_are_no_json() -> None
         "createdDate": "2024-01-02 03:04:05",
         "action": "{rosebud",
     }
-    entry = flowise.entry(0, row, [])
+    entry = flowise.to_rated_entry(0, row, [])
     assert entry.said is not None
     kept = {"action": "{rosebud", "chatType": "INTERNAL", "sessionId": None}
     assert entry.said["metadata"] == {"langflux": kept}
@@ -250,7 +250,7 @@ def test_flowises_columns_are_taken_as_they_are_where_they_are_no_json() -> None
     ],
 )
 def test_times_without_a_zone_are_utc(cell: Any, moment: datetime | None) -> None:
-    assert source.moment(cell) == moment
+    assert source.parse_moment_cell(cell) == moment
 
 
 def test_ids_with_and_without_hyphens_are_the_same() -> None:

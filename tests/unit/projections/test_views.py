@@ -92,7 +92,7 @@ class TestConversations:
     def test_a_start_puts_the_whole_state(self, kind: str) -> None:
         starting = change(kind, started(metadata={"a": 1}), added(hello))
         ((statement, (row,)),) = writes(CONVERSATIONS[kind], starting).items()
-        assert statement == f"put_{kind}s"
+        assert statement == f"upsert_{kind}s"
         state = vars(starting.state)
         assert row == {"stream_id": STREAM, **{name: state[name] for name in state if name != "id"}}
         assert (row["version"], row["message_count"], row["metadata"]) == (2, 1, {"a": 1})
@@ -110,7 +110,7 @@ class TestConversations:
     def test_messages_touch_the_counts_alone(self, kind: str, told: Told, count: int) -> None:
         touching = change(kind, told, before=[started(), added(hello)])
         assert writes(CONVERSATIONS[kind], touching) == {
-            f"touch_{kind}s": [
+            f"update_counts_of_{kind}s": [
                 {
                     "stream_id": STREAM,
                     "message_count": count,
@@ -133,7 +133,7 @@ class TestConversations:
     def test_anything_else_puts_the_whole_state(self, kind: str, told: list[Told]) -> None:
         putting = change(kind, *told, before=[started(), added(hello)])
         ((statement, (row,)),) = writes(CONVERSATIONS[kind], putting).items()
-        assert statement == f"put_{kind}s"
+        assert statement == f"upsert_{kind}s"
         assert row["version"] == 2 + len(told)
         assert row["deleted_at"] == putting.state.deleted_at
         assert row["hidden_through"] == vars(putting.state)["hidden_through"]
@@ -154,7 +154,7 @@ class TestStates:
     def test_the_last_document_of_each_slot_is_put(self, kind: str) -> None:
         told = [state_set(state=1), state_set(key="k", state={"a": 1}), state_set(state=None)]
         setting = change(kind, *told, before=[started()])
-        rows = writes(states, setting)["put_states"]
+        rows = writes(states, setting)["upsert_states"]
         assert [(row["key"], row["state"], row["version"]) for row in rows] == [
             (None, None, 4),
             ("k", {"a": 1}, 3),
@@ -197,7 +197,7 @@ class TestUsers:
     def test_every_change_puts_the_whole_state(self, told: Told) -> None:
         putting = change("user", told, before=[started()])
         ((statement, (row,)),) = writes(users, putting).items()
-        assert statement == "put_users"
+        assert statement == "upsert_users"
         assert (row["stream_id"], row["name"], row["version"]) == (STREAM, NAME, 2)
         assert (row["profile"], row["metadata"]) == (vars(putting.state)["profile"], putting.state.metadata)
         assert row["deleted_version"] == putting.state.deleted_version
