@@ -84,6 +84,7 @@ def serve(
         announce = stack.enter_context(claim_directory(place.directory)) if place.is_embedded else None
         server.prepare_store(settings, addresses)
         listener = stack.enter_context(server.listen(settings.host, settings.port))
+        # Port 0 asks the system for a free one, so the address is known only now.
         address = server.server_address(listener)
         if announce is not None:
             announce(address)

@@ -76,6 +76,7 @@ class LogRecorder(LogReader):
     ) -> list[int]:
         sql = append_statement(tuple(write.sql for write in writes))
         rows = [_events_as_json(stored_events, links), *(as_json(write.rows) for write in writes)]
+        # The clock ignores the time of an answer that took long, so it must know when it was asked for.
         asked_at = elapsed_seconds()
         # One statement is one round trip, and a transaction by itself when none is open.
         inserted = connection.execute(sql, rows, prepare=True).fetchall()

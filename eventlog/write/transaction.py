@@ -81,7 +81,7 @@ class Transaction:
         try:
             return self._repeat(request) or self._decide_with_followers(request)
         except (VersionConflict, Unavailable):
-            raise
+            raise  # these concern the whole transaction; any other refusal is its caller's alone
         except RecountError as refusal:
             return refusal
 

@@ -85,6 +85,7 @@ class Writer:
         try:
             committed = self._attempt_twice(requests)
         except Unavailable as error:
+            # A commit whose answer was lost may have been made, so the cached states may be stale.
             self._forget(requests)
             _answer_all([*requests, *self._take_hopeless()], error)
         except Exception:
@@ -143,9 +144,11 @@ class Writer:
                 self._forget(requests)  # a purge is the only command of its transaction
             else:
                 self._states.remember(change.state)
+        # States first: a caller may send its next command as soon as it has its answer.
         for request, answer in zip(requests, committed.answers, strict=True):
             request.answer(answer)
         if committed.changes:
+            # What nobody waits for comes last: a snapshot must not delay an answer.
             self._notifier.announce()
             self._states.take_snapshots(committed.changes)
 

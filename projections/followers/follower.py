@@ -139,6 +139,7 @@ def advance(
     except Exception as error:
         if not entries:
             raise
+        # The transaction was rolled back, so nothing of the batch was handled.
         if len(entries) > 1:  # ever smaller batches find the one that fails
             return advance(connection, follower, settled, limit=len(entries) // 2)
         if attempt == ATTEMPTS_MAX:
