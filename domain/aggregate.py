@@ -269,16 +269,15 @@ class Draft(Generic[A]):
         return state
 
 
-def merge_metadata(draft: Draft[A], patch: dict[str, JsonValue], *, leaves_trace: bool = False) -> None:
+def merge_metadata(draft: Draft[A], patch: dict[str, JsonValue]) -> None:
     """Merge ``patch`` deeply into the metadata. Writing to a deleted aggregate undeletes it.
 
-    A patch that changes nothing is not recorded, unless ``leaves_trace`` and the decision has no other event.
+    A patch that changes nothing is not recorded.
     """
     state = draft.existing()
     revive_for_writing(draft)
     metadata = state.metadata or {}
-    is_traceless = leaves_trace and not draft.events
-    if is_traceless or not is_same(merge(metadata, patch), metadata):
+    if not is_same(merge(metadata, patch), metadata):
         draft.record(draft.kind.EVENTS.metadata_merged, metadata=patch)
 
 

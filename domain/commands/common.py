@@ -42,16 +42,23 @@ class Start(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class MergeMetadata(Command):
-    """Merge metadata deeply into the target's.
-
-    ``leaves_trace``: record the merge, and so move ``updated_at``, even if it changes nothing.
-    """
+    """Merge metadata deeply into the target's. A merge that changes nothing is not recorded."""
 
     metadata: dict[str, JsonValue]
-    leaves_trace: bool = False
 
     def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
-        aggregate.merge_metadata(draft, self.metadata, leaves_trace=self.leaves_trace)
+        aggregate.merge_metadata(draft, self.metadata)
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class TouchMetadata(MergeMetadata):
+    """Merge metadata deeply into the target's, and move ``updated_at`` even if that changes nothing."""
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        super().decide(draft, facts)
+        if not draft.events:
+            draft.record(draft.kind.EVENTS.metadata_merged, metadata=self.metadata)
         return []
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Literal
@@ -101,18 +101,11 @@ class AddMessages(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Clear(Command):
-    """Hide all that was said in a conversation, which goes on without it, and merge metadata.
-
-    ``is_over`` looks at the state; when it returns true, the conversation is deleted as it is instead.
-    """
+    """Hide all that was said in a conversation, which goes on without it, and merge metadata."""
 
     metadata: dict[str, JsonValue] | None = None
-    is_over: Callable[[Any], bool] | None = None
 
     def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
-        if self.is_over is not None and self.is_over(draft.live()):
-            aggregate.delete(draft)
-            return []
         conversation.clear(draft)
         if self.metadata is not None:
             aggregate.merge_metadata(draft, self.metadata)

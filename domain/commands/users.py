@@ -19,24 +19,30 @@ class ChangeUser(Command):
     """Give the named members of a user's profile new values, and merge metadata.
 
     ``changes``: see domain.users.Profile. ``replaces_metadata``: replace the metadata instead of merging.
-    ``starts``: create a missing user.
     """
 
     kind: str = User.KIND
     changes: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, JsonValue] | None = None
     replaces_metadata: bool = False
-    starts: bool = False
 
     def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
-        if draft.state is None and self.starts:
-            profile = Profile.model_validate(self.changes)
-            start_stream(self, draft, facts, metadata=self.metadata, profile=profile)
-            return []
         users.change_profile(draft, self.changes)
         if self.metadata is not None:
             change = aggregate.replace_metadata if self.replaces_metadata else aggregate.merge_metadata
             change(draft, self.metadata)
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpsertUser(ChangeUser):
+    """Create a user with the members named, or change an existing one."""
+
+    def decide(self, draft: Draft[Any], facts: Facts) -> list[UUID]:
+        if draft.state is not None:
+            return super().decide(draft, facts)
+        profile = Profile.model_validate(self.changes)
+        start_stream(self, draft, facts, metadata=self.metadata, profile=profile)
         return []
 
 

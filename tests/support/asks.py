@@ -16,7 +16,7 @@ from recountdb.domain.commands.common import Delete, MergeMetadata, SetState, St
 from recountdb.domain.commands.conversations import AddMessages, ChangeMessage, DeleteMessage, RenameSession
 from recountdb.domain.commands.memory_functions import ChangeFunction, DefineFunction
 from recountdb.domain.commands.retention import PlaceHold, ReleaseHold
-from recountdb.domain.commands.users import ChangeUser
+from recountdb.domain.commands.users import ChangeUser, UpsertUser
 from recountdb.domain.events import Context, Idempotency
 from recountdb.domain.memory_functions import Definition
 from recountdb.domain.messages import Message
@@ -91,7 +91,11 @@ PAYLOADS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "changes": profile_changes,
         "metadata": st.none() | documents,
         "replaces_metadata": st.booleans(),
-        "starts": st.booleans(),
+    },
+    "upsert_user": {
+        "changes": profile_changes,
+        "metadata": st.none() | documents,
+        "replaces_metadata": st.booleans(),
     },
     "define": {"definition": definitions},
     "change_function": {"changes": definition_changes, "unless_defined": st.none() | definitions},
@@ -102,7 +106,7 @@ TALK = ["add", "add", "add", "change_message", "delete_message"]
 ASKED_OF = {
     "session": ["start", *TALK, "rename", *COMMON],
     "thread": ["start", *TALK, "set_state", "set_state", *COMMON],
-    "user": ["start", "change_user", "change_user", "set_state", *COMMON],
+    "user": ["start", "change_user", "upsert_user", "set_state", *COMMON],
     "function": ["start", "define", "change_function", "change_function", *COMMON],
 }
 
@@ -226,6 +230,7 @@ def command_of(ask: Ask) -> Command:
                 "release_hold": ReleaseHold,
                 "rename": RenameSession,
                 "change_user": ChangeUser,
+                "upsert_user": UpsertUser,
             }
             made: Command = classes[command](**target, **own)
             return made

@@ -323,15 +323,19 @@ def set_state(draft: Draft, ask: Ask) -> None:
 
 
 def change_user(draft: Draft, ask: Ask) -> None:
-    if not draft.history and ask["starts"]:
-        draft.begin(metadata=ask["metadata"], profile=PROFILE | ask["changes"])
-        return
     profile = draft.now["profile"]
     draft.revive()
     if text(profile | ask["changes"]) != text(profile):
         draft.happen(profile=profile | ask["changes"])
     if ask["metadata"] is not None:
         (replace_metadata if ask["replaces_metadata"] else merge_metadata)(draft, ask)
+
+
+def upsert_user(draft: Draft, ask: Ask) -> None:
+    if draft.history:
+        change_user(draft, ask)
+    else:
+        draft.begin(metadata=ask["metadata"], profile=PROFILE | ask["changes"])
 
 
 def define(draft: Draft, ask: Ask) -> None:
@@ -373,6 +377,7 @@ COMMANDS: dict[str, Callable[[Draft, Ask], list[Any] | None]] = {
         delete_message,
         set_state,
         change_user,
+        upsert_user,
         define,
         change_function,
     )

@@ -27,9 +27,9 @@ from recountdb.api.protocols.motorhead.rules import (
     HITS_MAX,
     PAGE_MAX,
     SIZE_MAX,
+    RemoveMemory,
     build_addition,
     build_namespace_filter,
-    build_removal,
 )
 from recountdb.api.protocols.motorhead.shapes import (
     DONE,
@@ -114,7 +114,7 @@ async def add_memory(request: Request, session_id: NameInPath, namespace: Text =
 async def delete_memory(request: Request, session_id: NameInPath, namespace: Text = "") -> Response:
     context = await _authenticate_client(request)
     with suppress(NotFound):
-        await context.execute(build_removal(session_id, namespace))
+        await context.execute(RemoveMemory(name=session_id, namespace=namespace))
     return _answer(request, DONE)
 
 

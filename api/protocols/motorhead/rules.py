@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from uuid import UUID
+
 from pydantic import JsonValue
 
 from recountdb.api.protocols.motorhead.shapes import KEY, UtterancesToAdd, find_namespaces
-from recountdb.domain.commands.conversations import AddMessages, Clear
+from recountdb.domain.aggregate import Draft, delete, merge_metadata
+from recountdb.domain.commands.base import Command, Facts
+from recountdb.domain.commands.conversations import AddMessages
+from recountdb.domain.conversation import clear
 from recountdb.domain.sessions import Session
 from recountdb.projections.lists.paging import Filter
 
@@ -32,14 +38,21 @@ def build_addition(name: str, new: UtterancesToAdd, namespace: str) -> AddMessag
     )
 
 
-def build_removal(name: str, namespace: str) -> Clear:
-    """Return the command that deletes a session, or empties it and keeps it for other namespaces."""
-    nothing: JsonValue = {"context": None, "tokens": 0, "namespaces": {namespace: False}}
+@dataclass(frozen=True, kw_only=True)
+class RemoveMemory(Command):
+    """Delete a session that only this namespace lists; empty it and keep it when others list it too."""
 
-    def is_over(session: Session) -> bool:
-        return find_namespaces(session) <= {namespace}
+    kind: str = Session.KIND
+    namespace: str
 
-    return Clear(kind=Session.KIND, name=name, metadata={KEY: nothing}, is_over=is_over)
+    def decide(self, draft: Draft[Session], facts: Facts) -> list[UUID]:
+        if find_namespaces(draft.live()) <= {self.namespace}:
+            delete(draft)
+        else:
+            nothing: JsonValue = {"context": None, "tokens": 0, "namespaces": {self.namespace: False}}
+            clear(draft)
+            merge_metadata(draft, {KEY: nothing})
+        return []
 
 
 def build_namespace_filter(namespace: str) -> Filter:

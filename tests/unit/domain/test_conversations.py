@@ -8,7 +8,7 @@ from uuid import uuid5
 
 import pytest
 
-from recountdb.domain.commands.common import Delete, MergeMetadata, Start, Undelete
+from recountdb.domain.commands.common import Delete, MergeMetadata, Start, TouchMetadata, Undelete
 from recountdb.domain.commands.conversations import AddMessages, ChangeMessage, Clear, DeleteMessage
 from recountdb.domain.errors import AlreadyExists, MessageIdTaken, MessageIsDeleted, NotFound
 from recountdb.domain.messages import Message, MessageAdded
@@ -223,18 +223,16 @@ class TestMetadata:
         after = given(*recorded.told, metadata_merged(metadata=patch))
         assert after.state.metadata == {"plan": {"tier": "pro", "seats": 2}}
 
-    def test_a_patch_that_changes_nothing_may_be_told_to_leave_a_trace(self, given: Given) -> None:
+    def test_a_touch_leaves_a_trace_even_if_it_changes_nothing(self, given: Given) -> None:
         for metadata in (None, {}, {"a": 1}):
             recorded = given(started(metadata=metadata))
-            decided = recorded.when(MergeMetadata, metadata={}, leaves_trace=True)
+            decided = recorded.when(TouchMetadata, metadata={})
             decided.then(metadata_merged(metadata={}))
             after = given(started(metadata=metadata), metadata_merged(metadata={})).state
             assert after.metadata == metadata
             assert after.updated_at > recorded.state.updated_at
-        recorded.when(MergeMetadata, metadata={"a": 1}, leaves_trace=True).then(
-            metadata_merged(metadata={"a": 1})
-        )
-        given(started(), deleted()).when(MergeMetadata, metadata={}, leaves_trace=True).then(revived)
+        recorded.when(TouchMetadata, metadata={"a": 1}).then(metadata_merged(metadata={"a": 1}))
+        given(started(), deleted()).when(TouchMetadata, metadata={}).then(revived)
 
     def test_a_patch_that_changes_nothing_is_nothing(self, given: Given) -> None:
         recorded = given(started(metadata={"plan": {"tier": "pro"}, "off": None}))
@@ -315,20 +313,9 @@ class TestClearing:
         given(started(), added(hello), message_deleted(hello)).when(Clear).then_nothing()
         given(started()).when(Clear, metadata={"a": 1}).then(metadata_merged(metadata={"a": 1}))
 
-    @pytest.mark.parametrize("is_over", [True, False])
-    def test_one_that_is_over_is_deleted_instead(self, given: Given, is_over: bool) -> None:
-        def ends(state: Any) -> bool:
-            return is_over and state.metadata == {"a": 1}
-
-        recorded = given(started(metadata={"a": 1}), added(hello))
-        decided = recorded.when(Clear, metadata={"a": 2}, is_over=ends)
-        cleared = [deleted(reason=None), revived, metadata_merged(metadata={"a": 2})]
-        decided.then(*(cleared[:1] if is_over else cleared))
-
     def test_a_deleted_one_is_not_there_to_clear(self, given: Given) -> None:
         gone = given(started(), added(hello), deleted())
         gone.when(Clear, metadata={"a": 1}).then_refuses(NotFound)
-        gone.when(Clear, is_over=lambda state: True).then_refuses(NotFound)
 
 
 HIDDEN = {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from recountdb.domain.commands.common import Delete, MergeMetadata, SetState, Start, Undelete
-from recountdb.domain.commands.users import ChangeUser, MeetUser
+from recountdb.domain.commands.users import ChangeUser, MeetUser, UpsertUser
 from recountdb.domain.errors import AlreadyExists, NotFound
 from recountdb.domain.users import Profile
 from tests.support.decisions import (
@@ -84,12 +84,12 @@ def test_a_user_nobody_created_cannot_be_changed(given: Given, command: Any, mem
     given().when(command, **members).then_refuses(NotFound)
 
 
-def test_a_change_may_create_the_user(given: Given) -> None:
+def test_an_upsert_creates_the_user_or_changes_it(given: Given) -> None:
     asked: dict[str, Any] = {"changes": {"display_name": "Ana"}, "metadata": {"a": 1}}
     given().when(ChangeUser, **asked).then_refuses(NotFound)
     created = started(profile=Profile(display_name="Ana"), metadata={"a": 1})
-    given().when(ChangeUser, starts=True, **asked).then(created)
-    given(created).when(ChangeUser, starts=True, **asked).then_nothing()
+    given().when(UpsertUser, **asked).then(created)
+    given(created).when(UpsertUser, **asked).then_nothing()
 
 
 def test_a_change_may_replace_the_metadata_as_a_whole(given: Given) -> None:

@@ -13,7 +13,7 @@ from recountdb.api.protocols.langmem.routing import create_langmem_router
 from recountdb.api.protocols.langmem.shapes.requests import UserQuery, UserToUpsert
 from recountdb.api.protocols.langmem.shapes.responses import to_langmem_user
 from recountdb.api.schemas.responses import Json
-from recountdb.domain.commands.users import ChangeUser
+from recountdb.domain.commands.users import ChangeUser, UpsertUser
 from recountdb.domain.users import User
 from recountdb.projections.views.users import find_users, get_user
 
@@ -25,14 +25,14 @@ async def create_user(request: Request) -> Response:
     """Create a user, or replace the members that are given of an existing one."""
     context = await authenticate(request)
     body = await read_body(request, UserToUpsert)
-    return await _change(context, body.id or uuid7(), body, starts=True)
+    return await _send(context, UpsertUser, body.id or uuid7(), body)
 
 
 @router.patch("/users/{user_id}")
 async def update_user(request: Request, user_id: UUID) -> Response:
     """Replace the members that are given."""
     context = await authenticate(request)
-    return await _change(context, user_id, await read_body(request, UserToUpsert), starts=False)
+    return await _send(context, ChangeUser, user_id, await read_body(request, UserToUpsert))
 
 
 @router.get("/users/{user_id}")
@@ -58,15 +58,16 @@ async def trigger_all_for_user(request: Request, user_id: UUID) -> Response:
     return Json({})
 
 
-async def _change(context: RequestContext, user_id: UUID, body: UserToUpsert, *, starts: bool) -> Response:
+async def _send(
+    context: RequestContext, command: type[ChangeUser], user_id: UUID, body: UserToUpsert
+) -> Response:
     """Execute the change, and answer with the user as it is afterwards."""
     outcome = await context.execute(
-        ChangeUser(
+        command(
             name=str(user_id),
             changes=body.changes(),
             metadata=body.metadata,
             replaces_metadata=True,
-            starts=starts,
         )
     )
     assert isinstance(outcome.state, User)

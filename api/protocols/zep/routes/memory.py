@@ -28,7 +28,7 @@ from recountdb.api.protocols.zep.rules import (
     is_diverse,
 )
 from recountdb.api.protocols.zep.shapes import MemoryToAdd, SearchRequest, to_zep_hit, to_zep_memory
-from recountdb.domain.commands.common import Delete, MergeMetadata
+from recountdb.domain.commands.common import Delete, TouchMetadata
 from recountdb.domain.commands.conversations import AddMessages
 from recountdb.domain.errors import MessageIdTaken, NotFound
 from recountdb.domain.sessions import Session
@@ -75,7 +75,7 @@ async def add_memory(session_id: str, request: Request) -> Response:
     )
     outcome = await context.execute(command)
     if not outcome.events:  # no messages for a live session: touch it all the same
-        await context.execute(MergeMetadata(kind=Session.KIND, name=name, metadata={}, leaves_trace=True))
+        await context.execute(TouchMetadata(kind=Session.KIND, name=name, metadata={}))
     return respond_text()
 
 

@@ -14,7 +14,7 @@ from recountdb.api.protocols.zep.queries import find_all_sessions
 from recountdb.api.protocols.zep.responses import respond_json
 from recountdb.api.protocols.zep.routing import create_zep_router
 from recountdb.api.protocols.zep.shapes import MetadataToMerge, SessionToStart, to_zep_session
-from recountdb.domain.commands.common import MergeMetadata, Start
+from recountdb.domain.commands.common import MergeMetadata, Start, TouchMetadata
 from recountdb.domain.errors import AlreadyExists, NotFound
 from recountdb.domain.sessions import Session
 from recountdb.projections.lists.paging import Filter
@@ -57,13 +57,9 @@ async def read_session(session_id: str, request: Request) -> Response:
 async def merge_session_metadata(session_id: str, request: Request) -> Response:
     context = await authenticate_client(request)
     body = await read_body(request, MetadataToMerge)
-    command = MergeMetadata(
-        kind=Session.KIND,
-        name=read_name(session_id, Session.KIND),
-        metadata=body.merged,
-        leaves_trace=body.metadata is None or bool(body.merged),
-    )
-    outcome = await context.execute(command)
+    merge = TouchMetadata if body.metadata is None or body.merged else MergeMetadata
+    name = read_name(session_id, Session.KIND)
+    outcome = await context.execute(merge(kind=Session.KIND, name=name, metadata=body.merged))
     return respond_json(to_zep_session(outcome.state))  # type: ignore[arg-type]
 
 

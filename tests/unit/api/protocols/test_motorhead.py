@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from recountdb.api.protocols.base import BodyInvalid, validate_body
-from recountdb.api.protocols.motorhead.rules import build_addition, build_namespace_filter, build_removal
+from recountdb.api.protocols.motorhead.rules import RemoveMemory, build_addition, build_namespace_filter
 from recountdb.api.protocols.motorhead.shapes import (
     EMPTY_MEMORY,
     Retrieval,
@@ -16,7 +16,9 @@ from recountdb.api.protocols.motorhead.shapes import (
     to_motorhead_hit,
     to_motorhead_memory,
 )
+from recountdb.domain.errors import NotFound
 from recountdb.projections.queries.search import Ranked
+from tests.support.decisions import Given, added, deleted, metadata_merged, say, started, undeleted
 from tests.unit.api.protocols.samples import message_state, session_state
 
 SECRET = "sherry in the cellar"
@@ -59,15 +61,19 @@ def test_an_addition_keeps_the_context_unless_it_brings_one() -> None:
 
 
 def test_a_removal_ends_a_session_that_no_other_namespace_lists() -> None:
-    def listed(**namespaces: bool) -> Any:
-        return session_state(metadata={"motorhead": {"namespaces": namespaces}})
+    for listed in ({"a": True}, {"a": True, "b": False}, {}):
+        recorded = Given("session")(started(metadata={"motorhead": {"namespaces": listed}}), added(say("hi")))
+        recorded.when(RemoveMemory, namespace="a").then(deleted(reason=None))
+        Given("session")(*recorded.told, deleted()).when(RemoveMemory, namespace="a").then_refuses(NotFound)
 
-    is_over = build_removal("s", "a").is_over
-    assert is_over is not None
-    assert is_over(listed(a=True))
-    assert is_over(listed(a=True, b=False))
-    assert is_over(session_state())
-    assert not is_over(listed(a=True, b=True))
+
+def test_a_removal_empties_a_session_that_another_namespace_lists() -> None:
+    listed = {"motorhead": {"namespaces": {"a": True, "b": True}}}
+    nothing = {"motorhead": {"context": None, "tokens": 0, "namespaces": {"a": False}}}
+    recorded = Given("session")(started(metadata=listed), added(say("hi")))
+    recorded.when(RemoveMemory, namespace="a").then(
+        deleted(reason=None), undeleted(restores_content=False), metadata_merged(metadata=nothing)
+    )
 
 
 def test_a_listing_is_of_the_sessions_in_a_namespace() -> None:
