@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Annotated
@@ -15,7 +16,7 @@ from recountdb.api.http.context import Follow, Read, Reading, Store
 from recountdb.api.http.query_parameters import EventListQuery, EventsQuery, EventStreamQuery
 from recountdb.api.http.routes import native_router
 from recountdb.api.schemas.responses import EventResource, Json, PageResource, event_resource, page_resource
-from recountdb.domain.errors import InvalidInput
+from recountdb.domain.errors import InvalidInput, Unavailable
 from recountdb.domain.sessions import Session
 from recountdb.domain.threads import Thread
 from recountdb.eventlog.log.epoch import Epochs, LogPosition, OlderEpoch, Settled, read_position
@@ -26,6 +27,8 @@ from recountdb.projections.queries.history import find_named_stream
 router = native_router("events")
 
 HEARTBEAT_SECONDS = 15.0
+RETRY_SECONDS = 1.0
+STILL_HERE = b": still here\n\n"
 PAGE_ENTRIES = 500
 STREAM_WEIGHT_MAX = 128 * 1024
 """About how many bytes each of many listeners holds at a time, unless a single event is larger."""
@@ -96,21 +99,25 @@ async def follow(
     position, epochs = start
     while not store.tail.is_stopped:
         settled = store.tail.settled
-        if store.tail.is_beyond(epochs):
-            yield await ending(store, position, epochs)
-            return
-        if settled <= position:
+        if settled <= position and not store.tail.is_beyond(epochs):
             if not await store.tail.wait_beyond(position, timeout_seconds=HEARTBEAT_SECONDS):
-                yield b": still here\n\n"
+                yield STILL_HERE
             continue
         select = partial(
             store.application.log.select_project, project, topics=types, stream_id=stream_id, epochs=epochs
         )
         try:
+            if store.tail.is_beyond(epochs):
+                yield await ending(store, position, epochs)
+                return
             part, position = await store.call(_records_between, select, position, settled, epochs)
         except OlderEpoch as error:
             yield _ending_record(error)
             return
+        except Unavailable:  # an outage or a failover: the listener stays connected, and misses nothing
+            await asyncio.sleep(RETRY_SECONDS)
+            yield STILL_HERE
+            continue
         if part:
             yield part
 
