@@ -20,9 +20,9 @@ from fastapi.applications import FastAPI  # fastapi.FastAPI may have been replac
 from fastapi.telemetry import TelemetryConfig
 from starlette.routing import BaseRoute
 
-from recountdb.api.background.log_watcher import Tail, released_by_signals
-from recountdb.api.background.periodic import Periodic
-from recountdb.api.background.tasks import Following
+from recountdb.api.background.log_watcher import LogWatcher, stop_on_signals
+from recountdb.api.background.periodic import PeriodicTask
+from recountdb.api.background.tasks import BackgroundTasks
 from recountdb.api.http import openapi, problems
 from recountdb.api.http.context import Store
 from recountdb.api.http.incoming import Intake
@@ -57,7 +57,7 @@ from recountdb.api.services.purge import purge_due
 from recountdb.api.services.read_audit import ReadRecorder
 from recountdb.api.services.rebuild import BackgroundRebuild
 from recountdb.api.settings import Settings, read_settings
-from recountdb.api.telemetry import RequestSpans, traced
+from recountdb.api.telemetry import RequestSpans, record_spans
 from recountdb.domain.errors import RecountError
 from recountdb.eventlog.application import Recount
 from recountdb.eventlog.integrity.checkpoints import take_checkpoints
@@ -120,7 +120,7 @@ def _refuse_unrecorded_reads(settings: Settings, database: Database) -> None:
         )
 
 
-class Part(Protocol):
+class BackgroundPart(Protocol):
     """A background part of the server, which runs beside the requests."""
 
     def start(self) -> None: ...
@@ -137,7 +137,7 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with ExitStack() as stack:
             if settings.otel:
-                stack.enter_context(traced())
+                stack.enter_context(record_spans())
             application = stack.enter_context(open_store(addresses, connections_max=settings.connections_max))
             database = application.database
             keys = KeyRing(database)
@@ -153,16 +153,16 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
             stack.callback(intake.stop)
             rebuilding = BackgroundRebuild(addresses.direct)
             stack.callback(rebuilding.stop)
-            following = Following(
+            following = BackgroundTasks(
                 addresses.direct, database.clock, allow_private=settings.webhooks_allow_private
             )
-            tail = Tail(addresses.direct, asyncio.get_running_loop())
+            tail = LogWatcher(addresses.direct, asyncio.get_running_loop())
             monitor = DatabaseMonitor(
                 addresses.direct,
                 database.clock,
                 lambda: application.running_append or bulk.running_append,
             )
-            parts: list[Part] = [monitor, *_chores(settings, application), following, tail]
+            parts: list[BackgroundPart] = [monitor, *_periodic_tasks(settings, application), following, tail]
             if reads is not None:
                 reads.clock = database.clock
             for part in parts if reads is None else [reads, *parts]:
@@ -197,7 +197,7 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
                 monitor=monitor,
                 replica=replica,
             )
-            stack.enter_context(released_by_signals(tail))
+            stack.enter_context(stop_on_signals(tail))
             yield
 
     app = FastAPI(
@@ -245,13 +245,13 @@ def _all_routes(settings: Settings) -> Iterator[BaseRoute]:
         yield from PROTOCOLS[name](settings)
 
 
-def _chores(settings: Settings, application: Recount) -> Iterator[Periodic]:
+def _periodic_tasks(settings: Settings, application: Recount) -> Iterator[PeriodicTask]:
     """Yield the periodic tasks of the server."""
-    yield Periodic(
+    yield PeriodicTask(
         "checkpoints", settings.checkpoint_seconds, partial(take_checkpoints, application.database)
     )
     if settings.retention_days != "forever":
-        yield Periodic(
+        yield PeriodicTask(
             "purge", settings.purge_seconds, partial(purge_due, application, settings.retention_days)
         )
 

@@ -37,7 +37,7 @@ def make_exporter() -> SpanExporter:
 
 
 @contextmanager
-def traced() -> Iterator[None]:
+def record_spans() -> Iterator[None]:
     """Make spans for as long as the block runs. Raises SettingsInvalid.
 
     The spans go to the tracer provider of this process if one is set up, as ``opentelemetry-instrument``

@@ -13,7 +13,7 @@ from recountdb.eventlog.log.epoch import Epochs
 from recountdb.eventlog.log.settled_positions import SettledPositions
 
 
-class Tail:
+class LogWatcher:
     """Watcher that knows how far the log is settled, in which epoch, and lets coroutines wait for more."""
 
     def __init__(self, conninfo: str, loop: asyncio.AbstractEventLoop, *, notes: bool = True) -> None:
@@ -64,7 +64,7 @@ class Tail:
 
 
 @contextmanager
-def released_by_signals(tail: Tail) -> Iterator[None]:
+def stop_on_signals(tail: LogWatcher) -> Iterator[None]:
     """Stop ``tail`` as soon as the process is told to end.
 
     A server waits for open answers before it shuts the application down, and a live stream would

@@ -15,7 +15,7 @@ FIRST_SECONDS = 60
 """The longest wait before the first time; otherwise a server that restarts often would never do the work."""
 
 
-class Periodic(threading.Thread):
+class PeriodicTask(threading.Thread):
     """Thread that calls ``work`` periodically until it is stopped, the first time after a minute at most."""
 
     def __init__(self, name: str, seconds: float, work: Callable[[], object]) -> None:

@@ -21,7 +21,7 @@ from recountdb.projections.followers.webhooks import FOLLOWER as WEBHOOKS
 FOLLOWERS: Sequence[Follower] = (WEBHOOKS,)
 
 
-def follower_named(name: str) -> Follower:
+def find_follower(name: str) -> Follower:
     """Return the follower with this name. Raises NotFound."""
     for follower in FOLLOWERS:
         if follower.name == name:
@@ -37,7 +37,7 @@ def known_lags(database: Database) -> list[Lag]:
         return []
 
 
-class Following:
+class BackgroundTasks:
     """The threads of one process that stand by for background tasks."""
 
     def __init__(self, conninfo: str, clock: Clock, *, allow_private: bool) -> None:

@@ -47,12 +47,12 @@ def resume_follower(
     data: Data = None,
 ) -> None:
     """Retry parked streams. Works beside a running server."""
-    from recountdb.api.background.tasks import follower_named
+    from recountdb.api.background.tasks import find_follower
     from recountdb.api.cli.arguments import parse_stream_id
     from recountdb.api.cli.store import locate_store
     from recountdb.projections.followers.follower import resume_streams
 
-    follower = follower_named(name)
+    follower = find_follower(name)
     stream_id = parse_stream_id(stream, "STREAM")
     with locate_store(data).open_database() as database:
         left = resume_streams(database, follower, stream_id)

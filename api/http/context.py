@@ -63,7 +63,7 @@ async def caller(request: Request, store: Store, scope: str, *, key: str | None 
         found = await store.call(store.keys.caller, text)
     if found is None:
         raise Unauthorized(
-            "this key is not one of ours"
+            "unknown API key"
             if text is not None
             else "send an API key as 'Authorization: Bearer <key>' or 'X-API-Key: <key>'"
         )
@@ -115,7 +115,7 @@ def _key_in_basic(token: str) -> str:
 
 
 @dataclass(frozen=True)
-class Writing:
+class WriteContext:
     """A request that may write: its store, the context of what it records, and the scope of sessions."""
 
     store: Store
@@ -140,28 +140,30 @@ IdempotencyKey = Annotated[
 IfMatch = Annotated[str | None, Header(description="only if it is at this version (ETag)")]
 
 
-async def writing(
+async def write_context(
     request: Request, idempotency_key: IdempotencyKey = None, if_match: IfMatch = None
-) -> Writing:
-    return await _writing_as("write", request, idempotency_key, if_match)
+) -> WriteContext:
+    return await _make_write_context("write", request, idempotency_key, if_match)
 
 
-async def ruling(
+async def admin_write_context(
     request: Request, idempotency_key: IdempotencyKey = None, if_match: IfMatch = None
-) -> Writing:
-    """Return the same as ``writing``, for callers with the scope ``admin``."""
-    return await _writing_as("admin", request, idempotency_key, if_match)
+) -> WriteContext:
+    """Return the same as ``write_context``, for callers with the scope ``admin``."""
+    return await _make_write_context("admin", request, idempotency_key, if_match)
 
 
-async def purging(request: Request) -> Writing:
-    """Return the same as ``ruling``, without its headers: a purge is of everything, and harmless to repeat.
+async def purge_context(request: Request) -> WriteContext:
+    """Return the same, without its headers: a purge is of everything, and harmless to repeat.
 
     A purge is many commands, of which only the first would be carried out under one Idempotency-Key.
     """
-    return await _writing_as("admin", request, None, None)
+    return await _make_write_context("admin", request, None, None)
 
 
-async def _writing_as(scope: str, request: Request, key: str | None, if_match: str | None) -> Writing:
+async def _make_write_context(
+    scope: str, request: Request, key: str | None, if_match: str | None
+) -> WriteContext:
     here = await store(request)
     who = await caller(request, here, scope)
     request_key = await idempotency(request, key)
@@ -172,7 +174,7 @@ async def _writing_as(scope: str, request: Request, key: str | None, if_match: s
         request_id=request.scope["request_id"],
         idempotency=request_key,
     )
-    return Writing(here, context, expected_version(if_match), _scope_in(request))
+    return WriteContext(here, context, expected_version(if_match), _scope_in(request))
 
 
 def _scope_in(request: Request) -> str:
@@ -202,7 +204,7 @@ def expected_version(if_match: str | None) -> int | None:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadContext:
     """A request that reads: its store, project, and the scope of sessions."""
 
     store: Store
@@ -232,57 +234,57 @@ AskedPosition = Annotated[
 ]
 
 
-async def reading(request: Request, recount_position: AskedPosition = None) -> Reading:
+async def read_context(request: Request, recount_position: AskedPosition = None) -> ReadContext:
     """Return the context of a read. The header is only documented here; api.http.positions reads it."""
-    return await _reading_as("read", request)
+    return await _make_read_context("read", request)
 
 
-async def administering(request: Request, recount_position: AskedPosition = None) -> Reading:
-    """Return the same as ``reading``, for callers with the scope ``admin``."""
-    return await _reading_as("admin", request)
+async def admin_read_context(request: Request, recount_position: AskedPosition = None) -> ReadContext:
+    """Return the same as ``read_context``, for callers with the scope ``admin``."""
+    return await _make_read_context("admin", request)
 
 
-async def _following(request: Request) -> Reading:
-    """Return the same as ``reading``, but always at the primary, for streams that follow the log."""
+async def _primary_read_context(request: Request) -> ReadContext:
+    """Return the same as ``read_context``, but always at the primary, for streams that follow the log."""
     here = await store(request)
     who = await caller(request, here, "read")
-    return Reading(here, who.project, _scope_in(request))
+    return ReadContext(here, who.project, _scope_in(request))
 
 
-async def _reading_as(scope: str, request: Request) -> Reading:
+async def _make_read_context(scope: str, request: Request) -> ReadContext:
     here = await store(request)
     who = await caller(request, here, scope)
-    return Reading(await here.for_read(request), who.project, _scope_in(request))
+    return ReadContext(await here.for_read(request), who.project, _scope_in(request))
 
 
 @dataclass(frozen=True)
-class Managing(Reading):
+class ManageContext(ReadContext):
     """A request that changes something outside of the log, such as a webhook."""
 
     idempotency: Idempotency | None
 
 
-async def managing(request: Request, idempotency_key: IdempotencyKey = None) -> Managing:
+async def manage_context(request: Request, idempotency_key: IdempotencyKey = None) -> ManageContext:
     """Return the context of a change outside of the log, for callers with the scope ``admin``."""
-    return await _managing_as("admin", request, idempotency_key)
+    return await _make_manage_context("admin", request, idempotency_key)
 
 
-async def _managing_as(scope: str, request: Request, key: str | None) -> Managing:
+async def _make_manage_context(scope: str, request: Request, key: str | None) -> ManageContext:
     here = await store(request)
     who = await caller(request, here, scope)
-    return Managing(here, who.project, _scope_in(request), await idempotency(request, key))
+    return ManageContext(here, who.project, _scope_in(request), await idempotency(request, key))
 
 
-async def operating(request: Request) -> Store:
+async def operator_store(request: Request) -> Store:
     """Return the store, for callers with the scope ``operator``."""
     here = await store(request)
     await caller(request, here, "operator")
     return here
 
 
-async def maintaining(request: Request, idempotency_key: IdempotencyKey = None) -> Managing:
+async def operator_manage_context(request: Request, idempotency_key: IdempotencyKey = None) -> ManageContext:
     """Return the context of a change outside of the log, for callers with the scope ``operator``."""
-    return await _managing_as("operator", request, idempotency_key)
+    return await _make_manage_context("operator", request, idempotency_key)
 
 
 def name_in_path(segment: str) -> str:
@@ -299,7 +301,7 @@ async def session_name(
         Text, Query(max_length=NAME_LENGTH_MAX, description="the flow that a foreign protocol filed it under")
     ] = "",
 ) -> str:
-    """Return the name, and check and document ``scope``, which ``reading`` and ``writing`` read."""
+    """Return the name; check and document ``scope``, which the contexts of reads and writes take up."""
     return session_id
 
 
@@ -310,15 +312,15 @@ async def user_name(user_id: Annotated[NameInPath, Path(examples=["ana"])]) -> s
 MessageId = Annotated[UUID, Path(examples=[ID_EXAMPLE])]
 ThreadId = Annotated[UUID, Path(examples=[ID_EXAMPLE])]
 StoreOf = Annotated[Store, Depends(store)]
-Write = Annotated[Writing, Depends(writing)]
-Rule = Annotated[Writing, Depends(ruling)]
-Erase = Annotated[Writing, Depends(purging)]
-Read = Annotated[Reading, Depends(reading)]
-Follow = Annotated[Reading, Depends(_following)]
-Administer = Annotated[Reading, Depends(administering)]
-Manage = Annotated[Managing, Depends(managing)]
-Maintain = Annotated[Managing, Depends(maintaining)]
-Operate = Annotated[Store, Depends(operating)]
+Write = Annotated[WriteContext, Depends(write_context)]
+AdminWrite = Annotated[WriteContext, Depends(admin_write_context)]
+Erase = Annotated[WriteContext, Depends(purge_context)]
+Read = Annotated[ReadContext, Depends(read_context)]
+Follow = Annotated[ReadContext, Depends(_primary_read_context)]
+AdminRead = Annotated[ReadContext, Depends(admin_read_context)]
+Manage = Annotated[ManageContext, Depends(manage_context)]
+Maintain = Annotated[ManageContext, Depends(operator_manage_context)]
+Operate = Annotated[Store, Depends(operator_store)]
 SessionName = Annotated[str, Depends(session_name)]
 UserName = Annotated[str, Depends(user_name)]
 

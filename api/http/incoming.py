@@ -96,7 +96,7 @@ def _values_outside_strings(raw: bytes) -> int:
     return values + _values_in(raw[end:])
 
 
-class Sent(Request):
+class BoundedRequest(Request):
     """A request whose body is read within bounds. Its maker must call ``release`` in the end."""
 
     def __init__(self, scope: Scope, receive: Callable[[], Any]) -> None:
@@ -127,24 +127,24 @@ class Sent(Request):
             if encoding not in ENCODINGS | {"identity", ""}:
                 reason = "the body's Content-Encoding is not one that is taken: send it as gzip, or as it is"
                 raise HTTPException(415, reason, TAKEN)
-            raw = await self._arrived()
+            raw = await self._receive_whole()
             if encoding in ENCODINGS and raw:
                 await self._take_turn()  # its size is known only after unpacking
-                unpack = partial(_unpacked, raw, self._intake.bytes_max)
+                unpack = partial(_unpack, raw, self._intake.bytes_max)
                 raw = await self._intake.work(self._project, unpack)
             self._body = raw
         return self._body
 
-    async def _arrived(self) -> bytes:
+    async def _receive_whole(self) -> bytes:
         first = await self.receive()
         if first["type"] == "http.request" and not first.get("more_body", False):
             whole: bytes = first.get("body", b"")
             if len(whole) > LARGE_BYTES:
                 await self._take_turn()
             return whole
-        return await self._arrived_in_parts(first)
+        return await self._receive_parts(first)
 
-    async def _arrived_in_parts(self, message: Message) -> bytes:
+    async def _receive_parts(self, message: Message) -> bytes:
         clock = asyncio.get_running_loop().time
         started = clock()
         received = bytearray()
@@ -171,7 +171,7 @@ class Sent(Request):
             await self._intake.turns.take(project)
             self._turn = project
 
-    async def made_by(self, function: Callable[[bytes], R]) -> R:
+    async def apply_to_body(self, function: Callable[[bytes], R]) -> R:
         """Return ``function`` of the body, called in a thread if it is large. Raises HTTPException."""
         raw = await self.body()
         if len(raw) <= LARGE_BYTES:
@@ -185,10 +185,10 @@ class Sent(Request):
             self._intake.check_values(raw)
             return model(read_json(raw))
 
-        return await self.made_by(read)
+        return await self.apply_to_body(read)
 
 
-def _unpacked(raw: bytes, bytes_max: int) -> bytes:
+def _unpack(raw: bytes, bytes_max: int) -> bytes:
     """Return ``raw`` decompressed by gzip. Raises HTTPException if it is malformed or too large."""
     unpacking = zlib.decompressobj(wbits=31)
     try:

@@ -12,7 +12,7 @@ PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas
 
 ERRORS = {
     400: "The body is not JSON, or the address is not UTF-8",
-    401: "There is no API key, or it is not one of ours",
+    401: "The API key is missing or unknown",
     403: "The key lacks the scope",
     404: "There is no such thing, or it is deleted",
     409: "The name or the message id is taken, others wrote first, or a rebuild is under way",

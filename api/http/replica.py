@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import ExitStack
 
-from recountdb.api.background.log_watcher import Tail
+from recountdb.api.background.log_watcher import LogWatcher
 from recountdb.api.runtime import open_application
 from recountdb.eventlog.log.epoch import LogPosition
 from recountdb.eventlog.postgres.database import Addresses, Database
@@ -21,7 +21,7 @@ class Replica:
         self.database.open(waits=False)
         stack.callback(self.database.close)
         self.application = stack.enter_context(open_application(self.database))
-        self._tail = Tail(address, asyncio.get_running_loop(), notes=False)
+        self._tail = LogWatcher(address, asyncio.get_running_loop(), notes=False)
         self._tail.start()
         stack.callback(self._tail.stop)
 

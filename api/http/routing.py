@@ -12,19 +12,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from recountdb.api.http.context import (
-    administering,
+    admin_read_context,
+    admin_write_context,
     caller,
-    maintaining,
-    managing,
-    operating,
-    purging,
-    reading,
-    ruling,
+    manage_context,
+    operator_manage_context,
+    operator_store,
+    purge_context,
+    read_context,
     store,
-    writing,
+    write_context,
 )
 from recountdb.api.http.heads import HeadRoute
-from recountdb.api.http.incoming import Sent
+from recountdb.api.http.incoming import BoundedRequest
 
 Handle = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -32,14 +32,14 @@ BODILESS = {"GET", "HEAD"}
 
 
 PERMISSIONS: dict[Callable[..., object] | None, str] = {
-    reading: "read",
-    writing: "write",
-    ruling: "admin",
-    purging: "admin",
-    administering: "admin",
-    managing: "admin",
-    operating: "operator",
-    maintaining: "operator",
+    read_context: "read",
+    write_context: "write",
+    admin_write_context: "admin",
+    purge_context: "admin",
+    admin_read_context: "admin",
+    manage_context: "admin",
+    operator_store: "operator",
+    operator_manage_context: "operator",
 }
 """The scope that each dependency requires, checked before the body is read, and again by the dependency."""
 
@@ -51,7 +51,7 @@ class BoundedRoute(HeadRoute):
         handle = super().get_route_handler()
 
         async def handle_within_bounds(request: Request) -> Response:
-            sent = Sent(request.scope, request.receive)
+            sent = BoundedRequest(request.scope, request.receive)
             try:
                 return await handle(sent)
             finally:
@@ -71,7 +71,7 @@ class NativeRoute(HeadRoute):
         async def handle_safely(request: Request) -> Response:
             if request.method in BODILESS:
                 return _unless_known(request, await handle(request))
-            sent = _SentJson(request.scope, request.receive)
+            sent = _JsonRequest(request.scope, request.receive)
             try:
                 if permission is not None and self.body_field is not None:
                     await caller(sent, await store(sent), permission)
@@ -90,7 +90,7 @@ def _permissions_in(dependant: Dependant) -> Iterator[str]:
             yield PERMISSIONS[dependency.call]
 
 
-class _SentJson(Sent):
+class _JsonRequest(BoundedRequest):
     """A request of the native API. ``json`` returns the validated body."""
 
     async def validate(self, validate: Callable[..., tuple[Any, Any]]) -> None:

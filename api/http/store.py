@@ -13,7 +13,7 @@ from typing import ParamSpec, TypeVar
 
 from fastapi import Request
 
-from recountdb.api.background.log_watcher import Tail
+from recountdb.api.background.log_watcher import LogWatcher
 from recountdb.api.http.incoming import IS_LARGE, Intake
 from recountdb.api.http.long_answers import LongAnswers
 from recountdb.api.http.metrics import Metrics
@@ -50,7 +50,7 @@ class Store:
     bulk: Recount
     """Carries out the commands of large requests, beside ``application``, so that no other waits for them."""
     keys: KeyRing
-    tail: Tail
+    tail: LogWatcher
     metrics: Metrics
     threads: ThreadPoolExecutor
     fair: FairThreads

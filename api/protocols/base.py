@@ -15,8 +15,8 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from recountdb.api.http.context import Reading, caller, store
-from recountdb.api.http.incoming import Sent
+from recountdb.api.http.context import ReadContext, caller, store
+from recountdb.api.http.incoming import BoundedRequest
 from recountdb.api.http.long_answers import Answer
 from recountdb.api.http.problems import STATUSES
 from recountdb.api.http.routing import BoundedRoute
@@ -111,7 +111,7 @@ def choose_status(error: Exception, *, invalid: int, refused: int = 409) -> int:
 
 
 @dataclass(frozen=True)
-class RequestContext(Reading):
+class RequestContext(ReadContext):
     """A request of an authenticated foreign client, which may read, and write if its key allows it.
 
     ``event_context``: the context of the events that it writes.
@@ -179,7 +179,7 @@ async def retry_conflicts(attempt: Callable[[], Awaitable[R]]) -> R:
 
 async def read_document(request: Request, model: Callable[[Any], R]) -> R:
     """Return ``model`` applied to the JSON body, whatever the Content-Type says. Raises BodyInvalid."""
-    assert isinstance(request, Sent)
+    assert isinstance(request, BoundedRequest)
     try:
         return await request.read_as(model)
     except NotJson:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from recountdb.api.background.tasks import Following
+from recountdb.api.background.tasks import BackgroundTasks
 from recountdb.eventlog.postgres.clock import Clock
 from recountdb.eventlog.postgres.database import connect
 from recountdb.projections.views.tables import SHADOW, has_tables
@@ -118,7 +118,7 @@ def test_offline_needs_the_store_alone(recount: Recount, conninfo: str) -> None:
 @contextmanager
 def served(conninfo: str) -> Iterator[None]:
     """A server, as far as the database can see it."""
-    following = Following(conninfo, Clock(), allow_private=False)
+    following = BackgroundTasks(conninfo, Clock(), allow_private=False)
     following.start()
     try:
         with connect(conninfo) as connection:

@@ -21,7 +21,7 @@ from recountdb.api.app import create_app
 from recountdb.api.services import keys
 from recountdb.api.settings import Settings
 from recountdb.api.settings.errors import SettingsInvalid
-from recountdb.api.telemetry import traced
+from recountdb.api.telemetry import record_spans
 from recountdb.eventlog import tracing
 from recountdb.eventlog.postgres.database import Database
 from recountdb.projections.followers.follower import measure_lags
@@ -178,7 +178,7 @@ def test_an_error_is_its_class(exporter: InMemorySpanExporter) -> None:
         with tracing.span("append"):
             raise ValueError(CANARY)
 
-    with traced(), pytest.raises(ValueError, match=CANARY):
+    with record_spans(), pytest.raises(ValueError, match=CANARY):
         fail()
     (span,) = exporter.get_finished_spans()
     assert span.attributes == {"error.type": "ValueError"}

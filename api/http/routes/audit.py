@@ -10,7 +10,7 @@ from fastapi import Query, Request
 from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
 
-from recountdb.api.http.context import Administer, Reading
+from recountdb.api.http.context import AdminRead, ReadContext
 from recountdb.api.http.query_parameters import AuditQuery, ReadListQuery
 from recountdb.api.http.routes import native_router
 from recountdb.api.http.routes.events import STREAM_WEIGHT_MAX, stream_asked_for
@@ -40,7 +40,7 @@ LINES_AT_ONCE = 500
     name="list audit",
     responses={200: {"content": {JSON_LINES: {}}}},
 )
-async def list_(request: Request, reading: Administer, query: Annotated[AuditQuery, Query()]) -> Response:
+async def list_(request: Request, reading: AdminRead, query: Annotated[AuditQuery, Query()]) -> Response:
     """Everything recorded in the project that all filters keep, in the order of the log.
 
     As JSON lines, with ``format=ndjson`` or ``Accept: application/x-ndjson``, all of it; or ``limit`` of it,
@@ -57,7 +57,7 @@ async def list_(request: Request, reading: Administer, query: Annotated[AuditQue
 
 
 async def _lines(
-    reading: Reading, page: Page[LogEntry], window: Window, criteria: AuditFilter, count: int
+    reading: ReadContext, page: Page[LogEntry], window: Window, criteria: AuditFilter, count: int
 ) -> AsyncIterator[bytes]:
     """Yield ``page`` and the pages after it as JSON lines, at most ``count`` lines."""
     while True:
@@ -75,7 +75,7 @@ def lines_of(entries: Sequence[LogEntry]) -> bytes:
 
 
 @router.get("/audit/reads", response_model=PageResource[ReadResource], name="list audit reads")
-async def reads(reading: Administer, query: Annotated[ReadListQuery, Query()]) -> Response:
+async def reads(reading: AdminRead, query: Annotated[ReadListQuery, Query()]) -> Response:
     """Recorded reads in the project, the newest first; none unless the server records reads."""
     page = await reading.find(page_reads, query.window, actor=query.actor)
     return Json(page_resource(page, read_resource))

@@ -11,7 +11,16 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from recountdb.api.http.context import MessageId, NameOf, Read, Reading, Rule, Store, Write, Writing
+from recountdb.api.http.context import (
+    AdminWrite,
+    MessageId,
+    NameOf,
+    Read,
+    ReadContext,
+    Store,
+    Write,
+    WriteContext,
+)
 from recountdb.api.http.query_parameters import ConversationQuery, PageQuery, PastQuery, StateQuery
 from recountdb.api.http.routes.purges import add_purge_route
 from recountdb.api.schemas.requests import MessageChanges, MetadataPatch, NewHold, NewMessage, NewMessages
@@ -51,32 +60,32 @@ from recountdb.projections.views.messages import ConversationKind, page_messages
 from recountdb.projections.views.sessions import find_session_names
 
 
-def versioned(state: Aggregate, body: object, status: int = 200) -> Json:
+def to_response(state: Aggregate, body: object, status: int = 200) -> Json:
     """Return ``body`` as a response with the version of ``state`` as its ETag."""
     return Json(body, status, headers={"ETag": f'"{state.version}"'})
 
 
-async def carried_out(writing: Writing, command: Command, status: int = 200) -> Json:
+async def execute_to_response(writing: WriteContext, command: Command, status: int = 200) -> Json:
     """Carry out a command about a session, thread or user, and return it as a response."""
     outcome = await writing.execute(command)
-    return await _described(writing.store, outcome.state, status)
+    return await _describe(writing.store, outcome.state, status)
 
 
-async def _described(store: Store, state: Aggregate, status: int = 200) -> Json:
+async def _describe(store: Store, state: Aggregate, status: int = 200) -> Json:
     """Return a session, thread or user as a response."""
     origins = await origins_of(store, state.project, [state])
-    return versioned(state, aggregate_resource(state, origins), status)
+    return to_response(state, aggregate_resource(state, origins), status)
 
 
-async def found(
-    reading: Reading, kind: str, name: str, query: StateQuery, get: Callable[..., Aggregate]
+async def find_to_response(
+    reading: ReadContext, kind: str, name: str, query: StateQuery, get: Callable[..., Aggregate]
 ) -> Json:
     """Return a session, thread or user as a response: found by ``get``, or as it was at ``as_of``."""
     if query.as_of is not None:
         state = await reading.recall(load_state_as_of, reading.name(kind, name), query.as_of)
     else:
         state = await reading.find(get, name, deleted=query.deleted)
-    return await _described(reading.store, state)
+    return await _describe(reading.store, state)
 
 
 async def origins_of(store: Store, project: str, states: Sequence[Aggregate]) -> dict[UUID, str]:
@@ -94,7 +103,7 @@ def add_metadata_route(router: APIRouter, kind: str, name_of: NameOf, resource: 
         """Merge metadata, deeply. A deleted one becomes live by it; what it held stays deleted."""
         metadata = dict(patch.metadata)
         expected = writing.expected_version
-        return await carried_out(
+        return await execute_to_response(
             writing,
             MergeMetadata(kind=kind, name=name, metadata=metadata, expected_version=expected),
         )
@@ -113,26 +122,28 @@ def add_lifecycle_routes(router: APIRouter, kind: str, name_of: NameOf, resource
         """Delete softly, with all it holds; it can be undeleted until it is purged."""
         expected = writing.expected_version
         command = Delete(kind=kind, name=name, reason=reason, expected_version=expected)
-        return await carried_out(writing, command)
+        return await execute_to_response(writing, command)
 
     @router.post(f"{path}/undelete", response_model=resource, name=f"undelete {kind}")
     async def undelete(writing: Write, name: str = Depends(name_of)) -> Response:
         """Bring back exactly what the deletion removed."""
         expected = writing.expected_version
-        return await carried_out(writing, Undelete(kind=kind, name=name, expected_version=expected))
+        return await execute_to_response(writing, Undelete(kind=kind, name=name, expected_version=expected))
 
     @router.put(f"{path}/hold", response_model=resource, name=f"hold {kind}", tags=["holds"])
-    async def place_hold(body: NewHold, writing: Rule, name: str = Depends(name_of)) -> Response:
+    async def place_hold(body: NewHold, writing: AdminWrite, name: str = Depends(name_of)) -> Response:
         """Keep it from being purged, deleted or live, until the hold is released."""
         expected = writing.expected_version
         command = PlaceHold(kind=kind, name=name, reason=body.reason, expected_version=expected)
-        return await carried_out(writing, command)
+        return await execute_to_response(writing, command)
 
     @router.delete(f"{path}/hold", response_model=resource, name=f"release {kind}", tags=["holds"])
-    async def release_hold(writing: Rule, name: str = Depends(name_of)) -> Response:
+    async def release_hold(writing: AdminWrite, name: str = Depends(name_of)) -> Response:
         """Let it be purged again."""
         expected = writing.expected_version
-        return await carried_out(writing, ReleaseHold(kind=kind, name=name, expected_version=expected))
+        return await execute_to_response(
+            writing, ReleaseHold(kind=kind, name=name, expected_version=expected)
+        )
 
     add_purge_route(router, kind, name_of)
 
@@ -190,7 +201,7 @@ def _add_message_adding(
             )
         )
         messages = await _recorded(writing.store, outcome)
-        return versioned(outcome.state, added_resource(outcome.state, messages), 201)
+        return to_response(outcome.state, added_resource(outcome.state, messages), 201)
 
     # FastAPI takes the type of the body from the annotation.
     add_messages.__annotations__["body"] = new_messages
@@ -254,11 +265,11 @@ def _add_message_changes(router: APIRouter, path: str, kind: ConversationKind, n
         )
 
 
-async def _message_answer(writing: Writing, command: Command) -> Json:
+async def _message_answer(writing: WriteContext, command: Command) -> Json:
     """Carry out a command about one message, and return the message after it as a response."""
     outcome = await writing.execute(command)
     (message,) = await _recorded(writing.store, outcome)
-    return versioned(outcome.state, message_resource(message))
+    return to_response(outcome.state, message_resource(message))
 
 
 async def _recorded(store: Store, outcome: Outcome) -> Iterable[MessageState]:

@@ -12,7 +12,7 @@ from fastapi import Header, Query
 from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
 
-from recountdb.api.http.context import Follow, Read, Reading, Store
+from recountdb.api.http.context import Follow, Read, ReadContext, Store
 from recountdb.api.http.query_parameters import EventListQuery, EventsQuery, EventStreamQuery
 from recountdb.api.http.routes import native_router
 from recountdb.api.schemas.responses import EventResource, Json, PageResource, event_resource, page_resource
@@ -83,7 +83,7 @@ def position_in(last_event_id: str) -> LogPosition:
         raise InvalidInput("Last-Event-ID", "must be the id of an event, such as 4711") from None
 
 
-async def stream_asked_for(reading: Reading, query: EventsQuery) -> UUID | None:
+async def stream_asked_for(reading: ReadContext, query: EventsQuery) -> UUID | None:
     if query.session_id is not None:
         return await reading.recall(find_named_stream, reading.name(Session.KIND, query.session_id))
     if query.thread_id is not None:

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from recountdb.api.http.context import Maintain, Managing, Operate
+from recountdb.api.http.context import Maintain, ManageContext, Operate
 from recountdb.api.http.prefix import prefix_of
 from recountdb.api.http.routes import native_router
 from recountdb.api.schemas.rebuilds import (
@@ -47,7 +47,7 @@ async def start(request: Request, body: NewRebuild, managing: Maintain) -> Respo
     return answer
 
 
-def _start_once(managing: Managing, options: RebuildOptions) -> dict[str, Any]:
+def _start_once(managing: ManageContext, options: RebuildOptions) -> dict[str, Any]:
     """Start a rebuild and return it as a resource. A repeat of the request gets the answer of the first."""
     database = managing.store.database
 

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
-from recountdb.api.http.context import Administer, Erase, NameOf, Writing
+from recountdb.api.http.context import AdminRead, Erase, NameOf, WriteContext
 from recountdb.api.http.query_parameters import PageQuery
 from recountdb.api.http.routes import native_router
 from recountdb.api.schemas.purges import (
@@ -39,7 +39,7 @@ def add_purge_route(router: APIRouter, kind: str, name_of: NameOf) -> None:
         What is under a legal hold stays, and the answer says so.
         """
         find = partial(find_targets, writing.store.database, writing.name(kind, name))
-        return await purged(writing, find, body, insist=True)
+        return await _purge_to_response(writing, find, body, insist=True)
 
 
 @router.post("/purges", response_model=PurgeResource, name="purge deleted")
@@ -50,18 +50,18 @@ async def purge_deleted(body: RetentionPurge, writing: Erase) -> Response:
     def find() -> Iterable[Target]:
         return find_deleted(database, days_ago(database, body.older_than_days), writing.context.project)
 
-    return await purged(writing, find, body, insist=False)
+    return await _purge_to_response(writing, find, body, insist=False)
 
 
 @router.get("/purges", response_model=PageResource[ReceiptResource], name="list purges")
-async def list_(reading: Administer, query: Annotated[PageQuery, Query()]) -> Response:
+async def list_(reading: AdminRead, query: Annotated[PageQuery, Query()]) -> Response:
     """Receipts of purges, in the order of the log."""
     page = await reading.recall(page_receipts, reading.project, query.window)
     return Json(page_resource(page, receipt_resource))
 
 
-async def purged(
-    writing: Writing, find: Callable[[], Iterable[Target]], body: NewPurge, *, insist: bool
+async def _purge_to_response(
+    writing: WriteContext, find: Callable[[], Iterable[Target]], body: NewPurge, *, insist: bool
 ) -> Json:
     """Purge the targets that ``find`` returns, or only list them for a dry run, and return the response."""
 

@@ -9,15 +9,15 @@ from fastapi import Query
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
-from recountdb.api.http.context import Read, Reading, SessionName, Write, session_name
+from recountdb.api.http.context import Read, ReadContext, SessionName, Write, session_name
 from recountdb.api.http.query_parameters import OwnedListQuery, StateQuery
 from recountdb.api.http.routes import native_router
 from recountdb.api.http.routes.conversations import (
     add_lifecycle_routes,
     add_message_routes,
     add_metadata_route,
-    carried_out,
-    found,
+    execute_to_response,
+    find_to_response,
     origins_of,
 )
 from recountdb.api.http.routes.timetravel import add_difference_route
@@ -43,7 +43,7 @@ add_message_routes(router, "session", session_name, NewSessionMessages)
 @router.post("/sessions", response_model=SessionResource, status_code=201)
 async def start_session(body: NewSession, writing: Write) -> Response:
     """Start a session. Not needed before adding messages, which starts one by itself."""
-    return await carried_out(
+    return await execute_to_response(
         writing,
         Start(
             kind=Session.KIND,
@@ -63,7 +63,7 @@ async def list_(reading: Read, query: Annotated[OwnedListQuery, Query()]) -> Res
     return await sessions_page(reading, page)
 
 
-async def sessions_page(reading: Reading, page: Page[Session]) -> Json:
+async def sessions_page(reading: ReadContext, page: Page[Session]) -> Json:
     """Return a page of sessions as a response."""
     origins = await origins_of(reading.store, reading.project, page.items)
     return Json(page_resource(page, partial(aggregate_resource, origins=origins)))
@@ -73,7 +73,7 @@ async def sessions_page(reading: Reading, page: Page[Session]) -> Json:
 async def get(name: SessionName, reading: Read, query: Annotated[StateQuery, Query()]) -> Response:
     """The session now, or as it was then with ``as_of``."""
     in_scope = partial(get_session, scope=reading.scope)
-    return await found(reading, Session.KIND, name, query, in_scope)
+    return await find_to_response(reading, Session.KIND, name, query, in_scope)
 
 
 @router.post("/sessions/{session_id}/rename", response_model=SessionResource, name="rename session")
@@ -81,7 +81,7 @@ async def rename(name: SessionName, body: NewName, writing: Write) -> Response:
     """Give the session another name; its old one is free. History and messages go with it."""
     expected = writing.expected_version
     command = RenameSession(name=name, new_name=body.session_id, expected_version=expected)
-    return await carried_out(writing, command)
+    return await execute_to_response(writing, command)
 
 
 add_metadata_route(router, "session", session_name, SessionResource)

@@ -15,9 +15,9 @@ from recountdb.api.http.routes.conversations import (
     add_lifecycle_routes,
     add_message_routes,
     add_metadata_route,
-    carried_out,
-    found,
-    versioned,
+    execute_to_response,
+    find_to_response,
+    to_response,
 )
 from recountdb.api.http.routes.timetravel import add_difference_route
 from recountdb.api.schemas.requests import NewMessages, NewState, NewThread
@@ -52,7 +52,7 @@ add_message_routes(router, "thread", _thread_name, NewMessages)
 @router.post("/threads", response_model=ThreadResource, status_code=201)
 async def start_thread(body: NewThread, writing: Write) -> Response:
     """Start a thread. Not needed before adding messages, which starts one by itself."""
-    return await carried_out(
+    return await execute_to_response(
         writing,
         Start(
             kind=Thread.KIND,
@@ -74,7 +74,7 @@ async def list_(reading: Read, query: Annotated[ListQuery, Query()]) -> Response
 @router.get("/threads/{thread_id}", response_model=ThreadResource, name="get thread")
 async def get(name: ThreadName, reading: Read, query: Annotated[StateQuery, Query()]) -> Response:
     """The thread now, or as it was then with ``as_of``."""
-    return await found(reading, Thread.KIND, name, query, get_thread)
+    return await find_to_response(reading, Thread.KIND, name, query, get_thread)
 
 
 @router.put("/threads/{thread_id}/state", response_model=StateResource, name="set thread state")
@@ -83,7 +83,7 @@ async def set_state(name: ThreadName, body: NewState, writing: Write, key: Key =
     expected = writing.expected_version
     command = SetState(kind=Thread.KIND, name=name, key=key, state=body.state, expected_version=expected)
     outcome = await writing.execute(command)
-    return versioned(outcome.state, {"state": body.state})
+    return to_response(outcome.state, {"state": body.state})
 
 
 @router.get("/threads/{thread_id}/state", response_model=StateResource, name="get thread state")

@@ -13,10 +13,10 @@ from fastapi import APIRouter, Depends, Header, Query
 from starlette.responses import Response, StreamingResponse
 from uuid_utils.compat import uuid7
 
-from recountdb.api.http.context import Follow, NameOf, Read, SessionName, Store, Write, Writing
+from recountdb.api.http.context import Follow, NameOf, Read, SessionName, Store, Write, WriteContext
 from recountdb.api.http.query_parameters import VERSION_DIGITS_MAX, DifferenceQuery, ReplayQuery
 from recountdb.api.http.routes import native_router
-from recountdb.api.http.routes.conversations import carried_out, origins_of
+from recountdb.api.http.routes.conversations import execute_to_response, origins_of
 from recountdb.api.http.routes.events import STREAM_WEIGHT_MAX, event_stream, record
 from recountdb.api.schemas.diff import difference_resource
 from recountdb.api.schemas.requests import NewFork
@@ -77,10 +77,10 @@ async def fork_session(name: SessionName, body: NewFork, writing: Write) -> Resp
         expected_version=writing.expected_version,
         forks_max=writing.store.settings.forks_max,
     )
-    return await carried_out(_because_of_source(writing, command), command, 201)
+    return await execute_to_response(_because_of_source(writing, command), command, 201)
 
 
-def _because_of_source(writing: Writing, command: Command) -> Writing:
+def _because_of_source(writing: WriteContext, command: Command) -> WriteContext:
     """Return ``writing`` with the last event of a fork's source as the cause of the events it records."""
     if not isinstance(command, Fork):
         return writing

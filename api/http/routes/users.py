@@ -11,7 +11,11 @@ from starlette.responses import Response
 from recountdb.api.http.context import Read, UserName, Write, user_name
 from recountdb.api.http.query_parameters import ListQuery, StateQuery
 from recountdb.api.http.routes import native_router
-from recountdb.api.http.routes.conversations import add_lifecycle_routes, carried_out, found
+from recountdb.api.http.routes.conversations import (
+    add_lifecycle_routes,
+    execute_to_response,
+    find_to_response,
+)
 from recountdb.api.http.routes.sessions import sessions_page
 from recountdb.api.schemas.requests import NewUser, UserChanges
 from recountdb.api.schemas.responses import (
@@ -34,7 +38,7 @@ router = native_router("users")
 @router.post("/users", response_model=UserResource, status_code=201)
 async def create_user(body: NewUser, writing: Write) -> Response:
     """Create a user."""
-    return await carried_out(
+    return await execute_to_response(
         writing,
         Start(
             kind=User.KIND,
@@ -57,7 +61,7 @@ async def list_(reading: Read, query: Annotated[ListQuery, Query()]) -> Response
 @router.get("/users/{user_id}", response_model=UserResource, name="get user")
 async def get(name: UserName, reading: Read, query: Annotated[StateQuery, Query()]) -> Response:
     """The user now, or as they were then with ``as_of``."""
-    return await found(reading, User.KIND, name, query, get_user)
+    return await find_to_response(reading, User.KIND, name, query, get_user)
 
 
 @router.patch("/users/{user_id}", response_model=UserResource)
@@ -69,7 +73,7 @@ async def change_user(name: UserName, body: UserChanges, writing: Write) -> Resp
         metadata=body.metadata,
         expected_version=writing.expected_version,
     )
-    return await carried_out(writing, command)
+    return await execute_to_response(writing, command)
 
 
 @router.get(

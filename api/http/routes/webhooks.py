@@ -8,7 +8,7 @@ from fastapi import Depends, Path, Query
 from starlette.responses import Response
 
 from recountdb.api.background.webhook_addresses import checked_webhook_url
-from recountdb.api.http.context import Administer, Manage
+from recountdb.api.http.context import AdminRead, Manage
 from recountdb.api.http.query_parameters import DeliveryListQuery, PageQuery, ResumeQuery
 from recountdb.api.http.routes import native_router
 from recountdb.api.schemas.examples import WEBHOOK_EXAMPLE
@@ -64,14 +64,14 @@ async def create(body: NewWebhook, managing: Manage) -> Response:
 
 
 @router.get("/webhooks", response_model=PageResource[WebhookResource], name="list webhooks")
-async def list_(reading: Administer, query: Annotated[PageQuery, Query()]) -> Response:
+async def list_(reading: AdminRead, query: Annotated[PageQuery, Query()]) -> Response:
     """Webhooks in the order they were made."""
     page = await reading.find(list_webhooks, query.window)
     return Json(page_resource(page, webhook_resource))
 
 
 @router.get("/webhooks/{webhook_id}", response_model=WebhookResource, name="get webhook")
-async def get(webhook_id: WebhookId, reading: Administer) -> Response:
+async def get(webhook_id: WebhookId, reading: AdminRead) -> Response:
     """A webhook, and how much it is behind."""
     return Json(webhook_resource(await reading.find(get_webhook, webhook_id)))
 
@@ -98,7 +98,7 @@ async def resume(webhook_id: WebhookId, managing: Manage, query: Annotated[Resum
     name="list webhook deliveries",
 )
 async def deliveries(
-    webhook_id: WebhookId, reading: Administer, query: Annotated[DeliveryListQuery, Query()]
+    webhook_id: WebhookId, reading: AdminRead, query: Annotated[DeliveryListQuery, Query()]
 ) -> Response:
     """Deliveries, sent and still to be sent, the newest first unless ``order=oldest``."""
     page = await reading.find(page_deliveries, webhook_id, query.window)

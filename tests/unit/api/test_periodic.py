@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from recountdb.api.background import periodic
-from recountdb.api.background.periodic import Periodic
+from recountdb.api.background.periodic import PeriodicTask
 from recountdb.domain.errors import Unavailable
 
 PATIENCE_SECONDS = 30
@@ -16,7 +16,7 @@ PATIENCE_SECONDS = 30
 def test_the_first_time_does_not_wait_for_a_long_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(periodic, "FIRST_SECONDS", 0)
     done = threading.Event()
-    work = Periodic("work", 3600, done.set)
+    work = PeriodicTask("work", 3600, done.set)
     work.start()
     assert done.wait(PATIENCE_SECONDS)
     work.stop()
@@ -32,7 +32,7 @@ def test_a_failure_is_not_the_end(error: Exception) -> None:
             thrice.set()
         raise error
 
-    work = Periodic("work", 0.001, fail)
+    work = PeriodicTask("work", 0.001, fail)
     work.start()
     assert thrice.wait(PATIENCE_SECONDS)
     work.stop()

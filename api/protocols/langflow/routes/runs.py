@@ -12,7 +12,7 @@ from uuid import uuid4
 from fastapi import Query, Request
 from starlette.responses import Response
 
-from recountdb.api.http.incoming import Sent
+from recountdb.api.http.incoming import BoundedRequest
 from recountdb.api.protocols.langflow.answers import Run
 from recountdb.api.protocols.langflow.errors import LangflowRefusal
 from recountdb.api.protocols.langflow.parameters import Caller, decode_segment
@@ -67,11 +67,13 @@ async def _relay(run: Run, upstream: Upstream, headers: dict[str, str], *, strea
 
 async def _read_run_request(request: Request) -> RunRequest:
     """Return the body, JSON or a form; an empty request if it cannot be read."""
-    assert isinstance(request, Sent)
+    assert isinstance(request, BoundedRequest)
     content_type = request.headers.get("content-type", "")
     try:
         if content_type.lower().startswith("multipart/form-data"):
-            return await request.made_by(lambda raw: RunRequest.model_validate(read_form(raw, content_type)))
+            return await request.apply_to_body(
+                lambda raw: RunRequest.model_validate(read_form(raw, content_type))
+            )
         return await request.read_as(RunRequest.model_validate)
     except ValueError:  # NotJson, or pydantic's ValidationError
         return RunRequest()
