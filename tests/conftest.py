@@ -6,8 +6,10 @@ Fixtures that need PostgreSQL are in tests/support/fixtures.py, which the folder
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -43,6 +45,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if is_named or CLIENTS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.timeout(600))
+
+
+@pytest.fixture(autouse=True)
+def _process_stays() -> Iterator[None]:
+    """Undo what a program does to signals and logs: the next test runs in the same process."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 class NetworkIsShutError(RuntimeError):

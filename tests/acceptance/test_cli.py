@@ -5,16 +5,14 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import logging
 import os
 import pty
 import re
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -75,20 +73,6 @@ class Ended:
 
 
 Recount = Callable[..., Ended]
-
-
-@pytest.fixture(autouse=True)
-def _process_stays() -> Iterator[None]:
-    """The program changes what signals do and where logs go; the tests' own process must not."""
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in numbers}
-    root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
-    yield
-    root.setLevel(level)
-    root.handlers[:] = handlers
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from recountdb.domain.events import Context
 from recountdb.eventlog.application import Recount as Application
 from recountdb.eventlog.postgres.database import connect
 from recountdb.projections.rebuild import shadow
-from tests.acceptance.test_cli import Ended, Recount, _process_stays, program, recount, talk
+from tests.acceptance.test_cli import Ended, Recount, program, recount, talk
 from tests.support.stories import THREAD, say
 
-__all__ = ["_process_stays", "program", "recount", "talk"]
+__all__ = ["program", "recount", "talk"]
 
 SECRET = "rosebud"
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)

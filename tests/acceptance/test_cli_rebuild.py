@@ -14,10 +14,10 @@ from recountdb.api.background.tasks import BackgroundTasks
 from recountdb.eventlog.postgres.clock import Clock
 from recountdb.eventlog.postgres.database import connect
 from recountdb.projections.views.tables import SHADOW, has_tables
-from tests.acceptance.test_cli import Recount, _process_stays, program, recount, talk
+from tests.acceptance.test_cli import Recount, program, recount, talk
 from tests.support.processes import wait_until
 
-__all__ = ["_process_stays", "program", "recount", "talk"]
+__all__ = ["program", "recount", "talk"]
 
 pytestmark = pytest.mark.usefixtures("talk")
 
