@@ -7,7 +7,6 @@ import gc
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -92,10 +91,6 @@ So many may come before another project's next."""
 
 READS_EACH_BESIDE = 2
 """The limit on reads of one project under way while others send requests, too. Alone it is half of all."""
-
-SWITCH_SECONDS = 0.0005
-"""How long the event loop may wait for a thread that computes. Python's own 5 ms add up: one small request
-waits for its turn several times."""
 
 
 class NotServable(RecountError):
@@ -264,7 +259,6 @@ def create_lasting_app(settings: Settings, where: Addresses | str) -> FastAPI:
     """
     if not settings.debug:
         forget_exception_texts()
-    sys.setswitchinterval(SWITCH_SECONDS)
     app = create_app(settings, where)
     gc.collect()
     gc.freeze()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 import time
 import zlib
 from collections.abc import Callable
@@ -39,6 +40,10 @@ BODY_BYTES_PER_SECOND = 16 * 2**10
 WORK_SHARE = 0.5
 """The part of the time that may go into large bodies while several projects send requests."""
 
+SWITCH_SECONDS = 0.0005
+"""How long the event loop waits for the thread that works on a large body. Python's own 5 ms would add up:
+one small request waits for it several times."""
+
 IS_LARGE: ContextVar[bool] = ContextVar("is_large", default=False)
 """Whether the request under way has a large body."""
 
@@ -67,9 +72,12 @@ class Intake:
     def _paced(self, function: Callable[[], R]) -> R:
         """Call ``function``, and beside neighbours rest as long as it took, to leave them their part."""
         started = time.thread_time()
+        usual = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_SECONDS)
         try:
             return function()
         finally:
+            sys.setswitchinterval(usual)
             if self._neighbours:
                 time.sleep((time.thread_time() - started) * (1 / WORK_SHARE - 1))
 
