@@ -133,66 +133,8 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
         with ExitStack() as stack:
             if settings.otel:
                 stack.enter_context(record_spans())
-            application = stack.enter_context(open_store(addresses, connections_max=settings.connections_max))
-            database = application.database
-            keys = KeyRing(database)
-            _refuse_unrecorded_reads(settings, database)
-            use_first_key(settings, database)
-            refuse_open_server(settings, keys)
-            bulk = stack.enter_context(open_application(database))
-            # There are as many threads as connections that they may wait for.
-            threads = ThreadPoolExecutor(settings.connections_max, thread_name_prefix="recount-reader")
-            stack.callback(threads.shutdown, cancel_futures=True)
-            neighbours = Neighbours()
-            intake = Intake(settings.body_bytes_max, settings.body_values_max, neighbours)
-            stack.callback(intake.stop)
-            rebuilding = BackgroundRebuild(addresses.direct)
-            stack.callback(rebuilding.stop)
-            following = BackgroundTasks(
-                addresses.direct, database.clock, allow_private=settings.webhooks_allow_private
-            )
-            tail = LogWatcher(addresses.direct, asyncio.get_running_loop())
-            monitor = DatabaseMonitor(
-                addresses.direct,
-                database.clock,
-                lambda: application.running_append or bulk.running_append,
-            )
-            parts: list[BackgroundPart] = [monitor, *_periodic_tasks(settings, application), following, tail]
-            if reads is not None:
-                reads.clock = database.clock
-            for part in parts if reads is None else [reads, *parts]:
-                part.start()
-                stack.callback(part.stop)
-            answers = LongAnswers(keys, bytes_max=settings.answer_bytes_max)
-            replica = None
-            if addresses.read is not None:
-                replica = Replica(addresses.read, stack, connections_max=settings.connections_max)
-            app.state.store = Store(
-                settings=settings,
-                database=database,
-                application=application,
-                bulk=bulk,
-                keys=keys,
-                tail=tail,
-                metrics=metrics,
-                threads=threads,
-                fair=FairThreads(
-                    threads,
-                    Turns(
-                        settings.connections_max,
-                        settings.connections_max // 2,
-                        READS_EACH_BESIDE,
-                        neighbours,
-                    ),
-                ),
-                writes=Turns(WRITES_AT_ONCE, WRITES_EACH, WRITES_EACH_BESIDE, neighbours),
-                intake=intake,
-                rebuilding=rebuilding,
-                answers=answers,
-                monitor=monitor,
-                replica=replica,
-            )
-            stack.enter_context(stop_on_signals(tail))
+            store = app.state.store = _open_store(stack, settings, addresses, metrics, reads)
+            stack.enter_context(stop_on_signals(store.tail))
             yield
 
     app = FastAPI(
@@ -210,6 +152,12 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
     )
     problems.install(app)
     openapi.install(app)
+    _add_middleware(app, settings, metrics, reads)
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, reads: ReadRecorder | None) -> None:
+    """Add what every request passes, from the inside out: the one added last comes first."""
     app.add_middleware(Positions)
     app.add_middleware(AskAgain)
     app.add_middleware(ExactPaths)
@@ -221,7 +169,68 @@ def create_app(settings: Settings, where: Addresses | str) -> FastAPI:
         app.add_middleware(WithoutPrefix, root_path=settings.root_path)
     if settings.cors_origins:
         allow_origins(app, settings.cors_origins)
-    return app
+
+
+def _open_store(
+    stack: ExitStack,
+    settings: Settings,
+    addresses: Addresses,
+    metrics: Metrics,
+    reads: ReadRecorder | None,
+) -> Store:
+    """Open the store and start the background tasks; ``stack`` ends them.
+
+    Raises NotServable, and what ``open_store`` raises.
+    """
+    application = stack.enter_context(open_store(addresses, connections_max=settings.connections_max))
+    database = application.database
+    keys = KeyRing(database)
+    _refuse_unrecorded_reads(settings, database)
+    use_first_key(settings, database)
+    refuse_open_server(settings, keys)
+    bulk = stack.enter_context(open_application(database))
+    # There are as many threads as connections that they may wait for.
+    threads = ThreadPoolExecutor(settings.connections_max, thread_name_prefix="recount-reader")
+    stack.callback(threads.shutdown, cancel_futures=True)
+    neighbours = Neighbours()
+    reads_under_way = Turns(
+        settings.connections_max, settings.connections_max // 2, READS_EACH_BESIDE, neighbours
+    )
+    intake = Intake(settings.body_bytes_max, settings.body_values_max, neighbours)
+    stack.callback(intake.stop)
+    rebuilding = BackgroundRebuild(addresses.direct)
+    stack.callback(rebuilding.stop)
+    tail = LogWatcher(addresses.direct, asyncio.get_running_loop())
+    monitor = DatabaseMonitor(
+        addresses.direct, database.clock, lambda: application.running_append or bulk.running_append
+    )
+    parts: list[BackgroundPart] = [monitor, *_background_parts(settings, application, addresses), tail]
+    if reads is not None:
+        reads.clock = database.clock
+        parts.insert(0, reads)
+    for part in parts:
+        part.start()
+        stack.callback(part.stop)
+    replica = None
+    if addresses.read is not None:
+        replica = Replica(addresses.read, stack, connections_max=settings.connections_max)
+    return Store(
+        settings=settings,
+        database=database,
+        application=application,
+        bulk=bulk,
+        keys=keys,
+        tail=tail,
+        metrics=metrics,
+        threads=threads,
+        fair=FairThreads(threads, reads_under_way),
+        writes=Turns(WRITES_AT_ONCE, WRITES_EACH, WRITES_EACH_BESIDE, neighbours),
+        intake=intake,
+        rebuilding=rebuilding,
+        answers=LongAnswers(keys, bytes_max=settings.answer_bytes_max),
+        monitor=monitor,
+        replica=replica,
+    )
 
 
 NATIVE = (sessions, threads, timetravel, messages, users, events, webhooks, audit, purges, projections)
@@ -240,15 +249,17 @@ def _all_routes(settings: Settings) -> Iterator[BaseRoute]:
         yield from PROTOCOLS[name](settings)
 
 
-def _periodic_tasks(settings: Settings, application: Recount) -> Iterator[PeriodicTask]:
-    """Yield the periodic tasks of the server."""
-    yield PeriodicTask(
-        "checkpoints", settings.checkpoint_seconds, partial(take_checkpoints, application.database)
-    )
+def _background_parts(
+    settings: Settings, application: Recount, addresses: Addresses
+) -> Iterator[BackgroundPart]:
+    """Yield the periodic tasks and the followers of the server."""
+    database = application.database
+    yield PeriodicTask("checkpoints", settings.checkpoint_seconds, partial(take_checkpoints, database))
     if settings.retention_days != "forever":
         yield PeriodicTask(
             "purge", settings.purge_seconds, partial(purge_due, application, settings.retention_days)
         )
+    yield BackgroundTasks(addresses.direct, database.clock, allow_private=settings.webhooks_allow_private)
 
 
 def create_lasting_app(settings: Settings, where: Addresses | str) -> FastAPI:

@@ -54,9 +54,6 @@ async def caller(request: Request, store: Store, scope: str, *, key: str | None 
 
     ``key`` is a key sent in a way that only some clients use. A key in the usual headers comes first.
     """
-    granted: Permission | None = request.scope.get("permission")
-    if granted is not None and granted.scope == scope:
-        return granted.caller  # a route with a body asks before it reads the body, and once more after
     text = key_in(request) or key
     is_fresh, found = store.keys.remembered(text)
     if not is_fresh:

@@ -16,28 +16,11 @@ from recountdb.api.app import create_app
 from recountdb.api.services.keys import create_key
 from recountdb.api.settings import Settings
 from recountdb.eventlog.postgres.database import Database
+from tests.support.langflow_shapes import LIST_ITEM, PROPERTIES, SINGLE
 from tests.support.postgres import new_database
 
 MONITOR = "/api/v1/monitor/messages"
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
-
-COMMON = "sender sender_name session_id context_id text files"
-OTHERS = "properties category content_blocks session_metadata"
-LIST_ITEM = f"id flow_id timestamp {COMMON} edit duration {OTHERS}".split()
-SINGLE = f"timestamp {COMMON} error edit {OTHERS} id flow_id run_id".split()
-PROPERTIES: dict[str, Any] = {
-    "text_color": None,
-    "background_color": None,
-    "edited": False,
-    "source": {"id": None, "display_name": None, "source": None},
-    "icon": None,
-    "allow_markdown": False,
-    "positive_feedback": None,
-    "state": "complete",
-    "targets": [],
-    "usage": None,
-    "build_duration": None,
-}
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +53,7 @@ class Flow:
         at: datetime | None = None,
         **extras: Any,
     ) -> list[str]:
-        """Messages, a minute apart from noon on unless told; returns their ids."""
+        """Messages, a minute apart from noon on by default; returns their ids."""
         messages = []
         for text in texts:
             moment = at or NOON + timedelta(minutes=self.said)

@@ -38,25 +38,9 @@ from recountdb.api.protocols.langflow.shapes.messages import (
     to_list_item,
     to_single_message,
 )
+from tests.support.langflow_shapes import LIST_ITEM, PROPERTIES, SINGLE
 from tests.unit.api.protocols.samples import FLOW, MESSAGE, found_message, message_state
 
-COMMON = "sender sender_name session_id context_id text files"
-OTHERS = "properties category content_blocks session_metadata"
-LIST_ITEM = f"id flow_id timestamp {COMMON} edit duration {OTHERS}".split()
-SINGLE = f"timestamp {COMMON} error edit {OTHERS} id flow_id run_id".split()
-PROPERTIES: dict[str, Any] = {
-    "text_color": None,
-    "background_color": None,
-    "edited": False,
-    "source": {"id": None, "display_name": None, "source": None},
-    "icon": None,
-    "allow_markdown": False,
-    "positive_feedback": None,
-    "state": "complete",
-    "targets": [],
-    "usage": None,
-    "build_duration": None,
-}
 TEXT = {"type": "text", "id": "1", "duration": 3, "header": None, "contents": [], "text": "said"}
 TOOL = {"type": "tool_use", "id": "2", "duration": 1, "header": None, "contents": [], "name": "t"}
 
