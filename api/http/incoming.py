@@ -40,6 +40,7 @@ BODY_BYTES_PER_SECOND = 16 * 2**10
 WORK_SHARE = 0.5
 """The part of the time that may go into large bodies while several projects send requests."""
 
+USUAL_SWITCH_SECONDS = sys.getswitchinterval()
 SWITCH_SECONDS = 0.0005
 """How long the event loop waits for the thread that works on a large body. Python's own 5 ms would add up:
 one small request waits for it several times."""
@@ -70,15 +71,14 @@ class Intake:
         return await self._fair.call(project, partial(self._paced, function))
 
     def _paced(self, function: Callable[[], R]) -> R:
-        """Call ``function``, and beside neighbours rest as long as it took, to leave them their part."""
+        """Call ``function``; then, if several projects send requests, rest as long as it took."""
         started = time.thread_time()
-        usual = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_SECONDS)
         try:
             return function()
         finally:
-            sys.setswitchinterval(usual)
-            if self._neighbours:
+            sys.setswitchinterval(USUAL_SWITCH_SECONDS)
+            if self._neighbours.are_active:
                 time.sleep((time.thread_time() - started) * (1 / WORK_SHARE - 1))
 
     def stop(self) -> None:
@@ -96,7 +96,7 @@ def _values_in(raw: bytes) -> int:
 
 
 def _values_outside_strings(raw: bytes) -> int:
-    """Return the same without what strings hold, one string after another: other threads run in between."""
+    """Return the number of members and elements, string by string, so that other threads run in between."""
     values = end = 0
     for string in STRING.finditer(raw):
         values += _values_in(raw[end : string.start()])

@@ -31,7 +31,9 @@ class Neighbours:
                 self._until = time.monotonic() + NEIGHBOUR_SECONDS
             self._last = project
 
-    def __bool__(self) -> bool:
+    @property
+    def are_active(self) -> bool:
+        """Return whether several projects have sent requests lately."""
         return time.monotonic() < self._until
 
 
@@ -84,7 +86,7 @@ class Turns:
 
     @property
     def _each(self) -> int:
-        return self._each_beside if self._neighbours else self._each_alone
+        return self._each_beside if self._neighbours.are_active else self._each_alone
 
     def _begin(self, project: str) -> None:
         self._free -= 1
